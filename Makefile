@@ -1,0 +1,35 @@
+PORT ?= 8000
+python := .venv/bin/python
+uv_compile = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock" pyproject.toml
+
+.PHONY: help run test check lock clean install
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: install ## Install what is missing, start the service and its database; PORT=8000
+	@exec $(python) manage.py run_demo --port $(PORT)
+
+test: install ## Run the tests on a PostgreSQL of their own
+	@exec $(python) -m pytest
+
+check: install ## Format, lint, types, migrations, OpenAPI document, import directions
+	$(python) -m ruff format --check .
+	$(python) -m ruff check .
+	$(python) -m mypy .
+	$(python) manage.py makemigrations --check --dry-run
+	$(python) manage.py spectacular --validate --fail-on-warn --file /dev/null
+	.venv/bin/lint-imports
+
+lock: install ## Renew both lock files from pyproject.toml
+	$(python) -m pip install --quiet uv
+	$(uv_compile) --upgrade --output-file requirements/production.txt
+	$(uv_compile) --upgrade --group dev --output-file requirements.txt
+
+clean: ## Remove .venv, the development database and its secrets
+	@$$(command -v .venv/bin/python || command -v python3) -m reachscore.embedded.remove .local/postgres
+	rm -rf .venv .local staticfiles .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+install:
+	@bin/install
