@@ -1,0 +1,17 @@
+from accounts.models.audit import Actor, AuditEvent, AuditHead, AuditLog
+from accounts.models.organization import Organization
+from accounts.models.plan import Plan
+from accounts.models.usage import Meter, Usage
+from accounts.models.user import User
+
+__all__ = [
+    "Actor",
+    "AuditEvent",
+    "AuditHead",
+    "AuditLog",
+    "Meter",
+    "Organization",
+    "Plan",
+    "Usage",
+    "User",
+]

@@ -1,0 +1,70 @@
+from functools import partial
+
+from django.db import models
+from django.utils import timezone
+
+from accounts.models.audit import Actor, AuditLog
+from accounts.models.plan import Plan
+from reachscore.api.ids import new_id
+from reachscore.api.text import clean_line
+
+
+def clean_name(name: str) -> str:
+    """Return the name trimmed.
+
+    Raises ParameterInvalid, ContainsApiKey.
+    """
+    return clean_line(name, field="name", max_length=100)
+
+
+class Organization(models.Model):
+    """A customer: what keys belong to, what a plan is bought for."""
+
+    id = models.CharField(
+        primary_key=True, max_length=40, default=partial(new_id, "org"), editable=False
+    )
+    name = models.CharField(max_length=100)
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="organizations")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    suspended_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def create(self, *, actor: Actor) -> None:
+        """Store this new organization, with its audit log's first event.
+
+        Raises ParameterInvalid, ContainsApiKey for the name.
+        """
+        self.name = clean_name(self.name)
+        with AuditLog.begin(self.id) as audit:
+            self.save(force_insert=True)
+            changes = {"name": (None, self.name), "plan": (None, self.plan_id)}
+            audit.record("organization.created", self, actor=actor, changes=changes)
+
+    def suspend(self, *, actor: Actor, reason: str) -> None:
+        """Refuse every key of this organization from the next request on. Twice changes nothing.
+
+        Raises ParameterInvalid, ContainsApiKey for the reason, which must be given.
+        """
+        reason = clean_line(reason, field="reason", max_length=200)
+        with AuditLog.of(self.id) as audit:
+            running = Organization.objects.filter(pk=self.pk, suspended_at=None)
+            if running.update(suspended_at=timezone.now()):
+                audit.record("organization.suspended", self, actor=actor, reason=reason)
+        self.refresh_from_db(fields=["suspended_at"])
+
+    def resume(self, *, actor: Actor, reason: str) -> None:
+        """Let its keys work again. Resuming one that is not suspended changes nothing.
+
+        Raises ParameterInvalid, ContainsApiKey for the reason, which must be given.
+        """
+        reason = clean_line(reason, field="reason", max_length=200)
+        with AuditLog.of(self.id) as audit:
+            suspended = Organization.objects.filter(pk=self.pk).exclude(suspended_at=None)
+            if suspended.update(suspended_at=None):
+                audit.record("organization.resumed", self, actor=actor, reason=reason)
+        self.refresh_from_db(fields=["suspended_at"])

@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class ApiKeysConfig(AppConfig):
+    """API keys: their shape, storage, authentication, scopes and administration."""
+
+    name = "apikeys"
+    verbose_name = "API keys"
+    default_auto_field = "django.db.models.BigAutoField"

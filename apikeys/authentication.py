@@ -1,0 +1,71 @@
+"""Who is calling: the Authorization header, read as RFC 6750 §2.1 has it."""
+
+from typing import Final
+
+from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from apikeys.callers import Caller, find_caller
+from apikeys.exceptions import ApiKeyInvalid, ApiKeyMissing
+from apikeys.keys import is_well_formed
+
+RIGHT_FORM: Final = "“Authorization: Bearer rk_live_…”"
+QUOTES: Final = ('"', "'", "`")
+OTHER_HEADERS: Final = {"HTTP_API_KEY": "Api-Key", "HTTP_X_API_KEY": "X-Api-Key"}
+
+
+class BearerAuthentication(BaseAuthentication):
+    """`Authorization: Bearer rk_…` makes `request.user` a verified Caller."""
+
+    def authenticate(self, request: Request) -> tuple[Caller, None]:
+        """Raises ApiKeyMissing, ApiKeyInvalid, ApiKeyExpired, OrganizationSuspended."""
+        header = request.META.get("HTTP_AUTHORIZATION")
+        if header is None:
+            raise ApiKeyMissing(fix=_fix_for_other_header(request))
+        scheme, _, key = header.partition(" ")
+        key = key.strip(" ")
+        if scheme.lower() != "bearer" or not is_well_formed(key):
+            raise ApiKeyInvalid(fix=_fix_for_form(scheme, key))
+        return find_caller(key, now=timezone.now()), None
+
+    def authenticate_header(self, request: Request) -> str:
+        """Tell DRF that "no caller" is a 401 here; without it, DRF answers 403."""
+        return ApiKeyMissing.challenge
+
+
+def _fix_for_other_header(request: Request) -> str:
+    """Say where the key belongs when it came in a header of another API's."""
+    for meta, name in OTHER_HEADERS.items():
+        if meta in request.META:
+            return f"Send the key in the header {RIGHT_FORM}, not in {name}."
+    return ""
+
+
+def _fix_for_form(scheme: str, key: str) -> str:
+    """Name the mistake where the form of the header shows one; nothing where it does not.
+
+    Looks at the form only, never at whether a key is known, so it tells a stranger nothing.
+    """
+    mistakes = (
+        (not scheme, f"The Authorization header is empty. Send {RIGHT_FORM}."),
+        (
+            scheme.startswith("rk_") and not key,
+            "Put the word Bearer and a space before the key.",
+        ),
+        (
+            scheme.lower() != "bearer",
+            f"This API takes no other scheme than Bearer. Send {RIGHT_FORM}.",
+        ),
+        (not key, "Put the key after the word Bearer."),
+        (" " in key or "," in key, "Send one key, in one Authorization header."),
+        (
+            key.startswith(QUOTES) or key.endswith(QUOTES),
+            "Take away the quotes around the key.",
+        ),
+        (
+            key.startswith(("$", "<", "{")),
+            "This is a placeholder: put the key itself in its place.",
+        ),
+    )
+    return next((fix for is_made, fix in mistakes if is_made), "")

@@ -1,0 +1,43 @@
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from accounts.models import Actor, Organization
+from apikeys.models import ApiKey
+from apikeys.scopes import ALL_SCOPES
+from reachscore.api.commands import VerbCommand
+from reachscore.api.moments import parse_moment
+
+
+class Command(VerbCommand):
+    help = "Issue an API key and print it: once, it is stored nowhere."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("organization", metavar="ORG_ID")
+        parser.add_argument("--name", required=True)
+        parser.add_argument(
+            "--scope",
+            dest="scopes",
+            nargs="+",
+            action="extend",
+            metavar="SCOPE",
+            help=f"one or more of {', '.join(ALL_SCOPES)} (default: all)",
+        )
+        parser.add_argument("--expires-at", metavar="TIME", help="such as 2030-01-31T12:00:00Z")
+        parser.add_argument("--test", action="store_true", help="a key of the sandbox")
+
+    def run(self, **options: Any) -> str:
+        organization = Organization.objects.filter(pk=options["organization"]).first()
+        if organization is None:
+            raise CommandError("There is no organization with this id, org_….")
+        expires_at = options["expires_at"]
+        api_key = ApiKey(
+            organization=organization,
+            livemode=not options["test"],
+            name=options["name"],
+            scopes=options["scopes"] or list(ALL_SCOPES),
+            expires_at=parse_moment(expires_at, field="--expires-at") if expires_at else None,
+        )
+        plaintext = api_key.issue(actor=Actor.cli())
+        self.tell(f"Issued {api_key.id} to {organization}. Store the key now: it is shown once.")
+        return plaintext

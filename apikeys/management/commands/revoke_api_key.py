@@ -1,0 +1,42 @@
+import sys
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from accounts.models import Actor
+from apikeys.keys import is_well_formed
+from apikeys.models import ApiKey, KeySecret, KeyStatus
+from reachscore.api.commands import VerbCommand
+
+
+class Command(VerbCommand):
+    help = "Revoke an API key, at once and for good, and print its id."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "key",
+            metavar="KEY_OR_ID",
+            help="key_…, or the whole key; - reads it from standard input",
+        )
+        parser.add_argument("--reason", required=True)
+
+    def run(self, **options: Any) -> str:
+        named = sys.stdin.readline().strip() if options["key"] == "-" else options["key"]
+        api_key = self._find(named)
+        if api_key.status is KeyStatus.REVOKED:
+            self.tell(f"{api_key} was already revoked; nothing changed.")
+        else:
+            api_key.revoke(actor=Actor.cli(), reason=options["reason"])
+            self.tell(f"Revoked {api_key}: the next request with it is refused.")
+        return api_key.id
+
+    def _find(self, named: str) -> ApiKey:
+        if is_well_formed(named):
+            secret = KeySecret.find(named)
+            if secret is not None:
+                return secret.api_key
+        else:
+            api_key = ApiKey.objects.filter(pk=named).first()
+            if api_key is not None:
+                return api_key
+        raise CommandError("There is no such key. Give its id, key_…, or the whole key.")

@@ -1,0 +1,82 @@
+"""Request bodies: one JSON object, bounded, read strictly."""
+
+import json
+from collections.abc import Mapping
+from typing import IO, Any, Never
+
+from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
+
+from reachscore.api.catalogue import MAX_BODY_BYTES
+from reachscore.api.redaction import quote_input
+from reachscore.api.refusals import (
+    InvalidJson,
+    LengthRequired,
+    RequestTooLarge,
+    UnsupportedMediaType,
+)
+
+
+def refuse_unbounded_body(request: Request) -> None:
+    """Refuse a body by its headers, before a byte of it is read.
+
+    Without Content-Length the server hands over an empty body, so a chunked one would be taken
+    for no fields at all. Raises LengthRequired, RequestTooLarge.
+    """
+    length = request.META.get("CONTENT_LENGTH", "")
+    if not length.isdecimal():
+        raise LengthRequired
+    if int(length) > MAX_BODY_BYTES:
+        raise RequestTooLarge
+
+
+class JsonObjectParser(BaseParser):
+    """Parse `application/json` (RFC 8259), and strictly: one object, UTF-8, no name twice."""
+
+    media_type = "application/json"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Return the object's members.
+
+        Raises InvalidJson, UnsupportedMediaType.
+        """
+        charset = (parser_context or {}).get("encoding", "utf-8")
+        if charset.lower() not in ("utf-8", "utf8"):
+            raise UnsupportedMediaType("JSON is read in UTF-8 only.")
+        try:
+            value = json.loads(
+                stream.read().decode("utf-8"),
+                object_pairs_hook=_object_without_repeats,
+                parse_constant=_refuse_constant,
+            )
+        except RecursionError:
+            raise InvalidJson("The JSON in the request body is nested too deeply.") from None
+        except UnicodeDecodeError:
+            raise InvalidJson("The request body is not UTF-8.") from None
+        except json.JSONDecodeError as error:
+            where = f"line {error.lineno}, column {error.colno}"
+            raise InvalidJson(f"The request body is not JSON: {error.msg}, {where}.") from None
+        except ValueError:
+            raise InvalidJson("The request body holds a number that is too long.") from None
+        if not isinstance(value, dict):
+            raise InvalidJson("The request body is JSON, but not an object.")
+        return value
+
+
+def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Two readers may disagree on which of two equal names counts, so there must not be two."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidJson(f"The request body has the name {quote_input(twice)} twice.")
+    return members
+
+
+def _refuse_constant(name: str) -> Never:
+    raise InvalidJson(f"{name} is not JSON.")

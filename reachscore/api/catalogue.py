@@ -1,0 +1,146 @@
+"""Every error code of the API, in one place: for the answers and for the page /docs/errors."""
+
+from dataclasses import dataclass
+from typing import Final
+
+TYPE_BY_STATUS: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "authorization_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    406: "invalid_request_error",
+    409: "conflict_error",
+    411: "invalid_request_error",
+    413: "invalid_request_error",
+    415: "invalid_request_error",
+    429: "rate_limit_error",
+    500: "api_error",
+}
+
+MAX_BODY_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a code says when nothing more exact is known: its status, message and way out."""
+
+    status: int
+    message: str
+    fix: str
+
+    @property
+    def type(self) -> str:
+        """The contract's coarse class of the status, for clients that branch on it."""
+        return TYPE_BY_STATUS[self.status]
+
+
+CATALOGUE: Final[dict[str, Problem]] = {
+    # Who is calling
+    "api_key_missing": Problem(
+        401,
+        "This request carries no API key.",
+        "Send the header “Authorization: Bearer rk_live_…”.",
+    ),
+    "api_key_invalid": Problem(
+        401,
+        "This API key does not work: it is unknown, mistyped or revoked.",
+        "Check that the whole key was copied, 55 characters from rk_ on. If it was, the key has "
+        "been revoked or was never issued here: use another one.",
+    ),
+    "api_key_expired": Problem(
+        401,
+        "This API key has expired.",
+        "Use a newer secret of this key or another key; an expired one never works again.",
+    ),
+    "api_key_in_url": Problem(
+        400,
+        "An API key was sent in the URL, where logs and histories keep it.",
+        "Treat that key as exposed: revoke it, make a new one, and send it only in the "
+        "Authorization header.",
+    ),
+    # What the caller may do
+    "insufficient_scope": Problem(
+        403,
+        "This API key lacks a scope that the request needs.",
+        "Use a key that holds the scope.",
+    ),
+    "organization_suspended": Problem(
+        403,
+        "The organization of this API key is suspended.",
+        "Contact support to have it resumed; its keys work again from then on.",
+    ),
+    # What was asked
+    "missing_required_field": Problem(
+        400,
+        "A required field is missing.",
+        "Add the field named in “field” and send the request again.",
+    ),
+    "parameter_unknown": Problem(
+        400,
+        "The request has a field that this endpoint does not know.",
+        "Remove the field, or correct its name.",
+    ),
+    "parameter_invalid": Problem(
+        400,
+        "A field has a value that is not allowed.",
+        "Correct the field named in “field” and send the request again.",
+    ),
+    "contains_api_key": Problem(
+        400,
+        "A text field holds a whole API key.",
+        "Take the key out of the text. If others could read it, rotate or revoke that key.",
+    ),
+    "invalid_json": Problem(
+        400,
+        "The request body is not a JSON object.",
+        "Send one JSON object, UTF-8 encoded, each of its names once.",
+    ),
+    "request_invalid": Problem(
+        400,
+        "The request could not be understood.",
+        "Check the URL and the headers.",
+    ),
+    "host_not_allowed": Problem(
+        400,
+        "This service is not known under the name in the Host header.",
+        "Use the address that the documentation names. Operators: add the name to ALLOWED_HOSTS.",
+    ),
+    "resource_not_found": Problem(
+        404,
+        "There is nothing at this address.",
+        "Check the path and the id. What was made in live mode does not exist for a test key, "
+        "and the other way round.",
+    ),
+    "method_not_allowed": Problem(
+        405,
+        "This address does not take this method.",
+        "Use one of the methods in the Allow header.",
+    ),
+    "not_acceptable": Problem(
+        406,
+        "This API answers in JSON only.",
+        "Send “Accept: application/json”, or no Accept header.",
+    ),
+    "length_required": Problem(
+        411,
+        "The request does not say how long its body is.",
+        "Send a Content-Length header; chunked bodies are not taken.",
+    ),
+    "request_too_large": Problem(
+        413,
+        f"The request body is larger than {MAX_BODY_BYTES // 1024} KiB.",
+        "Send less at once.",
+    ),
+    "unsupported_media_type": Problem(
+        415,
+        "The request body is not declared as JSON.",
+        "Send “Content-Type: application/json”.",
+    ),
+    # Our fault
+    "internal_error": Problem(
+        500,
+        "Something went wrong on our side. It has been logged.",
+        "Try again; if it goes on, tell support the request id.",
+    ),
+}

@@ -1,0 +1,26 @@
+"""The base of our management commands."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from reachscore.api.refusals import Refusal
+
+
+class VerbCommand(BaseCommand):
+    """Calls one verb: its value goes alone to stdout, everything said to people to stderr."""
+
+    def run(self, **options: Any) -> str:
+        """Do it and return the value; raise Refusal or CommandError."""
+        raise NotImplementedError
+
+    def handle(self, *args: Any, **options: Any) -> str:
+        """Raises CommandError with what the refusal says and how to mend it."""
+        try:
+            return self.run(**options)
+        except Refusal as refusal:
+            raise CommandError(f"{refusal.message} {refusal.fix}") from None
+
+    def tell(self, text: str) -> None:
+        """Say something to the person at the terminal."""
+        self.stderr.write(text, style_func=str)

@@ -1,0 +1,96 @@
+"""Request fields that take exactly the JSON type the contract names, where DRF's would convert.
+
+Rules beyond the type (lengths, ranges, authority) belong to the verbs, which the admin and the
+commands call as well.
+"""
+
+from datetime import datetime
+from typing import Any, Never
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from reachscore.api.moments import format_moment, parse_moment
+from reachscore.api.redaction import quote_input
+from reachscore.api.refusals import MissingRequiredField, ParameterInvalid, ParameterUnknown
+from reachscore.api.text import did_you_mean
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses fields it does not know: `{"scope": […]}` must not quietly mean every scope."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Raises ParameterUnknown, MissingRequiredField, and what its fields raise."""
+        for name in data:
+            if name not in self.fields:
+                hint = did_you_mean(name, self.fields)
+                shown = quote_input(name)
+                raise ParameterUnknown(f"There is no field {shown}.{hint}", field=shown[1:-1])
+        for name, field in self.fields.items():
+            if field.required and name not in data:
+                raise MissingRequiredField(f"The field {name} is missing.", field=name)
+        return super().to_internal_value(data)
+
+
+class StrictField(serializers.Field[Any, Any, Any, Any]):
+    """A field whose `parse` sees the JSON value itself; `null` is refused unless `allow_null`."""
+
+    wants: str
+
+    def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
+        """Refuse null with the field's own words instead of DRF's."""
+        if data is None and not self.allow_null:
+            self.refuse()
+        return super().validate_empty_values(data)
+
+    def refuse(self) -> Never:
+        """Raises ParameterInvalid that says which type the field wants."""
+        raise ParameterInvalid(
+            f"{self.field_name} must be {self.wants}.", field=self.field_name or ""
+        )
+
+
+@extend_schema_field(OpenApiTypes.STR)
+class StringField(StrictField):
+    """A JSON string; a number is not converted."""
+
+    wants = "a string"
+
+    def to_internal_value(self, data: Any) -> str:
+        """Raises ParameterInvalid."""
+        return data if isinstance(data, str) else self.refuse()
+
+    def to_representation(self, value: str) -> str:
+        return value
+
+
+@extend_schema_field(OpenApiTypes.DATETIME)
+class MomentField(StrictField):
+    """A date-time in RFC 3339, with an offset; answered in UTC."""
+
+    wants = "a date and time with an offset, such as 2030-01-31T12:00:00Z, in a string"
+
+    def to_internal_value(self, data: Any) -> datetime:
+        """Raises ParameterInvalid."""
+        if not isinstance(data, str):
+            self.refuse()
+        return parse_moment(data, field=self.field_name or "")
+
+    def to_representation(self, value: datetime) -> str:
+        return format_moment(value)
+
+
+class StringListField(StrictField):
+    """A JSON array of strings."""
+
+    wants = "an array of strings"
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        """Raises ParameterInvalid."""
+        if not isinstance(data, list) or not all(isinstance(item, str) for item in data):
+            self.refuse()
+        return data
+
+    def to_representation(self, value: list[str]) -> list[str]:
+        return list(value)

@@ -1,0 +1,70 @@
+"""How an exception becomes the one error envelope: in DRF's views and in Django's own handlers."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.signals import got_request_exception
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views import defaults
+from rest_framework import exceptions as drf
+from rest_framework.views import set_rollback
+
+from reachscore.api import refusals
+from reachscore.api.middleware import is_api
+from reachscore.api.refusals import Refusal, refusal_response
+from reachscore.api.request_id import current_request_id
+
+logger = logging.getLogger("reachscore.api")
+
+_BY_DRF_EXCEPTION: tuple[tuple[type[Exception], type[Refusal]], ...] = (
+    (drf.NotAcceptable, refusals.NotAcceptable),
+    (drf.UnsupportedMediaType, refusals.UnsupportedMediaType),
+    (drf.ParseError, refusals.InvalidJson),
+    (drf.ValidationError, refusals.ParameterInvalid),
+    (drf.NotFound, refusals.ResourceNotFound),
+    (Http404, refusals.ResourceNotFound),
+)
+
+
+def handle_exception(exception: Exception, context: Mapping[str, Any]) -> HttpResponse:
+    """DRF's EXCEPTION_HANDLER: what a view raised leaves as an envelope; a bug is logged first."""
+    set_rollback()
+    request: HttpRequest = context["view"].request
+    refusal = _refusal_for(exception, context)
+    if isinstance(refusal, refusals.InternalError):
+        # The signal is what error reporters, and Django's test client, listen to.
+        got_request_exception.send(sender=None, request=request)
+        logger.error("Bug behind request %s", current_request_id(), exc_info=exception)
+    return refusal_response(request, refusal)
+
+
+def _refusal_for(exception: Exception, context: Mapping[str, Any]) -> Refusal:
+    if isinstance(exception, Refusal):
+        return exception
+    if isinstance(exception, drf.MethodNotAllowed):
+        allowed = ", ".join(context["view"].allowed_methods)
+        return refusals.MethodNotAllowed(headers={"Allow": allowed})
+    for drf_exception, refusal in _BY_DRF_EXCEPTION:
+        if isinstance(exception, drf_exception):
+            return refusal()
+    return refusals.InternalError()
+
+
+def unknown_path(request: HttpRequest, path: str = "") -> HttpResponse:
+    """Answer whatever no route under /v1 takes."""
+    return refusal_response(request, refusals.ResourceNotFound("No endpoint has this path."))
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler400."""
+    if is_api(request):
+        return refusal_response(request, refusals.RequestInvalid())
+    return defaults.bad_request(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500: a bug outside of any DRF view; Django has logged it."""
+    if is_api(request):
+        return refusal_response(request, refusals.InternalError())
+    return defaults.server_error(request)

@@ -1,0 +1,16 @@
+"""Random base62 text and the public ids made of it."""
+
+import secrets
+from typing import Final
+
+BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def random_base62(length: int) -> str:
+    """Return `length` characters from the system's CSPRNG, 5.95 bits each."""
+    return "".join(secrets.choice(BASE62) for _ in range(length))
+
+
+def new_id(prefix: str) -> str:
+    """Return a public id such as `key_3iS8wW2xYbC4`: 71 random bits, unique without asking."""
+    return f"{prefix}_{random_base62(12)}"

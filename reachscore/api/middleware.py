@@ -1,0 +1,81 @@
+"""What holds for every request before any view is chosen."""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from django.core.exceptions import DisallowedHost, SuspiciousOperation
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from reachscore.api.redaction import holds_key
+from reachscore.api.refusals import HostNotAllowed, Refusal, RequestInvalid, refusal_response
+from reachscore.api.request_id import begin_request
+
+API_PATH: Final = re.compile(r"/v1(/|$)")
+KEY_PARAMETERS: Final = ("api_key", "key", "token", "access_token")
+
+
+class ApiKeyInUrl(Refusal):
+    """A key in the URL counts as exposed: proxies log it, browsers remember it."""
+
+    code = "api_key_in_url"
+
+
+def is_api(request: HttpRequest) -> bool:
+    """Tell whether the contract's rules, JSON errors above all, hold for this path."""
+    return API_PATH.match(request.path_info) is not None
+
+
+class ApiMiddleware:
+    """Outermost: gives every request its id, and under /v1 refuses what no view should see."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request_id = begin_request(request.META.get("HTTP_REQUEST_ID", ""))
+        response = self._answer(request) if is_api(request) else self.get_response(request)
+        response["Request-Id"] = request_id
+        return response
+
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        response: HttpResponseBase
+        try:
+            refuse_wrong_host(request)
+            refuse_key_in_url(request)
+            response = self.get_response(request)
+        except Refusal as refusal:
+            response = refusal_response(request, refusal)
+        except SuspiciousOperation:
+            response = refusal_response(request, RequestInvalid())
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+def refuse_wrong_host(request: HttpRequest) -> None:
+    """Say no in JSON before Django would say it in HTML.
+
+    Raises HostNotAllowed.
+    """
+    try:
+        request.get_host()
+    except DisallowedHost:
+        raise HostNotAllowed from None
+
+
+def refuse_key_in_url(request: HttpRequest) -> None:
+    """Refuse a path or query that holds a key, valid or not, and the parameter names used for it.
+
+    RFC 6750 §2.3 discourages it and OWASP ASVS 5.0 §14.2.1 forbids it.
+    Raises ApiKeyInUrl.
+    """
+    if holds_key(request.path_info):
+        raise ApiKeyInUrl
+    if not request.META.get("QUERY_STRING"):
+        return
+    for name, values in request.GET.lists():
+        if name.lower() in KEY_PARAMETERS:
+            raise ApiKeyInUrl(field=name.lower())
+        if holds_key(name) or any(holds_key(value) for value in values):
+            raise ApiKeyInUrl

@@ -1,0 +1,40 @@
+"""Points in time as the contract writes them: RFC 3339, UTC, whole seconds, a Z."""
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+from reachscore.api.refusals import ParameterInvalid
+
+_RFC_3339: Final = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+
+
+def parse_moment(text: str, *, field: str) -> datetime:
+    """Read an RFC 3339 §5.6 date-time; fractions of a second are dropped.
+
+    Raises ParameterInvalid for a date alone, a missing offset, a day that does not exist, and for
+    the ISO 8601 forms that RFC 3339 leaves out.
+    """
+    try:
+        if _RFC_3339.fullmatch(text):
+            whole_seconds = re.sub(r"\.\d+", "", text.upper())
+            return datetime.fromisoformat(whole_seconds).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    message = f"{field} must be a date and time with an offset, such as 2030-01-31T12:00:00Z."
+    raise ParameterInvalid(message, field=field)
+
+
+def format_moment(moment: datetime) -> str:
+    """Write an aware datetime, e.g. `2026-03-11T10:30:00Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def years_after(moment: datetime, years: int) -> datetime:
+    """Return the same calendar day `years` later; 29 February becomes 1 March."""
+    try:
+        return moment.replace(year=moment.year + years)
+    except ValueError:
+        return moment.replace(year=moment.year + years, month=3, day=1)

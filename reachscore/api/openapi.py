@@ -1,0 +1,105 @@
+"""Parts of the OpenAPI document that every endpoint shares."""
+
+from typing import Any, Final
+
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from rest_framework import serializers
+
+from reachscore.api.catalogue import CATALOGUE, TYPE_BY_STATUS
+
+EXAMPLE_REQUEST_ID: Final = "req_7Hq2mVb9TzXc"
+
+REQUEST_ID_HEADER: Final = OpenApiParameter(
+    "Request-Id",
+    str,
+    OpenApiParameter.HEADER,
+    response=True,
+    description="Names this request: taken from the request's header of that name when it is 8 "
+    "to 64 characters of `[A-Za-z0-9_-]`, else made here. Tell it to support.",
+)
+CHALLENGE_HEADER: Final = OpenApiParameter(
+    "WWW-Authenticate",
+    str,
+    OpenApiParameter.HEADER,
+    response=[401],
+    description="The challenge of RFC 6750: `Bearer`.",
+)
+ALLOW_HEADER: Final = OpenApiParameter(
+    "Allow",
+    str,
+    OpenApiParameter.HEADER,
+    response=[405],
+    description="The methods that this address takes.",
+)
+SHARED_HEADERS: Final = [REQUEST_ID_HEADER, CHALLENGE_HEADER, ALLOW_HEADER]
+
+# What any endpoint can answer, besides its own.
+EVERYWHERE: Final = (
+    "api_key_missing",
+    "api_key_invalid",
+    "api_key_expired",
+    "api_key_in_url",
+    "parameter_unknown",
+    "request_invalid",
+    "host_not_allowed",
+    "organization_suspended",
+    "method_not_allowed",
+    "not_acceptable",
+    "internal_error",
+)
+# What an endpoint that reads a body can answer, besides.
+WITH_BODY: Final = (
+    "missing_required_field",
+    "parameter_invalid",
+    "contains_api_key",
+    "invalid_json",
+    "length_required",
+    "request_too_large",
+    "unsupported_media_type",
+)
+
+
+class ErrorDetail(serializers.Serializer[Any]):
+    """What went wrong, for programs (`code`) and for people (`message`, `fix`)."""
+
+    type = serializers.ChoiceField(sorted(set(TYPE_BY_STATUS.values())))
+    code = serializers.ChoiceField(list(CATALOGUE))
+    message = serializers.CharField()
+    field = serializers.CharField(required=False, help_text="Only where one field is at fault.")
+    fix = serializers.CharField(help_text="How to mend it.")
+    doc_url = serializers.CharField(help_text="The code on the error page.")
+    request_id = serializers.CharField()
+
+
+class Error(serializers.Serializer[Any]):
+    """The one shape of every answer from 400 on."""
+
+    error = ErrorDetail()
+
+
+def error_responses(*codes: str) -> dict[int, OpenApiResponse]:
+    """Document the refusals with these codes: a response a status, an example a code."""
+    by_status: dict[int, list[str]] = {}
+    for code in sorted(codes, key=list(CATALOGUE).index):
+        by_status.setdefault(CATALOGUE[code].status, []).append(code)
+    return {
+        status: OpenApiResponse(
+            Error,
+            description=" · ".join(f"`{code}`" for code in of_status),
+            examples=[_example(code) for code in of_status],
+        )
+        for status, of_status in sorted(by_status.items())
+    }
+
+
+def _example(code: str) -> OpenApiExample:
+    problem = CATALOGUE[code]
+    error = {
+        "type": problem.type,
+        "code": code,
+        "message": problem.message,
+        "fix": problem.fix,
+        "doc_url": f"https://api.reachscore.co/docs/errors#{code}",
+        "request_id": EXAMPLE_REQUEST_ID,
+    }
+    return OpenApiExample(code, value={"error": error}, response_only=True)

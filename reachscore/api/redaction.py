@@ -1,0 +1,47 @@
+"""What a key looks like in running text, and how it is hidden there.
+
+The shape stands in this lowest layer because everything that writes client input anywhere (logs,
+messages, request ids) must recognise a key; `apikeys.keys` builds on it.
+"""
+
+import logging
+import re
+import unicodedata
+from typing import Final
+
+KEY_SHAPE: Final = r"rk_(?:live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{38}"
+
+_WHOLE_KEY: Final = re.compile(KEY_SHAPE)
+# Broader than a whole key: one cut short by a few characters could still be completed by guessing.
+_TELLING_PART: Final = re.compile(r"(rk_(?:live|test)_[0-9A-Za-z]{8})_[0-9A-Za-z]{6,}")
+
+
+def holds_key(text: str) -> bool:
+    """Tell whether a whole key stands anywhere in `text`; its checksum is not looked at."""
+    return _WHOLE_KEY.search(text) is not None
+
+
+def redact(text: str) -> str:
+    """Return `text` with the secret part of every key replaced; the public locator stays."""
+    return _TELLING_PART.sub(r"\1_[redacted]", text)
+
+
+def quote_input(value: object, *, limit: int = 40) -> str:
+    """Return client input made fit for an error message: redacted, printable, cut, in quotes."""
+    text = redact(str(value)[:1000])
+    text = "".join(c for c in text if unicodedata.category(c)[0] not in "CZ" or c == " ")
+    return f'"{text[:limit]}…"' if len(text) > limit else f'"{text}"'
+
+
+class RedactingFilter(logging.Filter):
+    """Hides keys in every record: Django itself logs the path of a 404, and a path can hold one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if redact(message) != message:
+            record.msg, record.args = redact(message), ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = redact(record.exc_text)
+        return True

@@ -1,0 +1,141 @@
+"""How code says no, and the one shape in which clients read it."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest, JsonResponse
+from django.urls import reverse
+
+from reachscore.api.catalogue import CATALOGUE
+from reachscore.api.request_id import current_request_id
+
+
+class Refusal(Exception):
+    """A rule says no: a code of the catalogue, and whatever this case knows better than it.
+
+    Subclass with a `code` for a rule of the domain. `field` names the one request field at fault;
+    `headers` go out with the answer. Neither may hold client input that was not made fit for it.
+    """
+
+    code: ClassVar[str]
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        fix: str = "",
+        field: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        problem = CATALOGUE[self.code]
+        self.status = problem.status
+        self.type = problem.type
+        self.message = message or problem.message
+        self.fix = fix or problem.fix
+        self.field = field
+        self.headers = dict(headers or {})
+        super().__init__(self.message)
+
+
+class ParameterInvalid(Refusal):
+    """A field's value breaks a rule; `field` says which."""
+
+    code = "parameter_invalid"
+
+
+class ParameterUnknown(Refusal):
+    """A field or query parameter that the endpoint does not have."""
+
+    code = "parameter_unknown"
+
+
+class MissingRequiredField(Refusal):
+    """A field without which the request means nothing."""
+
+    code = "missing_required_field"
+
+
+class ContainsApiKey(Refusal):
+    """A text that would be stored holds a whole key."""
+
+    code = "contains_api_key"
+
+
+class InvalidJson(Refusal):
+    """The body is not one JSON object."""
+
+    code = "invalid_json"
+
+
+class RequestInvalid(Refusal):
+    """Django found the request suspicious or malformed."""
+
+    code = "request_invalid"
+
+
+class HostNotAllowed(Refusal):
+    """The Host header names none of ours."""
+
+    code = "host_not_allowed"
+
+
+class ResourceNotFound(Refusal):
+    """No such path, or no such object for this caller: the two look alike on purpose."""
+
+    code = "resource_not_found"
+
+
+class MethodNotAllowed(Refusal):
+    """The path exists, but not for this method."""
+
+    code = "method_not_allowed"
+
+
+class NotAcceptable(Refusal):
+    """The client wants something other than JSON."""
+
+    code = "not_acceptable"
+
+
+class LengthRequired(Refusal):
+    """A body without Content-Length: the server would see it as empty."""
+
+    code = "length_required"
+
+
+class RequestTooLarge(Refusal):
+    """The body is over the limit; it was not read."""
+
+    code = "request_too_large"
+
+
+class UnsupportedMediaType(Refusal):
+    """The body is not declared as JSON in UTF-8."""
+
+    code = "unsupported_media_type"
+
+
+class InternalError(Refusal):
+    """A bug. Says nothing of its cause; the log holds it under the request id."""
+
+    code = "internal_error"
+
+
+def refusal_response(request: HttpRequest, refusal: Refusal) -> JsonResponse:
+    """Answer with the contract's error envelope and the refusal's headers."""
+    error = {"type": refusal.type, "code": refusal.code, "message": refusal.message}
+    if refusal.field:
+        error["field"] = refusal.field
+    error["fix"] = refusal.fix
+    error["doc_url"] = _error_page(request) + "#" + refusal.code
+    error["request_id"] = current_request_id()
+    return JsonResponse({"error": error}, status=refusal.status, headers=refusal.headers)
+
+
+def _error_page(request: HttpRequest) -> str:
+    """The page's address; without a host where the client named a wrong one: never echo that."""
+    try:
+        return request.build_absolute_uri(reverse("errors"))
+    except DisallowedHost:
+        return reverse("errors")

@@ -1,0 +1,38 @@
+"""Rules for text that people type and other people read."""
+
+import difflib
+import unicodedata
+from collections.abc import Iterable
+from typing import Final
+
+from reachscore.api.redaction import holds_key
+from reachscore.api.refusals import ContainsApiKey, ParameterInvalid
+
+_UNPRINTABLE: Final = ("Cc", "Cs", "Zl", "Zp")
+# These turn the reading direction: a name that holds one can be made to look like another name.
+_BIDI_CONTROLS: Final = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
+
+
+def clean_line(text: str, *, field: str, max_length: int, required: bool = True) -> str:
+    """Return one line of visible text, trimmed, of at most `max_length` characters.
+
+    Raises ParameterInvalid for control characters, blank or long text; ContainsApiKey.
+    """
+    line = text.strip()
+    if any(unicodedata.category(c) in _UNPRINTABLE or c in _BIDI_CONTROLS for c in line):
+        raise ParameterInvalid(f"{field} must not hold control characters.", field=field)
+    if required and not any(c.isprintable() and not c.isspace() for c in line):
+        raise ParameterInvalid(f"{field} must hold at least one visible character.", field=field)
+    if len(line) > max_length:
+        raise ParameterInvalid(f"{field} must have at most {max_length} characters.", field=field)
+    if holds_key(line):
+        raise ContainsApiKey(f"{field} holds a whole API key.", field=field)
+    return line
+
+
+def did_you_mean(value: str, known: Iterable[str]) -> str:
+    """Return “ Did you mean …?” with the known word closest to `value`, or nothing."""
+    close = difflib.get_close_matches(value[:100].lower(), list(known), n=1)
+    return f" Did you mean {close[0]}?" if close else ""

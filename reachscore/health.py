@@ -1,0 +1,46 @@
+"""For whatever watches the service: is the process up, and may it be sent requests?"""
+
+from functools import cache
+
+from django.db import DatabaseError, connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from apikeys.models import KeySecret
+
+
+@never_cache
+@require_safe
+def healthz(request: HttpRequest) -> JsonResponse:
+    """Answer 200 while the process is up, whatever the database does."""
+    return JsonResponse({"status": "ok"})
+
+
+@never_cache
+@require_safe
+def readyz(request: HttpRequest) -> JsonResponse:
+    """Answer 200 when requests can be served, else 503 and what is wrong."""
+    try:
+        problems = _problems()
+    except DatabaseError:
+        problems = ["The database does not answer."]
+    if problems:
+        return JsonResponse({"status": "unavailable", "problems": problems}, status=503)
+    return JsonResponse({"status": "ok"})
+
+
+def _problems() -> list[str]:
+    unapplied = _migrations_of_the_code() - set(MigrationRecorder(connection).applied_migrations())
+    if unapplied:
+        return [f"{len(unapplied)} migrations are not applied; run manage.py migrate."]
+    if KeySecret.some_under_missing_pepper():
+        return ["A stored secret hangs on a pepper that API_KEY_PEPPERS does not list."]
+    return []
+
+
+@cache
+def _migrations_of_the_code() -> frozenset[tuple[str, str]]:
+    return frozenset(MigrationLoader(None).graph.nodes)

@@ -1,0 +1,178 @@
+"""All settings. Whatever a deployment varies is read from the environment, here and nowhere else.
+
+Without DATABASE_URL this is development: an embedded PostgreSQL, secrets of this machine, loopback
+hosts. With it, this is production, unless DEBUG=true.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from reachscore.embedded.cluster import Cluster
+from reachscore.environment import (
+    database_from_url,
+    development_secrets,
+    flag,
+    numbered_keys,
+    require,
+)
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+LOCAL_DIR = BASE_DIR / ".local"  # What is made on this machine; git ignores it.
+
+DATABASE_URL = os.environ.get("DATABASE_URL", "")
+PRODUCTION = bool(DATABASE_URL) and not flag(os.environ, "DEBUG", default=False)
+DEBUG = flag(os.environ, "DEBUG", default=not PRODUCTION)
+
+if PRODUCTION:
+    require(os.environ, "SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS", "ALLOWED_HOSTS")
+    environ = dict(os.environ)
+else:
+    environ = {
+        "ALLOWED_HOSTS": "127.0.0.1,localhost,[::1]",
+        **development_secrets(LOCAL_DIR / "secrets.json"),
+        **os.environ,
+    }
+
+SECRET_KEY = environ["SECRET_KEY"]
+API_KEY_PEPPERS = numbered_keys(environ, "API_KEY_PEPPERS")
+AUDIT_KEYS = numbered_keys(environ, "AUDIT_KEYS")
+ALLOWED_HOSTS = [host.strip() for host in environ["ALLOWED_HOSTS"].split(",")]
+
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": database_from_url(DATABASE_URL)
+    if DATABASE_URL
+    else {
+        "ENGINE": "reachscore.embedded",
+        "NAME": "reachscore",
+        "CLUSTER": Cluster(home=LOCAL_DIR / "postgres"),
+    }
+}
+# A connection a request would cost more than the request.
+DATABASES["default"]["CONN_MAX_AGE"] = None
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "reachscore",
+    "accounts",
+    "apikeys",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "rest_framework",
+]
+
+MIDDLEWARE = [
+    "reachscore.api.middleware.ApiMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "reachscore.urls"
+WSGI_APPLICATION = "reachscore.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+AUTH_USER_MODEL = "accounts.User"
+# For staff. API keys are random, not chosen, and are digested under a pepper instead.
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "static/"
+# Only production collects; in development the files are served from where they lie.
+STATIC_ROOT = BASE_DIR / "staticfiles" if PRODUCTION else None
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = not PRODUCTION
+if PRODUCTION:
+    STORAGES = {
+        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    }
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apikeys.authentication.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["apikeys.permissions.Closed"],
+    "DEFAULT_PARSER_CLASSES": ["reachscore.api.body.JsonObjectParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "reachscore.api.handler.handle_exception",
+    "URL_FORMAT_OVERRIDE": None,
+    "UNAUTHENTICATED_USER": None,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "ReachScore API",
+    "VERSION": "1",
+    "DESCRIPTION": (
+        "API keys and the authentication context of ReachScore. Every request carries a key: "
+        "`Authorization: Bearer rk_live_…` for real data, `rk_test_…` for the sandbox. Every "
+        "error has one shape, and its `code` is explained on the [error page](/docs/errors)."
+    ),
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/v1",
+    "SERVERS": [{"url": "/"}],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "docExpansion": "list"},
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"redact": {"()": "reachscore.api.redaction.RedactingFilter"}},
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "filters": ["redact"],
+            "formatter": "line",
+        }
+    },
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {"django": {"handlers": [], "level": "INFO", "propagate": True}},
+}

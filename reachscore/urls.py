@@ -1,0 +1,23 @@
+from django.contrib import admin
+from django.urls import include, path, re_path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularSwaggerSplitView
+
+from reachscore import health
+from reachscore.api import handler, pages
+
+urlpatterns = [
+    path("", pages.home, name="home"),
+    path("v1/", include("apikeys.urls")),
+    path("v1/openapi.json", pages.OpenApiView.as_view(), name="openapi"),
+    re_path(r"^v1(?:/.*)?$", handler.unknown_path),
+    path("docs", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="docs"),
+    path("docs/", RedirectView.as_view(pattern_name="docs")),
+    path("docs/errors", pages.errors, name="errors"),
+    path("admin/", admin.site.urls),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+]
+
+handler400 = handler.bad_request
+handler500 = handler.server_error
