@@ -1,0 +1,87 @@
+"""The cast of the tests, and what they say of every refusal.
+
+Acme is the customer, on the plan team; Globex must never see anything of Acme's; Sam is staff.
+"""
+
+from typing import Any
+
+from django.test import Client, TestCase
+
+from accounts.models import Actor, AuditEvent, Organization, Plan, User
+from apikeys.models import ApiKey
+from apikeys.scopes import ALL_SCOPES
+from reachscore.api.catalogue import CATALOGUE
+
+Answer = Any  # Django's test client patches `json` and more onto the response.
+
+
+class ApiClient(Client):
+    """A program that calls the API with one key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(headers={"Authorization": f"Bearer {key}"})
+        self.key = key
+
+    def send(self, path: str, body: object) -> Answer:
+        """POST `body` as JSON."""
+        return self.post(path, body, content_type="application/json")
+
+
+class ApiTestCase(TestCase):
+    """Has the cast, issues keys, and knows what a refusal must look like."""
+
+    acme: Organization
+    globex: Organization
+    sam: User
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        cls.acme = cls.organization("Acme", "team")
+        cls.globex = cls.organization("Globex", "free")
+        cls.sam = User.objects.create_superuser("sam", password="correct horse")
+
+    @classmethod
+    def organization(cls, name: str, plan: str) -> Organization:
+        organization = Organization(name=name, plan=Plan.objects.get(slug=plan))
+        organization.create(actor=Actor.cli())
+        return organization
+
+    def issue(self, **fields: Any) -> tuple[ApiKey, ApiClient]:
+        """Issue a live key of Acme's with all scopes, unless `fields` say otherwise."""
+        api_key = ApiKey(**{"organization": self.acme, "name": "CI", **fields})
+        return api_key, ApiClient(api_key.issue(actor=Actor.cli()))
+
+    def restricted(self) -> ApiClient:
+        """Return the client of a key that holds all scopes but one."""
+        return self.issue(scopes=list(ALL_SCOPES[:-1]))[1]
+
+    def assertRefused(
+        self, response: Answer, status: int, code: str, *, field: str | None = None
+    ) -> dict[str, str]:
+        """Check the whole envelope, and return the error."""
+        self.assertEqual(response.status_code, status, response.content[:500])
+        self.assertEqual(response["Content-Type"], "application/json")
+        self.assertEqual(response["Cache-Control"], "no-store")
+        self.assertEqual(list(response.json()), ["error"])
+        error: dict[str, str] = response.json()["error"]
+        self.assertEqual(error["code"], code, error)
+        self.assertEqual(error.get("field"), field, error)
+        names = ["type", "code", "message", "field", "fix", "doc_url", "request_id"]
+        self.assertEqual(list(error), [n for n in names if n != "field" or field is not None])
+        self.assertEqual(error["type"], CATALOGUE[code].type)
+        self.assertTrue(error["message"])
+        self.assertTrue(error["fix"])
+        self.assertTrue(error["doc_url"].endswith(f"/docs/errors#{code}"))
+        self.assertEqual(error["request_id"], response["Request-Id"])
+        return error
+
+    def assertNothingWritten(self, response: Answer) -> None:
+        """Check that a refused request left neither key nor event; issue one key in the test."""
+        self.assertGreaterEqual(response.status_code, 400)
+        self.assertEqual(AuditEvent.objects.filter(actor_type="key").count(), 0)
+
+    def staff(self, user: User | None = None) -> Client:
+        """Return the browser of someone who is logged in to the admin; Sam by default."""
+        client = Client()
+        client.force_login(user or self.sam)
+        return client

@@ -1,0 +1,21 @@
+"""The project's settings, on a PostgreSQL of the test run's own and with quick password hashing."""
+
+import os
+import tempfile
+from pathlib import Path
+
+# Nothing of the developer's shell may reach the tests, their database least of all.
+for name in ("DATABASE_URL", "DEBUG", "SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS"):
+    os.environ.pop(name, None)
+os.environ["ALLOWED_HOSTS"] = "127.0.0.1,localhost,[::1],testserver"
+# In the environment, so that servers which a test starts find the same cluster.
+os.environ.setdefault("REACHSCORE_TEST_CLUSTER", tempfile.mkdtemp(prefix="reachscore-tests-"))
+
+from reachscore.embedded.cluster import Cluster  # noqa: E402
+from reachscore.settings import *  # noqa: E402, F403
+from reachscore.settings import DATABASES  # noqa: E402
+
+DATABASES["default"]["CLUSTER"] = Cluster(
+    home=Path(os.environ["REACHSCORE_TEST_CLUSTER"]), throwaway=True
+)
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

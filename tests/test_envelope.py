@@ -1,0 +1,244 @@
+"""Every 4xx and 5xx under /v1 has the one error shape, whatever went wrong."""
+
+import logging
+from unittest import mock
+
+from django.test import Client, override_settings
+
+from accounts.models import AuditEvent
+from tests.cast import ApiClient, ApiTestCase
+
+
+class PathAndMethodTests(ApiTestCase):
+    def test_an_unknown_path_is_not_found_with_and_without_a_key(self):
+        _, client = self.issue()
+        for path in (
+            "/v1",
+            "/v1/",
+            "/v1/keys/",
+            "/v1/nope",
+            "/v1/auth/me/",
+            "/v1//keys",
+            "/v1/%00",
+        ):
+            for caller in (client, self.client):
+                with self.subTest(path):
+                    self.assertRefused(caller.get(path), 404, "resource_not_found")
+
+    def test_a_path_that_only_begins_alike_is_not_the_apis(self):
+        self.assertEqual(self.client.get("/v1x").status_code, 404)
+        self.assertNotIn("application/json", self.client.get("/v1x")["Content-Type"])
+
+    def test_a_wrong_method_names_the_right_ones(self):
+        _, client = self.issue()
+        for path, allowed, wrong in [
+            ("/v1/keys", "POST", ("get", "put", "patch", "delete", "head", "options", "trace")),
+            ("/v1/auth/me", "GET, HEAD", ("post", "put", "patch", "delete", "options", "trace")),
+            ("/v1/openapi.json", "GET, HEAD", ("post", "put", "delete", "options")),
+        ]:
+            for method in wrong:
+                for caller in (client, self.client):
+                    with self.subTest(f"{method} {path}"):
+                        response = getattr(caller, method)(path)
+                        self.assertEqual(response["Allow"], allowed)
+                        if method != "head":
+                            self.assertRefused(response, 405, "method_not_allowed")
+
+    def test_a_wrong_host_is_refused_without_repeating_it(self):
+        for debug in (False, True):
+            with self.subTest(debug=debug), override_settings(DEBUG=debug):
+                response = self.client.get("/v1/auth/me", headers={"Host": "evil.example"})
+                self.assertRefused(response, 400, "host_not_allowed")
+                self.assertNotIn("evil", response.content.decode())
+
+    def test_another_format_than_json_is_not_to_be_had(self):
+        _, client = self.issue()
+        response = client.get("/v1/auth/me", headers={"Accept": "application/xml"})
+        self.assertRefused(response, 406, "not_acceptable")
+
+
+class BodyTests(ApiTestCase):
+    def setUp(self) -> None:
+        self.api = self.issue()[1]
+
+    def send(self, body: bytes, content_type: str = "application/json"):
+        return self.api.post("/v1/keys", body, content_type=content_type)
+
+    def test_what_is_not_one_json_object_is_refused(self):
+        for body in [
+            b"{",
+            b"[]",
+            b'[{"name": "x"}]',
+            b'"name"',
+            b"null",
+            b"5",
+            b"name=x",
+            b"\xff\xfe",
+            b'{"name": "\xff"}',
+            b'{"name": "x"',
+            b'{"name": "x",}',
+            b"{'name': 'x'}",
+            b'{"name": "x"} {"name": "y"}',
+            b'{"name": NaN}',
+            b'{"name": -Infinity}',
+            b'{"name": ' + b"9" * 5000 + b"}",
+            b"[" * 20_000,
+            b'{"a":' * 10_000,
+            b'{"name": "x", "name": "y"}',
+            b'{"name": "x", "scopes": [{"a": 1, "a": 2}]}',
+            b'\xef\xbb\xbf{"name": "x"}',
+            '{"name": "x"}'.encode("utf-16"),
+        ]:
+            with self.subTest(body[:60]):
+                response = self.send(body)
+                self.assertRefused(response, 400, "invalid_json")
+                self.assertNothingWritten(response)
+
+    def test_what_is_not_declared_as_json_is_refused(self):
+        for content_type in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "application/xml",
+            "application/jsonx",
+            "nonsense",
+            "",
+            "application/json; charset=utf-16",
+        ]:
+            with self.subTest(content_type):
+                response = self.send(b'{"name": "x"}', content_type)
+                self.assertRefused(response, 415, "unsupported_media_type")
+                self.assertNothingWritten(response)
+
+    def test_json_is_json_with_its_parameters_and_in_any_case(self):
+        for content_type in ("application/json; charset=UTF-8", "Application/JSON"):
+            self.assertEqual(self.send(b'{"name": "x"}', content_type).status_code, 201)
+
+    def test_a_body_of_64_kib_is_read_and_one_byte_more_is_not(self):
+        def body(size: int) -> bytes:
+            return b'{"name": "x"' + b" " * (size - 13) + b"}"
+
+        self.assertEqual(self.send(body(64 * 1024)).status_code, 201)
+        self.assertRefused(self.send(body(64 * 1024 + 1)), 413, "request_too_large")
+        self.assertRefused(self.send(body(5_000_000)), 413, "request_too_large")
+
+    def test_a_body_of_unknown_length_is_refused(self):
+        for length in ("", "-1", "many"):
+            with self.subTest(length):
+                response = self.api.generic(
+                    "POST",
+                    "/v1/keys",
+                    b'{"name": "x"}',
+                    content_type="application/json",
+                    CONTENT_LENGTH=length,
+                )
+                self.assertRefused(response, 411, "length_required")
+
+    def test_an_empty_body_lacks_the_name(self):
+        response = self.api.generic(
+            "POST", "/v1/keys", b"", content_type="application/json", CONTENT_LENGTH="0"
+        )
+        self.assertRefused(response, 400, "missing_required_field", field="name")
+
+    def test_authority_is_asked_before_the_body_is_looked_at(self):
+        response = self.client.post("/v1/keys", b"x" * 100_000, content_type="text/plain")
+        self.assertRefused(response, 401, "api_key_missing")
+
+
+class BugTests(ApiTestCase):
+    def test_a_bug_says_nothing_and_is_logged_under_the_request_id(self):
+        _, client = self.issue()
+        client.raise_request_exception = False
+        for debug in (False, True):
+            with (
+                self.subTest(debug=debug),
+                override_settings(DEBUG=debug),
+                mock.patch("apikeys.views.used_now", side_effect=RuntimeError("the cause")),
+                self.assertLogs("reachscore.api", logging.ERROR) as logs,
+            ):
+                response = client.get("/v1/auth/me", headers={"Request-Id": "find-me-again"})
+            self.assertRefused(response, 500, "internal_error")
+            self.assertNotIn("the cause", response.content.decode())
+            self.assertIn("find-me-again", logs.output[0])
+            self.assertIn("the cause", logs.output[0])
+
+    def test_a_bug_outside_of_any_view_has_the_shape_too(self):
+        client = Client(raise_request_exception=False)
+        with (
+            mock.patch("reachscore.api.handler.unknown_path", side_effect=RuntimeError),
+            mock.patch(
+                "django.contrib.sessions.middleware.SessionMiddleware.process_request",
+                side_effect=RuntimeError("the cause"),
+            ),
+            self.assertLogs("django.request", logging.ERROR),
+        ):
+            response = client.get("/v1/auth/me")
+        self.assertRefused(response, 500, "internal_error")
+
+
+class RequestIdTests(ApiTestCase):
+    def test_every_response_has_one(self):
+        for path in ("/", "/docs", "/docs/errors", "/healthz", "/nope", "/admin/", "/v1/nope"):
+            with self.subTest(path):
+                response = self.client.get(path)
+                self.assertRegex(response["Request-Id"], r"^req_[0-9A-Za-z]{12}$")
+
+    def test_a_clients_own_is_taken_when_it_is_safe(self):
+        for sent in ("12345678", "a-b_c-D9", "x" * 64):
+            response = self.client.get("/healthz", headers={"Request-Id": sent})
+            self.assertEqual(response["Request-Id"], sent)
+
+    def test_a_clients_own_is_replaced_when_it_is_not(self):
+        key = self.issue()[1].key
+        for sent in (
+            "",
+            "short12",
+            "x" * 65,
+            "has space",
+            "a\nb: cdefgh",
+            "ümläuts12",
+            key,
+            key[:40],
+        ):
+            with self.subTest(sent):
+                response = self.client.get("/healthz", headers={"Request-Id": sent})
+                self.assertRegex(response["Request-Id"], r"^req_[0-9A-Za-z]{12}$")
+
+    def test_the_audit_event_carries_it(self):
+        _, client = self.issue()
+        answer = client.post(
+            "/v1/keys",
+            {"name": "x"},
+            content_type="application/json",
+            headers={"Request-Id": "order-66-66"},
+        ).json()
+        self.assertEqual(AuditEvent.objects.get(target_id=answer["id"]).request_id, "order-66-66")
+
+
+class KeyInUrlTests(ApiTestCase):
+    def test_a_key_in_the_url_is_refused_before_anything_else(self):
+        _, client = self.issue()
+        key = client.key
+        for path, field in [
+            ("/v1/auth/me?api_key=x", "api_key"),
+            ("/v1/auth/me?key=", "key"),
+            ("/v1/auth/me?token=5", "token"),
+            (f"/v1/auth/me?access_token={key}", "access_token"),
+            ("/v1/auth/me?API_KEY=x", "api_key"),
+            (f"/v1/auth/me?q={key}", None),
+            (f"/v1/auth/me?q=Bearer%20{key}&x=1", None),
+            (f"/v1/auth/me?{key}=1", None),
+            (f"/v1/auth/me?{key}", None),
+            (f"/v1/nope?q={key.replace('_', '%5F')}", None),
+            (f"/v1/keys/{key}", None),
+        ]:
+            for caller in (client, Client()):
+                with self.subTest(path), self.assertNumQueries(0):
+                    response = caller.get(path)
+                    error = self.assertRefused(response, 400, "api_key_in_url", field=field)
+                    self.assertIn("revoke it", error["fix"])
+                    self.assertNotIn(key[-20:], response.content.decode())
+
+    def test_a_query_of_too_many_parameters_is_refused(self):
+        response = ApiClient("x").get("/v1/auth/me?" + "&".join(f"a{i}=1" for i in range(2000)))
+        self.assertRefused(response, 400, "request_invalid")
