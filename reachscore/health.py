@@ -35,7 +35,9 @@ def readyz(request: HttpRequest) -> JsonResponse:
 def _problems() -> list[str]:
     unapplied = _migrations_of_the_code() - set(MigrationRecorder(connection).applied_migrations())
     if unapplied:
-        return [f"{len(unapplied)} migrations are not applied; run manage.py migrate."]
+        count = len(unapplied)
+        subject = "1 migration is" if count == 1 else f"{count} migrations are"
+        return [f"{subject} not applied; run manage.py migrate."]
     if KeySecret.some_under_missing_pepper():
         return ["A stored secret hangs on a pepper that API_KEY_PEPPERS does not list."]
     return []

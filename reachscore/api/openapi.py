@@ -2,7 +2,9 @@
 
 from typing import Any, Final
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from drf_spectacular.extensions import OpenApiSerializerExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import Direction, OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
 from reachscore.api.catalogue import CATALOGUE, TYPE_BY_STATUS
@@ -57,6 +59,21 @@ WITH_BODY: Final = (
     "request_too_large",
     "unsupported_media_type",
 )
+
+
+class StrictRequest(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """Says of every `StrictSerializer` that it takes no other fields than its own."""
+
+    target_class = "reachscore.api.fields.StrictSerializer"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        """Return the serializer's schema, closed."""
+        # The documented way for an extension to ask for what it adds to.
+        schema: dict[str, Any] = auto_schema._map_serializer(  # type: ignore[no-untyped-call] # noqa: SLF001
+            self.target, direction, bypass_extensions=True
+        )
+        return {**schema, "additionalProperties": False}
 
 
 class ErrorDetail(serializers.Serializer[Any]):

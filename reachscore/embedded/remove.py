@@ -72,9 +72,10 @@ def _alone(place: Place) -> int | None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
     try:
-        remove(Path(sys.argv[1]))
+        (home_,) = sys.argv[1:]
+        remove(Path(home_))
+    except ValueError:
+        sys.exit(__doc__)
     except (EmbeddedPostgresError, OSError) as problem:
         sys.exit(str(problem))

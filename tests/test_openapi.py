@@ -1,0 +1,142 @@
+"""The OpenAPI document and the docs pages say what the API really does."""
+
+import re
+from typing import Any
+
+import jsonschema
+from django.test import Client
+
+from accounts.models import Actor
+from apikeys.scopes import Scope
+from reachscore.api.catalogue import CATALOGUE
+from tests.cast import Answer, ApiTestCase
+
+
+class OpenApiTests(ApiTestCase):
+    def setUp(self) -> None:
+        self.document = Client().get("/v1/openapi.json").json()
+
+    def operation(self, method: str, path: str) -> dict[str, Any]:
+        operation: dict[str, Any] = self.document["paths"][path][method]
+        return operation
+
+    def assertDocumented(self, method: str, path: str, response: Answer) -> None:
+        """Check that this status is documented, and that the body fits its schema."""
+        documented = self.operation(method, path)["responses"]
+        self.assertIn(str(response.status_code), documented)
+        schema = documented[str(response.status_code)]["content"]["application/json"]["schema"]
+        jsonschema.Draft202012Validator({**self.document, **schema}).validate(response.json())
+
+    def test_is_openapi_3_1_and_public(self):
+        response = Client().get("/v1/openapi.json")
+        self.assertEqual(response.status_code, 200)
+        self.assertEqual(response["Content-Type"], "application/json")
+        self.assertTrue(self.document["openapi"].startswith("3.1"))
+        self.assertEqual(set(self.document["paths"]), {"/v1/keys", "/v1/auth/me"})
+
+    def test_every_endpoint_takes_a_bearer_key(self):
+        (name,) = self.document["components"]["securitySchemes"]
+        self.assertEqual(self.document["components"]["securitySchemes"][name]["scheme"], "bearer")
+        for method, path in (("post", "/v1/keys"), ("get", "/v1/auth/me")):
+            self.assertEqual(self.operation(method, path)["security"], [{name: []}])
+
+    def test_real_answers_fit_the_schemas(self):
+        api_key, client = self.issue()
+        restricted = self.restricted()
+        create, me = ("post", "/v1/keys"), ("get", "/v1/auth/me")
+        answers = [
+            (create, client.send("/v1/keys", {"name": "x"})),
+            (create, client.send("/v1/keys", {"name": "x", "expires_at": "2030-01-01T00:00:00Z"})),
+            (create, client.send("/v1/keys", {})),
+            (create, client.send("/v1/keys", {"name": "x", "nmae": "y"})),
+            (create, client.send("/v1/keys?key=x", {"name": "x"})),
+            (create, client.post("/v1/keys", "x", content_type="text/plain")),
+            (create, client.post("/v1/keys", b"x" * 70_000, content_type="application/json")),
+            (create, client.post("/v1/keys", content_type="application/json")),
+            (create, restricted.send("/v1/keys", {"name": "x"})),
+            (create, Client().post("/v1/keys")),
+            (me, client.get("/v1/auth/me")),
+            (me, client.get("/v1/auth/me", headers={"Accept": "text/csv"})),
+            (me, Client().get("/v1/auth/me")),
+            (me, Client().get("/v1/auth/me", headers={"Host": "evil.example"})),
+        ]
+        api_key.revoke(actor=Actor.cli())
+        answers.append((me, client.get("/v1/auth/me")))
+        for (method, path), response in answers:
+            with self.subTest(f"{path} {response.status_code}"):
+                self.assertDocumented(method, path, response)
+
+    def test_its_own_examples_fit_its_schemas(self):
+        for methods in self.document["paths"].values():
+            for operation in methods.values():
+                contents = [r["content"] for r in operation["responses"].values()]
+                contents.append(operation.get("requestBody", {}).get("content", {}))
+                for content in contents:
+                    for media in content.values():
+                        validator = jsonschema.Draft202012Validator(
+                            {**self.document, **media["schema"]}
+                        )
+                        self.assertTrue(media["examples"])
+                        for example in media["examples"].values():
+                            validator.validate(example["value"])
+
+    def test_the_request_schema_refuses_what_the_api_refuses(self):
+        schema = self.operation("post", "/v1/keys")["requestBody"]["content"]["application/json"]
+        validator = jsonschema.Draft202012Validator({**self.document, **schema["schema"]})
+        for body, valid in [
+            ({"name": "x"}, True),
+            ({"name": "x", "expires_at": None}, True),
+            ({}, False),
+            ({"name": ""}, False),
+            ({"name": "x" * 101}, False),
+            ({"name": 5}, False),
+            ({"name": "x", "scopes": []}, False),
+            ({"name": "x", "scopes": None}, False),
+            ({"name": "x", "scopes": ["tests:delete"]}, False),
+            ({"name": "x", "scope": ["tests:read"]}, False),
+        ]:
+            with self.subTest(body):
+                self.assertEqual(validator.is_valid(body), valid)
+
+    def test_the_scopes_are_described(self):
+        text = str(self.document)
+        for scope in Scope:
+            self.assertIn(f"`{scope.value}` {scope.label.lower()}", text)
+
+    def test_every_response_names_the_request_id_and_a_401_the_challenge(self):
+        for methods in self.document["paths"].values():
+            for operation in methods.values():
+                for status, response in operation["responses"].items():
+                    self.assertIn("Request-Id", response["headers"])
+                    self.assertEqual("WWW-Authenticate" in response["headers"], status == "401")
+
+
+class PageTests(ApiTestCase):
+    def test_the_error_page_has_an_anchor_and_a_way_out_for_every_code(self):
+        page = Client().get("/docs/errors").content.decode()
+        for code, problem in CATALOGUE.items():
+            self.assertIn(f'id="{code}"', page)
+            self.assertIn(problem.fix.split('"')[0][:40], page)
+
+    def test_a_refusal_points_at_the_anchor(self):
+        error = Client().get("/v1/auth/me").json()["error"]
+        self.assertEqual(error["doc_url"], "http://testserver/docs/errors#api_key_missing")
+
+    def test_home_leads_to_everything(self):
+        page = Client().get("/").content.decode()
+        for path in ("/docs", "/docs/errors", "/v1/openapi.json", "/admin/", "/v1/auth/me"):
+            self.assertIn(path, page)
+
+    def test_no_page_loads_anything_from_elsewhere(self):
+        for path in ("/", "/docs", "/docs/errors"):
+            page = Client().get(path).content.decode()
+            loaded = re.findall(r"""<(?:script|link|img)[^>]*(?:src|href)=["']([^"']+)""", page)
+            self.assertTrue(loaded)
+            for address in loaded:
+                self.assertTrue(address.startswith(("/", "data:")), address)
+
+    def test_swagger_reads_our_document(self):
+        page = Client().get("/docs").content.decode()
+        script = re.search(r'<script src="(/docs\?script[^"]*)"', page)
+        self.assertIsNotNone(script)
+        self.assertIn("/v1/openapi.json", Client().get("/docs?script").content.decode())
