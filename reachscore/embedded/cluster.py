@@ -20,6 +20,7 @@ from reachscore.embedded.places import Place, place_for
 from reachscore.embedded.server import PAUSE, Answer, ask, launch, signal_postmaster
 from reachscore.embedded.watcher import ensure_watcher
 
+LAUNCHES = 2  # by one process, before it gives up
 START_WITHIN = 60.0  # seconds, a recovery after a crash included
 UNREACHABLE_AFTER = 3.0  # seconds; a server listens long before it is ready
 
@@ -104,30 +105,31 @@ def _bring_up(place: Place, binaries: Binaries, *, throwaway: bool) -> None:
     """Wait for a server that takes connections; whoever gets the server lock launches it.
 
     While somebody else holds that lock a server is starting, running or ending, or another
-    process makes the data folder. If we launched one and get the lock again, it has died. One
-    that runs but cannot be reached, because its socket was deleted, is stopped to begin anew.
+    process makes the data folder. If we launched one and get the lock again, it has died: once
+    that may be a kill, twice it is a failure. One that runs but cannot be reached, because its
+    socket was deleted, is stopped to begin anew.
     """
-    launched = False
+    launches = 0
     begun = reached = time.monotonic()
     while (answer := ask(place)) is not Answer.READY:
         now = time.monotonic()
         lock = locks.take(place.server_lock, locks.EXCLUSIVE | locks.AT_ONCE)
         if lock is not None:
             try:
-                if launched:
+                if launches == LAUNCHES:
                     raise _failure(place, "ended while it was starting")
                 programs = runnable(binaries, place)
                 data = data_folder(place, programs, throwaway=throwaway, server_lock=lock)
                 postgres = programs.program("postgres")
                 launch(place, postgres, data, throwaway=throwaway, server_lock=lock)
-                launched = True
+                launches += 1
             finally:
                 os.close(lock)
             reached = time.monotonic()
         elif answer is Answer.NOT_YET:
             reached = now
         elif now > reached + UNREACHABLE_AFTER and signal_postmaster(place, signal.SIGINT):
-            launched, reached = False, now
+            reached = now
         if now > begun + START_WITHIN:
             raise _failure(place, f"took no connection within {START_WITHIN:.0f} seconds")
         time.sleep(PAUSE)

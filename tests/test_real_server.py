@@ -1,0 +1,181 @@
+"""The production server, as a newcomer starts it, answers real curl."""
+
+import json
+import re
+import shlex
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.demo_server import DemoServer, manage
+
+CREATED = [
+    "id",
+    "object",
+    "name",
+    "key",
+    "key_hint",
+    "scopes",
+    "created_at",
+    "expires_at",
+    "livemode",
+]
+CONTEXT = ["key_id", "key_name", "scopes", "organization", "usage", "livemode"]
+
+# As the seed document prints them, but for the address and the key.
+SEED_CREATE = """curl -X POST {url}/v1/keys \\
+  -H "Authorization: Bearer {key}" \\
+  -H "Content-Type: application/json" \\
+  -d '{{
+    "name": "CI/CD Pipeline",
+    "scopes": ["tests:read", "tests:write"]
+  }}'"""
+SEED_ME = """curl {url}/v1/auth/me \\
+  -H "Authorization: Bearer {key}\""""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[DemoServer]:
+    with DemoServer() as demo:
+        yield demo
+
+
+def run(command: str) -> str:
+    parts = [part for part in shlex.split(command) if part != "\n"]
+    done = subprocess.run([*parts, "-sS"], capture_output=True, text=True, timeout=20, check=True)
+    return done.stdout
+
+
+def status(server: DemoServer, path: str, *options: str) -> int:
+    command = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", *options]
+    done = subprocess.run(
+        [*command, server.url + path], capture_output=True, text=True, timeout=20, check=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.parametrize("mode", ["live", "test"])
+def test_the_seeds_own_curls_give_the_documented_fields_in_order(server, mode):
+    created = json.loads(run(SEED_CREATE.format(url=server.url, key=server.key(mode))))
+    assert list(created) == CREATED
+    assert created["name"] == "CI/CD Pipeline"
+    assert created["scopes"] == ["tests:read", "tests:write"]
+    assert created["key"].startswith(f"rk_{mode}_")
+    assert created["livemode"] is (mode == "live")
+
+    me = json.loads(run(SEED_ME.format(url=server.url, key=created["key"])))
+    assert list(me) == CONTEXT
+    assert me["key_id"] == created["id"]
+    assert me["organization"]["name"] == "Your Company"
+    assert me["organization"]["plan"] == "team"
+    assert list(me["organization"]) == ["id", "name", "plan"]
+    assert list(me["usage"]) == ["tests_this_month", "tests_limit", "domains", "domains_limit"]
+
+
+def test_the_curls_that_a_first_run_prints_work_as_printed(server):
+    create, me = [line for line in server.output.splitlines() if line.startswith("curl ")]
+    assert json.loads(run(create))["object"] == "api_key"
+    assert json.loads(run(me))["key_name"] == "First live key"
+
+
+def test_a_command_beside_the_server_revokes_and_the_next_call_is_refused(server):
+    organization = json.loads(run(SEED_ME.format(url=server.url, key=server.key("live"))))
+    issued = manage("issue_api_key", organization["organization"]["id"], "--name", "Beside")
+    assert issued.returncode == 0, issued.stderr
+    key = issued.stdout.strip()
+    authorization = f"Authorization: Bearer {key}"
+    assert status(server, "/v1/auth/me", "-H", authorization) == 200
+
+    revoked = manage("revoke_api_key", key, "--reason", "test")
+
+    assert re.fullmatch(r"key_\w{12}\n", revoked.stdout), revoked.stderr
+    assert status(server, "/v1/auth/me", "-H", authorization) == 401
+
+
+def test_pages_and_their_files_are_served(server):
+    for path in ("/", "/docs", "/docs/errors", "/v1/openapi.json", "/admin/login/", "/readyz"):
+        assert status(server, path) == 200, path
+    for path in ("/static/admin/css/base.css", "/static/reachscore/site.css"):
+        assert status(server, path) == 200, path
+
+
+def test_the_admins_password_works_and_is_no_default(server):
+    found = re.search(r"user admin, password (\S+)", server.output)
+    assert found
+    assert len(found[1]) >= 16
+    cookies = subprocess.run(
+        ["curl", "-sS", "-c", "-", "-o", "/dev/null", f"{server.url}/admin/login/"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    ).stdout
+    token = cookies.split()[-1]
+    form = f"username=admin&password={found[1]}&csrfmiddlewaretoken={token}"
+    sent = ("-H", f"Cookie: csrftoken={token}", "-d", form)
+    assert status(server, "/admin/login/?next=/admin/", *sent) == 302
+    wrong = ("-H", f"Cookie: csrftoken={token}", "-d", form.replace(found[1], "admin"))
+    assert status(server, "/admin/login/?next=/admin/", *wrong) == 200
+
+
+def test_what_only_a_socket_can_send_is_refused_too(server):
+    key = server.key("live")
+
+    def send(*lines: bytes, body: bytes = b"") -> bytes:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            head = [b"POST /v1/keys HTTP/1.1", b"Host: 127.0.0.1", b"Connection: close", *lines]
+            connection.sendall(b"\r\n".join(head) + b"\r\n\r\n" + body)
+            answer = b""
+            while part := connection.recv(65536):
+                answer += part
+        return answer
+
+    bearer = b"Authorization: Bearer " + key.encode()
+    as_json = b"Content-Type: application/json"
+    for lines, body, expected in [
+        ((bearer, as_json, b"Content-Length: 13"), b'{"name": "x"}', b" 201 "),
+        ((bearer, as_json), b"", b"length_required"),
+        (
+            (bearer, as_json, b"Transfer-Encoding: chunked"),
+            b'd\r\n{"name": "x"}\r\n0\r\n\r\n',
+            b"length_required",
+        ),
+        ((bearer, as_json, b"Content-Length: 70000"), b" " * 70_000, b"request_too_large"),
+        ((bearer, bearer, as_json, b"Content-Length: 2"), b"{}", b"api_key_invalid"),
+        ((b"Authorization: Bearer \xff\xfe",), b"", b"api_key_invalid"),
+        ((b"Authorization: Bearer " + b"a" * 100_000,), b"", b"api_key_invalid"),
+        ((b"Authorization: Bearer " + b"a" * 1_000_000,), b"", b" 431 "),
+        ((b"Authorization: Bearer a\x00b",), b"", b" 400 "),
+        ((b"Authorization:",), b"", b"api_key_invalid"),
+    ]:
+        answer = send(*lines, body=body)
+        assert expected in answer, (lines[0][:60], answer[:300])
+
+
+def test_nothing_is_logged_that_holds_a_key(server):
+    key = server.key("test")
+    printed = server.output.count(key)
+    assert status(server, f"/v1/nope/{key}") == 400
+    assert status(server, f"/{key}") == 404
+    assert status(server, f"/admin/?q={key}", "-H", f"Referer: {server.url}/{key}") == 302
+    assert server.output.count(key) == printed
+    assert server.output.count(key[17:]) == printed
+
+
+def test_a_second_run_shows_no_key_and_says_how_to_make_one(server):
+    with DemoServer() as second:
+        assert "rk_" not in second.output
+        assert "password" not in second.output
+        assert "manage.py issue_api_key org_" in second.output
+        assert second.stop(signal.SIGINT) == 0
+
+
+def test_a_taken_port_is_said_in_a_sentence(server):
+    done = manage("run_demo", "--port", str(server.port))
+    assert done.returncode == 1
+    assert f"Port {server.port} cannot be used" in done.stderr
+    assert "make run PORT=" in done.stderr
+    assert "Traceback" not in done.stderr

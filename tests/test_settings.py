@@ -1,0 +1,162 @@
+"""Development needs no environment at all; production refuses to start without its secrets."""
+
+import base64
+import json
+import os
+import secrets
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from reachscore.environment import database_from_url, development_secrets, flag, numbered_keys
+
+ROOT = Path(__file__).resolve().parent.parent
+KEY = secrets.token_urlsafe(32)
+PRODUCTION = {
+    "DATABASE_URL": "postgres://user:secret@db.example:5432/keys",
+    "SECRET_KEY": secrets.token_urlsafe(48),
+    "API_KEY_PEPPERS": f"1:{secrets.token_urlsafe(32)}",
+    "AUDIT_KEYS": f"1:{secrets.token_urlsafe(32)}",
+    "ALLOWED_HOSTS": "api.example",
+}
+SHOW = (
+    "from django.conf import settings as s; import json; "
+    "print(json.dumps([s.PRODUCTION, s.DEBUG, s.DATABASES['default']['ENGINE'], s.ALLOWED_HOSTS]))"
+)
+
+
+def python(code: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    kept = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "reachscore.settings"}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**kept, **environ},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "missing", ["SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS", "ALLOWED_HOSTS"]
+)
+def test_production_refuses_to_start_without(missing):
+    environ = {name: value for name, value in PRODUCTION.items() if name != missing}
+    done = python(SHOW, **environ)
+    assert done.returncode != 0
+    assert missing in done.stderr.splitlines()[-1]
+    for value in environ.values():
+        assert value not in done.stderr
+
+
+def test_all_that_is_missing_is_said_at_once():
+    done = python(SHOW, DATABASE_URL=PRODUCTION["DATABASE_URL"])
+    assert "SECRET_KEY, API_KEY_PEPPERS, AUDIT_KEYS, ALLOWED_HOSTS" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environ", "production", "debug", "engine"),
+    [
+        ({}, False, True, "reachscore.embedded"),
+        ({"DEBUG": "false"}, False, False, "reachscore.embedded"),
+        (PRODUCTION, True, False, "django.db.backends.postgresql"),
+        ({**PRODUCTION, "DEBUG": "false"}, True, False, "django.db.backends.postgresql"),
+        (
+            {"DATABASE_URL": PRODUCTION["DATABASE_URL"], "DEBUG": "true"},
+            False,
+            True,
+            "django.db.backends.postgresql",
+        ),
+    ],
+)
+def test_a_database_url_means_production_unless_debug(environ, production, debug, engine):
+    done = python(SHOW, **environ)
+    assert json.loads(done.stdout)[:3] == [production, debug, engine], done.stderr
+
+
+def test_development_listens_to_loopback_names_only():
+    assert json.loads(python(SHOW).stdout)[3] == ["127.0.0.1", "localhost", "[::1]"]
+
+
+@pytest.mark.parametrize("value", ["True", "1", "yes", "no", "FALSE", " true"])
+def test_a_switch_is_exactly_true_or_false(value):
+    with pytest.raises(ImproperlyConfigured, match="DEBUG must be true or false"):
+        flag({"DEBUG": value}, "DEBUG", default=False)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        KEY,
+        f"x:{KEY}",
+        f"0:{KEY}",
+        f"-1:{KEY}",
+        f"40000:{KEY}",
+        f"1:{KEY},1:{KEY}",
+        f"1:{KEY},",
+        "1:",
+        "1:short",
+        f"1:{KEY[:-3]}",
+        f"1:{KEY}!",
+        f"1:{KEY[:10]} {KEY[10:]}",
+    ],
+)
+def test_a_bad_list_of_peppers_is_refused_without_showing_it(value):
+    with pytest.raises(ImproperlyConfigured) as caught:
+        numbered_keys({"API_KEY_PEPPERS": value}, "API_KEY_PEPPERS")
+    assert "API_KEY_PEPPERS" in str(caught.value)
+    assert KEY[:8] not in str(caught.value)
+
+
+def test_peppers_keep_their_order_and_may_be_padded():
+    first, second = secrets.token_bytes(32), secrets.token_bytes(48)
+    padded = base64.urlsafe_b64encode(first).decode()
+    bare = base64.urlsafe_b64encode(second).decode().rstrip("=")
+    read = numbered_keys({"KEYS": f"2:{padded}, 1:{bare}"}, "KEYS")
+    assert list(read.items()) == [(2, first), (1, second)]
+
+
+def test_a_database_url_is_read_as_libpq_reads_it():
+    read = database_from_url("postgres://us%40er:p%3Ass@db.example:6432/keys?sslmode=require")
+    assert read == {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": "keys",
+        "USER": "us@er",
+        "PASSWORD": "p:ss",
+        "HOST": "db.example",
+        "PORT": "6432",
+        "OPTIONS": {"sslmode": "require"},
+    }
+
+
+def test_a_bad_database_url_is_refused_without_showing_it():
+    with pytest.raises(ImproperlyConfigured, match="DATABASE_URL") as caught:
+        database_from_url("postgres://user:hunter2@[bad")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_development_secrets_are_made_once_and_are_the_owners_alone(tmp_path):
+    file = tmp_path / "local" / "secrets.json"
+    with ThreadPoolExecutor(8) as pool:
+        read = list(pool.map(development_secrets, [file] * 8))
+    assert all(found == read[0] for found in read)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert os.listdir(file.parent) == ["secrets.json"]
+    assert set(read[0]) == {"SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS"}
+
+
+def test_an_old_python_is_told_so_before_django_is_imported():
+    code = (
+        "import sys; sys.version_info = (3, 9, 2); sys.modules['django'] = None; "
+        "exec(compile(open('manage.py').read(), 'manage.py', 'exec'))"
+    )
+    done = python(code)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "ReachScore needs Python 3.11 or newer; this is 3.9."
