@@ -128,4 +128,4 @@ class AuditEventAdmin(ReadOnlyAdmin):
 
     @admin.display(description="actor")
     def actor(self, event: AuditEvent) -> str:
-        return f"{event.actor_type} {event.actor_label}"
+        return str(event.actor)

@@ -49,7 +49,7 @@ class IssueForm(forms.Form):
         help_text="What the key is for, such as “CI pipeline”. The customer sees it.",
     )
     scopes = forms.MultipleChoiceField(
-        choices=Scope.choices,
+        choices=[(scope.value, f"{scope.value} · {scope.label}") for scope in Scope],
         widget=forms.CheckboxSelectMultiple,
         help_text="The fewest it needs. All eight make a key that can manage other keys.",
     )
@@ -73,6 +73,7 @@ class ApiKeyAdmin(VerbAdmin):
     list_display = ("name", "id", "organization", "mode", "hint", "status", "created_at")
     list_filter = ("livemode", ("revoked_at", admin.EmptyFieldListFilter), "created_at")
     list_select_related = ("organization",)
+    search_help_text = "By name, id, locator, last four characters or organization."
     search_fields = (
         "name",
         "id",

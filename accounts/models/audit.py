@@ -106,6 +106,11 @@ class AuditEvent(models.Model):
     def __str__(self) -> str:
         return f"{self.action} {self.target_id}"
 
+    @property
+    def actor(self) -> Actor:
+        """Who did it, as it was called then."""
+        return Actor(ActorType(self.actor_type), self.actor_id, self.actor_label)
+
 
 class AuditLog:
     """An organization's audit log, held under its lock for the length of one transaction.
