@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, cast
+from typing import Any, Final, cast
 
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from rest_framework.request import Request
 
 from accounts.models import Actor
@@ -69,9 +69,7 @@ def find_caller(plaintext: str, *, now: datetime) -> Caller:
     Raises ApiKeyInvalid for an unknown and for a revoked key, alike; ApiKeyExpired;
     OrganizationSuspended.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(FIND_CALLER, {"digests": verifying_digests(plaintext), "now": now})
-        row = cursor.fetchone()
+    row = _fetch({"digests": verifying_digests(plaintext), "now": now})
     if row is None:
         raise ApiKeyInvalid
     *columns, is_revoked, is_expired, is_suspended = row
@@ -83,3 +81,27 @@ def find_caller(plaintext: str, *, now: datetime) -> Caller:
         raise OrganizationSuspended
     key_id, key_name, scopes, *rest = columns
     return Caller(key_id, key_name, tuple(scopes), *rest)
+
+
+def _fetch(parameters: dict[str, Any]) -> tuple[Any, ...] | None:
+    """Run the statement, once more on a new connection where the old one turns out to be lost.
+
+    Instead of asking before every request whether the connection still lives, as Django's health
+    check would: that is a round trip more, and this statement changes nothing twice.
+    """
+    connection.health_check_done = True  # type: ignore[attr-defined]
+    try:
+        return _fetch_once(parameters)
+    except (OperationalError, InterfaceError):
+        never_connected = connection.connection is None
+        if never_connected or connection.in_atomic_block or connection.is_usable():
+            raise
+        connection.close()
+        return _fetch_once(parameters)
+
+
+def _fetch_once(parameters: dict[str, Any]) -> tuple[Any, ...] | None:
+    with connection.cursor() as cursor:
+        cursor.execute(FIND_CALLER, parameters)
+        row: tuple[Any, ...] | None = cursor.fetchone()
+    return row

@@ -33,6 +33,10 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 
 def _problems() -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('transaction_read_only')")
+        if cursor.fetchone() == ("on",):
+            return ["The database is read-only."]
     unapplied = _migrations_of_the_code() - set(MigrationRecorder(connection).applied_migrations())
     if unapplied:
         count = len(unapplied)

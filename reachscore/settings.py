@@ -50,7 +50,11 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 # A connection a request would cost more than the request.
 DATABASES["default"]["CONN_MAX_AGE"] = None
-DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # Authentication has a cheaper way.
+# A server that does not answer must not hold a request for long.
+DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", "3")
+# What one request may wait for a lock, and for a statement; see reachscore.wsgi.
+WEB_DATABASE_OPTIONS = "-c lock_timeout=2s -c statement_timeout=5s"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [

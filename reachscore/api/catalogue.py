@@ -16,6 +16,7 @@ TYPE_BY_STATUS: Final = {
     415: "invalid_request_error",
     429: "rate_limit_error",
     500: "api_error",
+    503: "api_error",
 }
 
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -138,6 +139,11 @@ CATALOGUE: Final[dict[str, Problem]] = {
         "Send “Content-Type: application/json”.",
     ),
     # Our fault
+    "temporarily_unavailable": Problem(
+        503,
+        "The service cannot answer just now.",
+        "Wait as many seconds as the Retry-After header says, then send the request again.",
+    ),
     "internal_error": Problem(
         500,
         "Something went wrong on our side. It has been logged.",

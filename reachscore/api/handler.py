@@ -1,16 +1,19 @@
 """How an exception becomes the one error envelope: in DRF's views and in Django's own handlers."""
 
 import logging
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.views import defaults
 from rest_framework import exceptions as drf
 from rest_framework.views import set_rollback
 
 from reachscore.api import refusals
+from reachscore.api.faults import is_database_fault, log_database_fault
 from reachscore.api.middleware import is_api
 from reachscore.api.refusals import Refusal, refusal_response
 from reachscore.api.request_id import current_request_id
@@ -32,7 +35,9 @@ def handle_exception(exception: Exception, context: Mapping[str, Any]) -> HttpRe
     set_rollback()
     request: HttpRequest = context["view"].request
     refusal = _refusal_for(exception, context)
-    if isinstance(refusal, refusals.InternalError):
+    if isinstance(refusal, refusals.TemporarilyUnavailable):
+        log_database_fault(exception)
+    elif isinstance(refusal, refusals.InternalError):
         # The signal is what error reporters, and Django's test client, listen to.
         got_request_exception.send(sender=None, request=request)
         logger.error("Bug behind request %s", current_request_id(), exc_info=exception)
@@ -42,6 +47,8 @@ def handle_exception(exception: Exception, context: Mapping[str, Any]) -> HttpRe
 def _refusal_for(exception: Exception, context: Mapping[str, Any]) -> Refusal:
     if isinstance(exception, Refusal):
         return exception
+    if is_database_fault(exception):
+        return refusals.TemporarilyUnavailable()
     if isinstance(exception, drf.MethodNotAllowed):
         allowed = ", ".join(context["view"].allowed_methods)
         return refusals.MethodNotAllowed(headers={"Allow": allowed})
@@ -64,7 +71,13 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500: a bug outside of any DRF view; Django has logged it."""
+    """Django's handler500, for what was raised outside of any DRF view; Django has logged it."""
+    refusal: Refusal = refusals.InternalError()
+    if is_database_fault(sys.exception()):
+        refusal = refusals.TemporarilyUnavailable()
     if is_api(request):
-        return refusal_response(request, refusals.InternalError())
-    return defaults.server_error(request)
+        return refusal_response(request, refusal)
+    if refusal.status == refusals.InternalError().status:
+        return defaults.server_error(request)
+    page = render_to_string("unavailable.html", {"refusal": refusal})
+    return HttpResponse(page, status=refusal.status, headers=refusal.headers)

@@ -1,7 +1,7 @@
 """How code says no, and the one shape in which clients read it."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, JsonResponse
@@ -9,6 +9,9 @@ from django.urls import reverse
 
 from reachscore.api.catalogue import CATALOGUE
 from reachscore.api.request_id import current_request_id
+
+# Longer than a database takes to restart, short enough that nobody gives up.
+RETRY_AFTER_SECONDS: Final = 5
 
 
 class Refusal(Exception):
@@ -114,6 +117,15 @@ class UnsupportedMediaType(Refusal):
     """The body is not declared as JSON in UTF-8."""
 
     code = "unsupported_media_type"
+
+
+class TemporarilyUnavailable(Refusal):
+    """The database is away, busy or read-only: no fault of the client's, and it will pass."""
+
+    code = "temporarily_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
 class InternalError(Refusal):
