@@ -10,7 +10,8 @@ from rest_framework.request import Request
 from accounts.models import Actor
 from accounts.models.audit import ActorType
 from apikeys.exceptions import ApiKeyExpired, ApiKeyInvalid, OrganizationSuspended
-from apikeys.keys import verifying_digests
+from apikeys.keys import signing_pepper_id, verifying_digests
+from apikeys.models import KeySecret
 from apikeys.scopes import is_unrestricted
 
 # The columns are named one by one: a prepared `SELECT *` dies after a migration. The digest is
@@ -19,7 +20,7 @@ FIND_CALLER: Final = """
     SELECT k.id, k.name, k.scopes, k.livemode,
            o.id, o.name,
            p.slug, p.tests_limit, p.tests_renew, p.domains_limit,
-           s.locator,
+           s.locator, s.pepper_id,
            k.revoked_at IS NOT NULL,
            LEAST(k.expires_at, s.expires_at) <= %(now)s,
            o.suspended_at IS NOT NULL
@@ -66,13 +67,15 @@ def caller_of(request: Request) -> Caller:
 def find_caller(plaintext: str, *, now: datetime) -> Caller:
     """Return the caller whom a well-formed plaintext proves, in one query.
 
+    A secret that is stored under an older pepper is moved to the signing one on the way.
+
     Raises ApiKeyInvalid for an unknown and for a revoked key, alike; ApiKeyExpired;
     OrganizationSuspended.
     """
     row = _fetch({"digests": verifying_digests(plaintext), "now": now})
     if row is None:
         raise ApiKeyInvalid
-    *columns, is_revoked, is_expired, is_suspended = row
+    *columns, pepper_id, is_revoked, is_expired, is_suspended = row
     if is_revoked:
         raise ApiKeyInvalid
     if is_expired:
@@ -80,7 +83,10 @@ def find_caller(plaintext: str, *, now: datetime) -> Caller:
     if is_suspended:
         raise OrganizationSuspended
     key_id, key_name, scopes, *rest = columns
-    return Caller(key_id, key_name, tuple(scopes), *rest)
+    caller = Caller(key_id, key_name, tuple(scopes), *rest)
+    if pepper_id != signing_pepper_id():
+        KeySecret.renew_digest(plaintext, locator=caller.locator, pepper_id=pepper_id)
+    return caller
 
 
 def _fetch(parameters: dict[str, Any]) -> tuple[Any, ...] | None:

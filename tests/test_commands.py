@@ -1,9 +1,11 @@
 """The commands print their value alone on stdout and everything else on stderr."""
 
 import io
+import secrets
 from unittest import mock
 
 from django.core.management import CommandError, call_command
+from django.test import override_settings
 
 from accounts.models import AuditEvent, Organization
 from apikeys.models import ApiKey
@@ -88,3 +90,24 @@ class CommandTests(ApiTestCase):
         with self.assertRaises(CommandError) as caught:
             call_command("revoke_api_key", unknown, "--reason", "x")
         self.assertNotIn(unknown, str(caught.exception))
+
+    def test_key_peppers_counts_the_secrets_under_each(self):
+        old, new = secrets.token_bytes(32), secrets.token_bytes(32)
+        with override_settings(API_KEY_PEPPERS={1: old}):
+            client = self.issue()[1]
+            self.issue()
+        with override_settings(API_KEY_PEPPERS={2: new, 1: old}):
+            self.issue()
+            self.assertEqual(self.peppers(), ["2 1 signs", "1 2 verifies"])
+            client.get("/v1/auth/me")
+            self.assertEqual(self.peppers(), ["2 2 signs", "1 1 verifies"])
+        with override_settings(API_KEY_PEPPERS={2: new, 3: old}), self.assertRaises(CommandError):
+            self.peppers()
+        self.assertEqual(
+            self.out.getvalue().split("\n")[:3], ["2 2 signs", "3 0 verifies", "1 1 MISSING"]
+        )
+
+    def peppers(self) -> list[str]:
+        self.out = io.StringIO()
+        call_command("key_peppers", stdout=self.out, stderr=io.StringIO())
+        return self.out.getvalue().splitlines()
