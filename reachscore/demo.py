@@ -24,19 +24,23 @@ def make_welcome() -> Welcome:
     Call it inside a transaction that ends after the result was shown, so that nothing stays behind
     that nobody has seen.
     """
-    live_key = test_key = password = ""
-    if not Organization.objects.exists():
-        organization = Organization(name="Your Company", plan=Plan.objects.get(slug="team"))
-        organization.create(actor=Actor.system())
-        live_key = _issue(organization, livemode=True)
-        test_key = _issue(organization, livemode=False)
-    if not User.objects.filter(is_superuser=True).exists():
-        password = secrets.token_urlsafe(12)
-        User.objects.create_superuser(ADMIN, password=password)
-    return Welcome(live_key, test_key, password)
+    live_key, test_key = _first_keys()
+    return Welcome(live_key, test_key, _first_password())
 
 
-def _issue(organization: Organization, *, livemode: bool) -> str:
-    name = "First live key" if livemode else "First test key"
-    api_key = ApiKey(organization=organization, livemode=livemode, name=name)
-    return api_key.issue(actor=Actor.system())
+def _first_keys() -> tuple[str, str]:
+    if Organization.objects.exists():
+        return "", ""
+    organization = Organization(name="Your Company", plan=Plan.objects.get(slug="team"))
+    organization.create(actor=Actor.system())
+    live = ApiKey(organization=organization, livemode=True, name="First live key")
+    test = ApiKey(organization=organization, livemode=False, name="First test key")
+    return live.issue(actor=Actor.system()), test.issue(actor=Actor.system())
+
+
+def _first_password() -> str:
+    if User.objects.filter(is_superuser=True).exists():
+        return ""
+    password = secrets.token_urlsafe(12)
+    User.objects.create_superuser(ADMIN, password=password)
+    return password

@@ -3,8 +3,8 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from typing import Any, Final
 
 from django.core.management import call_command
@@ -79,14 +79,17 @@ def wait_until_ready(server: "subprocess.Popen[bytes]", port: int) -> bool:
     while time.monotonic() < deadline:
         if server.poll() is not None:
             return False
+        connection = HTTPConnection(HOST, port, timeout=2)
         try:
-            urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=2)
-        except urllib.error.HTTPError as error:
-            said = error.read().decode()
-        except OSError:
-            pass
-        else:
-            return True
+            connection.request("GET", "/readyz")
+            response = connection.getresponse()
+            said = response.read().decode()
+            if response.status == HTTPStatus.OK:
+                return True
+        except (OSError, HTTPException):
+            pass  # It is still starting.
+        finally:
+            connection.close()
         time.sleep(0.05)
     raise CommandError(f"The server did not get ready within {START_SECONDS} s: {said}")
 
