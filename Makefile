@@ -1,4 +1,6 @@
 PORT ?= 8000
+# Compiled once, started quickly: whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
 python := .venv/bin/python
 uv_compile = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" --upgrade

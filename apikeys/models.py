@@ -135,19 +135,21 @@ class ApiKey(models.Model):
             )
         return plaintext
 
-    def revoke(self, *, actor: Actor, reason: str = "") -> None:
-        """Stop this key at once and for good. Revoking it again changes nothing.
+    def revoke(self, *, actor: Actor, reason: str = "") -> bool:
+        """Stop this key at once and for good; False where it was revoked before: nothing changed.
 
         Raises ParameterInvalid, ContainsApiKey for the reason.
         """
         reason = clean_line(reason, field="reason", max_length=200, required=False)
         with AuditLog.of(self.organization_id) as audit:
             unrevoked = ApiKey.objects.filter(pk=self.pk, revoked_at=None)
-            if unrevoked.update(revoked_at=timezone.now(), revoked_reason=reason):
+            changed = unrevoked.update(revoked_at=timezone.now(), revoked_reason=reason) > 0
+            if changed:
                 audit.record(
                     "api_key.revoked", self, actor=actor, livemode=self.livemode, reason=reason
                 )
         self.refresh_from_db(fields=["revoked_at", "revoked_reason"])
+        return changed
 
     def _maker(self, actor: Actor) -> ApiKey | None:
         """Return the key that makes this one, its authority read anew; None for staff."""

@@ -3,6 +3,8 @@
 import secrets
 from dataclasses import dataclass
 
+from django.db.models import Q
+
 from accounts.models import Actor, Organization, Plan, User
 from apikeys.models import ApiKey
 
@@ -39,8 +41,49 @@ def _first_keys() -> tuple[str, str]:
 
 
 def _first_password() -> str:
-    if User.objects.filter(is_superuser=True).exists():
+    if User.objects.filter(Q(is_superuser=True) | Q(username=ADMIN)).exists():
         return ""
     password = secrets.token_urlsafe(12)
     User.objects.create_superuser(ADMIN, password=password)
     return password
+
+
+def welcome_text(url: str, welcome: Welcome) -> str:
+    """Return what a run prints once everything is up; keys and password only where just made."""
+    lines = [
+        "",
+        "ReachScore is running. Ctrl-C ends it.",
+        "",
+        f"  API    {url}/v1",
+        f"  Docs   {url}/docs",
+        f"  Admin  {url}/admin/",
+    ]
+    if welcome.password:
+        lines += [f"         user {ADMIN}, password {welcome.password} (shown once)"]
+    if welcome.live_key:
+        authorization = f"-H 'Authorization: Bearer {welcome.live_key}'"
+        new_key = "-H 'Content-Type: application/json' -d '{\"name\": \"My first key\"}'"
+        lines += [
+            "",
+            "Two keys of the organization Your Company, plan team. They are shown once:",
+            "",
+            f"  live   {welcome.live_key}",
+            f"  test   {welcome.test_key}",
+            "",
+            "Make a key:",
+            "",
+            f"curl -X POST {url}/v1/keys {authorization} {new_key}",
+            "",
+            "Ask who is calling:",
+            "",
+            f"curl {url}/v1/auth/me {authorization}",
+        ]
+    else:
+        organization = Organization.objects.earliest("created_at")
+        lines += [
+            "",
+            f"To make another key for {organization.name}:",
+            "",
+            f"  .venv/bin/python manage.py issue_api_key {organization.id} --name 'My key'",
+        ]
+    return "\n".join([*lines, ""])

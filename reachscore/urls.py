@@ -6,12 +6,14 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 from reachscore import health
 from reachscore.api import handler, pages
 
+docs = SpectacularSwaggerSplitView.as_view(url_name="openapi", http_method_names=["get", "head"])
+
 urlpatterns = [
     path("", pages.home, name="home"),
     path("v1/", include("apikeys.urls")),
     path("v1/openapi.json", pages.OpenApiView.as_view(), name="openapi"),
-    re_path(r"^v1(?:/.*)?$", handler.unknown_path),
-    path("docs", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="docs"),
+    re_path(r"^v1(?:/[\s\S]*)?\Z", handler.unknown_path),
+    path("docs", docs, name="docs"),
     path("docs/", RedirectView.as_view(pattern_name="docs")),
     path("docs/errors", pages.errors, name="errors"),
     path("admin/", admin.site.urls),
@@ -19,5 +21,6 @@ urlpatterns = [
     path("readyz", health.readyz),
 ]
 
+handler404 = handler.not_found
 handler400 = handler.bad_request
 handler500 = handler.server_error

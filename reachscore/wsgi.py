@@ -2,13 +2,16 @@
 
 import os
 
+import django
 from django.conf import settings
-from django.core.wsgi import get_wsgi_application
+
+from reachscore.api.request import SteadyHandler
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "reachscore.settings")
+django.setup(set_prefix=False)
 
 # Requests only: a migration may well take longer, and waits for its locks.
 options = settings.DATABASES["default"]["OPTIONS"]
 options["options"] = f"{options.get('options', '')} {settings.WEB_DATABASE_OPTIONS}".strip()
 
-application = get_wsgi_application()
+application = SteadyHandler()

@@ -86,20 +86,27 @@ class Database:
         self.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
 
 
+def production_environ(database: Database) -> dict[str, str]:
+    """Return the environment of a deployment with secrets of its own."""
+    return {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": database.url,
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "API_KEY_PEPPERS": f"1:{secrets.token_urlsafe(32)}",
+        "AUDIT_KEYS": f"1:{secrets.token_urlsafe(32)}",
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "TRUSTED_PROXY_COUNT": "1",
+    }
+
+
 class ProductionServer:
     """Starts on entry, migrated; ends with SIGTERM on exit."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, like: "ProductionServer | None" = None) -> None:
+        """Prepare an instance; `like` another it has the same secrets."""
         self.port = free_port()
-        self.environ = {
-            "PATH": os.environ["PATH"],
-            "DATABASE_URL": database.url,
-            "SECRET_KEY": secrets.token_urlsafe(48),
-            "API_KEY_PEPPERS": f"1:{secrets.token_urlsafe(32)}",
-            "AUDIT_KEYS": f"1:{secrets.token_urlsafe(32)}",
-            "ALLOWED_HOSTS": "127.0.0.1",
-            "TRUSTED_PROXY_COUNT": "1",
-        }
+        self.database = database
+        self.environ: dict[str, str] = like.environ if like else production_environ(database)
 
     def manage(self, *args: str) -> str:
         """Run a management command in the service's environment and return what it prints."""
@@ -117,6 +124,15 @@ class ProductionServer:
 
     def __enter__(self) -> "ProductionServer":
         self.manage("migrate", "--verbosity=0")
+        self.manage("collectstatic", "--noinput", "--verbosity=0")
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the server and wait until it is ready."""
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "serve", "--port", str(self.port), "--workers", "2"],
             cwd=ROOT,
@@ -125,12 +141,15 @@ class ProductionServer:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        self.started = time.monotonic()
         self.until("/readyz", 200)
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> int:
+        """Ask it to end, wait until it has, and return its exit code."""
+        # A worker that is still starting would miss the signal, and be killed after 30 s.
+        time.sleep(max(0, self.started + 2 - time.monotonic()))
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=40)
+        return self.process.wait(timeout=40)
 
     def ask(self, path: str, *, key: str = "", body: object = None, cookie: str = "") -> Answer:
         """GET, or POST with a body; return whatever was answered, a redirect too."""

@@ -62,6 +62,8 @@ class CommandTests(ApiTestCase):
         self.refused("no organization", "issue_api_key", "org_nothing00000", "--name", "CI")
         self.refused("Did you mean tests:read?", *issue, "--scope", "tests:raed")
         self.refused("--expires-at must be", *issue, "--expires-at", "tomorrow")
+        self.refused("--expires-at must be", *issue, "--expires-at", "")
+        self.refused("There is no scope", *issue, "--scope", "")
         self.refused("in the future", *issue, "--expires-at", "2020-01-01T00:00:00Z")
         self.assertEqual(ApiKey.objects.count(), 0)
 
@@ -84,6 +86,17 @@ class CommandTests(ApiTestCase):
         self.assertEqual(self.call("revoke_api_key", api_key.id, "--reason", "second"), api_key.id)
         self.assertIn("already revoked", self.err.getvalue())
         self.assertEqual(ApiKey.objects.get().revoked_reason, "first")
+
+    def test_revoke_api_key_needs_a_reason_and_forgives_spaces_around_the_key(self):
+        api_key, client = self.issue()
+        self.refused("--reason must hold", "revoke_api_key", api_key.id, "--reason", " ")
+        self.call("revoke_api_key", f" {client.key}\n", "--reason", "leaked")
+        self.assertRefused(client.get("/v1/auth/me"), 401, "api_key_invalid")
+
+    def test_revoke_api_key_reads_no_nonsense_from_standard_input(self):
+        for nonsense in ("", "\x00", "\udcff", "key_" + "x" * 10_000, "ü"):
+            with mock.patch("sys.stdin", io.StringIO(nonsense)):
+                self.refused("no such key", "revoke_api_key", "-", "--reason", "x")
 
     def test_revoke_api_key_finds_nothing_without_repeating_it(self):
         unknown = self.issue()[1].key[:-1]

@@ -11,14 +11,17 @@ from typing import Final
 
 KEY_SHAPE: Final = r"rk_(?:live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{38}"
 
-_WHOLE_KEY: Final = re.compile(KEY_SHAPE)
-# Broader than a whole key: one cut short by a few characters could still be completed by guessing.
+# Broader than a whole key: one that lacks its last characters can be completed, by guessing or,
+# where only the checksum is gone, by arithmetic.
+_MOST_OF_A_KEY: Final = re.compile(r"rk_(?:live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{16}")
 _TELLING_PART: Final = re.compile(r"(rk_(?:live|test)_[0-9A-Za-z]{8})_[0-9A-Za-z]{6,}")
 
 
 def holds_key(text: str) -> bool:
-    """Tell whether a whole key stands anywhere in `text`; its checksum is not looked at."""
-    return _WHOLE_KEY.search(text) is not None
+    """Tell whether a key, or most of one, stands anywhere in `text`, however it is spaced out."""
+    plain = unicodedata.normalize("NFKC", text)
+    joined = "".join(c for c in plain if unicodedata.category(c) != "Cf" and not c.isspace())
+    return _MOST_OF_A_KEY.search(joined) is not None
 
 
 def redact(text: str) -> str:

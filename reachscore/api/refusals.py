@@ -142,7 +142,12 @@ def refusal_response(request: HttpRequest, refusal: Refusal) -> JsonResponse:
     error["fix"] = refusal.fix
     error["doc_url"] = _error_page(request) + "#" + refusal.code
     error["request_id"] = current_request_id()
-    return JsonResponse({"error": error}, status=refusal.status, headers=refusal.headers)
+    return JsonResponse(
+        {"error": error},
+        status=refusal.status,
+        headers=refusal.headers,
+        json_dumps_params={"ensure_ascii": False, "separators": (",", ":")},
+    )
 
 
 def _error_page(request: HttpRequest) -> str:
