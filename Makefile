@@ -14,13 +14,14 @@ run: install ## Install what is missing, start the service and its database; POR
 test: install ## Run the tests on a PostgreSQL of their own
 	@exec $(python) -m pytest
 
-check: install ## Format, lint, types, migrations, OpenAPI document, import directions
+check: install ## Format, lint, types, migrations, OpenAPI document, imports, production settings
 	$(python) -m ruff format --check .
 	$(python) -m ruff check .
 	$(python) -m mypy .
 	$(python) manage.py makemigrations --check --dry-run
 	$(python) manage.py spectacular --validate --fail-on-warn --file /dev/null
 	.venv/bin/lint-imports
+	bin/check-deploy
 
 lock: install ## Renew both lock files from pyproject.toml
 	$(python) -m pip install --quiet uv

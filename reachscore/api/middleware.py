@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from django.conf import settings
 from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -20,6 +21,12 @@ class ApiKeyInUrl(Refusal):
     """A key in the URL counts as exposed: proxies log it, browsers remember it."""
 
     code = "api_key_in_url"
+
+
+class HttpsRequired(Refusal):
+    """The request came over plain HTTP, and with it, as a rule, a key."""
+
+    code = "https_required"
 
 
 def is_api(request: HttpRequest) -> bool:
@@ -43,6 +50,7 @@ class ApiMiddleware:
         response: HttpResponseBase
         try:
             refuse_wrong_host(request)
+            refuse_plain_http(request)
             refuse_key_in_url(request)
             response = self.get_response(request)
         except Refusal as refusal:
@@ -62,6 +70,15 @@ def refuse_wrong_host(request: HttpRequest) -> None:
         request.get_host()
     except DisallowedHost:
         raise HostNotAllowed from None
+
+
+def refuse_plain_http(request: HttpRequest) -> None:
+    """Refuse where a page would be redirected: by then the key has been sent in the clear.
+
+    Raises HttpsRequired.
+    """
+    if settings.SECURE_SSL_REDIRECT and not request.is_secure():
+        raise HttpsRequired
 
 
 def refuse_key_in_url(request: HttpRequest) -> None:
