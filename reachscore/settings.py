@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from csp.constants import NONE, SELF
+
 from reachscore.embedded.cluster import Cluster
 from reachscore.environment import (
     count,
@@ -68,6 +70,7 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "csp",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "rest_framework",
@@ -77,6 +80,7 @@ MIDDLEWARE = [
     "reachscore.api.proxies.SchemeMiddleware",
     "reachscore.api.middleware.ApiMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "reachscore.api.page_security.PolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -95,6 +99,18 @@ SECURE_REDIRECT_EXEMPT = [r"^v1(/|$)", r"^(healthz|readyz)$"]
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+
+# Pages load from here alone, run nothing inline, post nowhere else and are framed nowhere.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "object-src": [NONE],
+    }
+}
+X_FRAME_OPTIONS = "DENY"  # The same for browsers that know no frame-ancestors.
 
 ROOT_URLCONF = "reachscore.urls"
 WSGI_APPLICATION = "reachscore.wsgi.application"
@@ -171,7 +187,6 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "docExpansion": "list"},
 }
 
