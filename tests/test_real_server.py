@@ -6,7 +6,6 @@ import shlex
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
@@ -35,12 +34,6 @@ SEED_CREATE = """curl -X POST {url}/v1/keys \\
   }}'"""
 SEED_ME = """curl {url}/v1/auth/me \\
   -H "Authorization: Bearer {key}\""""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[DemoServer]:
-    with DemoServer() as demo:
-        yield demo
 
 
 def run(command: str) -> str:
