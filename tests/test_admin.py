@@ -131,6 +131,14 @@ class RevokeTests(AdminTestCase):
         self.assertEqual((event.actor_label, event.reason), ("sam", "leaked on a forum"))
         self.assertNotContains(self.browser.get(page_of(KEYS, api_key.id)), url)
 
+    def test_leads_back_to_the_key_though_its_id_looks_quoted(self):
+        # To the admin, which quotes ids in a way of its own, _3A is a colon.
+        api_key, _ = self.issue(id="key_3AbcdEfghijK")
+        response = self.browser.post(
+            page_of(KEYS, api_key.id, "revoke"), {"reason": "leaked"}, follow=True
+        )
+        self.assertEqual(response.request["PATH_INFO"], page_of(KEYS, api_key.id))
+
     def test_needs_a_reason(self):
         api_key, client = self.issue()
         for reason in ("", "   ", "x" * 201, f"leaked: {client.key}"):
