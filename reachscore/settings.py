@@ -81,6 +81,7 @@ MIDDLEWARE = [
     "reachscore.api.middleware.ApiMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "reachscore.api.page_security.PolicyMiddleware",
+    "reachscore.api.page_security.KeyInUrlMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

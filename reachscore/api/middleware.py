@@ -87,12 +87,18 @@ def refuse_key_in_url(request: HttpRequest) -> None:
     RFC 6750 §2.3 discourages it and OWASP ASVS 5.0 §14.2.1 forbids it.
     Raises ApiKeyInUrl.
     """
-    if holds_key(request.path_info):
+    if request.META.get("QUERY_STRING"):
+        for name in request.GET:
+            if name.lower() in KEY_PARAMETERS:
+                raise ApiKeyInUrl(field=name.lower())
+    if url_holds_key(request):
         raise ApiKeyInUrl
+
+
+def url_holds_key(request: HttpRequest) -> bool:
+    """Tell whether a key, valid or not, stands in the path or the query."""
+    if holds_key(request.path_info):
+        return True
     if not request.META.get("QUERY_STRING"):
-        return
-    for name, values in request.GET.lists():
-        if name.lower() in KEY_PARAMETERS:
-            raise ApiKeyInUrl(field=name.lower())
-        if holds_key(name) or any(holds_key(value) for value in values):
-            raise ApiKeyInUrl
+        return False
+    return any(holds_key(text) for name, values in request.GET.lists() for text in (name, *values))

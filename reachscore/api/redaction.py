@@ -12,6 +12,7 @@ from typing import Final
 KEY_SHAPE: Final = r"rk_(?:live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{38}"
 
 _WHOLE_KEY: Final = re.compile(KEY_SHAPE)
+_PUBLIC_PART: Final = re.compile(r"rk_(?:live|test)_([0-9A-Za-z]{8})(?![0-9A-Za-z])")
 # Broader than a whole key: one cut short by a few characters could still be completed by guessing.
 _TELLING_PART: Final = re.compile(r"(rk_(?:live|test)_[0-9A-Za-z]{8})_[0-9A-Za-z]{6,}")
 
@@ -19,6 +20,18 @@ _TELLING_PART: Final = re.compile(r"(rk_(?:live|test)_[0-9A-Za-z]{8})_[0-9A-Za-z
 def holds_key(text: str) -> bool:
     """Tell whether a whole key stands anywhere in `text`; its checksum is not looked at."""
     return _WHOLE_KEY.search(text) is not None
+
+
+def find_key(text: str) -> str | None:
+    """Return the first whole key that stands in `text`; its checksum is not looked at."""
+    found = _WHOLE_KEY.search(text)
+    return found[0] if found else None
+
+
+def find_locator(text: str) -> str | None:
+    """Return the eight public characters of the first key in `text`, though it be cut short."""
+    found = _PUBLIC_PART.search(text)
+    return found[1] if found else None
 
 
 def redact(text: str) -> str:
