@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -69,6 +69,14 @@ class Window:
         with self.page.expect_navigation():
             button.or_(link).first.click()
         self.picture(f"{self.page.url.removeprefix(self.url)} after {name}")
+
+    def travel(self, where: Literal["back", "forward"]) -> None:
+        """Go one page back or forward, though the browser may have nothing to show there."""
+        error = pytest.importorskip("playwright.sync_api").Error
+        try:
+            self.page.go_back() if where == "back" else self.page.go_forward()
+        except error:
+            self.page.wait_for_url("chrome-error://**")
 
     def log_in(self, user: str, password: str) -> None:
         """Log in to the admin as staff do."""

@@ -67,6 +67,13 @@ class IssueTests(AdminTestCase):
         for page in (KEYS, page_of(KEYS, answer["key_id"]), "/admin/"):
             self.assertNotIn(shown[0][17:], self.browser.get(page).content.decode())
 
+    def test_without_scripts_the_key_is_there_to_be_selected_and_no_dead_button(self):
+        page = self.browser.post(f"{KEYS}add/", self.form()).content.decode()
+        self.assertRegex(
+            page, rf'<code class="plaintext" id="plaintext">{WHOLE_KEY.pattern}</code>'
+        )
+        self.assertRegex(page, r'<button [^>]*id="copy"[^>]* hidden>')
+
     def test_is_recorded_with_the_member_of_staff(self):
         self.browser.post(f"{KEYS}add/", self.form())
         event = AuditEvent.objects.get(action="api_key.issued")

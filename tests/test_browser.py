@@ -114,6 +114,71 @@ def test_a_key_is_issued_looked_at_and_revoked(staff):
     assert "is revoked" in staff.page.locator(".messagelist").inner_text()
 
 
+def test_a_pasted_key_leads_to_its_page_and_into_no_address(staff):
+    pasted = issue(staff, "Pasted")
+    staff.visit(f"{KEYS}?livemode__exact=1")
+    for text in (pasted, f"Authorization: Bearer {pasted}"):
+        staff.page.get_by_role("textbox", name="Search").fill(text)
+        staff.press("Search")
+        assert staff.page.get_by_role("heading", name="Pasted (key_").is_visible()
+        staff.page.go_back()
+        assert pasted not in staff.page.content()
+    staff.page.get_by_role("textbox", name="Search").fill("pasted")
+    staff.press("Search")
+    assert staff.page.url == f"{staff.url}{KEYS}?livemode__exact=1&q=pasted"
+
+
+def test_a_key_typed_into_the_address_is_refused_without_repeating_it(stranger, server):
+    key = server.key("test")
+    stranger.page.goto(f"{KEYS}?q={key}")
+    assert stranger.page.get_by_role("heading", name="holds an API key").is_visible()
+    assert key not in stranger.page.content()
+    stranger.picture("key in address")
+    (refusal,) = stranger.complaints  # The browser's own words for a 400.
+    assert "400" in refusal
+    stranger.complaints.clear()
+
+
+def test_the_button_copies_the_key_by_keyboard_too(staff):
+    staff.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = staff.page
+    for press in (lambda button: button.click(), lambda button: button.press("Enter")):
+        shown = issue(staff, "Copied")
+        page.evaluate("navigator.clipboard.writeText('nothing')")
+        press(page.get_by_role("button", name="Copy"))
+        page.get_by_role("status").get_by_text("Copied", exact=True).wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == shown
+    staff.picture("copied")
+
+
+def test_without_the_right_to_copy_the_key_is_selected(staff):
+    staff.context.clear_permissions()
+    shown = issue(staff, "Selected")
+    page = staff.page
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject() }")
+    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("status").get_by_text("press Ctrl+C").wait_for()
+    assert page.evaluate("getSelection().toString()").strip() == shown
+
+
+def test_the_one_time_page_survives_neither_back_nor_reload(staff):
+    shown = issue(staff, "Once")
+    page = staff.page
+    page.evaluate("() => { dispatchEvent(new Event('pagehide')) }")
+    assert shown not in page.content()  # Some browsers keep the page as it was left.
+    page.reload()
+    assert "already issued a key" in page.content()
+    assert shown not in page.content()
+
+    shown = issue(staff, "Once more")
+    staff.press("I have stored it: go to the key")
+    staff.travel("back")
+    assert shown not in page.content()
+    staff.picture("back to the one-time page")
+    staff.travel("forward")
+    assert shown not in page.content()
+
+
 def test_an_organization_is_made_suspended_and_resumed(staff):
     staff.visit(f"{ORGANIZATIONS}add/")
     staff.page.get_by_label("Name:").fill("Initech")
