@@ -94,6 +94,7 @@ class OrganizationAdmin(VerbAdmin):
             "until the organization is resumed.",
             call=lambda obj, reason: obj.suspend(actor=staff_of(request), reason=reason),
             done="{} is suspended; its keys are refused from now on.",
+            done_before="{} was suspended already; nothing changed.",
         )
 
     def resume_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -105,6 +106,7 @@ class OrganizationAdmin(VerbAdmin):
             consequence="Its keys that are neither revoked nor expired work again at once.",
             call=lambda obj, reason: obj.resume(actor=staff_of(request), reason=reason),
             done="{} is resumed; its keys work again.",
+            done_before="{} was not suspended; nothing changed.",
         )
 
 

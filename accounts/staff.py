@@ -72,10 +72,13 @@ class VerbAdmin(ReadOnlyAdmin):
         *,
         verb: str,
         consequence: str,
-        call: Callable[[Any, str], None],
+        call: Callable[[Any, str], bool],
         done: str,
+        done_before: str,
     ) -> HttpResponse:
-        """Ask for a reason, then `call(object, reason)`; a refusal is shown on the form.
+        """Ask for a reason, then `call(object, reason)`, which tells whether it changed something.
+
+        A refusal is shown on the form; a stale tab that changes nothing is told so.
 
         Raises PermissionDenied, on the form as on the button behind it.
         """
@@ -86,10 +89,18 @@ class VerbAdmin(ReadOnlyAdmin):
             messages.warning(request, "There is no such row; it was never stored here.")
             return HttpResponseRedirect(self._list_url())
         form = ReasonForm(request.POST or None)
-        if form.is_valid() and self._called(form, obj, call):
-            self.log_change(request, obj, f"{verb}: {form.cleaned_data['reason']}")
-            messages.success(request, done.format(obj))
-            return HttpResponseRedirect(self._page_url(obj))
+        if form.is_valid():
+            try:
+                changed = call(obj, form.cleaned_data["reason"])
+            except Refusal as refusal:
+                form.add_error("reason", refusal.message)
+            else:
+                if changed:
+                    self.log_change(request, obj, f"{verb}: {form.cleaned_data['reason']}")
+                    messages.success(request, done.format(obj))
+                else:
+                    messages.warning(request, done_before.format(obj))
+                return HttpResponseRedirect(self._page_url(obj))
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -101,15 +112,6 @@ class VerbAdmin(ReadOnlyAdmin):
             "back": self._page_url(obj),
         }
         return TemplateResponse(request, "admin/confirm_verb.html", context)
-
-    @staticmethod
-    def _called(form: ReasonForm, obj: models.Model, call: Callable[[Any, str], None]) -> bool:
-        try:
-            call(obj, form.cleaned_data["reason"])
-        except Refusal as refusal:
-            form.add_error("reason", refusal.message)
-            return False
-        return True
 
     def _page_url(self, obj: models.Model) -> str:
         return reverse(f"admin:{self._url_name()}_change", args=[quote(obj.pk)])

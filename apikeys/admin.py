@@ -140,6 +140,7 @@ class ApiKeyAdmin(FindByKeyAdmin):
             consequence="The very next request with this key is refused. This cannot be undone.",
             call=lambda obj, reason: obj.revoke(actor=staff_of(request), reason=reason),
             done="{} is revoked; its next request is refused.",
+            done_before="{} was revoked already; nothing changed.",
         )
 
     def add_view(
@@ -174,7 +175,9 @@ class ApiKeyAdmin(FindByKeyAdmin):
             return None
         except IntegrityError:
             # A database constraint is what decides between two sendings of one form.
-            made = ApiKey.objects.get(pk=api_key.pk)
+            made = ApiKey.objects.filter(pk=api_key.pk).first()
+            if made is None:
+                raise
             return self._page(request, "already_issued", title="Already issued", api_key=made)
         self.log_addition(request, api_key, "Issued.")
         return self._page(

@@ -11,7 +11,8 @@ from apikeys.exceptions import ApiKeyInvalid, ApiKeyMissing
 from apikeys.keys import is_well_formed
 
 RIGHT_FORM: Final = "“Authorization: Bearer rk_live_…”"
-QUOTES: Final = ('"', "'", "`")
+NOT_ONE_KEY: Final = "The Authorization header is not the word Bearer and one API key."
+WRAPPERS: Final = "\"'`<>{}[]()"
 OTHER_HEADERS: Final = {"HTTP_API_KEY": "Api-Key", "HTTP_X_API_KEY": "X-Api-Key"}
 
 
@@ -26,7 +27,8 @@ class BearerAuthentication(BaseAuthentication):
         scheme, _, key = header.partition(" ")
         key = key.strip(" ")
         if scheme.lower() != "bearer" or not is_well_formed(key):
-            raise ApiKeyInvalid(fix=_fix_for_form(scheme, key))
+            fix = _fix_for_form(scheme, key)
+            raise ApiKeyInvalid(NOT_ONE_KEY if fix else "", fix=fix)
         return find_caller(key, now=timezone.now()), None
 
     def authenticate_header(self, request: Request) -> str:
@@ -47,25 +49,35 @@ def _fix_for_form(scheme: str, key: str) -> str:
 
     Looks at the form only, never at whether a key is known, so it tells a stranger nothing.
     """
+    bare = key.strip(WRAPPERS)
     mistakes = (
-        (not scheme, f"The Authorization header is empty. Send {RIGHT_FORM}."),
         (
-            scheme.startswith("rk_") and not key,
-            "Put the word Bearer and a space before the key.",
+            not scheme,
+            f"The Authorization header is empty, or not plain ASCII. Send {RIGHT_FORM}.",
+        ),
+        (scheme.startswith("rk_") and not key, "Put the word Bearer and a space before the key."),
+        (
+            scheme.lower() != "bearer" and scheme.lower().startswith("bearer"),
+            "Put one space, and nothing else, between Bearer and the key.",
         ),
         (
             scheme.lower() != "bearer",
             f"This API takes no other scheme than Bearer. Send {RIGHT_FORM}.",
         ),
         (not key, "Put the key after the word Bearer."),
+        (key[:7].lower() == "bearer ", "The word Bearer stands twice: once is right."),
         (" " in key or "," in key, "Send one key, in one Authorization header."),
         (
-            key.startswith(QUOTES) or key.endswith(QUOTES),
-            "Take away the quotes around the key.",
+            bare != key and bare.startswith("rk_"),
+            "Take away the quotes or brackets around the key.",
         ),
         (
-            key.startswith(("$", "<", "{")),
+            bare != key or key.startswith("$"),
             "This is a placeholder: put the key itself in its place.",
+        ),
+        (
+            key.startswith("key_"),
+            "This is a key's id. The key itself begins with rk_live_ or rk_test_.",
         ),
     )
     return next((fix for is_made, fix in mistakes if is_made), "")

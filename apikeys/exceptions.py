@@ -10,8 +10,8 @@ class AuthenticationRefusal(Refusal):
 
     challenge: ClassVar[str] = 'Bearer realm="ReachScore", error="invalid_token"'
 
-    def __init__(self, *, fix: str = "") -> None:
-        super().__init__(fix=fix, headers={"WWW-Authenticate": self.challenge})
+    def __init__(self, message: str = "", *, fix: str = "") -> None:
+        super().__init__(message, fix=fix, headers={"WWW-Authenticate": self.challenge})
 
 
 class ApiKeyMissing(AuthenticationRefusal):

@@ -63,10 +63,15 @@ def digest(plaintext: str, *, pepper: bytes) -> bytes:
     return hmac.digest(pepper, plaintext.encode("ascii"), "sha256")
 
 
+def signing_pepper_id() -> int:
+    """Return the number of the pepper that signs: the first listed."""
+    return next(iter(settings.API_KEY_PEPPERS))
+
+
 def signing_digest(plaintext: str) -> tuple[int, bytes]:
-    """Return the number of the pepper that signs new secrets, and the digest under it."""
-    pepper_id, pepper = next(iter(settings.API_KEY_PEPPERS.items()))
-    return pepper_id, digest(plaintext, pepper=pepper)
+    """Return the number of the signing pepper, and the digest under it."""
+    pepper_id = signing_pepper_id()
+    return pepper_id, digest(plaintext, pepper=settings.API_KEY_PEPPERS[pepper_id])
 
 
 def verifying_digests(plaintext: str) -> list[bytes]:

@@ -8,8 +8,8 @@ from typing import Final, Never
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
-from django.db import models
-from django.db.models import F, Q
+from django.db import models, transaction
+from django.db.models import Count, F, Q
 from django.db.models.functions import Length
 from django.db.models.lookups import Exact
 from django.utils import timezone
@@ -135,19 +135,21 @@ class ApiKey(models.Model):
             )
         return plaintext
 
-    def revoke(self, *, actor: Actor, reason: str = "") -> None:
-        """Stop this key at once and for good. Revoking it again changes nothing.
+    def revoke(self, *, actor: Actor, reason: str = "") -> bool:
+        """Stop this key at once and for good; False where it was revoked before: nothing changed.
 
         Raises ParameterInvalid, ContainsApiKey for the reason.
         """
         reason = clean_line(reason, field="reason", max_length=200, required=False)
         with AuditLog.of(self.organization_id) as audit:
             unrevoked = ApiKey.objects.filter(pk=self.pk, revoked_at=None)
-            if unrevoked.update(revoked_at=timezone.now(), revoked_reason=reason):
+            changed = unrevoked.update(revoked_at=timezone.now(), revoked_reason=reason) > 0
+            if changed:
                 audit.record(
                     "api_key.revoked", self, actor=actor, livemode=self.livemode, reason=reason
                 )
         self.refresh_from_db(fields=["revoked_at", "revoked_reason"])
+        return changed
 
     def _maker(self, actor: Actor) -> ApiKey | None:
         """Return the key that makes this one, its authority read anew; None for staff."""
@@ -241,6 +243,27 @@ class KeySecret(models.Model):
             .filter(digest__in=verifying_digests(plaintext))
             .first()
         )
+
+    @classmethod
+    def renew_digest(cls, plaintext: str, *, locator: str, pepper_id: int) -> None:
+        """Move a secret that was just proven from an older pepper to the one that signs.
+
+        Only whoever holds the plaintext can, so it happens on use. A row that a verb holds is left
+        for the next time: no request waits for this.
+        """
+        with transaction.atomic():
+            found = cls.objects.select_for_update(skip_locked=True).filter(
+                locator=locator, pepper_id=pepper_id
+            )
+            for secret_id in found.values_list("pk", flat=True):
+                new_id, digest = signing_digest(plaintext)
+                cls.objects.filter(pk=secret_id).update(pepper_id=new_id, digest=digest)
+
+    @classmethod
+    def count_by_pepper(cls) -> dict[int, int]:
+        """Return how many secrets hang on each pepper; none is counted for one never used."""
+        counts = cls.objects.order_by().values_list("pepper_id").annotate(Count("pk"))
+        return dict(counts)
 
     @classmethod
     def some_under_missing_pepper(cls) -> bool:

@@ -3,6 +3,8 @@
 import secrets
 from dataclasses import dataclass
 
+from django.db.models import Q
+
 from accounts.models import Actor, Organization, Plan, User
 from apikeys.models import ApiKey
 
@@ -24,19 +26,64 @@ def make_welcome() -> Welcome:
     Call it inside a transaction that ends after the result was shown, so that nothing stays behind
     that nobody has seen.
     """
-    live_key = test_key = password = ""
-    if not Organization.objects.exists():
-        organization = Organization(name="Your Company", plan=Plan.objects.get(slug="team"))
-        organization.create(actor=Actor.system())
-        live_key = _issue(organization, livemode=True)
-        test_key = _issue(organization, livemode=False)
-    if not User.objects.filter(is_superuser=True).exists():
-        password = secrets.token_urlsafe(12)
-        User.objects.create_superuser(ADMIN, password=password)
-    return Welcome(live_key, test_key, password)
+    live_key, test_key = _first_keys()
+    return Welcome(live_key, test_key, _first_password())
 
 
-def _issue(organization: Organization, *, livemode: bool) -> str:
-    name = "First live key" if livemode else "First test key"
-    api_key = ApiKey(organization=organization, livemode=livemode, name=name)
-    return api_key.issue(actor=Actor.system())
+def _first_keys() -> tuple[str, str]:
+    if Organization.objects.exists():
+        return "", ""
+    organization = Organization(name="Your Company", plan=Plan.objects.get(slug="team"))
+    organization.create(actor=Actor.system())
+    live = ApiKey(organization=organization, livemode=True, name="First live key")
+    test = ApiKey(organization=organization, livemode=False, name="First test key")
+    return live.issue(actor=Actor.system()), test.issue(actor=Actor.system())
+
+
+def _first_password() -> str:
+    if User.objects.filter(Q(is_superuser=True) | Q(username=ADMIN)).exists():
+        return ""
+    password = secrets.token_urlsafe(12)
+    User.objects.create_superuser(ADMIN, password=password)
+    return password
+
+
+def welcome_text(url: str, welcome: Welcome) -> str:
+    """Return what a run prints once everything is up; keys and password only where just made."""
+    lines = [
+        "",
+        "ReachScore is running. Ctrl-C ends it.",
+        "",
+        f"  API    {url}/v1",
+        f"  Docs   {url}/docs",
+        f"  Admin  {url}/admin/",
+    ]
+    if welcome.password:
+        lines += [f"         user {ADMIN}, password {welcome.password} (shown once)"]
+    if welcome.live_key:
+        authorization = f"-H 'Authorization: Bearer {welcome.live_key}'"
+        new_key = "-H 'Content-Type: application/json' -d '{\"name\": \"My first key\"}'"
+        lines += [
+            "",
+            "Two keys of the organization Your Company, plan team. They are shown once:",
+            "",
+            f"  live   {welcome.live_key}",
+            f"  test   {welcome.test_key}",
+            "",
+            "Make a key:",
+            "",
+            f"curl -X POST {url}/v1/keys {authorization} {new_key}",
+            "",
+            "Ask who is calling:",
+            "",
+            f"curl {url}/v1/auth/me {authorization}",
+        ]
+    else:
+        organization = Organization.objects.earliest("created_at")
+        lines += [
+            "",
+            f"To make another key for {organization.name}:",
+            "",
+            f"  .venv/bin/python manage.py issue_api_key {organization.id} --name 'My key'",
+        ]
+    return "\n".join([*lines, ""])

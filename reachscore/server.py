@@ -1,10 +1,43 @@
 """The production server's command line, for `serve` and `run_demo` alike."""
 
+import ctypes
 import os
+import signal
+import socket
 import sys
 from typing import Final
 
+from django.core.management.base import CommandError
+
 LONGEST_IDLE_SECONDS: Final = "600"
+PR_SET_PDEATHSIG: Final = 1
+
+
+def end_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the parent is killed; called in the child, on Linux only.
+
+    No other system can, and there a server that was left behind holds its port until it is ended.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """Refuse to share a port: two granians can listen on one and would take turns, unnoticed.
+
+    Raises CommandError.
+    """
+    if not 0 < port < 2**16:
+        raise CommandError("A port is a number from 1 to 65535.")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CommandError(
+                f"Port {port} cannot be used ({error.strerror}). Choose another: "
+                "make run PORT=8001, or --port 8001."
+            ) from None
 
 
 def server_command(*, host: str, port: int, workers: int | None = None) -> list[str]:

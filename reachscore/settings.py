@@ -56,7 +56,11 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 # A connection a request would cost more than the request.
 DATABASES["default"]["CONN_MAX_AGE"] = None
-DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # Authentication has a cheaper way.
+# A server that does not answer must not hold a request for long.
+DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", "3")
+# What one request may wait for a lock, and for a statement; see reachscore.wsgi.
+WEB_DATABASE_OPTIONS = "-c lock_timeout=2s -c statement_timeout=5s"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
@@ -96,7 +100,7 @@ TRUSTED_PROXY_COUNT = count(environ, "TRUSTED_PROXY_COUNT", default=0)
 # Production is HTTPS only: pages redirect, the API refuses (a redirect would hide from the client
 # that its key went over the wire in the clear), and probes come from inside.
 SECURE_SSL_REDIRECT = PRODUCTION
-SECURE_REDIRECT_EXEMPT = [r"^v1(/|$)", r"^(healthz|readyz)$"]
+SECURE_REDIRECT_EXEMPT = [r"^v1(/|\Z)", r"^(healthz|readyz)\Z"]
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
@@ -167,6 +171,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["apikeys.permissions.Closed"],
     "DEFAULT_PARSER_CLASSES": ["reachscore.api.body.JsonObjectParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "reachscore.api.negotiation.SteadyNegotiation",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "reachscore.api.handler.handle_exception",
     "URL_FORMAT_OVERRIDE": None,

@@ -9,7 +9,7 @@ urlpatterns = [
     path("", pages.home, name="home"),
     path("v1/", include("apikeys.urls")),
     path("v1/openapi.json", pages.OpenApiView.as_view(), name="openapi"),
-    re_path(r"^v1(?:/.*)?$", handler.unknown_path),
+    re_path(r"^v1(?:/[\s\S]*)?\Z", handler.unknown_path),
     path("docs", pages.DocsView.as_view(), name="docs"),
     path("docs/", RedirectView.as_view(pattern_name="docs")),
     path("docs/errors", pages.errors, name="errors"),
@@ -19,5 +19,6 @@ urlpatterns = [
     path("readyz", health.readyz),
 ]
 
+handler404 = handler.not_found
 handler400 = handler.bad_request
 handler500 = handler.server_error

@@ -19,7 +19,7 @@ class ApiClient(Client):
     """A program that calls the API with one key."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(headers={"Authorization": f"Bearer {key}"})
+        super().__init__(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {key}"})
         self.key = key
 
     def send(self, path: str, body: object) -> Answer:

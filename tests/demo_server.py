@@ -34,7 +34,8 @@ def manage(*args: str, **environ: str) -> "subprocess.CompletedProcess[str]":
 class DemoServer:
     """Starts on entry, is up when entered, ends with SIGTERM on exit."""
 
-    def __init__(self) -> None:
+    def __init__(self, **environ: str) -> None:
+        self.environ = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", **environ}
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = ""
@@ -43,7 +44,7 @@ class DemoServer:
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "run_demo", "--port", str(self.port)],
             cwd=ROOT,
-            env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+            env=self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 
+from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Permission
 from django.contrib.sessions.models import Session
@@ -107,7 +108,7 @@ class IssueTests(AdminTestCase):
         key = self.issue()[1].key
         refused: list[tuple[dict[str, object], str]] = [
             ({"name": "a\u202eb"}, "control characters"),
-            ({"name": f"copy of {key}"}, "holds a whole API key"),
+            ({"name": f"copy of {key}"}, "holds an API key"),
             (past, "must be in the future"),
             ({"expires_at_0": "2990-01-01", "expires_at_1": "00:00"}, "at most 10 years"),
             ({"scopes": []}, "This field is required"),
@@ -155,13 +156,29 @@ class RevokeTests(AdminTestCase):
     def test_a_stale_tab_changes_nothing(self):
         api_key, _ = self.issue()
         api_key.revoke(actor=Actor.cli(), reason="first")
-        self.browser.post(page_of(KEYS, api_key.id, "revoke"), {"reason": "second"})
+        url = page_of(KEYS, api_key.id, "revoke")
+        response = self.browser.post(url, {"reason": "second"}, follow=True)
         api_key.refresh_from_db()
         self.assertEqual(api_key.revoked_reason, "first")
+        self.assertContains(response, "was revoked already; nothing changed")
+        self.assertEqual(LogEntry.objects.count(), 0)
 
     def test_an_unknown_key_leads_back_to_the_list(self):
         response = self.browser.get(page_of(KEYS, "key_nothing00000", "revoke"), follow=True)
         self.assertEqual(response.request["PATH_INFO"], KEYS)
+
+
+class OddInputTests(AdminTestCase):
+    def test_what_no_column_can_hold_is_the_senders_mistake(self):
+        self.browser.raise_request_exception = False
+        api_key, _ = self.issue()
+        for response in (
+            self.browser.post(f"{KEYS}add/", self.form(organization="a\x00")),
+            self.browser.get(f"{KEYS}a%00b/revoke/"),
+            self.browser.get("/admin/apikeys/apikey/?q=%00"),
+            self.browser.post(page_of(KEYS, api_key.id, "revoke"), {"reason": "a\x00b"}),
+        ):
+            self.assertIn(response.status_code, (200, 400))
 
 
 class FindTests(AdminTestCase):

@@ -1,9 +1,11 @@
 """The commands print their value alone on stdout and everything else on stderr."""
 
 import io
+import secrets
 from unittest import mock
 
 from django.core.management import CommandError, call_command
+from django.test import override_settings
 
 from accounts.models import AuditEvent, Organization
 from apikeys.models import ApiKey
@@ -60,6 +62,8 @@ class CommandTests(ApiTestCase):
         self.refused("no organization", "issue_api_key", "org_nothing00000", "--name", "CI")
         self.refused("Did you mean tests:read?", *issue, "--scope", "tests:raed")
         self.refused("--expires-at must be", *issue, "--expires-at", "tomorrow")
+        self.refused("--expires-at must be", *issue, "--expires-at", "")
+        self.refused("There is no scope", *issue, "--scope", "")
         self.refused("in the future", *issue, "--expires-at", "2020-01-01T00:00:00Z")
         self.assertEqual(ApiKey.objects.count(), 0)
 
@@ -83,8 +87,40 @@ class CommandTests(ApiTestCase):
         self.assertIn("already revoked", self.err.getvalue())
         self.assertEqual(ApiKey.objects.get().revoked_reason, "first")
 
+    def test_revoke_api_key_needs_a_reason_and_forgives_spaces_around_the_key(self):
+        api_key, client = self.issue()
+        self.refused("--reason must hold", "revoke_api_key", api_key.id, "--reason", " ")
+        self.call("revoke_api_key", f" {client.key}\n", "--reason", "leaked")
+        self.assertRefused(client.get("/v1/auth/me"), 401, "api_key_invalid")
+
+    def test_revoke_api_key_reads_no_nonsense_from_standard_input(self):
+        for nonsense in ("", "\x00", "\udcff", "key_" + "x" * 10_000, "ü"):
+            with mock.patch("sys.stdin", io.StringIO(nonsense)):
+                self.refused("no such key", "revoke_api_key", "-", "--reason", "x")
+
     def test_revoke_api_key_finds_nothing_without_repeating_it(self):
         unknown = self.issue()[1].key[:-1]
         with self.assertRaises(CommandError) as caught:
             call_command("revoke_api_key", unknown, "--reason", "x")
         self.assertNotIn(unknown, str(caught.exception))
+
+    def test_key_peppers_counts_the_secrets_under_each(self):
+        old, new = secrets.token_bytes(32), secrets.token_bytes(32)
+        with override_settings(API_KEY_PEPPERS={1: old}):
+            client = self.issue()[1]
+            self.issue()
+        with override_settings(API_KEY_PEPPERS={2: new, 1: old}):
+            self.issue()
+            self.assertEqual(self.peppers(), ["2 1 signs", "1 2 verifies"])
+            client.get("/v1/auth/me")
+            self.assertEqual(self.peppers(), ["2 2 signs", "1 1 verifies"])
+        with override_settings(API_KEY_PEPPERS={2: new, 3: old}), self.assertRaises(CommandError):
+            self.peppers()
+        self.assertEqual(
+            self.out.getvalue().split("\n")[:3], ["2 2 signs", "3 0 verifies", "1 1 MISSING"]
+        )
+
+    def peppers(self) -> list[str]:
+        self.out = io.StringIO()
+        call_command("key_peppers", stdout=self.out, stderr=io.StringIO())
+        return self.out.getvalue().splitlines()

@@ -179,6 +179,9 @@ class BadFieldTests(ApiTestCase):
             "",
             "   ",
             "\u200b",
+            "\u3164",
+            "\u2800",
+            "a\uffff",
             "x" * 101,
             "a\nb",
             "a\x00b",
@@ -251,6 +254,25 @@ class BadFieldTests(ApiTestCase):
             with self.subTest(field):
                 response = client.send("/v1/keys", {"name": "x", field: "key_000000000000"})
                 self.assertRefused(response, 400, "parameter_unknown", field=field)
+
+    def test_most_of_a_key_is_a_key_however_it_is_spaced(self):
+        _, client = self.issue()
+        key = client.key
+        for name in [
+            key[:-1],
+            key[:-6],
+            key[:-20],
+            f"{key[:30]} {key[30:]}",
+            f"{key[:30]}\u200b{key[30:]}",
+            key.replace("_", "\uff3f"),
+            "".join(chr(ord(c) + 0xFEE0) for c in key),
+        ]:
+            with self.subTest(name):
+                response = client.send("/v1/keys", {"name": name})
+                self.assertRefused(response, 400, "contains_api_key", field="name")
+        for name in ("rk_live_3iS8wW2x_…", "rk_live_", "rk_live_frontend_website", key[8:16]):
+            with self.subTest(name):
+                self.assertEqual(client.send("/v1/keys", {"name": name}).status_code, 201)
 
     def test_a_text_that_holds_a_key_is_refused_and_not_repeated(self):
         _, client = self.issue()

@@ -10,9 +10,10 @@ from tests.cast import ApiClient, ApiTestCase
 
 
 class PathAndMethodTests(ApiTestCase):
-    def test_an_unknown_path_is_not_found_with_and_without_a_key(self):
+    def test_an_unknown_path_is_not_found_by_any_method_with_and_without_a_key(self):
         _, client = self.issue()
-        for path in (
+        anonymous = Client(enforce_csrf_checks=True)
+        for path in [
             "/v1",
             "/v1/",
             "/v1/keys/",
@@ -20,10 +21,14 @@ class PathAndMethodTests(ApiTestCase):
             "/v1/auth/me/",
             "/v1//keys",
             "/v1/%00",
-        ):
-            for caller in (client, self.client):
-                with self.subTest(path):
-                    self.assertRefused(caller.get(path), 404, "resource_not_found")
+            "/v1/a%0Ab",
+            "/v1/keys%0A",
+        ]:
+            for method in ("get", "post", "put", "patch", "delete", "options"):
+                for caller in (client, anonymous):
+                    with self.subTest(f"{method} {path}"):
+                        response = getattr(caller, method)(path)
+                        self.assertRefused(response, 404, "resource_not_found")
 
     def test_a_path_that_only_begins_alike_is_not_the_apis(self):
         self.assertEqual(self.client.get("/v1x").status_code, 404)
@@ -53,8 +58,10 @@ class PathAndMethodTests(ApiTestCase):
 
     def test_another_format_than_json_is_not_to_be_had(self):
         _, client = self.issue()
-        response = client.get("/v1/auth/me", headers={"Accept": "application/xml"})
-        self.assertRefused(response, 406, "not_acceptable")
+        for accept in ("application/xml", "application/json;q*=bogus''%41", "nonsense"):
+            with self.subTest(accept):
+                response = client.get("/v1/auth/me", headers={"Accept": accept})
+                self.assertRefused(response, 406, "not_acceptable")
 
 
 class BodyTests(ApiTestCase):
@@ -104,6 +111,8 @@ class BodyTests(ApiTestCase):
             "nonsense",
             "",
             "application/json; charset=utf-16",
+            "*/*",
+            "application/*",
         ]:
             with self.subTest(content_type):
                 response = self.send(b'{"name": "x"}', content_type)
@@ -121,9 +130,11 @@ class BodyTests(ApiTestCase):
         self.assertEqual(self.send(body(64 * 1024)).status_code, 201)
         self.assertRefused(self.send(body(64 * 1024 + 1)), 413, "request_too_large")
         self.assertRefused(self.send(body(5_000_000)), 413, "request_too_large")
+        response = self.api.generic("POST", "/v1/keys", b"{}", CONTENT_LENGTH="9" * 5000)
+        self.assertRefused(response, 413, "request_too_large")
 
     def test_a_body_of_unknown_length_is_refused(self):
-        for length in ("", "-1", "many"):
+        for length in ("", "-1", "many", "²"):
             with self.subTest(length):
                 response = self.api.generic(
                     "POST",

@@ -28,4 +28,6 @@ class HealthTests(TestCase):
         self.assertIn("1 migration is not applied", response.json()["problems"][0])
 
     def test_only_reading_is_allowed(self):
-        self.assertEqual(Client().post("/healthz").status_code, 405)
+        for path in ("/healthz", "/readyz"):
+            response = Client(enforce_csrf_checks=True).post(path)
+            self.assertEqual(response.status_code, 405)

@@ -135,6 +135,10 @@ class PageTests(ApiTestCase):
             for address in loaded:
                 self.assertTrue(address.startswith(("/", "data:")), address)
 
+    def test_the_reference_is_only_read(self):
+        for method in ("options", "post"):
+            self.assertEqual(getattr(Client(), method)("/docs").status_code, 405)
+
     def test_swagger_reads_our_document(self):
         page = Client().get("/docs").content.decode()
         script = re.search(r'<script src="(/docs\?script[^"]*)"', page)

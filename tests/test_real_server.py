@@ -6,6 +6,11 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -143,9 +148,25 @@ def test_what_only_a_socket_can_send_is_refused_too(server):
         ((b"Authorization: Bearer " + b"a" * 1_000_000,), b"", b" 431 "),
         ((b"Authorization: Bearer a\x00b",), b"", b" 400 "),
         ((b"Authorization:",), b"", b"api_key_invalid"),
+        # Django itself reads the query in this charset, or cannot read the header at all.
+        ((bearer, b"Content-Type: a/b; a*=bogus''%41", b"Content-Length: 2"), b"{}", b" 415 "),
+        ((bearer, b"Content-Type: a/b; charset=rot13", b"Content-Length: 2"), b"{}", b" 415 "),
     ]:
         answer = send(*lines, body=body)
         assert expected in answer, (lines[0][:60], answer[:300])
+
+
+def test_no_charset_hides_a_key_in_the_url(server):
+    for charset in ("utf-16", "rot13", "undefined", "idna", "utf-8"):
+        url = f"/v1/auth/me?x={server.key('test')}"
+        assert status(server, url, "-H", f"Content-Type: a/b; charset={charset}") == 400, charset
+        assert status(server, "/", "-H", f"Content-Type: a/b; charset={charset}") == 200
+
+
+def test_a_second_server_does_not_share_the_port_unnoticed(server):
+    done = manage("serve", "--port", str(server.port))
+    assert done.returncode == 1
+    assert f"Port {server.port} cannot be used" in done.stderr
 
 
 def test_nothing_is_logged_that_holds_a_key(server):
@@ -165,6 +186,37 @@ def test_a_second_run_shows_no_key_and_says_how_to_make_one(server):
         assert "password" not in second.output
         assert "manage.py issue_api_key org_" in second.output
         assert second.stop(signal.SIGINT) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
+def test_a_killed_run_leaves_no_server_behind(server):
+    with DemoServer() as second:
+        second.process.kill()
+        second.process.wait()
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", second.port), timeout=1).close()
+            except ConnectionRefusedError:
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        second.stop()
+
+
+def test_two_first_runs_at_once_share_what_they_make():
+    cluster = f"{tempfile.gettempdir()}/reachscore-tests-{uuid.uuid4().hex[:12]}"
+    with ThreadPoolExecutor() as pool:
+        runs = [
+            pool.submit(lambda: DemoServer(REACHSCORE_TEST_CLUSTER=cluster).__enter__())
+            for _ in range(2)
+        ]
+        both = [run.result() for run in runs]
+    outputs = sorted((demo.output for demo in both), key=len)
+    for demo in both:
+        assert demo.stop() == 0
+    assert "issue_api_key org_" in outputs[0]
+    assert outputs[1].count("\n  live ") == 1
 
 
 def test_a_taken_port_is_said_in_a_sentence(server):

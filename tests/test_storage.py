@@ -55,12 +55,27 @@ class PepperTests(ApiTestCase):
             self.assertEqual(new_key.secrets.get().pepper_id, 3)
             self.assertEqual(old.get("/v1/auth/me").status_code, 200)
             self.assertEqual(new.get("/v1/auth/me").status_code, 200)
+
+    def test_use_moves_a_secret_to_the_signing_pepper_so_that_the_old_one_can_go(self):
+        with override_settings(API_KEY_PEPPERS={7: OLD}):
+            used, unused = self.issue()[1], self.issue()[1]
+        with override_settings(API_KEY_PEPPERS={9: NEW, 7: OLD}):
+            self.assertEqual(used.get("/v1/auth/me").status_code, 200)
             with self.assertNumQueries(2):
-                old.get("/v1/auth/me")
+                self.assertEqual(used.get("/v1/auth/me").status_code, 200)
+        with override_settings(API_KEY_PEPPERS={9: NEW}):
+            self.assertEqual(used.get("/v1/auth/me").status_code, 200)
+            self.assertRefused(unused.get("/v1/auth/me"), 401, "api_key_invalid")
+
+    def test_a_refused_secret_is_not_moved(self):
+        with override_settings(API_KEY_PEPPERS={7: OLD}):
+            api_key, client = self.issue()
+        api_key.revoke(actor=Actor.cli())
+        with override_settings(API_KEY_PEPPERS={9: NEW, 7: OLD}):
+            client.get("/v1/auth/me")
+        self.assertEqual(KeySecret.objects.get().pepper_id, 7)
 
     def test_a_missing_pepper_makes_the_service_unready_and_only_its_keys_fail(self):
-        with override_settings(API_KEY_PEPPERS={7: OLD}):
-            old = self.issue()[1]
         for peppers, ready in [
             ({7: OLD}, True),
             ({3: NEW, 7: OLD}, True),
@@ -69,6 +84,9 @@ class PepperTests(ApiTestCase):
             ({3: NEW}, False),
             ({3: NEW, 9: OTHER}, False),
         ]:
+            KeySecret.objects.all().delete()
+            with override_settings(API_KEY_PEPPERS={7: OLD}):
+                old = self.issue()[1]
             with self.subTest(list(peppers)), override_settings(API_KEY_PEPPERS=peppers):
                 response = self.client.get("/readyz")
                 self.assertEqual(response.status_code, 200 if ready else 503)

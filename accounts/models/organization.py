@@ -32,7 +32,8 @@ class Organization(models.Model):
         ordering = ["-created_at", "-id"]
 
     def __str__(self) -> str:
-        return self.name
+        """Two customers may have the same name."""
+        return f"{self.name} ({self.id})"
 
     def create(self, *, actor: Actor) -> None:
         """Store this new organization, with its audit log's first event.
@@ -45,26 +46,30 @@ class Organization(models.Model):
             changes = {"name": (None, self.name), "plan": (None, self.plan_id)}
             audit.record("organization.created", self, actor=actor, changes=changes)
 
-    def suspend(self, *, actor: Actor, reason: str) -> None:
-        """Refuse every key of this organization from the next request on. Twice changes nothing.
+    def suspend(self, *, actor: Actor, reason: str) -> bool:
+        """Refuse every key of this organization from the next request on; False if it was so.
 
         Raises ParameterInvalid, ContainsApiKey for the reason, which must be given.
         """
         reason = clean_line(reason, field="reason", max_length=200)
         with AuditLog.of(self.id) as audit:
             running = Organization.objects.filter(pk=self.pk, suspended_at=None)
-            if running.update(suspended_at=timezone.now()):
+            changed = running.update(suspended_at=timezone.now()) > 0
+            if changed:
                 audit.record("organization.suspended", self, actor=actor, reason=reason)
         self.refresh_from_db(fields=["suspended_at"])
+        return changed
 
-    def resume(self, *, actor: Actor, reason: str) -> None:
-        """Let its keys work again. Resuming one that is not suspended changes nothing.
+    def resume(self, *, actor: Actor, reason: str) -> bool:
+        """Let its keys work again; False where it was not suspended.
 
         Raises ParameterInvalid, ContainsApiKey for the reason, which must be given.
         """
         reason = clean_line(reason, field="reason", max_length=200)
         with AuditLog.of(self.id) as audit:
             suspended = Organization.objects.filter(pk=self.pk).exclude(suspended_at=None)
-            if suspended.update(suspended_at=None):
+            changed = suspended.update(suspended_at=None) > 0
+            if changed:
                 audit.record("organization.resumed", self, actor=actor, reason=reason)
         self.refresh_from_db(fields=["suspended_at"])
+        return changed

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import IO, Any, Never
+from typing import IO, Any, Final, Never
 
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
@@ -15,6 +15,9 @@ from reachscore.api.refusals import (
     RequestTooLarge,
     UnsupportedMediaType,
 )
+from reachscore.api.request import parse_content_type
+
+MOST_LENGTH_DIGITS: Final = 10
 
 
 def refuse_unbounded_body(request: Request) -> None:
@@ -24,10 +27,24 @@ def refuse_unbounded_body(request: Request) -> None:
     for no fields at all. Raises LengthRequired, RequestTooLarge.
     """
     length = request.META.get("CONTENT_LENGTH", "")
-    if not length.isdecimal():
+    if not (length.isascii() and length.isdecimal()):
         raise LengthRequired
-    if int(length) > MAX_BODY_BYTES:
+    if len(length) > MOST_LENGTH_DIGITS or int(length) > MAX_BODY_BYTES:
         raise RequestTooLarge
+
+
+def refuse_undeclared_body(request: Request) -> None:
+    """Refuse a body that is not declared as exactly JSON, in UTF-8 where it names a charset.
+
+    Raises UnsupportedMediaType.
+    """
+    if request.META["CONTENT_LENGTH"].strip("0") == "":
+        return
+    media_type, parameters = parse_content_type(request.META.get("CONTENT_TYPE", ""))
+    if media_type != "application/json":
+        raise UnsupportedMediaType
+    if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+        raise UnsupportedMediaType("JSON is read in UTF-8 only.")
 
 
 class JsonObjectParser(BaseParser):
@@ -43,14 +60,14 @@ class JsonObjectParser(BaseParser):
     ) -> dict[str, Any]:
         """Return the object's members.
 
-        Raises InvalidJson, UnsupportedMediaType.
+        Raises InvalidJson.
         """
-        charset = (parser_context or {}).get("encoding", "utf-8")
-        if charset.lower() not in ("utf-8", "utf8"):
-            raise UnsupportedMediaType("JSON is read in UTF-8 only.")
         try:
+            text = stream.read().decode("utf-8")
+            if text.startswith("\ufeff"):
+                raise InvalidJson("The request body begins with a byte order mark.")
             value = json.loads(
-                stream.read().decode("utf-8"),
+                text,
                 object_pairs_hook=_object_without_repeats,
                 parse_constant=_refuse_constant,
             )

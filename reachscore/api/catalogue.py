@@ -16,6 +16,7 @@ TYPE_BY_STATUS: Final = {
     415: "invalid_request_error",
     429: "rate_limit_error",
     500: "api_error",
+    503: "api_error",
 }
 
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -84,23 +85,23 @@ CATALOGUE: Final[dict[str, Problem]] = {
     ),
     "parameter_unknown": Problem(
         400,
-        "The request has a field that this endpoint does not know.",
-        "Remove the field, or correct its name.",
+        "The request has a field or parameter that this endpoint does not know.",
+        "Remove it, or correct its name.",
     ),
     "parameter_invalid": Problem(
         400,
         "A field has a value that is not allowed.",
-        "Correct the field named in “field” and send the request again.",
+        "Change the field as the message says.",
     ),
     "contains_api_key": Problem(
         400,
-        "A text field holds a whole API key.",
+        "A text field holds an API key.",
         "Take the key out of the text. If others could read it, rotate or revoke that key.",
     ),
     "invalid_json": Problem(
         400,
         "The request body is not a JSON object.",
-        "Send one JSON object, UTF-8 encoded, each of its names once.",
+        "Send one JSON object in UTF-8, without duplicate names.",
     ),
     "request_invalid": Problem(
         400,
@@ -109,7 +110,7 @@ CATALOGUE: Final[dict[str, Problem]] = {
     ),
     "host_not_allowed": Problem(
         400,
-        "This service is not known under the name in the Host header.",
+        "The Host header names a host that is not this service.",
         "Use the address that the documentation names. Operators: add the name to ALLOWED_HOSTS.",
     ),
     "resource_not_found": Problem(
@@ -130,8 +131,9 @@ CATALOGUE: Final[dict[str, Problem]] = {
     ),
     "length_required": Problem(
         411,
-        "The request does not say how long its body is.",
-        "Send a Content-Length header; chunked bodies are not taken.",
+        "The request has no body, or does not say how long it is.",
+        "Send a JSON body with a Content-Length header, as curl -d does; chunked bodies are not "
+        "taken.",
     ),
     "request_too_large": Problem(
         413,
@@ -144,9 +146,14 @@ CATALOGUE: Final[dict[str, Problem]] = {
         "Send “Content-Type: application/json”.",
     ),
     # Our fault
+    "temporarily_unavailable": Problem(
+        503,
+        "The service cannot answer just now.",
+        "Wait as many seconds as the Retry-After header says, then send the request again.",
+    ),
     "internal_error": Problem(
         500,
         "Something went wrong on our side. It has been logged.",
-        "Try again; if it goes on, tell support the request id.",
+        "Try again. If it keeps happening, tell support the request id.",
     ),
 }

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from reachscore.api.catalogue import CATALOGUE
 from reachscore.api.refusals import Refusal
 
 
@@ -19,7 +20,10 @@ class VerbCommand(BaseCommand):
         try:
             return self.run(**options)
         except Refusal as refusal:
-            raise CommandError(f"{refusal.message} {refusal.fix}") from None
+            # The catalogue's own fix speaks of requests.
+            is_general = refusal.fix == CATALOGUE[refusal.code].fix
+            text = refusal.message if is_general else f"{refusal.message} {refusal.fix}"
+            raise CommandError(text) from None
 
     def tell(self, text: str) -> None:
         """Say something to the person at the terminal."""

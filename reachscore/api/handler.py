@@ -1,16 +1,21 @@
 """How an exception becomes the one error envelope: in DRF's views and in Django's own handlers."""
 
 import logging
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from django.core.signals import got_request_exception
+from django.db import DataError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions as drf
 from rest_framework.views import set_rollback
 
 from reachscore.api import refusals
+from reachscore.api.faults import is_database_fault, log_database_fault
 from reachscore.api.middleware import is_api
 from reachscore.api.refusals import Refusal, refusal_response
 from reachscore.api.request_id import current_request_id
@@ -32,7 +37,9 @@ def handle_exception(exception: Exception, context: Mapping[str, Any]) -> HttpRe
     set_rollback()
     request: HttpRequest = context["view"].request
     refusal = _refusal_for(exception, context)
-    if isinstance(refusal, refusals.InternalError):
+    if isinstance(refusal, refusals.TemporarilyUnavailable):
+        log_database_fault(exception)
+    elif isinstance(refusal, refusals.InternalError):
         # The signal is what error reporters, and Django's test client, listen to.
         got_request_exception.send(sender=None, request=request)
         logger.error("Bug behind request %s", current_request_id(), exc_info=exception)
@@ -42,18 +49,26 @@ def handle_exception(exception: Exception, context: Mapping[str, Any]) -> HttpRe
 def _refusal_for(exception: Exception, context: Mapping[str, Any]) -> Refusal:
     if isinstance(exception, Refusal):
         return exception
+    if is_database_fault(exception):
+        return refusals.TemporarilyUnavailable()
     if isinstance(exception, drf.MethodNotAllowed):
         allowed = ", ".join(context["view"].allowed_methods)
-        return refusals.MethodNotAllowed(headers={"Allow": allowed})
+        message = f"This address takes {allowed} only."
+        return refusals.MethodNotAllowed(message, headers={"Allow": allowed})
     for drf_exception, refusal in _BY_DRF_EXCEPTION:
         if isinstance(exception, drf_exception):
             return refusal()
     return refusals.InternalError()
 
 
-def unknown_path(request: HttpRequest, path: str = "") -> HttpResponse:
+@csrf_exempt  # A key is no cookie: what has no endpoint is not found, by whatever method.
+def unknown_path(request: HttpRequest) -> HttpResponse:
     """Answer whatever no route under /v1 takes."""
-    return refusal_response(request, refusals.ResourceNotFound("No endpoint has this path."))
+    refusal = refusals.ResourceNotFound(
+        "No endpoint has this path.",
+        fix="Check its spelling: no slash at the end. The endpoints are listed at /docs.",
+    )
+    return refusal_response(request, refusal)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -63,8 +78,23 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return defaults.bad_request(request, exception)
 
 
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler404."""
+    return unknown_path(request) if is_api(request) else defaults.page_not_found(request, exception)
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500: a bug outside of any DRF view; Django has logged it."""
+    """Django's handler500, for what was raised outside of any DRF view; Django has logged it."""
+    exception = sys.exception()
+    refusal: Refusal = refusals.InternalError()
+    if is_database_fault(exception):
+        refusal = refusals.TemporarilyUnavailable()
     if is_api(request):
-        return refusal_response(request, refusals.InternalError())
-    return defaults.server_error(request)
+        return refusal_response(request, refusal)
+    if isinstance(exception, DataError):
+        # A value that no text column can hold, such as one with a NUL: the sender's mistake.
+        return defaults.bad_request(request, exception)
+    if isinstance(refusal, refusals.InternalError):
+        return defaults.server_error(request)
+    page = render_to_string("unavailable.html", {"refusal": refusal})
+    return HttpResponse(page, status=refusal.status, headers=refusal.headers)

@@ -13,7 +13,7 @@ from reachscore.api.redaction import holds_key
 from reachscore.api.refusals import HostNotAllowed, Refusal, RequestInvalid, refusal_response
 from reachscore.api.request_id import begin_request
 
-API_PATH: Final = re.compile(r"/v1(/|$)")
+API_PATH: Final = re.compile(r"/v1(/|\Z)")
 KEY_PARAMETERS: Final = ("api_key", "key", "token", "access_token")
 
 

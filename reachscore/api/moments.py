@@ -23,7 +23,9 @@ def parse_moment(text: str, *, field: str) -> datetime:
             return datetime.fromisoformat(whole_seconds).astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    message = f"{field} must be a date and time with an offset, such as 2030-01-31T12:00:00Z."
+    message = (
+        f"{field} must be an existing date and time with an offset, such as 2030-01-31T12:00:00Z."
+    )
     raise ParameterInvalid(message, field=field)
 
 

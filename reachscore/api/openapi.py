@@ -33,7 +33,14 @@ ALLOW_HEADER: Final = OpenApiParameter(
     response=[405],
     description="The methods that this address takes.",
 )
-SHARED_HEADERS: Final = [REQUEST_ID_HEADER, CHALLENGE_HEADER, ALLOW_HEADER]
+RETRY_AFTER_HEADER: Final = OpenApiParameter(
+    "Retry-After",
+    int,
+    OpenApiParameter.HEADER,
+    response=[503],
+    description="Seconds to wait before trying again.",
+)
+SHARED_HEADERS: Final = [REQUEST_ID_HEADER, CHALLENGE_HEADER, ALLOW_HEADER, RETRY_AFTER_HEADER]
 
 # What any endpoint can answer, besides its own.
 EVERYWHERE: Final = (
@@ -49,6 +56,7 @@ EVERYWHERE: Final = (
     "method_not_allowed",
     "not_acceptable",
     "internal_error",
+    "temporarily_unavailable",
 )
 # What an endpoint that reads a body can answer, besides.
 WITH_BODY: Final = (

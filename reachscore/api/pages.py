@@ -48,6 +48,7 @@ class DocsView(SpectacularSwaggerSplitView):
     """`GET /docs`: the API reference, to try things in."""
 
     url_name = "openapi"
+    http_method_names = ["get", "head"]
 
     @staticmethod
     def _swagger_ui_favicon() -> str:

@@ -13,25 +13,32 @@ KEY_SHAPE: Final = r"rk_(?:live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{38}"
 
 _WHOLE_KEY: Final = re.compile(KEY_SHAPE)
 _PUBLIC_PART: Final = re.compile(r"rk_(?:live|test)_([0-9A-Za-z]{8})(?![0-9A-Za-z])")
-# Broader than a whole key: one cut short by a few characters could still be completed by guessing.
+# Broader than a whole key: one that lacks its last characters can be completed, by guessing or,
+# where only the checksum is gone, by arithmetic.
+_MOST_OF_A_KEY: Final = re.compile(r"rk_(?:live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{16}")
 _TELLING_PART: Final = re.compile(r"(rk_(?:live|test)_[0-9A-Za-z]{8})_[0-9A-Za-z]{6,}")
 
 
 def holds_key(text: str) -> bool:
-    """Tell whether a whole key stands anywhere in `text`; its checksum is not looked at."""
-    return _WHOLE_KEY.search(text) is not None
+    """Tell whether a key, or most of one, stands anywhere in `text`, however it is spaced out."""
+    return _MOST_OF_A_KEY.search(_joined(text)) is not None
 
 
 def find_key(text: str) -> str | None:
-    """Return the first whole key that stands in `text`; its checksum is not looked at."""
-    found = _WHOLE_KEY.search(text)
+    """Return the first whole key in `text`, though it be spaced out; any checksum will do."""
+    found = _WHOLE_KEY.search(_joined(text))
     return found[0] if found else None
 
 
 def find_locator(text: str) -> str | None:
     """Return the eight public characters of the first key in `text`, though it be cut short."""
-    found = _PUBLIC_PART.search(text)
+    found = _PUBLIC_PART.search(text) or _PUBLIC_PART.search(_joined(text))
     return found[1] if found else None
+
+
+def _joined(text: str) -> str:
+    plain = unicodedata.normalize("NFKC", text)
+    return "".join(c for c in plain if unicodedata.category(c) != "Cf" and not c.isspace())
 
 
 def redact(text: str) -> str:

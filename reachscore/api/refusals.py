@@ -1,7 +1,7 @@
 """How code says no, and the one shape in which clients read it."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, JsonResponse
@@ -9,6 +9,9 @@ from django.urls import reverse
 
 from reachscore.api.catalogue import CATALOGUE
 from reachscore.api.request_id import current_request_id
+
+# Longer than a database takes to restart, short enough that nobody gives up.
+RETRY_AFTER_SECONDS: Final = 5
 
 
 class Refusal(Exception):
@@ -116,6 +119,15 @@ class UnsupportedMediaType(Refusal):
     code = "unsupported_media_type"
 
 
+class TemporarilyUnavailable(Refusal):
+    """The database is away, busy or read-only: no fault of the client's, and it will pass."""
+
+    code = "temporarily_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
 class InternalError(Refusal):
     """A bug. Says nothing of its cause; the log holds it under the request id."""
 
@@ -130,7 +142,12 @@ def refusal_response(request: HttpRequest, refusal: Refusal) -> JsonResponse:
     error["fix"] = refusal.fix
     error["doc_url"] = _error_page(request) + "#" + refusal.code
     error["request_id"] = current_request_id()
-    return JsonResponse({"error": error}, status=refusal.status, headers=refusal.headers)
+    return JsonResponse(
+        {"error": error},
+        status=refusal.status,
+        headers=refusal.headers,
+        json_dumps_params={"ensure_ascii": False, "separators": (",", ":")},
+    )
 
 
 def _error_page(request: HttpRequest) -> str:

@@ -8,6 +8,8 @@ from typing import Final
 from reachscore.api.redaction import holds_key
 from reachscore.api.refusals import ContainsApiKey, ParameterInvalid
 
+# Letters by their category, yet nothing is seen of them.
+_FILLERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _UNPRINTABLE: Final = ("Cc", "Cs", "Zl", "Zp")
 # These turn the reading direction: a name that holds one can be made to look like another name.
 _BIDI_CONTROLS: Final = frozenset(
@@ -21,15 +23,26 @@ def clean_line(text: str, *, field: str, max_length: int, required: bool = True)
     Raises ParameterInvalid for control characters, blank or long text; ContainsApiKey.
     """
     line = text.strip()
-    if any(unicodedata.category(c) in _UNPRINTABLE or c in _BIDI_CONTROLS for c in line):
+    if any(_is_unfit(c) for c in line):
         raise ParameterInvalid(f"{field} must not hold control characters.", field=field)
-    if required and not any(c.isprintable() and not c.isspace() for c in line):
+    if required and not any(_is_visible(c) for c in line):
         raise ParameterInvalid(f"{field} must hold at least one visible character.", field=field)
     if len(line) > max_length:
         raise ParameterInvalid(f"{field} must have at most {max_length} characters.", field=field)
     if holds_key(line):
-        raise ContainsApiKey(f"{field} holds a whole API key.", field=field)
+        raise ContainsApiKey(f"{field} holds an API key.", field=field)
     return line
+
+
+def _is_unfit(character: str) -> bool:
+    last_two_of_plane = ord(character) & 0xFFFE
+    is_noncharacter = last_two_of_plane == 0xFFFE or "\ufdd0" <= character <= "\ufdef"  # noqa: PLR2004
+    is_unprintable = unicodedata.category(character) in _UNPRINTABLE
+    return is_unprintable or is_noncharacter or character in _BIDI_CONTROLS
+
+
+def _is_visible(character: str) -> bool:
+    return character.isprintable() and not character.isspace() and character not in _FILLERS
 
 
 def did_you_mean(value: str, known: Iterable[str]) -> str:

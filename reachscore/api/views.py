@@ -6,7 +6,7 @@ from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from reachscore.api.body import refuse_unbounded_body
+from reachscore.api.body import refuse_unbounded_body, refuse_undeclared_body
 from reachscore.api.fields import StrictSerializer
 from reachscore.api.redaction import quote_input
 from reachscore.api.refusals import ParameterUnknown
@@ -36,6 +36,7 @@ class ApiView(APIView):
         Raises the refusals of a body that is too long, no JSON object, or has wrong fields.
         """
         refuse_unbounded_body(self.request)
+        refuse_undeclared_body(self.request)
         serializer = serializer_class(data=self.request.data)
         serializer.is_valid(raise_exception=True)
         fields: dict[str, Any] = serializer.validated_data

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import psycopg
-from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError
 from django.db.backends.postgresql import base
 from django.db.backends.postgresql.client import DatabaseClient as PostgresClient
 
@@ -48,7 +48,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             # PORT too: the caller's PGPORT means another server.
             address = {"HOST": str(cluster.socket_folder), "PORT": str(PORT), "USER": SUPERUSER}
         except EmbeddedPostgresError as error:
-            raise ImproperlyConfigured(str(error)) from error
+            raise OperationalError(str(error)) from error
         self.settings_dict.update(address)
 
     def get_connection_params(self) -> dict[str, Any]:

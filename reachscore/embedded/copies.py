@@ -53,7 +53,8 @@ def _copy_wheel(pginstall: Path, target: Path) -> None:
     if (inside := pginstall.parent / ".dylibs").exists():
         shutil.copytree(inside, copied.parent / inside.name)
     for folder, _, files in os.walk(target):
-        os.chmod(folder, 0o755)  # noqa: S103  nobody has to pass, whatever the umask says
+        # nobody has to pass, whatever the umask says.
+        os.chmod(folder, 0o755)  # noqa: S103 # nosec B103
         for file in files:
             path = os.path.join(folder, file)
             if not os.path.islink(path):

@@ -55,7 +55,7 @@ class Place:
         inside = self.folder / "socket"
         if len(os.fsencode(socket_path(inside))) <= LONGEST_SOCKET_PATH:
             return inside
-        return Path("/tmp") / f"reachscore-{os.geteuid()}-{short_hash(self.folder)}"  # noqa: S108
+        return Path("/tmp") / f"reachscore-{os.geteuid()}-{short_hash(self.folder)}"  # noqa: S108 # nosec B108
 
     def make(self) -> None:
         """Make the folder where it is missing, and refuse one that is not ours."""
@@ -95,7 +95,7 @@ def short_hash(path: Path) -> str:
 
 def outside(home: Path) -> Place:
     """Return the place for a home that `nobody` cannot use; only root ever needs it."""
-    bases = [base for base in ("/var/lib", "/var/db", "/var/tmp") if os.path.isdir(base)]  # noqa: S108
+    bases = [base for base in ("/var/lib", "/var/db", "/var/tmp") if os.path.isdir(base)]  # noqa: S108 # nosec B108
     return Place(Path(bases[0] if bases else "/") / f"reachscore-{short_hash(home)}")
 
 

@@ -15,12 +15,13 @@ AS_ROOT = os.geteuid() == 0
 
 # Ensures the cluster, says so, and does it again for every line it reads; ends with its input.
 USE = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 from reachscore.embedded import binaries
 from reachscore.embedded.cluster import Cluster
 from reachscore.embedded.errors import EmbeddedPostgresError
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # Ignored, where tests run behind "&".
 cluster = Cluster(home=Path(sys.argv[1]), throwaway="throwaway" in sys.argv)
 if "nothing local" in sys.argv:
     binaries.LOCAL_FOLDERS = ("nowhere/*/bin",)

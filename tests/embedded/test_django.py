@@ -84,12 +84,12 @@ connection.creation.destroy_test_db("reachscore", verbosity=0)
 
 def test_a_server_that_cannot_be_had_is_a_mistake_of_configuration(new_home: Path) -> None:
     code = """
-from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError
 home.mkdir()
 (home / "file").touch()
 try:
     value("SELECT 1")
-except ImproperlyConfigured as error:
+except OperationalError as error:
     print("did not make" in str(error))
 (home / "file").unlink()
 """

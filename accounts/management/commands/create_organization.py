@@ -21,5 +21,5 @@ class Command(VerbCommand):
             raise CommandError(f"There is no such plan.{hint} Plans: {', '.join(plans)}.")
         organization = Organization(name=options["name"], plan=plans[options["plan"]])
         organization.create(actor=Actor.cli())
-        self.tell(f"Created {organization.name} on the plan {organization.plan}.")
+        self.tell(f"Created {organization.name} on the {organization.plan} plan.")
         return organization.id

@@ -29,15 +29,20 @@ class Command(VerbCommand):
     def run(self, **options: Any) -> str:
         organization = Organization.objects.filter(pk=options["organization"]).first()
         if organization is None:
-            raise CommandError("There is no organization with this id, org_….")
+            raise CommandError(
+                "There is no organization with this id; it looks like org_3iS8wW2xYbC4."
+            )
+        # An empty value, of an unset variable perhaps, is refused: it must not mean "never".
         expires_at = options["expires_at"]
         api_key = ApiKey(
             organization=organization,
             livemode=not options["test"],
             name=options["name"],
             scopes=options["scopes"] or list(ALL_SCOPES),
-            expires_at=parse_moment(expires_at, field="--expires-at") if expires_at else None,
+            expires_at=None
+            if expires_at is None
+            else parse_moment(expires_at, field="--expires-at"),
         )
         plaintext = api_key.issue(actor=Actor.cli())
-        self.tell(f"Issued {api_key.id} to {organization}. Store the key now: it is shown once.")
+        self.tell(f"Issued {api_key.id} to {organization}. Store the key now; it is shown once.")
         return plaintext

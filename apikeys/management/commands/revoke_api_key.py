@@ -5,8 +5,9 @@ from django.core.management.base import CommandError, CommandParser
 
 from accounts.models import Actor
 from apikeys.keys import is_well_formed
-from apikeys.models import ApiKey, KeySecret, KeyStatus
+from apikeys.models import ApiKey, KeySecret
 from reachscore.api.commands import VerbCommand
+from reachscore.api.text import clean_line
 
 
 class Command(VerbCommand):
@@ -21,13 +22,13 @@ class Command(VerbCommand):
         parser.add_argument("--reason", required=True)
 
     def run(self, **options: Any) -> str:
-        named = sys.stdin.readline().strip() if options["key"] == "-" else options["key"]
-        api_key = self._find(named)
-        if api_key.status is KeyStatus.REVOKED:
-            self.tell(f"{api_key} was already revoked; nothing changed.")
-        else:
-            api_key.revoke(actor=Actor.cli(), reason=options["reason"])
+        reason = clean_line(options["reason"], field="--reason", max_length=200)
+        named = sys.stdin.readline() if options["key"] == "-" else options["key"]
+        api_key = self._find(named.strip())
+        if api_key.revoke(actor=Actor.cli(), reason=reason):
             self.tell(f"Revoked {api_key}: the next request with it is refused.")
+        else:
+            self.tell(f"{api_key} was already revoked; nothing changed.")
         return api_key.id
 
     def _find(self, named: str) -> ApiKey:
@@ -35,7 +36,7 @@ class Command(VerbCommand):
             secret = KeySecret.find(named)
             if secret is not None:
                 return secret.api_key
-        else:
+        elif named.isascii() and named.isprintable():
             api_key = ApiKey.objects.filter(pk=named).first()
             if api_key is not None:
                 return api_key

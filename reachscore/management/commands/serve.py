@@ -1,9 +1,11 @@
 import os
+from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from reachscore.server import server_command
+from reachscore.server import refuse_taken_port, server_command
 
 
 class Command(BaseCommand):
@@ -15,7 +17,12 @@ class Command(BaseCommand):
         parser.add_argument("--workers", type=int, help="default: one a core")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        command = server_command(
-            host=options["host"], port=options["port"], workers=options["workers"]
-        )
+        host, port = options["host"], options["port"]
+        refuse_taken_port(host, port)
+        collected = settings.STATIC_ROOT
+        if settings.PRODUCTION and not Path(collected or "", "staticfiles.json").exists():
+            raise CommandError(
+                "The pages' files are not collected: run manage.py collectstatic --noinput first."
+            )
+        command = server_command(host=host, port=port, workers=options["workers"])
         os.execv(command[0], command)  # noqa: S606 - no shell is what is wanted

@@ -1,0 +1,25 @@
+"""Telling a database that is away, busy or read-only from a bug."""
+
+import logging
+
+import psycopg
+from django.db import InterfaceError, InternalError, OperationalError
+
+from reachscore.api.request_id import current_request_id
+
+logger = logging.getLogger("reachscore.api")
+
+
+def is_database_fault(exception: BaseException | None) -> bool:
+    """Tell whether this will pass by itself: a lost or refused connection, a timeout, read-only."""
+    if isinstance(exception, InternalError):
+        return isinstance(exception.__cause__, psycopg.errors.ReadOnlySqlTransaction)
+    return isinstance(exception, OperationalError | InterfaceError)
+
+
+def log_database_fault(exception: Exception) -> None:
+    """Say which fault it was by its SQLSTATE; the message could hold values."""
+    cause = exception.__cause__
+    state = getattr(cause, "sqlstate", None) or "no connection"
+    name = type(cause or exception).__name__
+    logger.warning("Database fault behind request %s: %s, %s", current_request_id(), name, state)

@@ -1,0 +1,196 @@
+"""`manage.py serve` in production's settings, on a PostgreSQL that a test may stop and break."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+
+from reachscore.embedded.binaries import find_binaries
+from reachscore.embedded.cluster import Cluster
+from reachscore.embedded.places import place_for
+from reachscore.embedded.server import stop
+from tests.demo_server import ROOT, free_port
+
+# What a proxy in front of production adds.
+PROXIED = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}
+
+
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+OPENER = urllib.request.build_opener(NoRedirects)
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Message
+    body: str
+    seconds: float
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Database:
+    """A PostgreSQL of its own, with a database that the service's role `app` owns."""
+
+    def __init__(self) -> None:
+        home = Path(gettempdir(), f"reachscore-faults-{uuid.uuid4().hex[:12]}")
+        self.cluster = Cluster(home=home, throwaway=True)
+        self.start()
+        self.run("CREATE ROLE app LOGIN", "ALTER DATABASE reachscore OWNER TO app")
+        self.url = f"postgres://app@/reachscore?host={quote(str(self._host), safe='')}"
+
+    @property
+    def _host(self) -> Path:
+        return self.cluster.socket_folder
+
+    def start(self) -> None:
+        self.cluster.ensure_running()
+
+    def stop(self) -> None:
+        """Shut the server down as an operator would; its clients' connections break."""
+        place = place_for(self.cluster.home.resolve(), find_binaries())
+        assert stop(place)
+
+    def connect(self, user: str = "reachscore") -> "psycopg.Connection[tuple[Any, ...]]":
+        return psycopg.connect(
+            host=str(self._host), dbname="reachscore", user=user, autocommit=True
+        )
+
+    def run(self, *statements: str) -> None:
+        """Run statements as the superuser, each for itself."""
+        with self.connect() as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def cut_connections(self) -> None:
+        """End every connection of the service, as a restart or a failover would."""
+        self.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
+
+
+def production_environ(database: Database) -> dict[str, str]:
+    """Return the environment of a deployment with secrets of its own."""
+    return {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": database.url,
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "API_KEY_PEPPERS": f"1:{secrets.token_urlsafe(32)}",
+        "AUDIT_KEYS": f"1:{secrets.token_urlsafe(32)}",
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "TRUSTED_PROXY_COUNT": "1",
+    }
+
+
+class ProductionServer:
+    """Starts on entry, migrated; ends with SIGTERM on exit."""
+
+    def __init__(self, database: Database, *, like: "ProductionServer | None" = None) -> None:
+        """Prepare an instance; `like` another it has the same secrets."""
+        self.port = free_port()
+        self.database = database
+        self.environ: dict[str, str] = like.environ if like else production_environ(database)
+
+    def manage(self, *args: str) -> str:
+        """Run a management command in the service's environment and return what it prints."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *args],
+            cwd=ROOT,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def __enter__(self) -> "ProductionServer":
+        self.manage("migrate", "--verbosity=0")
+        self.manage("collectstatic", "--noinput", "--verbosity=0")
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the server and wait until it is ready."""
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "serve", "--port", str(self.port), "--workers", "2"],
+            cwd=ROOT,
+            env=self.environ,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self.started = time.monotonic()
+        self.until("/readyz", 200)
+
+    def stop(self) -> int:
+        """Ask it to end, wait until it has, and return its exit code."""
+        # A worker that is still starting would miss the signal, and be killed after 30 s.
+        time.sleep(max(0, self.started + 2 - time.monotonic()))
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=40)
+
+    def ask(self, path: str, *, key: str = "", body: object = None, cookie: str = "") -> Answer:
+        """GET, or POST with a body; return whatever was answered, a redirect too."""
+        headers = {**PROXIED, "Cookie": cookie}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        data = None
+        if body is not None:
+            data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", data=data, headers=headers
+        )
+        began = time.monotonic()
+        try:
+            with OPENER.open(request, timeout=20) as response:
+                return Answer(
+                    response.status,
+                    response.headers,
+                    response.read().decode(),
+                    time.monotonic() - began,
+                )
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return Answer(
+                    refused.code,
+                    refused.headers,
+                    refused.read().decode(),
+                    time.monotonic() - began,
+                )
+
+    def until(self, path: str, status: int, *, seconds: float = 20) -> Answer:
+        """Ask until the answer has this status, and return it."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                answer = self.ask(path)
+            except OSError as error:
+                last: object = error
+            else:
+                if answer.status == status:
+                    return answer
+                last = answer
+            assert time.monotonic() < deadline, last
+            time.sleep(0.05)

@@ -1,0 +1,139 @@
+"""Nothing hangs: whatever the database does, an answer comes, and the next good moment serves."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.production_server import Answer, Database, ProductionServer
+
+
+@pytest.fixture(scope="module")
+def database() -> Database:
+    return Database()
+
+
+@pytest.fixture(scope="module")
+def server(database: Database) -> Iterator[ProductionServer]:
+    with ProductionServer(database) as production:
+        yield production
+
+
+@pytest.fixture(scope="module")
+def organization(server: ProductionServer) -> str:
+    return server.manage("create_organization", "Acme", "--plan", "team")
+
+
+@pytest.fixture(scope="module")
+def key(server: ProductionServer, organization: str) -> str:
+    return server.manage("issue_api_key", organization, "--name", "CI")
+
+
+def assert_unavailable(answer: Answer) -> None:
+    assert answer.status == 503, answer
+    assert answer.json()["error"]["code"] == "temporarily_unavailable"
+    assert answer.headers["Retry-After"] == "5"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.json()["error"]["request_id"] == answer.headers["Request-Id"]
+
+
+def test_a_held_lock_ends_a_write_in_time_and_no_read_waits_for_it(
+    server, database, organization, key
+):
+    with database.connect() as holder, holder.transaction():
+        holder.execute(
+            "SELECT 1 FROM accounts_audithead WHERE organization_id = %s FOR UPDATE",
+            [organization],
+        )
+        with ThreadPoolExecutor() as pool:
+            write = pool.submit(server.ask, "/v1/keys", key=key, body={"name": "late"})
+            reads = [server.ask("/v1/auth/me", key=key) for _ in range(20)]
+        assert_unavailable(write.result())
+        assert write.result().seconds < 4
+        assert {read.status for read in reads} == {200}
+    assert server.ask("/v1/keys", key=key, body={"name": "in time"}).status == 201
+    with database.connect() as connection:
+        rows = connection.execute("SELECT name FROM apikeys_apikey").fetchall()
+    assert sorted(name for (name,) in rows) == ["CI", "in time"]
+
+
+def test_a_locked_table_ends_authentication_in_time(server, database, key):
+    with database.connect() as holder, holder.transaction():
+        holder.execute("LOCK TABLE apikeys_keysecret IN ACCESS EXCLUSIVE MODE")
+        answer = server.ask("/v1/auth/me", key=key)
+        assert_unavailable(answer)
+        assert answer.seconds < 4
+        assert server.ask("/healthz").status == 200
+    assert server.ask("/v1/auth/me", key=key).status == 200
+
+
+def test_lost_connections_cost_not_one_request(server, database, key):
+    for _ in range(3):
+        with ThreadPoolExecutor(8) as pool:
+            warm = list(pool.map(lambda _: server.ask("/v1/auth/me", key=key), range(16)))
+            assert {answer.status for answer in warm} == {200}
+            database.cut_connections()
+            after = list(pool.map(lambda _: server.ask("/v1/auth/me", key=key), range(16)))
+        assert [answer.status for answer in after] == [200] * 16
+        assert server.ask("/readyz").status == 200
+        assert server.ask("/admin/", cookie="sessionid=" + "a" * 32).status == 302
+
+
+def test_a_stopped_database_is_said_and_a_started_one_serves_again(server, database, key):
+    database.stop()
+    try:
+        assert_unavailable(server.ask("/v1/auth/me", key=key))
+        assert_unavailable(server.ask("/v1/keys", key=key, body={"name": "late"}))
+        assert server.ask("/healthz").status == 200
+        ready = server.ask("/readyz")
+        assert ready.status == 503
+        assert ready.json()["problems"] == ["The database does not answer."]
+        # What needs no database goes on.
+        assert server.ask("/v1/nope").status == 404
+        assert server.ask("/v1/auth/me").status == 401
+    finally:
+        database.start()
+    assert server.ask("/v1/auth/me", key=key).status == 200
+    assert server.ask("/readyz").status == 200
+
+
+def test_a_page_without_its_database_asks_for_patience(server, database):
+    cookie = "sessionid=" + "a" * 32
+    assert server.ask("/admin/", cookie=cookie).status == 302
+    database.stop()
+    try:
+        answer = server.ask("/admin/", cookie=cookie)
+    finally:
+        database.start()
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    assert "Back soon" in answer.body
+    assert server.ask("/admin/", cookie=cookie).status == 302
+
+
+def test_a_full_connection_limit_is_said_and_passes(server, database, key):
+    database.run("ALTER DATABASE reachscore CONNECTION LIMIT 0")
+    try:
+        database.cut_connections()
+        assert_unavailable(server.ask("/v1/auth/me", key=key))
+        assert server.ask("/healthz").status == 200
+        assert server.ask("/readyz").status == 503
+    finally:
+        database.run("ALTER DATABASE reachscore CONNECTION LIMIT -1")
+    assert server.ask("/v1/auth/me", key=key).status == 200
+
+
+def test_a_read_only_database_is_said_and_passes(server, database, key):
+    database.run("ALTER DATABASE reachscore SET default_transaction_read_only = on")
+    try:
+        database.cut_connections()
+        assert_unavailable(server.ask("/v1/keys", key=key, body={"name": "late"}))
+        ready = server.ask("/readyz")
+        assert (ready.status, ready.json()["problems"]) == (503, ["The database is read-only."])
+    finally:
+        # This very setting would keep it from being reset.
+        database.run(
+            "SET default_transaction_read_only = off",
+            "ALTER DATABASE reachscore RESET default_transaction_read_only",
+        )
+        database.cut_connections()
+    assert server.ask("/v1/keys", key=key, body={"name": "again"}).status == 201

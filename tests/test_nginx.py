@@ -1,0 +1,175 @@
+"""Behind the documented nginx: slow clients stop nobody, a rolling restart loses no request."""
+
+import http.client
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.demo_server import ROOT, free_port
+from tests.production_server import Database, ProductionServer
+
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed here")
+
+
+class Proxy:
+    """Debian's nginx with deploy/nginx.conf: other ports, no certificate, otherwise as it is."""
+
+    def __init__(self, folder: Path, instances: list[ProductionServer]) -> None:
+        assert NGINX
+        self.port, plain_port = free_port(), free_port()
+        documented = (ROOT / "deploy" / "nginx.conf").read_text()
+        for documented_port, instance in zip((8000, 8001), instances, strict=True):
+            documented = documented.replace(f":{documented_port} ", f":{instance.port} ")
+        documented = re.sub(r"\n *ssl_.*", "", documented)
+        documented = documented.replace("listen 443 ssl", f"listen 127.0.0.1:{self.port}")
+        documented = documented.replace("listen 80", f"listen 127.0.0.1:{plain_port}")
+        documented = documented.replace("X-Forwarded-Proto $scheme", "X-Forwarded-Proto https", 1)
+        documented = documented.replace("/var/log/nginx/", f"{folder}/")
+        config = folder / "nginx.conf"
+        temporary = "".join(
+            f"{kind}_temp_path {folder}/{kind};"
+            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        config.write_text(
+            f"daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;"
+            f"events {{}} http {{ {temporary}\n{documented}\n}}"
+        )
+        self.process = subprocess.Popen([NGINX, "-p", str(folder), "-c", str(config)])
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=10)
+
+    def ask(self, path: str, key: str, body: object = None) -> int:
+        """Send one request on a connection of its own and return the status."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        headers = {"Authorization": f"Bearer {key}", "Host": "127.0.0.1"}
+        try:
+            if body is None:
+                connection.request("GET", path, headers=headers)
+            else:
+                headers["Content-Type"] = "application/json"
+                connection.request("POST", path, json.dumps(body), headers)
+            response = connection.getresponse()
+            response.read()
+            return response.status
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def instances() -> Iterator[list[ProductionServer]]:
+    database = Database()
+    with ProductionServer(database) as first, ProductionServer(database, like=first) as second:
+        yield [first, second]
+
+
+@pytest.fixture(scope="module")
+def proxy(instances, tmp_path_factory) -> Iterator[Proxy]:
+    folder = tmp_path_factory.mktemp("nginx")
+    folder.chmod(0o755)
+    running = Proxy(folder, instances)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def key(instances: list[ProductionServer]) -> str:
+    organization = instances[0].manage("create_organization", "Acme", "--plan", "team")
+    return instances[0].manage("issue_api_key", organization, "--name", "CI")
+
+
+def test_clients_that_send_byte_by_byte_do_not_stop_the_others(proxy, key):
+    # More of them than all workers of both instances have threads.
+    stop = threading.Event()
+
+    def trickle() -> None:
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=30) as slow:
+            slow.sendall(
+                b"POST /v1/keys HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                b"Authorization: Bearer " + key.encode() + b"\r\nContent-Length: 1000\r\n\r\n"
+            )
+            while not stop.wait(0.1):
+                slow.sendall(b" ")
+
+    slow_clients = [threading.Thread(target=trickle) for _ in range(12)]
+    for client in slow_clients:
+        client.start()
+    time.sleep(0.5)
+    began = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        statuses = list(pool.map(lambda _: proxy.ask("/v1/auth/me", key), range(40)))
+    took = time.monotonic() - began
+    stop.set()
+    for client in slow_clients:
+        client.join()
+    assert statuses == [200] * 40
+    assert took < 10, took
+
+
+def test_a_rolling_restart_under_load_loses_no_request(proxy, instances, key):
+    done: Counter[int | str] = Counter()
+    stop = threading.Event()
+
+    def load(number: int) -> None:
+        while not stop.is_set():
+            try:
+                if number % 2:
+                    done[proxy.ask("/v1/auth/me", key)] += 1
+                else:
+                    done[proxy.ask("/v1/keys", key, {"name": "load"})] += 1
+            except OSError as error:
+                done[repr(error)] += 1
+
+    clients = [threading.Thread(target=load, args=(number,)) for number in range(4)]
+    for client in clients:
+        client.start()
+    for instance in instances:
+        time.sleep(0.5)
+        instance.stop()
+        time.sleep(0.3)
+        instance.start()
+    time.sleep(0.5)
+    stop.set()
+    for client in clients:
+        client.join()
+    assert set(done) == {200, 201}, done
+    assert done[200] > 50
+
+
+def test_a_stop_lets_a_running_request_end(instances, proxy, key):
+    """A request that waits for a lock when SIGTERM comes still gets its answer."""
+    instance = instances[0]
+    with instance.database.connect() as holder:
+        holder.execute("BEGIN")
+        holder.execute("LOCK TABLE accounts_audithead IN ACCESS EXCLUSIVE MODE")
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(instance.ask, "/v1/keys", key=key, body={"name": "waited"})
+            time.sleep(0.5)
+            stopping = pool.submit(instance.stop)
+            time.sleep(0.5)
+            assert not waiting.done()
+            holder.execute("COMMIT")
+            assert waiting.result().status == 201
+            assert stopping.result() == 0
+    instance.start()
