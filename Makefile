@@ -19,13 +19,14 @@ run: install ## Install what is missing, start the service and its database; POR
 test: install ## Run the tests on a PostgreSQL of their own
 	@exec $(python) -m pytest
 
-check: install ## Format, lint, types, migrations, OpenAPI document, imports, security rules
+check: install ## Format, lint, types, migrations, OpenAPI document, imports, security
 	$(python) -m ruff format --check .
 	$(python) -m ruff check .
 	$(python) -m mypy .
 	$(python) manage.py makemigrations --check --dry-run
 	$(python) manage.py spectacular --validate --fail-on-warn --file /dev/null
 	.venv/bin/lint-imports
+	bin/check-deploy
 	@bin/install .venv-security requirements/security.txt
 	.venv-security/bin/bandit --quiet --configfile pyproject.toml --recursive accounts apikeys reachscore
 	$(semgrep) --test security

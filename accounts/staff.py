@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -114,7 +114,7 @@ class VerbAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "admin/confirm_verb.html", context)
 
     def _page_url(self, obj: models.Model) -> str:
-        return reverse(f"admin:{self._url_name()}_change", args=[obj.pk])
+        return reverse(f"admin:{self._url_name()}_change", args=[quote(obj.pk)])
 
     def _list_url(self) -> str:
         return reverse(f"admin:{self._url_name()}_changelist")

@@ -15,7 +15,7 @@ from django.urls import URLPattern, path
 
 from accounts.admin import staff_of
 from accounts.models import Organization
-from accounts.staff import VerbAdmin
+from apikeys.finding import FindByKeyAdmin
 from apikeys.models import ApiKey
 from apikeys.scopes import Scope
 from reachscore.api.ids import new_id
@@ -69,11 +69,13 @@ class IssueForm(forms.Form):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(VerbAdmin):
+class ApiKeyAdmin(FindByKeyAdmin):
     list_display = ("name", "id", "organization", "mode", "hint", "status", "created_at")
     list_filter = ("livemode", ("revoked_at", admin.EmptyFieldListFilter), "created_at")
     list_select_related = ("organization",)
-    search_help_text = "By name, id, locator, last four characters or organization."
+    search_help_text = (
+        "By a whole key, its locator or last four characters; by name, id or organization."
+    )
     search_fields = (
         "name",
         "id",

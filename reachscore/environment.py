@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Mapping
@@ -27,6 +28,14 @@ def flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
     if value not in ("", "true", "false"):
         raise ImproperlyConfigured(f"{name} must be true or false.")
     return value == "true" if value else default
+
+
+def count(environ: Mapping[str, str], name: str, *, default: int) -> int:
+    """Return a number from 0 to 99. Raises ImproperlyConfigured for anything else."""
+    value = environ.get(name, "")
+    if not re.fullmatch(r"[0-9]{0,2}", value):
+        raise ImproperlyConfigured(f"{name} must be a number, 0 or more.")
+    return int(value) if value else default
 
 
 def require(environ: Mapping[str, str], *names: str) -> None:

@@ -8,14 +8,18 @@ import os
 from pathlib import Path
 from typing import Any
 
+from csp.constants import NONE, SELF
+
 from reachscore.embedded.cluster import Cluster
 from reachscore.environment import (
+    count,
     database_from_url,
     development_secrets,
     flag,
     numbered_keys,
     require,
 )
+from reachscore.weak_secrets import refuse_weak_secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOCAL_DIR = BASE_DIR / ".local"  # What is made on this machine; git ignores it.
@@ -37,6 +41,8 @@ else:
 SECRET_KEY = environ["SECRET_KEY"]
 API_KEY_PEPPERS = numbered_keys(environ, "API_KEY_PEPPERS")
 AUDIT_KEYS = numbered_keys(environ, "AUDIT_KEYS")
+if PRODUCTION:
+    refuse_weak_secrets(SECRET_KEY, API_KEY_PEPPERS=API_KEY_PEPPERS, AUDIT_KEYS=AUDIT_KEYS)
 ALLOWED_HOSTS = [host.strip() for host in environ["ALLOWED_HOSTS"].split(",")]
 
 DATABASES: dict[str, dict[str, Any]] = {
@@ -68,14 +74,18 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "csp",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "rest_framework",
 ]
 
 MIDDLEWARE = [
+    "reachscore.api.proxies.SchemeMiddleware",
     "reachscore.api.middleware.ApiMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "reachscore.api.page_security.PolicyMiddleware",
+    "reachscore.api.page_security.KeyInUrlMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -84,6 +94,28 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+
+# How many proxies of ours stand in front, whose X-Forwarded-Proto is to be believed.
+TRUSTED_PROXY_COUNT = count(environ, "TRUSTED_PROXY_COUNT", default=0)
+# Production is HTTPS only: pages redirect, the API refuses (a redirect would hide from the client
+# that its key went over the wire in the clear), and probes come from inside.
+SECURE_SSL_REDIRECT = PRODUCTION
+SECURE_REDIRECT_EXEMPT = [r"^v1(/|\Z)", r"^(healthz|readyz)\Z"]
+SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if PRODUCTION else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+
+# Pages load from here alone, run nothing inline, post nowhere else and are framed nowhere.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "object-src": [NONE],
+    }
+}
+X_FRAME_OPTIONS = "DENY"  # The same for browsers that know no frame-ancestors.
 
 ROOT_URLCONF = "reachscore.urls"
 WSGI_APPLICATION = "reachscore.wsgi.application"
@@ -161,7 +193,6 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "docExpansion": "list"},
 }
 

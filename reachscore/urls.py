@@ -1,21 +1,19 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from reachscore import health
 from reachscore.api import handler, pages
-
-docs = SpectacularSwaggerSplitView.as_view(url_name="openapi", http_method_names=["get", "head"])
 
 urlpatterns = [
     path("", pages.home, name="home"),
     path("v1/", include("apikeys.urls")),
     path("v1/openapi.json", pages.OpenApiView.as_view(), name="openapi"),
     re_path(r"^v1(?:/[\s\S]*)?\Z", handler.unknown_path),
-    path("docs", docs, name="docs"),
+    path("docs", pages.DocsView.as_view(), name="docs"),
     path("docs/", RedirectView.as_view(pattern_name="docs")),
     path("docs/errors", pages.errors, name="errors"),
+    path("favicon.ico", pages.favicon),
     path("admin/", admin.site.urls),
     path("healthz", health.healthz),
     path("readyz", health.readyz),

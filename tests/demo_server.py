@@ -77,6 +77,13 @@ class DemoServer:
         assert found, self.output
         return found[1]
 
+    @property
+    def password(self) -> str:
+        """The admin's password, which a first run printed."""
+        found = re.search(r"user admin, password (\S+)", self.output)
+        assert found, self.output
+        return found[1]
+
     def _read(self) -> None:
         assert self.process.stdout
         for line in self.process.stdout:

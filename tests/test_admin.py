@@ -68,6 +68,13 @@ class IssueTests(AdminTestCase):
         for page in (KEYS, page_of(KEYS, answer["key_id"]), "/admin/"):
             self.assertNotIn(shown[0][17:], self.browser.get(page).content.decode())
 
+    def test_without_scripts_the_key_is_there_to_be_selected_and_no_dead_button(self):
+        page = self.browser.post(f"{KEYS}add/", self.form()).content.decode()
+        self.assertRegex(
+            page, rf'<code class="plaintext" id="plaintext">{WHOLE_KEY.pattern}</code>'
+        )
+        self.assertRegex(page, r'<button [^>]*id="copy"[^>]* hidden>')
+
     def test_is_recorded_with_the_member_of_staff(self):
         self.browser.post(f"{KEYS}add/", self.form())
         event = AuditEvent.objects.get(action="api_key.issued")
@@ -131,6 +138,14 @@ class RevokeTests(AdminTestCase):
         event = AuditEvent.objects.get(action="api_key.revoked")
         self.assertEqual((event.actor_label, event.reason), ("sam", "leaked on a forum"))
         self.assertNotContains(self.browser.get(page_of(KEYS, api_key.id)), url)
+
+    def test_leads_back_to_the_key_though_its_id_looks_quoted(self):
+        # To the admin, which quotes ids in a way of its own, _3A is a colon.
+        api_key, _ = self.issue(id="key_3AbcdEfghijK")
+        response = self.browser.post(
+            page_of(KEYS, api_key.id, "revoke"), {"reason": "leaked"}, follow=True
+        )
+        self.assertEqual(response.request["PATH_INFO"], page_of(KEYS, api_key.id))
 
     def test_needs_a_reason(self):
         api_key, client = self.issue()

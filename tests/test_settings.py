@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from reachscore.environment import database_from_url, development_secrets, flag, numbered_keys
+from reachscore.environment import (
+    count,
+    database_from_url,
+    development_secrets,
+    flag,
+    numbered_keys,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = secrets.token_urlsafe(32)
@@ -88,6 +94,14 @@ def test_development_listens_to_loopback_names_only():
 def test_a_switch_is_exactly_true_or_false(value):
     with pytest.raises(ImproperlyConfigured, match="DEBUG must be true or false"):
         flag({"DEBUG": value}, "DEBUG", default=False)
+
+
+@pytest.mark.parametrize("value", ["-1", "1.0", "one", "100", "²", " 1"])
+def test_a_number_of_proxies_is_a_number(value):
+    with pytest.raises(ImproperlyConfigured, match="TRUSTED_PROXY_COUNT must be a number"):
+        count({"TRUSTED_PROXY_COUNT": value}, "TRUSTED_PROXY_COUNT", default=0)
+    assert count({"TRUSTED_PROXY_COUNT": "2"}, "TRUSTED_PROXY_COUNT", default=0) == 2
+    assert count({}, "TRUSTED_PROXY_COUNT", default=0) == 0
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,12 @@ CATALOGUE: Final[dict[str, Problem]] = {
         "Treat that key as exposed: revoke it, make a new one, and send it only in the "
         "Authorization header.",
     ),
+    "https_required": Problem(
+        400,
+        "This request came over plain HTTP, where others can read it.",
+        "Use https://. If an API key was sent, treat it as exposed: rotate it, or revoke it and "
+        "make a new one.",
+    ),
     # What the caller may do
     "insufficient_scope": Problem(
         403,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from django.conf import settings
 from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -20,6 +21,12 @@ class ApiKeyInUrl(Refusal):
     """A key in the URL counts as exposed: proxies log it, browsers remember it."""
 
     code = "api_key_in_url"
+
+
+class HttpsRequired(Refusal):
+    """The request came over plain HTTP, and with it, as a rule, a key."""
+
+    code = "https_required"
 
 
 def is_api(request: HttpRequest) -> bool:
@@ -43,6 +50,7 @@ class ApiMiddleware:
         response: HttpResponseBase
         try:
             refuse_wrong_host(request)
+            refuse_plain_http(request)
             refuse_key_in_url(request)
             response = self.get_response(request)
         except Refusal as refusal:
@@ -64,18 +72,33 @@ def refuse_wrong_host(request: HttpRequest) -> None:
         raise HostNotAllowed from None
 
 
+def refuse_plain_http(request: HttpRequest) -> None:
+    """Refuse where a page would be redirected: by then the key has been sent in the clear.
+
+    Raises HttpsRequired.
+    """
+    if settings.SECURE_SSL_REDIRECT and not request.is_secure():
+        raise HttpsRequired
+
+
 def refuse_key_in_url(request: HttpRequest) -> None:
     """Refuse a path or query that holds a key, valid or not, and the parameter names used for it.
 
     RFC 6750 §2.3 discourages it and OWASP ASVS 5.0 §14.2.1 forbids it.
     Raises ApiKeyInUrl.
     """
-    if holds_key(request.path_info):
+    if request.META.get("QUERY_STRING"):
+        for name in request.GET:
+            if name.lower() in KEY_PARAMETERS:
+                raise ApiKeyInUrl(field=name.lower())
+    if url_holds_key(request):
         raise ApiKeyInUrl
+
+
+def url_holds_key(request: HttpRequest) -> bool:
+    """Tell whether a key, valid or not, stands in the path or the query."""
+    if holds_key(request.path_info):
+        return True
     if not request.META.get("QUERY_STRING"):
-        return
-    for name, values in request.GET.lists():
-        if name.lower() in KEY_PARAMETERS:
-            raise ApiKeyInUrl(field=name.lower())
-        if holds_key(name) or any(holds_key(value) for value in values):
-            raise ApiKeyInUrl
+        return False
+    return any(holds_key(text) for name, values in request.GET.lists() for text in (name, *values))

@@ -48,6 +48,7 @@ EVERYWHERE: Final = (
     "api_key_invalid",
     "api_key_expired",
     "api_key_in_url",
+    "https_required",
     "parameter_unknown",
     "request_invalid",
     "host_not_allowed",

@@ -11,6 +11,8 @@ from typing import Final
 
 KEY_SHAPE: Final = r"rk_(?:live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{38}"
 
+_WHOLE_KEY: Final = re.compile(KEY_SHAPE)
+_PUBLIC_PART: Final = re.compile(r"rk_(?:live|test)_([0-9A-Za-z]{8})(?![0-9A-Za-z])")
 # Broader than a whole key: one that lacks its last characters can be completed, by guessing or,
 # where only the checksum is gone, by arithmetic.
 _MOST_OF_A_KEY: Final = re.compile(r"rk_(?:live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{16}")
@@ -19,9 +21,24 @@ _TELLING_PART: Final = re.compile(r"(rk_(?:live|test)_[0-9A-Za-z]{8})_[0-9A-Za-z
 
 def holds_key(text: str) -> bool:
     """Tell whether a key, or most of one, stands anywhere in `text`, however it is spaced out."""
+    return _MOST_OF_A_KEY.search(_joined(text)) is not None
+
+
+def find_key(text: str) -> str | None:
+    """Return the first whole key in `text`, though it be spaced out; any checksum will do."""
+    found = _WHOLE_KEY.search(_joined(text))
+    return found[0] if found else None
+
+
+def find_locator(text: str) -> str | None:
+    """Return the eight public characters of the first key in `text`, though it be cut short."""
+    found = _PUBLIC_PART.search(text) or _PUBLIC_PART.search(_joined(text))
+    return found[1] if found else None
+
+
+def _joined(text: str) -> str:
     plain = unicodedata.normalize("NFKC", text)
-    joined = "".join(c for c in plain if unicodedata.category(c) != "Cf" and not c.isspace())
-    return _MOST_OF_A_KEY.search(joined) is not None
+    return "".join(c for c in plain if unicodedata.category(c) != "Cf" and not c.isspace())
 
 
 def redact(text: str) -> str:

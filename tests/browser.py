@@ -1,0 +1,101 @@
+"""A real browser, Debian's Chromium, that remembers whatever a page did wrong in it.
+
+SCREENSHOTS=<folder> keeps a picture of every page that a test visits.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Request
+
+SWITCHES = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+)
+REPORT_VIOLATIONS = """
+document.addEventListener("securitypolicyviolation", (violation) =>
+    console.error(`CSP: ${violation.violatedDirective} stopped ${violation.blockedURI}`));
+"""
+
+
+@contextmanager
+def chromium() -> Iterator["Browser"]:
+    """Launch the browser that this machine has; skip the test, saying so, where it has none."""
+    api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")
+    executable = shutil.which("chromium") or shutil.which("chromium-browser")
+    if executable is None:
+        pytest.skip("No Chromium in PATH; on Debian: apt install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=list(SWITCHES))
+        yield browser
+        browser.close()
+
+
+class Window:
+    """One window with cookies of its own; `complaints` must be empty when a test is done."""
+
+    def __init__(self, browser: "Browser", url: str) -> None:
+        self.url = url
+        self.complaints: list[str] = []
+        self.context = browser.new_context(base_url=url, viewport={"width": 1280, "height": 900})
+        self.context.set_default_timeout(10_000)
+        self.context.add_init_script(REPORT_VIOLATIONS)
+        self.page: Page = self.context.new_page()
+        self.page.on("console", lambda said: self._hear(said.type, said.text))
+        self.page.on("pageerror", lambda error: self._hear("error", error.message))
+        self.page.on("request", self._see)
+
+    def visit(self, path: str) -> None:
+        """Open a page that must be there."""
+        response = self.page.goto(path)
+        assert response is not None
+        assert response.status == 200, (path, response.status)
+        self.picture(path)
+
+    def press(self, name: str) -> None:
+        """Press the button or follow the link of this name, and wait for the page it leads to."""
+        button = self.page.get_by_role("button", name=name, exact=True)
+        link = self.page.get_by_role("link", name=name, exact=True)
+        with self.page.expect_navigation():
+            button.or_(link).first.click()
+        self.picture(f"{self.page.url.removeprefix(self.url)} after {name}")
+
+    def travel(self, where: Literal["back", "forward"]) -> None:
+        """Go one page back or forward, though the browser may have nothing to show there."""
+        error = pytest.importorskip("playwright.sync_api").Error
+        try:
+            self.page.go_back() if where == "back" else self.page.go_forward()
+        except error:
+            self.page.wait_for_url("chrome-error://**")
+
+    def log_in(self, user: str, password: str) -> None:
+        """Log in to the admin as staff do."""
+        self.visit("/admin/login/?next=/admin/")
+        self.page.get_by_label("Username").fill(user)
+        self.page.get_by_label("Password").fill(password)
+        self.press("Log in")
+        assert self.page.url == f"{self.url}/admin/"
+
+    def picture(self, name: str) -> None:
+        """Keep a screenshot where the developer asked for them."""
+        if folder := os.environ.get("SCREENSHOTS"):
+            file = "".join(c if c.isalnum() else "-" for c in name).strip("-") or "home"
+            self.page.screenshot(path=Path(folder) / f"{file[:80]}.png", full_page=True)
+
+    def _hear(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.complaints.append(f"{kind} on {self.page.url}: {text}")
+
+    def _see(self, request: "Request") -> None:
+        if not request.url.startswith((f"{self.url}/", "data:")):
+            self.complaints.append(f"{self.page.url} asked for {request.url}")
