@@ -8,7 +8,7 @@ uv_compile = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 
 # Its rules are ours and lie here; nothing is asked of its maker's servers.
 semgrep := SEMGREP_ENABLE_VERSION_CHECK=0 SEMGREP_SEND_METRICS=off .venv-security/bin/semgrep
 
-.PHONY: help run test check lock clean install
+.PHONY: help run test check fuzz lock clean install
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,10 @@ check: install ## Format, lint, types, migrations, OpenAPI document, imports, se
 	.venv-security/bin/bandit --quiet --configfile pyproject.toml --recursive accounts apikeys reachscore
 	$(semgrep) --test security
 	$(semgrep) scan --quiet --error --config security/semgrep.yaml accounts apikeys reachscore
+
+fuzz: install ## Send what the OpenAPI document allows and forbids to the real server
+	@bin/install .venv-security requirements/security.txt
+	@$(python) security/fuzz.py
 
 lock: install ## Renew both lock files from pyproject.toml
 	$(python) -m pip install --quiet uv

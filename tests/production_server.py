@@ -49,18 +49,30 @@ class Answer:
 
 
 class Database:
-    """A PostgreSQL of its own, with a database that the service's role `app` owns."""
+    """A PostgreSQL of its own, with the roles and the database of deploy/roles.sql."""
+
+    name = "service"
 
     def __init__(self) -> None:
         home = Path(gettempdir(), f"reachscore-faults-{uuid.uuid4().hex[:12]}")
         self.cluster = Cluster(home=home, throwaway=True)
         self.start()
-        self.run("CREATE ROLE app LOGIN", "ALTER DATABASE reachscore OWNER TO app")
-        self.url = f"postgres://app@/reachscore?host={quote(str(self._host), safe='')}"
+        variables = (f"database={self.name}", "owner_password=o", "app_password=a")
+        subprocess.run(
+            [
+                str(self.cluster.psql),
+                *(part for variable in variables for part in ("-v", variable)),
+                *("-h", str(self.cluster.socket_folder), "-U", "reachscore", "-d", "postgres"),
+                *("--quiet", "-f", str(ROOT / "deploy" / "roles.sql")),
+            ],
+            check=True,
+            timeout=30,
+        )
 
-    @property
-    def _host(self) -> Path:
-        return self.cluster.socket_folder
+    def url(self, role: str) -> str:
+        """Return what DATABASE_URL is for this role."""
+        host = quote(str(self.cluster.socket_folder), safe="")
+        return f"postgres://{role}@/{self.name}?host={host}"
 
     def start(self) -> None:
         self.cluster.ensure_running()
@@ -70,9 +82,13 @@ class Database:
         place = place_for(self.cluster.home.resolve(), find_binaries())
         assert stop(place)
 
-    def connect(self, user: str = "reachscore") -> "psycopg.Connection[tuple[Any, ...]]":
+    def connect(self) -> "psycopg.Connection[tuple[Any, ...]]":
+        """Connect as the superuser."""
         return psycopg.connect(
-            host=str(self._host), dbname="reachscore", user=user, autocommit=True
+            host=str(self.cluster.socket_folder),
+            dbname=self.name,
+            user="reachscore",
+            autocommit=True,
         )
 
     def run(self, *statements: str) -> None:
@@ -83,14 +99,17 @@ class Database:
 
     def cut_connections(self) -> None:
         """End every connection of the service, as a restart or a failover would."""
-        self.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
+        self.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE usename = 'reachscore_app'"
+        )
 
 
 def production_environ(database: Database) -> dict[str, str]:
     """Return the environment of a deployment with secrets of its own."""
     return {
         "PATH": os.environ["PATH"],
-        "DATABASE_URL": database.url,
+        "DATABASE_URL": database.url("reachscore_app"),
         "SECRET_KEY": secrets.token_urlsafe(48),
         "API_KEY_PEPPERS": f"1:{secrets.token_urlsafe(32)}",
         "AUDIT_KEYS": f"1:{secrets.token_urlsafe(32)}",
@@ -110,10 +129,13 @@ class ProductionServer:
 
     def manage(self, *args: str) -> str:
         """Run a management command in the service's environment and return what it prints."""
+        return self._manage(self.environ, *args)
+
+    def _manage(self, environ: dict[str, str], *args: str) -> str:
         done = subprocess.run(
             [sys.executable, "manage.py", *args],
             cwd=ROOT,
-            env=self.environ,
+            env=environ,
             capture_output=True,
             text=True,
             timeout=60,
@@ -123,7 +145,8 @@ class ProductionServer:
         return done.stdout.strip()
 
     def __enter__(self) -> "ProductionServer":
-        self.manage("migrate", "--verbosity=0")
+        as_owner = {**self.environ, "DATABASE_URL": self.database.url("reachscore_owner")}
+        self._manage(as_owner, "migrate", "--verbosity=0")
         self.manage("collectstatic", "--noinput", "--verbosity=0")
         self.start()
         return self

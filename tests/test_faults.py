@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 
 from tests.production_server import Answer, Database, ProductionServer
@@ -111,19 +112,19 @@ def test_a_page_without_its_database_asks_for_patience(server, database):
 
 
 def test_a_full_connection_limit_is_said_and_passes(server, database, key):
-    database.run("ALTER DATABASE reachscore CONNECTION LIMIT 0")
+    database.run("ALTER DATABASE service CONNECTION LIMIT 0")
     try:
         database.cut_connections()
         assert_unavailable(server.ask("/v1/auth/me", key=key))
         assert server.ask("/healthz").status == 200
         assert server.ask("/readyz").status == 503
     finally:
-        database.run("ALTER DATABASE reachscore CONNECTION LIMIT -1")
+        database.run("ALTER DATABASE service CONNECTION LIMIT -1")
     assert server.ask("/v1/auth/me", key=key).status == 200
 
 
 def test_a_read_only_database_is_said_and_passes(server, database, key):
-    database.run("ALTER DATABASE reachscore SET default_transaction_read_only = on")
+    database.run("ALTER DATABASE service SET default_transaction_read_only = on")
     try:
         database.cut_connections()
         assert_unavailable(server.ask("/v1/keys", key=key, body={"name": "late"}))
@@ -133,7 +134,23 @@ def test_a_read_only_database_is_said_and_passes(server, database, key):
         # This very setting would keep it from being reset.
         database.run(
             "SET default_transaction_read_only = off",
-            "ALTER DATABASE reachscore RESET default_transaction_read_only",
+            "ALTER DATABASE service RESET default_transaction_read_only",
         )
         database.cut_connections()
     assert server.ask("/v1/keys", key=key, body={"name": "again"}).status == 201
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE apikeys_apikey ADD COLUMN plaintext text",
+        "CREATE TABLE mine (id int)",
+        "DROP TABLE accounts_auditevent",
+    ],
+)
+def test_the_runtime_role_can_change_no_table(server, database, statement):
+    with database.connect() as connection:
+        connection.execute("SET ROLE reachscore_app")
+        connection.execute("SELECT count(*) FROM apikeys_apikey")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement)

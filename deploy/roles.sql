@@ -1,0 +1,18 @@
+-- Two roles: the owner migrates, the runtime role serves. Whoever breaks into the service cannot
+-- change the schema, nor take away what it may not take away.
+-- Run once as a superuser:
+--   psql -v database=reachscore -v owner_password=… -v app_password=… -f deploy/roles.sql
+\set ON_ERROR_STOP on
+CREATE ROLE reachscore_owner LOGIN PASSWORD :'owner_password';
+CREATE ROLE reachscore_app LOGIN PASSWORD :'app_password';
+CREATE DATABASE :"database" OWNER reachscore_owner ENCODING 'UTF8' TEMPLATE template0;
+
+\connect :database
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+GRANT USAGE, CREATE ON SCHEMA public TO reachscore_owner;
+GRANT USAGE ON SCHEMA public TO reachscore_app;
+-- For every table that a later migration makes, too.
+ALTER DEFAULT PRIVILEGES FOR ROLE reachscore_owner IN SCHEMA public
+    GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO reachscore_app;
+ALTER DEFAULT PRIVILEGES FOR ROLE reachscore_owner IN SCHEMA public
+    GRANT USAGE, SELECT ON SEQUENCES TO reachscore_app;

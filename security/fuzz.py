@@ -1,0 +1,36 @@
+"""Run schemathesis over the OpenAPI document against the real server, with a live and a test key.
+
+All checks on; `make fuzz` runs it, within three minutes. Exits 1 when it finds something.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import tests.settings  # noqa: E402, F401 - chooses the cluster that the server is to use
+from tests.demo_server import DemoServer  # noqa: E402
+
+SECONDS_EACH = 45
+
+with DemoServer() as server:
+    codes = [
+        subprocess.run(
+            [
+                *(".venv-security/bin/schemathesis", "run", f"{server.url}/v1/openapi.json"),
+                *("--header", f"Authorization: Bearer {server.key(mode)}"),
+                *("--checks", "all", "--max-examples", "200", "--max-time", str(SECONDS_EACH)),
+                "--no-color",
+            ],
+            cwd=ROOT,
+            env={**os.environ, "SCHEMATHESIS_HOOKS": "security.schemathesis_hooks"},
+            check=False,
+        ).returncode
+        for mode in ("live", "test")
+    ]
+    bugs = [line for line in server.output.splitlines() if "Traceback" in line or "Bug behind" in line]
+print(*bugs, sep="\n")
+sys.exit(1 if any(codes) or bugs else 0)
