@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from apikeys.callers import Caller, find_caller
 from apikeys.exceptions import ApiKeyInvalid, ApiKeyMissing
 from apikeys.keys import is_well_formed
+from reachscore.api.request_log import note_caller
 
 RIGHT_FORM: Final = "“Authorization: Bearer rk_live_…”"
 QUOTES: Final = ('"', "'", "`")
@@ -27,7 +28,9 @@ class BearerAuthentication(BaseAuthentication):
         key = key.strip(" ")
         if scheme.lower() != "bearer" or not is_well_formed(key):
             raise ApiKeyInvalid(fix=_fix_for_form(scheme, key))
-        return find_caller(key, now=timezone.now()), None
+        caller = find_caller(key, now=timezone.now())
+        note_caller(key_id=caller.key_id, organization_id=caller.organization_id)
+        return caller, None
 
     def authenticate_header(self, request: Request) -> str:
         """Tell DRF that "no caller" is a 401 here; without it, DRF answers 403."""

@@ -38,6 +38,7 @@ SECRET_KEY = environ["SECRET_KEY"]
 API_KEY_PEPPERS = numbered_keys(environ, "API_KEY_PEPPERS")
 AUDIT_KEYS = numbered_keys(environ, "AUDIT_KEYS")
 ALLOWED_HOSTS = [host.strip() for host in environ["ALLOWED_HOSTS"].split(",")]
+TRUSTED_PROXY_COUNT = int(environ.get("TRUSTED_PROXY_COUNT", "0"))
 
 DATABASES: dict[str, dict[str, Any]] = {
     "default": database_from_url(DATABASE_URL)
@@ -70,6 +71,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "reachscore.api.request_log.RequestLogMiddleware",
     "reachscore.api.middleware.ApiMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -160,18 +162,31 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "docExpansion": "list"},
 }
 
+# One handler, on the root: what has a handler of its own would go round the redaction. Django's and
+# granian's have one until they are named here.
+LOGGING_CONFIG = "reachscore.api.logs.configure"
+DEFAULT_EXCEPTION_REPORTER = "reachscore.api.reports.RedactingReporter"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"redact": {"()": "reachscore.api.redaction.RedactingFilter"}},
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "formatters": {
+        "json": {"()": "reachscore.api.logs.JsonFormatter"},
+        "text": {"()": "reachscore.api.logs.TextFormatter"},
+    },
     "handlers": {
-        "console": {
-            "class": "logging.StreamHandler",
-            "filters": ["redact"],
-            "formatter": "line",
+        "one": {
+            "class": "reachscore.api.logs.OneHandler",
+            "formatter": "json" if PRODUCTION else "text",
         }
     },
-    "root": {"handlers": ["console"], "level": "INFO"},
-    "loggers": {"django": {"handlers": [], "level": "INFO", "propagate": True}},
+    "root": {"handlers": ["one"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        # Every request has its line already; these add what it does not say: bugs.
+        "django.request": {"handlers": [], "level": "ERROR", "propagate": True},
+        "django.server": {"handlers": [], "level": "CRITICAL", "propagate": True},
+        "django.security.DisallowedHost": {"handlers": [], "level": "CRITICAL"},
+        "_granian": {"handlers": [], "level": "WARNING", "propagate": True},
+        "granian.access": {"handlers": [], "level": "WARNING", "propagate": True},
+    },
 }
