@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from reachscore.api.logs import JsonFormatter, OneHandler, TextFormatter
+from reachscore.api.security_log import failed_authentications
 
 
 class Captured(io.StringIO):
@@ -33,6 +34,7 @@ def captured_logs(
     formatter: type[JsonFormatter | TextFormatter] = JsonFormatter,
 ) -> Iterator[Captured]:
     """Point the one handler at a stream of the test's."""
+    failed_authentications.flush()  # What earlier tests left must not fall due in this one.
     handler = the_handler()
     stream = Captured()
     before = handler.setStream(stream), handler.formatter

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from reachscore.api.addresses import client_address
+from reachscore.api.security_log import failed_authentications
 
 logger = logging.getLogger("reachscore.request")
 
@@ -53,4 +54,5 @@ class RequestLogMiddleware:
             "address": str(address) if address else None,
         }
         logger.info("request", extra={"fields": fields})
+        failed_authentications.flush_when_due()
         return response
