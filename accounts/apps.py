@@ -10,5 +10,5 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Listen to what Django's log-in tells; its signals are the only way to hear of it."""
+        """Add to Django's own log-in and models what they lack, once they are loaded."""
         import_module("accounts.security")

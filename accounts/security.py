@@ -1,15 +1,23 @@
-"""Failed log-ins of staff, a line each in the security log."""
+"""What Django's own staff accounts lack: failed log-ins are logged, and names hold no keys."""
 
 import logging
 from collections.abc import Mapping
 from typing import Any
 
+from django.contrib.auth.models import Group
 from django.contrib.auth.signals import user_login_failed
 from django.dispatch import receiver
 from django.http import HttpRequest
 
+from accounts.models import User
 from reachscore.api.addresses import client_address
 from reachscore.api.redaction import quote_input
+from reachscore.api.text import refuse_key
+
+# Django's validators, because these fields have no verb of ours that would call `clean_line`.
+for model, names in ((User, ("username", "first_name", "last_name", "email")), (Group, ("name",))):
+    for name in names:
+        model._meta.get_field(name).validators.append(refuse_key)  # type: ignore[union-attr]  # noqa: SLF001
 
 logger = logging.getLogger("reachscore.security")
 

@@ -83,6 +83,8 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
+MESSAGE_STORAGE = "reachscore.api.messages.RedactingStorage"
+
 ROOT_URLCONF = "reachscore.urls"
 WSGI_APPLICATION = "reachscore.wsgi.application"
 

@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 from urllib.parse import quote
 
+from django.contrib.admin.utils import quote as admin_quote
 from django.test import Client, RequestFactory, SimpleTestCase, override_settings
 from django.views.debug import get_exception_reporter_class
 
@@ -33,6 +34,7 @@ def spellings(key: str) -> list[str]:
         everywhere,
         everywhere.lower(),
         quote(everywhere),
+        admin_quote(key),
         f"{key[:30]}%{ord(key[30]):02x}{key[31:]}",
     ]
 

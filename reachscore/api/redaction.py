@@ -17,8 +17,12 @@ _BASE62: Final = f"(?:[0-9A-Za-z]|{_PERCENT}(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa
 
 
 def _encoded(text: str) -> str:
-    """Return a pattern of `text` with each of its characters plain or percent-encoded."""
-    return "".join(f"(?:{c}|{_PERCENT}(?i:{ord(c):02x}))" for c in text)
+    """Return a pattern of `text` with each of its characters plain or percent-encoded.
+
+    An underscore may also be `_5F`: so the admin quotes ids in its URLs.
+    """
+    plain = {"_": "_(?:5F)?"}
+    return "".join(f"(?:{plain.get(c, c)}|{_PERCENT}(?i:{ord(c):02x}))" for c in text)
 
 
 _NAMED: Final = (
