@@ -10,6 +10,7 @@ from apikeys.callers import Caller, find_caller
 from apikeys.exceptions import ApiKeyInvalid, ApiKeyMissing
 from apikeys.keys import is_well_formed
 from reachscore.api.addresses import client_address
+from reachscore.api.metrics import count_authentication
 from reachscore.api.refusals import Refusal
 from reachscore.api.request_log import note_caller
 from reachscore.api.security_log import failed_authentications
@@ -27,8 +28,10 @@ class BearerAuthentication(BaseAuthentication):
         try:
             caller = self._caller(request)
         except Refusal as refusal:
+            count_authentication(refusal.code)
             failed_authentications.count(refusal.code, client_address(request.META))
             raise
+        count_authentication("ok")
         note_caller(key_id=caller.key_id, organization_id=caller.organization_id)
         return caller, None
 

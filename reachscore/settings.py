@@ -15,6 +15,7 @@ from reachscore.environment import (
     flag,
     numbered_keys,
     require,
+    token,
 )
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -39,6 +40,7 @@ API_KEY_PEPPERS = numbered_keys(environ, "API_KEY_PEPPERS")
 AUDIT_KEYS = numbered_keys(environ, "AUDIT_KEYS")
 ALLOWED_HOSTS = [host.strip() for host in environ["ALLOWED_HOSTS"].split(",")]
 TRUSTED_PROXY_COUNT = int(environ.get("TRUSTED_PROXY_COUNT", "0"))
+METRICS_TOKEN = token(environ, "METRICS_TOKEN")
 
 DATABASES: dict[str, dict[str, Any]] = {
     "default": database_from_url(DATABASE_URL)

@@ -4,7 +4,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from reachscore import health
-from reachscore.api import handler, pages
+from reachscore.api import exposition, handler, pages
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -15,6 +15,7 @@ urlpatterns = [
     path("docs/", RedirectView.as_view(pattern_name="docs")),
     path("docs/errors", pages.errors, name="errors"),
     path("admin/", admin.site.urls),
+    path("metrics", exposition.metrics),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
 ]

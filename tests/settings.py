@@ -6,7 +6,14 @@ import uuid
 from pathlib import Path
 
 # Nothing of the developer's shell may reach the tests, their database least of all.
-for name in ("DATABASE_URL", "DEBUG", "SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS"):
+for name in (
+    "DATABASE_URL",
+    "DEBUG",
+    "SECRET_KEY",
+    "API_KEY_PEPPERS",
+    "AUDIT_KEYS",
+    "TRUSTED_PROXY_COUNT",
+):
     os.environ.pop(name, None)
 os.environ["ALLOWED_HOSTS"] = "127.0.0.1,localhost,[::1],testserver"
 # In the environment, so that servers which a test starts find the same cluster.
