@@ -25,6 +25,9 @@ _CONTROLS: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
+# Made once: json.dumps makes an encoder a call where it is given a default.
+_to_json: Final = json.JSONEncoder(default=str).encode
+
 
 def configure(config: Mapping[str, Any]) -> None:
     """Django's LOGGING_CONFIG: also lead into the log what Python writes to stderr by itself."""
@@ -73,7 +76,7 @@ class JsonFormatter(logging.Formatter):
         if trace := _trace(self, record):
             line["exception"] = trace
         # Redacted as JSON: fields may nest. No escape of JSON's falls inside a key.
-        return redact(json.dumps(line, default=str))
+        return redact(_to_json(line))
 
 
 class TextFormatter(logging.Formatter):
