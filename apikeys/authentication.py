@@ -9,6 +9,11 @@ from rest_framework.request import Request
 from apikeys.callers import Caller, find_caller
 from apikeys.exceptions import ApiKeyInvalid, ApiKeyMissing
 from apikeys.keys import is_well_formed
+from reachscore.api.addresses import client_address
+from reachscore.api.metrics import count_authentication
+from reachscore.api.refusals import Refusal
+from reachscore.api.request_log import note_caller
+from reachscore.api.security_log import failed_authentications
 
 RIGHT_FORM: Final = "“Authorization: Bearer rk_live_…”"
 NOT_ONE_KEY: Final = "The Authorization header is not the word Bearer and one API key."
@@ -21,6 +26,17 @@ class BearerAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Caller, None]:
         """Raises ApiKeyMissing, ApiKeyInvalid, ApiKeyExpired, OrganizationSuspended."""
+        try:
+            caller = self._caller(request)
+        except Refusal as refusal:
+            count_authentication(refusal.code)
+            failed_authentications.count(refusal.code, client_address(request.META))
+            raise
+        count_authentication("ok")
+        note_caller(key_id=caller.key_id, organization_id=caller.organization_id)
+        return caller, None
+
+    def _caller(self, request: Request) -> Caller:
         header = request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             raise ApiKeyMissing(fix=_fix_for_other_header(request))
@@ -29,7 +45,7 @@ class BearerAuthentication(BaseAuthentication):
         if scheme.lower() != "bearer" or not is_well_formed(key):
             fix = _fix_for_form(scheme, key)
             raise ApiKeyInvalid(NOT_ONE_KEY if fix else "", fix=fix)
-        return find_caller(key, now=timezone.now()), None
+        return find_caller(key, now=timezone.now())
 
     def authenticate_header(self, request: Request) -> str:
         """Tell DRF that "no caller" is a 401 here; without it, DRF answers 403."""

@@ -31,6 +31,7 @@ from apikeys.keys import (
 )
 from apikeys.scopes import ALL_SCOPES, clean_scopes, is_unrestricted
 from reachscore.api.ids import new_id
+from reachscore.api.metrics import KEYS_ISSUED, KEYS_REVOKED
 from reachscore.api.moments import format_moment, years_after
 from reachscore.api.refusals import ParameterInvalid, ResourceNotFound
 from reachscore.api.text import clean_line
@@ -133,6 +134,7 @@ class ApiKey(models.Model):
                     "expires_at": (None, self.expires_at and format_moment(self.expires_at)),
                 },
             )
+        KEYS_ISSUED.inc()
         return plaintext
 
     def revoke(self, *, actor: Actor, reason: str = "") -> bool:
@@ -148,6 +150,7 @@ class ApiKey(models.Model):
                 audit.record(
                     "api_key.revoked", self, actor=actor, livemode=self.livemode, reason=reason
                 )
+        KEYS_REVOKED.inc(changed)  # After the transaction: what is rolled back does not count.
         self.refresh_from_db(fields=["revoked_at", "revoked_reason"])
         return changed
 

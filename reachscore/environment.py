@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
 
 LEAST_KEY_BYTES: Final = 32
+LEAST_TOKEN_CHARACTERS: Final = 16
 
 
 def flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
@@ -46,6 +47,20 @@ def require(environ: Mapping[str, str], *names: str) -> None:
             f"DATABASE_URL is set, so this is production, which also needs {', '.join(missing)}. "
             "README.md says how to make them. For development, set DEBUG=true."
         )
+
+
+def token(environ: Mapping[str, str], name: str) -> str:
+    """Return a bearer token that a header can carry; empty where none is set.
+
+    Raises ImproperlyConfigured, without showing it, for one that is short or holds anything else.
+    """
+    value = environ.get(name, "")
+    if value and (len(value) < LEAST_TOKEN_CHARACTERS or not re.fullmatch(r"[!-~]+", value)):
+        raise ImproperlyConfigured(
+            f"{name} must have at least {LEAST_TOKEN_CHARACTERS} characters of printable ASCII, "
+            "without spaces."
+        )
+    return value
 
 
 def numbered_keys(environ: Mapping[str, str], name: str) -> dict[int, bytes]:

@@ -11,6 +11,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from apikeys.models import KeySecret
+from reachscore.api.metrics import count_database_error
 
 
 @csrf_exempt
@@ -28,7 +29,8 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """Answer 200 when requests can be served, else 503 and what is wrong."""
     try:
         problems = _problems()
-    except DatabaseError:
+    except DatabaseError as error:
+        count_database_error(error)
         problems = ["The database does not answer."]
     if problems:
         return JsonResponse({"status": "unavailable", "problems": problems}, status=503)

@@ -1,13 +1,18 @@
-"""The production server's command line, for `serve` and `run_demo` alike."""
+"""The production server: its command line, for `serve` and `run_demo` alike, and what runs it."""
 
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from django.core.management.base import CommandError
+from granian.cli import entrypoint
 
 LONGEST_IDLE_SECONDS: Final = "600"
 PR_SET_PDEATHSIG: Final = 1
@@ -59,4 +64,38 @@ def server_command(*, host: str, port: int, workers: int | None = None) -> list[
         "--log-level": "warning",
     }
     flags = [part for option in options.items() for part in option]
-    return [sys.executable, "-m", "granian", *flags, "--no-ws", "reachscore.wsgi:application"]
+    return [
+        sys.executable,
+        "-m",
+        "reachscore.server",
+        *flags,
+        "--no-ws",
+        "reachscore.wsgi:application",
+    ]
+
+
+@contextmanager
+def metrics_folder() -> Iterator[None]:
+    """Give the workers a folder in which they add up their metrics, for as long as they run.
+
+    A new one each start, the owner's alone: what an earlier start counted is no part of the sum.
+    """
+    if not os.environ.get("METRICS_TOKEN"):
+        yield
+        return
+    folder = tempfile.mkdtemp(prefix="reachscore-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> None:
+    """Be granian, with what has to outlive its workers around it."""
+    with metrics_folder():
+        entrypoint()  # type: ignore[no-untyped-call]
+
+
+if __name__ == "__main__":
+    main()

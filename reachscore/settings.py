@@ -18,6 +18,7 @@ from reachscore.environment import (
     flag,
     numbered_keys,
     require,
+    token,
 )
 from reachscore.weak_secrets import refuse_weak_secrets
 
@@ -44,6 +45,9 @@ AUDIT_KEYS = numbered_keys(environ, "AUDIT_KEYS")
 if PRODUCTION:
     refuse_weak_secrets(SECRET_KEY, API_KEY_PEPPERS=API_KEY_PEPPERS, AUDIT_KEYS=AUDIT_KEYS)
 ALLOWED_HOSTS = [host.strip() for host in environ["ALLOWED_HOSTS"].split(",")]
+# How many proxies of ours stand in front: what they write of a request is believed.
+TRUSTED_PROXY_COUNT = count(environ, "TRUSTED_PROXY_COUNT", default=0)
+METRICS_TOKEN = token(environ, "METRICS_TOKEN")
 
 DATABASES: dict[str, dict[str, Any]] = {
     "default": database_from_url(DATABASE_URL)
@@ -81,6 +85,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "reachscore.api.request_log.RequestLogMiddleware",
     "reachscore.api.proxies.SchemeMiddleware",
     "reachscore.api.middleware.ApiMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -95,12 +100,10 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
-# How many proxies of ours stand in front, whose X-Forwarded-Proto is to be believed.
-TRUSTED_PROXY_COUNT = count(environ, "TRUSTED_PROXY_COUNT", default=0)
 # Production is HTTPS only: pages redirect, the API refuses (a redirect would hide from the client
 # that its key went over the wire in the clear), and probes come from inside.
 SECURE_SSL_REDIRECT = PRODUCTION
-SECURE_REDIRECT_EXEMPT = [r"^v1(/|\Z)", r"^(healthz|readyz)\Z"]
+SECURE_REDIRECT_EXEMPT = [r"^v1(/|\Z)", r"^(healthz|readyz|metrics)\Z"]
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
@@ -116,6 +119,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 X_FRAME_OPTIONS = "DENY"  # The same for browsers that know no frame-ancestors.
+MESSAGE_STORAGE = "reachscore.api.messages.RedactingStorage"
 
 ROOT_URLCONF = "reachscore.urls"
 WSGI_APPLICATION = "reachscore.wsgi.application"
@@ -196,18 +200,31 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "docExpansion": "list"},
 }
 
+# One handler, on the root: what has a handler of its own would go round the redaction. Django's and
+# granian's have one until they are named here.
+LOGGING_CONFIG = "reachscore.api.logs.configure"
+DEFAULT_EXCEPTION_REPORTER = "reachscore.api.reports.RedactingReporter"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"redact": {"()": "reachscore.api.redaction.RedactingFilter"}},
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "formatters": {
+        "json": {"()": "reachscore.api.logs.JsonFormatter"},
+        "text": {"()": "reachscore.api.logs.TextFormatter"},
+    },
     "handlers": {
-        "console": {
-            "class": "logging.StreamHandler",
-            "filters": ["redact"],
-            "formatter": "line",
+        "one": {
+            "class": "reachscore.api.logs.OneHandler",
+            "formatter": "json" if PRODUCTION else "text",
         }
     },
-    "root": {"handlers": ["console"], "level": "INFO"},
-    "loggers": {"django": {"handlers": [], "level": "INFO", "propagate": True}},
+    "root": {"handlers": ["one"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        # Every request has its line already; these add what it does not say: bugs.
+        "django.request": {"handlers": [], "level": "ERROR", "propagate": True},
+        "django.server": {"handlers": [], "level": "CRITICAL", "propagate": True},
+        "django.security.DisallowedHost": {"handlers": [], "level": "CRITICAL"},
+        "_granian": {"handlers": [], "level": "WARNING", "propagate": True},
+        "granian.access": {"handlers": [], "level": "WARNING", "propagate": True},
+    },
 }

@@ -3,7 +3,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from reachscore import health
-from reachscore.api import handler, pages
+from reachscore.api import exposition, handler, pages
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -15,6 +15,7 @@ urlpatterns = [
     path("docs/errors", pages.errors, name="errors"),
     path("favicon.ico", pages.favicon),
     path("admin/", admin.site.urls),
+    path("metrics", exposition.metrics),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
 ]

@@ -16,6 +16,7 @@ from rest_framework.views import set_rollback
 
 from reachscore.api import refusals
 from reachscore.api.faults import is_database_fault, log_database_fault
+from reachscore.api.metrics import count_database_error
 from reachscore.api.middleware import is_api
 from reachscore.api.refusals import Refusal, refusal_response
 from reachscore.api.request_id import current_request_id
@@ -35,6 +36,7 @@ _BY_DRF_EXCEPTION: tuple[tuple[type[Exception], type[Refusal]], ...] = (
 def handle_exception(exception: Exception, context: Mapping[str, Any]) -> HttpResponse:
     """DRF's EXCEPTION_HANDLER: what a view raised leaves as an envelope; a bug is logged first."""
     set_rollback()
+    count_database_error(exception)
     request: HttpRequest = context["view"].request
     refusal = _refusal_for(exception, context)
     if isinstance(refusal, refusals.TemporarilyUnavailable):

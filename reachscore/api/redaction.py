@@ -4,24 +4,42 @@ The shape stands in this lowest layer because everything that writes client inpu
 messages, request ids) must recognise a key; `apikeys.keys` builds on it.
 """
 
-import logging
 import re
 import unicodedata
 from typing import Final
 
 KEY_SHAPE: Final = r"rk_(?:live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{38}"
 
+# A raw query, Referer or request line is percent-encoded, once or, as a link inside a link, more
+# often, and any character may be: `rk%5Flive%255F…` is a key to whoever decodes it.
+_PERCENT: Final = "%(?:25)*"
+_BASE62: Final = f"(?:[0-9A-Za-z]|{_PERCENT}(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]))"
+
+
+def _encoded(text: str) -> str:
+    """Return a pattern of `text` with each of its characters plain or percent-encoded.
+
+    An underscore may also be `_5F`: so the admin quotes ids in its URLs.
+    """
+    plain = {"_": "_(?:5F)?"}
+    return "".join(f"(?:{plain.get(c, c)}|{_PERCENT}(?i:{ord(c):02x}))" for c in text)
+
+
+_NAMED: Final = (
+    f"{_encoded('rk_')}(?:{_encoded('live')}|{_encoded('test')}){_encoded('_')}{_BASE62}{{8}}"
+)
 _WHOLE_KEY: Final = re.compile(KEY_SHAPE)
 _PUBLIC_PART: Final = re.compile(r"rk_(?:live|test)_([0-9A-Za-z]{8})(?![0-9A-Za-z])")
 # Broader than a whole key: one that lacks its last characters can be completed, by guessing or,
 # where only the checksum is gone, by arithmetic.
-_MOST_OF_A_KEY: Final = re.compile(r"rk_(?:live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{16}")
-_TELLING_PART: Final = re.compile(r"(rk_(?:live|test)_[0-9A-Za-z]{8})_[0-9A-Za-z]{6,}")
+_MOST_OF_A_KEY: Final = re.compile(f"{_NAMED}{_encoded('_')}{_BASE62}{{16}}")
+_TELLING_PART: Final = re.compile(f"({_NAMED}){_encoded('_')}{_BASE62}{{6,}}")
 
 
 def holds_key(text: str) -> bool:
-    """Tell whether a key, or most of one, stands anywhere in `text`, however it is spaced out."""
-    return _MOST_OF_A_KEY.search(_joined(text)) is not None
+    """Tell whether a key, or most of one, stands in `text`, however it is spaced or encoded."""
+    joined = _joined(text)
+    return _may_hold(joined) and _MOST_OF_A_KEY.search(joined) is not None
 
 
 def find_key(text: str) -> str | None:
@@ -43,25 +61,21 @@ def _joined(text: str) -> str:
 
 def redact(text: str) -> str:
     """Return `text` with the secret part of every key replaced; the public locator stays."""
-    return _TELLING_PART.sub(r"\1_[redacted]", text)
+    return _TELLING_PART.sub(r"\1_[redacted]", text) if _may_hold(text) else text
+
+
+def _may_hold(text: str) -> bool:
+    """Spare almost every text the slow pattern: these are how a key can begin."""
+    return "rk" in text or "%" in text
+
+
+def printable(text: str) -> str:
+    """Return `text` without control, formatting and blank characters, but for plain spaces."""
+    return "".join(c for c in text if unicodedata.category(c)[0] not in "CZ" or c == " ")
 
 
 def quote_input(value: object, *, limit: int = 40) -> str:
-    """Return client input made fit for an error message: redacted, printable, cut, in quotes."""
-    text = redact(str(value)[:1000])
-    text = "".join(c for c in text if unicodedata.category(c)[0] not in "CZ" or c == " ")
+    """Return client input made fit for a message or a log: printable, redacted, cut, in quotes."""
+    # In this order: an invisible character inside a key would hide it from the redaction.
+    text = redact(printable(str(value)[:1000]))
     return f'"{text[:limit]}…"' if len(text) > limit else f'"{text}"'
-
-
-class RedactingFilter(logging.Filter):
-    """Hides keys in every record: Django itself logs the path of a 404, and a path can hold one."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        if redact(message) != message:
-            record.msg, record.args = redact(message), ()
-        if record.exc_info and not record.exc_text:
-            record.exc_text = logging.Formatter().formatException(record.exc_info)
-        if record.exc_text:
-            record.exc_text = redact(record.exc_text)
-        return True

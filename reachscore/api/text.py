@@ -5,6 +5,9 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
+from django.core.exceptions import ValidationError
+
+from reachscore.api.catalogue import CATALOGUE
 from reachscore.api.redaction import holds_key
 from reachscore.api.refusals import ContainsApiKey, ParameterInvalid
 
@@ -32,6 +35,15 @@ def clean_line(text: str, *, field: str, max_length: int, required: bool = True)
     if holds_key(line):
         raise ContainsApiKey(f"{field} holds an API key.", field=field)
     return line
+
+
+def refuse_key(text: str) -> None:
+    """Validate a text field of Django's own models, which have no verb to call `clean_line`.
+
+    Raises ValidationError.
+    """
+    if holds_key(text):
+        raise ValidationError(CATALOGUE[ContainsApiKey.code].message, ContainsApiKey.code)
 
 
 def _is_unfit(character: str) -> bool:

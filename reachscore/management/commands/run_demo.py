@@ -49,8 +49,11 @@ class Command(BaseCommand):
         )
         try:
             if wait_until_ready(server, port):
+                # An end that is asked for meanwhile waits until what was shown is stored.
+                signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
                 with one_at_a_time():
                     self._welcome(f"http://{HOST}:{port}")
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
             raise SystemExit(server.wait())
         finally:
             end_server(server)

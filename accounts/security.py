@@ -1,0 +1,35 @@
+"""What Django's own staff accounts lack: failed log-ins are logged, and names hold no keys."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.contrib.auth.signals import user_login_failed
+from django.dispatch import receiver
+from django.http import HttpRequest
+
+from accounts.models import User
+from reachscore.api.addresses import client_address
+from reachscore.api.redaction import quote_input
+from reachscore.api.text import refuse_key
+
+# Django's validators, because these fields have no verb of ours that would call `clean_line`.
+for model, names in ((User, ("username", "first_name", "last_name", "email")), (Group, ("name",))):
+    for name in names:
+        model._meta.get_field(name).validators.append(refuse_key)  # type: ignore[union-attr]  # noqa: SLF001
+
+logger = logging.getLogger("reachscore.security")
+
+
+@receiver(user_login_failed)
+def log_failed_login(
+    credentials: Mapping[str, Any], request: HttpRequest | None, **_: object
+) -> None:
+    """Write who was tried, from where; the name cut and redacted: people paste keys there."""
+    address = client_address(request.META) if request is not None else None
+    fields = {
+        "user": quote_input(credentials.get("username", "")),
+        "address": str(address) if address else None,
+    }
+    logger.warning("failed log-in", extra={"fields": fields})

@@ -1,0 +1,65 @@
+"""One log line a request: what was asked by whom, how it ended, how long it took. Counted, too."""
+
+import logging
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Final
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from reachscore.api.addresses import client_address
+from reachscore.api.metrics import count_database_error, count_request
+from reachscore.api.security_log import failed_authentications
+
+logger = logging.getLogger("reachscore.request")
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
+
+_NOBODY: Final = (None, None)
+_caller: ContextVar[tuple[str | None, str | None]] = ContextVar("caller", default=_NOBODY)
+
+
+def note_caller(*, key_id: str, organization_id: str) -> None:
+    """Say who the request being answered acts as. Its log line is written further out."""
+    _caller.set((key_id, organization_id))
+
+
+def route_of(request: HttpRequest) -> str:
+    """Return the URL pattern that took the request, never its path: "unknown" where none did."""
+    match = request.resolver_match
+    return match.route if match is not None else "unknown"
+
+
+class RequestLogMiddleware:
+    """Outermost, so that the milliseconds are all of them. Asks the database nothing."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        _caller.set(_NOBODY)
+        began = time.perf_counter()
+        response = self.get_response(request)
+        seconds = time.perf_counter() - began
+        route = route_of(request)
+        count_request(route=route, status=response.status_code, seconds=seconds)
+        key_id, organization_id = _caller.get()
+        address = client_address(request.META)
+        fields = {
+            "method": request.method if request.method in METHODS else "other",
+            "route": route,
+            "status": response.status_code,
+            "ms": round(seconds * 1000, 1),
+            "key": key_id,
+            "organization": organization_id,
+            "address": str(address) if address else None,
+        }
+        logger.info("request", extra={"fields": fields})
+        failed_authentications.flush_when_due()
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
+        """Count what a Django view raised; DRF's views have the exception handler."""
+        count_database_error(exception)
