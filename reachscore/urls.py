@@ -9,7 +9,7 @@ urlpatterns = [
     path("", pages.home, name="home"),
     path("v1/", include("apikeys.urls")),
     path("v1/openapi.json", pages.OpenApiView.as_view(), name="openapi"),
-    re_path(r"^v1(?:/[\s\S]*)?\Z", handler.unknown_path),
+    re_path(r"^v1(?:/[\s\S]*)?\Z", handler.unknown_path, name="unknown"),
     path("docs", pages.DocsView.as_view(), name="docs"),
     path("docs/", RedirectView.as_view(pattern_name="docs")),
     path("docs/errors", pages.errors, name="errors"),

@@ -72,7 +72,7 @@ class RequestLineTests(ApiTestCase):
         for path, route, status in [
             ("/v1/auth/me?limit=1", "v1/auth/me", 400),
             ("/nothing/here", "unknown", 404),
-            ("/v1/nothing/here", "^v1(?:/.*)?$", 404),
+            ("/v1/nothing/here", "unknown", 404),
             (f"/v1/keys?key={client.key}", "unknown", 400),
             (f"/admin/apikeys/apikey/{api_key.id}/change/", "", 302),
         ]:
@@ -188,7 +188,7 @@ class RedactionTests(SimpleTestCase):
 
 
 class LineTests(SimpleTestCase):
-    HOSTILE = 'x\n{"level": "FORGED"}\r\n2030 INFO forged: \x1b[2K\x85\u2028\u2029\u202e\x00\ud800'
+    HOSTILE = 'x\n{"level": "FORGED"}\r\n2030 INFO forged: \x1b[2K\x85\u2028\u2029\u202e\x00'
 
     def test_no_input_ends_a_line_or_steers_a_terminal(self):
         log = logging.getLogger("reachscore.test")
@@ -202,10 +202,15 @@ class LineTests(SimpleTestCase):
                     extra={"fields": {"a": self.HOSTILE}},
                 )
             written = logs.getvalue()
-            self.assertNotRegex(written, "[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\ud800]")
+            self.assertNotRegex(written, "[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e]")
             # JSON: one line. Text: all but the first line are indented.
             starts = [line for line in written.splitlines() if not line.startswith("    ")]
             self.assertEqual(len(starts), 1)
+
+    def test_what_utf_8_cannot_write_is_written_all_the_same(self):
+        record = logging.LogRecord("reachscore.test", logging.ERROR, "", 0, "\ud800", (), None)
+        for formatter in (JsonFormatter(), TextFormatter()):
+            self.assertIn("d800", formatter.format(record).encode().decode())
 
     def test_no_request_ends_a_line(self):
         for path in ("/%0aforged", "/v1/%0d%0aforged", "/admin/%e2%80%a8?a=%0aforged"):

@@ -73,7 +73,7 @@ class ShutTests(SimpleTestCase):
             "Bearer ä\ud800\udce4",
             f"Bearer  {TOKEN}",
         ):
-            with self.subTest(sent):
+            with self.subTest(ascii(sent)):
                 extra: dict[str, Any] = {} if sent is None else {"HTTP_AUTHORIZATION": sent}
                 response = self.client.get("/metrics", **extra)
                 self.assertEqual(response.status_code, 401)

@@ -121,6 +121,7 @@ def test_a_number_of_proxies_is_a_number(value):
         f"1:{KEY}!",
         f"1:{KEY[:10]} {KEY[10:]}",
     ],
+    ids=lambda value: f"{len(value)} long",  # The values are random.
 )
 def test_a_bad_list_of_peppers_is_refused_without_showing_it(value):
     with pytest.raises(ImproperlyConfigured) as caught:

@@ -29,6 +29,7 @@ RANDOM = secrets.token_bytes(32)
         SECRET_KEY[:49],
         "",
     ],
+    ids=lambda value: f"{len(value)} long",  # The values are random.
 )
 def test_a_weak_secret_key_is_refused_without_showing_it(weak):
     with pytest.raises(ImproperlyConfigured, match="SECRET_KEY is too short, or easy") as caught:
@@ -48,6 +49,7 @@ def test_a_weak_secret_key_is_refused_without_showing_it(weak):
         b"this-is-my-super-secret-pepper-0001",
         base64.urlsafe_b64decode("changeme" + base64.urlsafe_b64encode(RANDOM).decode()),
     ],
+    ids=lambda value: f"{len(value)} long",  # The values are random.
 )
 def test_a_weak_pepper_or_audit_key_is_refused(weak):
     for name in ("API_KEY_PEPPERS", "AUDIT_KEYS"):

@@ -56,7 +56,7 @@ class OneHandler(logging.StreamHandler[Any]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Write what is known to be harmless; logging itself would print the arguments raw."""
         error = sys.exc_info()[1]
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) or self.stream.closed:
             return  # Nobody reads the stream any more.
         self.stream.write(f"A record of {record.name} was lost: {type(error).__name__}.\n")
 

@@ -29,7 +29,7 @@ def note_caller(*, key_id: str, organization_id: str) -> None:
 def route_of(request: HttpRequest) -> str:
     """Return the URL pattern that took the request, never its path: "unknown" where none did."""
     match = request.resolver_match
-    return match.route if match is not None else "unknown"
+    return match.route if match is not None and match.url_name != "unknown" else "unknown"
 
 
 class RequestLogMiddleware:
