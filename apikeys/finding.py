@@ -33,7 +33,8 @@ class FindByKeyAdmin(VerbAdmin):
         key = find_key(text)
         if key is None:
             # The public part of a key that was cut short: the rest is no business of a URL.
-            return self._list(request, q=find_locator(text) or text)
+            # A hint is shown as "...sP7L"; its dots are no part of the key.
+            return self._list(request, q=find_locator(text) or text.strip().lstrip("."))
         secret = KeySecret.find(key)
         if secret is not None:
             return HttpResponseRedirect(self._page_url(secret.api_key))

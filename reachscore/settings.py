@@ -158,6 +158,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
+FORMAT_MODULE_PATH = "reachscore.formats"  # Locale formats win over DATETIME_FORMAT.
 
 STATIC_URL = "static/"
 # Only production collects; in development the files are served from where they lie.

@@ -89,6 +89,12 @@ class FindByKeyTests(KeepsKeysSecret):
                 self.assertEqual(response["Location"], f"{KEYS}?q={client.key[8:16]}")
                 self.assertContains(self.browser.get(response["Location"]), api_key.id)
 
+    def test_a_hint_is_looked_for_as_it_is_shown(self):
+        _, client = self.issue()
+        hint = client.key[-4:]
+        response = self.browser.post(FIND, {"q": f" ...{hint} "})
+        self.assertEqual(response["Location"], f"{KEYS}?q={hint}")
+
     def test_a_key_in_another_field_goes_nowhere(self):
         _, client = self.issue()
         response = self.find("nightly", livemode__exact=client.key, **{client.key: "1"})

@@ -81,3 +81,22 @@ class SettingsTests(SimpleTestCase):
     def test_without_proxies_the_header_says_nothing(self):
         for forwarded in ("", "https", "http"):
             self.assertEqual(scheme_before_proxies(forwarded, proxies=0), "")
+
+
+class StaffOverHttpsTests(ApiTestCase):
+    def test_staff_log_in_behind_the_proxy_as_a_browser_does(self):
+        browser = Client(enforce_csrf_checks=True, headers={**HTTPS, "Host": "testserver"})
+        with behind(1):
+            token = browser.get("/admin/login/").context["csrf_token"]
+            response = browser.post(
+                "/admin/login/?next=/admin/",
+                {"username": "sam", "password": "correct horse", "csrfmiddlewaretoken": str(token)},
+                headers={"Origin": "https://testserver"},
+            )
+        self.assertEqual((response.status_code, response["Location"]), (302, "/admin/"))
+
+    def test_links_in_errors_are_https_behind_the_proxy(self):
+        with behind(1):
+            client = Client(headers={**HTTPS, "Host": "testserver"})
+            error = client.get("/v1/auth/me").json()["error"]
+        self.assertEqual(error["doc_url"], "https://testserver/docs/errors#api_key_missing")

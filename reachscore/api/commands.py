@@ -1,5 +1,6 @@
 """The base of our management commands."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -8,12 +9,12 @@ from reachscore.api.catalogue import CATALOGUE
 from reachscore.api.refusals import Refusal
 
 
-class VerbCommand(BaseCommand):
+class VerbCommand(BaseCommand, ABC):
     """Calls one verb: its value goes alone to stdout, everything said to people to stderr."""
 
+    @abstractmethod
     def run(self, **options: Any) -> str:
         """Do it and return the value; raise Refusal or CommandError."""
-        raise NotImplementedError
 
     def handle(self, *args: Any, **options: Any) -> str:
         """Raises CommandError with what the refusal says and how to mend it."""
