@@ -3,8 +3,32 @@
 from collections.abc import Iterator
 
 import pytest
+from django.db import connection
 
 from tests.demo_server import DemoServer
+
+# What deploy/roles.sql grants to the role that serves, on tables that are there already.
+RUNTIME_ROLE = """
+    CREATE ROLE reachscore_app;
+    GRANT USAGE ON SCHEMA public TO reachscore_app;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO reachscore_app;
+    GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO reachscore_app;
+"""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker) -> Iterator[None]:
+    """Let the tests use the database as the role that serves in production, not as its owner."""
+    options = connection.settings_dict["OPTIONS"]
+    with django_db_blocker.unblock():
+        with connection.cursor() as cursor:
+            cursor.execute(RUNTIME_ROLE)
+        connection.close()
+        options["options"] = "-c role=reachscore_app"
+    yield
+    with django_db_blocker.unblock():
+        connection.close()
+        del options["options"]
 
 
 @pytest.fixture(scope="session")

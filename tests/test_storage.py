@@ -3,7 +3,7 @@
 import secrets
 from datetime import timedelta
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.test import override_settings
 from django.utils import timezone
 
@@ -187,3 +187,18 @@ class AuditEventTests(ApiTestCase):
 
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
         self.assertEqual(ApiKey.objects.get(pk=api_key.pk).revoked_reason, "")
+
+
+class RoleTests(ApiTestCase):
+    def test_these_tests_run_as_the_role_that_serves(self):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT current_user, pg_has_role(current_user, 'pg_database_owner', 'usage')"
+            )
+            self.assertEqual(cursor.fetchone(), ("reachscore_app", False))
+        with (
+            self.assertRaises(ProgrammingError),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute("ALTER TABLE apikeys_apikey ADD COLUMN plaintext text")
