@@ -87,8 +87,9 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "reachscore.api.request_log.RequestLogMiddleware",
     "reachscore.api.proxies.SchemeMiddleware",
-    "reachscore.api.middleware.ApiMiddleware",
+    "reachscore.api.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "reachscore.api.middleware.ApiMiddleware",
     "reachscore.api.page_security.PolicyMiddleware",
     "reachscore.api.page_security.KeyInUrlMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

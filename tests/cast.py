@@ -62,6 +62,7 @@ class ApiTestCase(TestCase):
         self.assertEqual(response.status_code, status, response.content[:500])
         self.assertEqual(response["Content-Type"], "application/json")
         self.assertEqual(response["Cache-Control"], "no-store")
+        self.assertEqual(response["X-Content-Type-Options"], "nosniff")
         self.assertEqual(list(response.json()), ["error"])
         error: dict[str, str] = response.json()["error"]
         self.assertEqual(error["code"], code, error)

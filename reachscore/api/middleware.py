@@ -34,19 +34,28 @@ def is_api(request: HttpRequest) -> bool:
     return API_PATH.match(request.path_info) is not None
 
 
-class ApiMiddleware:
-    """Outermost: gives every request its id, and under /v1 refuses what no view should see."""
+class RequestIdMiddleware:
+    """Gives every request its id, and every response the same."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request_id = begin_request(request.META.get("HTTP_REQUEST_ID", ""))
-        response = self._answer(request) if is_api(request) else self.get_response(request)
+        response = self.get_response(request)
         response["Request-Id"] = request_id
         return response
 
-    def _answer(self, request: HttpRequest) -> HttpResponseBase:
+
+class ApiMiddleware:
+    """Under /v1: refuses in JSON what no view should see, and lets nothing be stored."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not is_api(request):
+            return self.get_response(request)
         response: HttpResponseBase
         try:
             refuse_wrong_host(request)
