@@ -27,7 +27,15 @@ SCOPES_SCHEMA: Final = {
 }
 
 
-@extend_schema_field({"type": "string", "minLength": 1, "maxLength": 100})
+# One to a hundred characters between the spaces that are trimmed, none of them a control character.
+_TRIMMED: Final = r"[\s\x1c-\x1f]*"
+_VISIBLE: Final = r"[^\s\x00-\x1f\x7f-\x9f]"
+NAME_PATTERN: Final = (
+    rf"^{_TRIMMED}{_VISIBLE}(?:[^\x00-\x1f\x7f-\x9f]{{0,98}}{_VISIBLE})?{_TRIMMED}$"
+)
+
+
+@extend_schema_field({"type": "string", "minLength": 1, "pattern": NAME_PATTERN})
 class NameField(StringField):
     """The display name; its rules are the verb's."""
 
