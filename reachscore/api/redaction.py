@@ -55,8 +55,12 @@ def find_locator(text: str) -> str | None:
 
 
 def _joined(text: str) -> str:
-    plain = unicodedata.normalize("NFKC", text)
-    return "".join(c for c in plain if unicodedata.category(c) != "Cf" and not c.isspace())
+    if not text.isascii():
+        # Character by character, without combining marks: normalizing many of those is quadratic.
+        text = "".join(
+            unicodedata.normalize("NFKC", c) for c in text if not unicodedata.combining(c)
+        )
+    return "".join(c for c in text if unicodedata.category(c) != "Cf" and not c.isspace())
 
 
 def redact(text: str) -> str:
