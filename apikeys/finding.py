@@ -1,5 +1,7 @@
 """The search box over the admin's list of keys: a pasted key leads to its page and into no URL."""
 
+import re
+
 from django.contrib import messages
 from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR
 from django.core.exceptions import PermissionDenied
@@ -12,6 +14,8 @@ from apikeys.keys import is_well_formed
 from apikeys.models import KeySecret
 from reachscore.api.redaction import find_key, find_locator, holds_key
 
+# A key that lost its beginning: no name has so long a word, and a URL must not have it.
+SECRET_ALONE = re.compile(r"[0-9A-Za-z]{24}")
 NEITHER_KEPT = ("csrfmiddlewaretoken", SEARCH_VAR, PAGE_VAR)
 
 
@@ -31,6 +35,9 @@ class FindByKeyAdmin(VerbAdmin):
             raise PermissionDenied
         text = request.POST.get(SEARCH_VAR, "")
         key = find_key(text)
+        if key is None and find_locator(text) is None and SECRET_ALONE.search(text):
+            messages.warning(request, "That looks like a part of a key: paste the whole key.")
+            return self._list(request)
         if key is None:
             # The public part of a key that was cut short: the rest is no business of a URL.
             # A hint is shown as "...sP7L"; its dots are no part of the key.

@@ -89,6 +89,13 @@ class FindByKeyTests(KeepsKeysSecret):
                 self.assertEqual(response["Location"], f"{KEYS}?q={client.key[8:16]}")
                 self.assertContains(self.browser.get(response["Location"]), api_key.id)
 
+    def test_a_key_that_lost_its_beginning_goes_into_no_address(self):
+        key = self.issue()[1].key
+        for text in (key[1:], key[3:], key[17:], f"Rk{key[2:]}", key.replace("_", "-")):
+            answer = self.find(text)
+            self.assertNotIn(key[17:40], answer["Location"])
+            self.assertNotRepeated(key, answer)
+
     def test_a_hint_is_looked_for_as_it_is_shown(self):
         _, client = self.issue()
         hint = client.key[-4:]
