@@ -100,3 +100,12 @@ class StaffOverHttpsTests(ApiTestCase):
             client = Client(headers={**HTTPS, "Host": "testserver"})
             error = client.get("/v1/auth/me").json()["error"]
         self.assertEqual(error["doc_url"], "https://testserver/docs/errors#api_key_missing")
+
+    def test_a_page_is_redirected_but_never_with_a_key_in_its_address(self):
+        key = self.issue()[1].key
+        with behind(1):
+            plain = Client().get("/docs?a=1")
+            holding = Client().get(f"/docs?q={key}")
+        self.assertEqual(plain.status_code, 301)
+        self.assertEqual(holding.status_code, 400)
+        self.assertNotIn(key[17:], str(holding.headers) + holding.content.decode())

@@ -9,6 +9,7 @@ from django.shortcuts import render
 
 from reachscore.api.catalogue import CATALOGUE
 from reachscore.api.middleware import ApiKeyInUrl, is_api, url_holds_key
+from reachscore.api.redaction import holds_key
 
 
 class PolicyMiddleware(CSPMiddleware):
@@ -16,6 +17,17 @@ class PolicyMiddleware(CSPMiddleware):
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         return self.get_response(request) if is_api(request) else super().__call__(request)
+
+
+class NoKeyInRedirectMiddleware:
+    """Refuses in place of a redirect that would repeat a key, such as Django's to HTTPS."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        return refused(request) if holds_key(response.get("Location", "")) else response
 
 
 class KeyInUrlMiddleware:
@@ -27,9 +39,14 @@ class KeyInUrlMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if is_api(request) or not url_holds_key(request):
             return self.get_response(request)
-        problem = CATALOGUE[ApiKeyInUrl.code]
-        response = render(request, "key_in_url.html", {"problem": problem}, status=problem.status)
-        response["Cache-Control"] = "no-store"
-        # What this page loads, and where its links lead, must not be told its URL.
-        response["Referrer-Policy"] = "no-referrer"
-        return response
+        return refused(request)
+
+
+def refused(request: HttpRequest) -> HttpResponseBase:
+    """Answer with the page that says what to do about a key in the URL, and does not repeat it."""
+    problem = CATALOGUE[ApiKeyInUrl.code]
+    response = render(request, "key_in_url.html", {"problem": problem}, status=problem.status)
+    response["Cache-Control"] = "no-store"
+    # What this page loads, and where its links lead, must not be told its URL.
+    response["Referrer-Policy"] = "no-referrer"
+    return response
