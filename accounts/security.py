@@ -10,7 +10,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from accounts.models import User
-from reachscore.api.addresses import client_address
+from reachscore.api.origin import current_origin
 from reachscore.api.redaction import quote_input
 from reachscore.api.text import refuse_key
 
@@ -27,7 +27,7 @@ def log_failed_login(
     credentials: Mapping[str, Any], request: HttpRequest | None, **_: object
 ) -> None:
     """Write who was tried, from where; the name cut and redacted: people paste keys there."""
-    address = client_address(request.META) if request is not None else None
+    address = current_origin().address
     fields = {
         "user": quote_input(credentials.get("username", "")),
         "address": str(address) if address else None,

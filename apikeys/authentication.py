@@ -9,8 +9,8 @@ from rest_framework.request import Request
 from apikeys.callers import Caller, find_caller
 from apikeys.exceptions import ApiKeyInvalid, ApiKeyMissing
 from apikeys.keys import is_well_formed
-from reachscore.api.addresses import client_address
 from reachscore.api.metrics import count_authentication
+from reachscore.api.origin import current_origin
 from reachscore.api.refusals import Refusal
 from reachscore.api.request_log import note_caller
 from reachscore.api.security_log import failed_authentications
@@ -30,7 +30,7 @@ class BearerAuthentication(BaseAuthentication):
             caller = self._caller(request)
         except Refusal as refusal:
             count_authentication(refusal.code)
-            failed_authentications.count(refusal.code, client_address(request.META))
+            failed_authentications.count(refusal.code, current_origin().address)
             raise
         count_authentication("ok")
         note_caller(key_id=caller.key_id, organization_id=caller.organization_id)

@@ -11,8 +11,8 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from reachscore.api.addresses import client_address
 from reachscore.api.metrics import REGISTRY
+from reachscore.api.origin import current_origin
 from reachscore.api.security_log import failed_authentications
 
 
@@ -31,7 +31,7 @@ def _metrics(request: HttpRequest) -> HttpResponse:
     # Bytes: compare_digest raises on text that is not ASCII.
     sent, wanted = (t.encode(errors="backslashreplace") for t in (token, settings.METRICS_TOKEN))
     if scheme.lower() != "bearer" or not hmac.compare_digest(sent, wanted):
-        failed_authentications.count("metrics_token_invalid", client_address(request.META))
+        failed_authentications.count("metrics_token_invalid", current_origin().address)
         challenge = {"WWW-Authenticate": 'Bearer realm="metrics"'}
         return HttpResponse(
             "METRICS_TOKEN, as a bearer token, is wanted.", "text/plain", 401, headers=challenge

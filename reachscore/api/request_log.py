@@ -9,8 +9,8 @@ from typing import Final
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from reachscore.api.addresses import client_address
 from reachscore.api.metrics import count_database_error, count_request
+from reachscore.api.origin import begin_origin, current_origin
 from reachscore.api.security_log import failed_authentications
 
 logger = logging.getLogger("reachscore.request")
@@ -40,13 +40,14 @@ class RequestLogMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         _caller.set(_NOBODY)
+        begin_origin(request.META)
         began = time.perf_counter()
         response = self.get_response(request)
         seconds = time.perf_counter() - began
         route = route_of(request)
         count_request(route=route, status=response.status_code, seconds=seconds)
         key_id, organization_id = _caller.get()
-        address = client_address(request.META)
+        address = current_origin().address
         fields = {
             "method": request.method if request.method in METHODS else "other",
             "route": route,
