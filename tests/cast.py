@@ -5,7 +5,7 @@ Acme is the customer, on the plan team; Globex must never see anything of Acme's
 
 from typing import Any
 
-from django.test import Client, TestCase
+from django.test import Client, SimpleTestCase, TestCase
 
 from accounts.models import Actor, AuditEvent, Organization, Plan, User
 from apikeys.models import ApiKey
@@ -27,7 +27,7 @@ class ApiClient(Client):
         return self.post(path, body, content_type="application/json")
 
 
-class ApiTestCase(TestCase):
+class Cast(SimpleTestCase):
     """Has the cast, issues keys, and knows what a refusal must look like."""
 
     acme: Organization
@@ -35,7 +35,7 @@ class ApiTestCase(TestCase):
     sam: User
 
     @classmethod
-    def setUpTestData(cls) -> None:
+    def make_cast(cls) -> None:
         cls.acme = cls.organization("Acme", "team")
         cls.globex = cls.organization("Globex", "free")
         cls.sam = User.objects.create_superuser("sam", password="correct horse")
@@ -86,3 +86,11 @@ class ApiTestCase(TestCase):
         client = Client()
         client.force_login(user or self.sam)
         return client
+
+
+class ApiTestCase(Cast, TestCase):
+    """Each test in a transaction that is rolled back; tests.committed has those that commit."""
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        cls.make_cast()
