@@ -20,6 +20,12 @@ from reachscore.api.request import parse_content_type
 MOST_LENGTH_DIGITS: Final = 10
 
 
+def has_body(request: Request) -> bool:
+    """Tell whether the request has a body, of known length or not (RFC 9112 §6.3)."""
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    return length != "0" or "HTTP_TRANSFER_ENCODING" in request.META
+
+
 def refuse_unbounded_body(request: Request) -> None:
     """Refuse a body by its headers, before a byte of it is read.
 

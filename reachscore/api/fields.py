@@ -44,6 +44,10 @@ class StrictField(serializers.Field[Any, Any, Any, Any]):
             self.refuse()
         return super().validate_empty_values(data)
 
+    def describe(self, schema: dict[str, object]) -> None:
+        """Say what this very field is in the OpenAPI document."""
+        extend_schema_field(schema)(self)  # type: ignore[type-var]
+
     def refuse(self) -> Never:
         """Raises ParameterInvalid that says which type the field wants."""
         raise ParameterInvalid(
@@ -79,6 +83,25 @@ class MomentField(StrictField):
 
     def to_representation(self, value: datetime) -> str:
         return format_moment(value)
+
+
+class IntegerField(StrictField):
+    """A JSON integer from `least` to `most`; neither `5.0` nor `true` is one."""
+
+    def __init__(self, *, least: int, most: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.least, self.most = least, most
+        self.wants = f"an integer from {least} to {most}"
+        self.describe({"type": "integer", "minimum": least, "maximum": most})
+
+    def to_internal_value(self, data: Any) -> int:
+        """Raises ParameterInvalid."""
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.refuse()
+        return data if self.least <= data <= self.most else self.refuse()
+
+    def to_representation(self, value: int) -> int:
+        return value
 
 
 class StringListField(StrictField):

@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from reachscore.api.redaction import holds_key
 from reachscore.api.refusals import HostNotAllowed, Refusal, RequestInvalid, refusal_response
 from reachscore.api.request_id import begin_request
+from reachscore.api.response_headers import begin_response_headers
 
 API_PATH: Final = re.compile(r"/v1(/|\Z)")
 KEY_PARAMETERS: Final = ("api_key", "key", "token", "access_token")
@@ -48,7 +49,10 @@ class RequestIdMiddleware:
 
 
 class ApiMiddleware:
-    """Under /v1: refuses in JSON what no view should see, and lets nothing be stored."""
+    """Under /v1: refuses in JSON what no view should see, and lets no answer be stored.
+
+    Puts on every answer what `add_response_header` was given.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -57,6 +61,7 @@ class ApiMiddleware:
         if not is_api(request):
             return self.get_response(request)
         response: HttpResponseBase
+        headers = begin_response_headers()
         try:
             refuse_wrong_host(request)
             refuse_plain_http(request)
@@ -67,6 +72,8 @@ class ApiMiddleware:
         except SuspiciousOperation:
             response = refusal_response(request, RequestInvalid())
         response["Cache-Control"] = "no-store"
+        for name, value in headers.items():
+            response[name] = value
         return response
 
 

@@ -18,7 +18,8 @@ class Refusal(Exception):
     """A rule says no: a code of the catalogue, and whatever this case knows better than it.
 
     Subclass with a `code` for a rule of the domain. `field` names the one request field at fault;
-    `headers` go out with the answer. Neither may hold client input that was not made fit for it.
+    `headers` go out with the answer; `details` are further members of the error for programs. None
+    may hold client input that was not made fit for it.
     """
 
     code: ClassVar[str]
@@ -30,6 +31,7 @@ class Refusal(Exception):
         fix: str = "",
         field: str = "",
         headers: Mapping[str, str] | None = None,
+        details: Mapping[str, object] | None = None,
     ) -> None:
         problem = CATALOGUE[self.code]
         self.status = problem.status
@@ -38,6 +40,7 @@ class Refusal(Exception):
         self.fix = fix or problem.fix
         self.field = field
         self.headers = dict(headers or {})
+        self.details = dict(details or {})
         super().__init__(self.message)
 
 
@@ -136,12 +139,17 @@ class InternalError(Refusal):
 
 def refusal_response(request: HttpRequest, refusal: Refusal) -> JsonResponse:
     """Answer with the contract's error envelope and the refusal's headers."""
-    error = {"type": refusal.type, "code": refusal.code, "message": refusal.message}
+    error: dict[str, object] = {
+        "type": refusal.type,
+        "code": refusal.code,
+        "message": refusal.message,
+    }
     if refusal.field:
         error["field"] = refusal.field
     error["fix"] = refusal.fix
     error["doc_url"] = _error_page(request) + "#" + refusal.code
     error["request_id"] = current_request_id()
+    error.update(refusal.details)
     return JsonResponse(
         {"error": error},
         status=refusal.status,

@@ -6,38 +6,42 @@ from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from reachscore.api.body import refuse_unbounded_body, refuse_undeclared_body
+from reachscore.api.body import has_body, refuse_unbounded_body, refuse_undeclared_body
 from reachscore.api.fields import StrictSerializer
-from reachscore.api.redaction import quote_input
-from reachscore.api.refusals import ParameterUnknown
-from reachscore.api.text import did_you_mean
+from reachscore.api.parameters import NoQuery, QuerySerializer
 
 
 class ApiView(APIView):
     """Refuses a method it has not before it looks at the key, a parameter it has not after."""
 
     http_method_names = ["get", "head", "post", "patch", "delete"]
-    query_parameters: ClassVar[tuple[str, ...]] = ()
+    # By handler: the action of a viewset, else the method.
+    queries: ClassVar[dict[str, type[QuerySerializer]]] = {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Raises MethodNotAllowed; then what authentication, permissions and limits raise."""
+        """Raises MethodNotAllowed; what authentication, permissions and limits raise; then
+        ParameterUnknown, ParameterInvalid for the query."""
         if request.method not in self.allowed_methods:
             raise MethodNotAllowed(request.method or "")
         super().initial(request, *args, **kwargs)
-        for name in request.query_params:
-            if name not in self.query_parameters:
-                hint = did_you_mean(name, self.query_parameters)
-                shown = quote_input(name)
-                raise ParameterUnknown(f"There is no parameter {shown}.{hint}", field=shown[1:-1])
+        handler = getattr(self, "action", None) or (request.method or "").lower()
+        query = self.queries.get("get" if handler == "head" else handler, NoQuery)
+        self.query = query.read(request.query_params)
 
-    def body(self, serializer_class: type[StrictSerializer]) -> dict[str, Any]:
+    def body(
+        self, serializer_class: type[StrictSerializer], *, optional: bool = False
+    ) -> dict[str, Any]:
         """Return the request body's fields, each of the type that `serializer_class` names.
 
-        Raises the refusals of a body that is too long, no JSON object, or has wrong fields.
+        With `optional`, no body is one without fields. Raises the refusals of a body that is too
+        long, no JSON object, or has wrong fields.
         """
-        refuse_unbounded_body(self.request)
-        refuse_undeclared_body(self.request)
-        serializer = serializer_class(data=self.request.data)
+        data: Any = {}
+        if has_body(self.request) or not optional:
+            refuse_unbounded_body(self.request)
+            refuse_undeclared_body(self.request)
+            data = self.request.data
+        serializer = serializer_class(data=data)
         serializer.is_valid(raise_exception=True)
         fields: dict[str, Any] = serializer.validated_data
         return fields

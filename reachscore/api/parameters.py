@@ -1,0 +1,119 @@
+"""Query parameters: read as strictly as bodies, and documented by the same classes."""
+
+import re
+from typing import Any, Final
+
+from django.http import QueryDict
+from rest_framework import serializers
+
+from reachscore.api.fields import StringField
+from reachscore.api.redaction import quote_input
+from reachscore.api.refusals import ParameterInvalid, ParameterUnknown
+from reachscore.api.text import did_you_mean
+
+MOST_DIGITS: Final = 9
+ID_SHAPE: Final = re.compile(r"[a-z]{2,8}_[0-9A-Za-z]{12,34}")
+
+
+class QuerySerializer(serializers.Serializer[Any]):
+    """The parameters of one endpoint: each known, and given once."""
+
+    @classmethod
+    def read(cls, query: QueryDict) -> dict[str, Any]:
+        """Return the parameters that were given, and the defaults of those that were not.
+
+        Raises ParameterUnknown, and ParameterInvalid with the parameter's name.
+        """
+        reader = cls()
+        for name, values in query.lists():
+            if name not in reader.fields:
+                shown = quote_input(name)
+                hint = did_you_mean(name, reader.fields)
+                raise ParameterUnknown(f"There is no parameter {shown}.{hint}", field=shown[1:-1])
+            if len(values) > 1:
+                raise ParameterInvalid(f"{name} must be given once.", field=name)
+        fields: dict[str, Any] = reader.run_validation(query.dict())
+        return fields
+
+
+class NoQuery(QuerySerializer):
+    """Of an endpoint that takes no parameters."""
+
+
+class WholeNumberParameter(StringField):
+    """A number from `least` to `most`, in digits."""
+
+    def __init__(self, *, least: int, most: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.least, self.most = least, most
+        self.wants = f"a number from {least} to {most}"
+        self.describe({"type": "integer", "minimum": least, "maximum": most})
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Raises ParameterInvalid."""
+        is_number = re.fullmatch(rf"[0-9]{{1,{MOST_DIGITS}}}", data)
+        if not is_number or not self.least <= int(data) <= self.most:
+            self.refuse()
+        return int(data)
+
+
+class ChoiceParameter(StringField):
+    """One of a few words."""
+
+    def __init__(self, choices: list[str], **options: Any) -> None:
+        super().__init__(**options)
+        self.choices = choices
+        self.wants = "one of " + ", ".join(choices)
+        self.describe({"type": "string", "enum": choices})
+
+    def to_internal_value(self, data: Any) -> str:
+        """Raises ParameterInvalid."""
+        if data not in self.choices:
+            hint = did_you_mean(data, self.choices)
+            raise ParameterInvalid(
+                f"{self.field_name} must be {self.wants}.{hint}", field=self.field_name or ""
+            )
+        return str(data)
+
+
+class FlagParameter(ChoiceParameter):
+    """Exactly `true` or `false`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(["true", "false"], **options)
+        self.describe({"type": "boolean"})
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Raises ParameterInvalid."""
+        return super().to_internal_value(data) == "true"
+
+
+class IdParameter(StringField):
+    """An object's id, by its shape."""
+
+    wants = "an object's id"
+
+    def to_internal_value(self, data: Any) -> str:
+        """Raises ParameterInvalid."""
+        return str(data) if ID_SHAPE.fullmatch(data) else self.refuse()
+
+
+class ListQuery(QuerySerializer):
+    """What every list takes."""
+
+    limit = WholeNumberParameter(
+        least=1, most=100, default=20, help_text="How many to answer with at most."
+    )
+    starting_after = IdParameter(
+        required=False, help_text="The id of the last item seen: answers with what follows it."
+    )
+    ending_before = IdParameter(
+        required=False, help_text="The id of the first item seen: answers with what precedes it."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Raises ParameterInvalid where both cursors are given."""
+        if "starting_after" in attrs and "ending_before" in attrs:
+            message = "ending_before cannot be given together with starting_after."
+            raise ParameterInvalid(message, field="ending_before")
+        return attrs
