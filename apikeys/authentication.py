@@ -12,7 +12,6 @@ from apikeys.keys import is_well_formed
 from reachscore.api.metrics import count_authentication
 from reachscore.api.origin import current_origin
 from reachscore.api.refusals import Refusal
-from reachscore.api.request_log import note_caller
 from reachscore.api.security_log import failed_authentications
 
 RIGHT_FORM: Final = "“Authorization: Bearer rk_live_…”"
@@ -25,7 +24,8 @@ class BearerAuthentication(BaseAuthentication):
     """`Authorization: Bearer rk_…` makes `request.user` a verified Caller."""
 
     def authenticate(self, request: Request) -> tuple[Caller, None]:
-        """Raises ApiKeyMissing, ApiKeyInvalid, ApiKeyExpired, OrganizationSuspended."""
+        """Raises ApiKeyMissing, ApiKeyInvalid, ApiKeyExpired, SecretEnded; and for a caller that is
+        known, but may not call, OrganizationSuspended, IpNotAllowed."""
         try:
             caller = self._caller(request)
         except Refusal as refusal:
@@ -33,7 +33,6 @@ class BearerAuthentication(BaseAuthentication):
             failed_authentications.count(refusal.code, current_origin().address)
             raise
         count_authentication("ok")
-        note_caller(key_id=caller.key_id, organization_id=caller.organization_id)
         return caller, None
 
     def _caller(self, request: Request) -> Caller:

@@ -3,10 +3,32 @@
 from typing import Any, Final
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+)
 
-from apikeys.serializers import AuthContext, IssuedKey, KeyRequest
+from apikeys import examples
+from apikeys.serializers import (
+    AuthContext,
+    AuthContextQuery,
+    EventList,
+    IssuedKey,
+    Key,
+    KeyChange,
+    KeyList,
+    KeyListQuery,
+    KeyRequest,
+    NoBody,
+    RevocationQuery,
+    RevokedKey,
+    RotationRequest,
+)
+from reachscore.api.idempotency import HEADER, REPLAYED_HEADER
 from reachscore.api.openapi import EVERYWHERE, SHARED_HEADERS, WITH_BODY, error_responses
+from reachscore.api.parameters import ListQuery
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -25,43 +47,72 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         }
 
 
-EXAMPLE_KEY: Final = {
-    "id": "key_3iS8wW2xYbC4",
-    "object": "api_key",
-    "name": "CI/CD Pipeline",
-    "key": "rk_live_3iS8wW2x_…",
-    "key_hint": "...9abc",
-    "scopes": ["tests:read", "tests:write"],
-    "created_at": "2026-03-11T10:30:00Z",
-    "expires_at": None,
-    "livemode": True,
-}
+KEYS: Final = ["API keys"]
+KEY_ID: Final = OpenApiParameter(
+    "key_id", str, OpenApiParameter.PATH, description="The key's id, `key_…`."
+)
+TOKEN: Final = OpenApiParameter(
+    HEADER,
+    str,
+    OpenApiParameter.HEADER,
+    description="Makes it safe to send this request again, for 24 hours: 1 to 255 printable ASCII "
+    "characters, bare or in quotes, new for each new request. The same request answers again with "
+    "the same key and a fresh secret, as long as the first secret was never used.",
+)
+REPLAYED: Final = OpenApiParameter(
+    REPLAYED_HEADER,
+    str,
+    OpenApiParameter.HEADER,
+    response=[200, 201],
+    description="`true`: an earlier sending had been carried out, and its secret was replaced.",
+)
+RETRIES: Final = (
+    "parameter_invalid",
+    "contains_api_key",
+    "idempotency_key_reused",
+    "idempotency_in_progress",
+    "idempotency_secret_used",
+)
+ITSELF: Final = "Takes an unrestricted key, or the key itself."
 
-EXAMPLE_CONTEXT: Final = {
-    "key_id": "key_3iS8wW2xYbC4",
-    "key_name": "CI/CD Pipeline",
-    "scopes": ["tests:read", "tests:write"],
-    "organization": {"id": "org_8Rt5kLmQ2vNz", "name": "Your Company", "plan": "team"},
-    "usage": {"tests_this_month": 145, "tests_limit": 1000, "domains": 3, "domains_limit": 10},
-    "livemode": True,
-}
+
+def _answer(serializer: type[Any], description: str, name: str, value: object) -> OpenApiResponse:
+    example = OpenApiExample(name, value=value, response_only=True)
+    return OpenApiResponse(serializer, description=description, examples=[example])
+
+
+list_keys = extend_schema(
+    operation_id="list_keys",
+    summary="List API keys",
+    description="The keys of your organization in the calling key's mode, newest first. A "
+    "restricted key sees itself only.",
+    tags=KEYS,
+    parameters=[*SHARED_HEADERS, KeyListQuery],
+    responses={
+        200: _answer(KeyList, "A page of keys.", "One key", examples.a_list(examples.KEY)),
+        **error_responses(*EVERYWHERE),
+    },
+)
 
 create_key = extend_schema(
     operation_id="create_key",
     summary="Create an API key",
     description="Makes a key of your organization, in the mode of the key that calls. The whole "
     "key is in this answer and nowhere else, ever: store it at once. Takes an unrestricted key, "
-    "one that holds all eight scopes.",
-    tags=["API keys"],
-    parameters=SHARED_HEADERS,
+    "one that holds all eight scopes, and gives nothing that the calling key does not hold.",
+    tags=KEYS,
+    parameters=[*SHARED_HEADERS, TOKEN, REPLAYED],
     request=KeyRequest,
     responses={
-        201: OpenApiResponse(
-            IssuedKey,
-            description="The key was made.",
-            examples=[OpenApiExample("A key for CI", value=EXAMPLE_KEY, response_only=True)],
+        201: _answer(IssuedKey, "The key was made.", "A key for CI", examples.ISSUED_KEY),
+        **error_responses(
+            *EVERYWHERE,
+            *WITH_BODY,
+            *RETRIES,
+            "insufficient_scope",
+            "exceeds_caller",
+            "key_limit_reached",
         ),
-        **error_responses(*EVERYWHERE, *WITH_BODY, "insufficient_scope"),
     },
     examples=[
         OpenApiExample(
@@ -72,19 +123,127 @@ create_key = extend_schema(
     ],
 )
 
+retrieve_key = extend_schema(
+    operation_id="get_key",
+    summary="Show an API key",
+    description=ITSELF,
+    tags=KEYS,
+    parameters=[*SHARED_HEADERS, KEY_ID],
+    responses={
+        200: _answer(Key, "The key.", "A key for CI", examples.KEY),
+        **error_responses(*EVERYWHERE, "insufficient_scope", "resource_not_found"),
+    },
+)
+
+change_key = extend_schema(
+    operation_id="change_key",
+    summary="Change an API key",
+    description="Sets what is given and leaves the rest. Holds from the next request on. Takes an "
+    "unrestricted key, and gives nothing that the calling key does not hold. A revoked or expired "
+    "key cannot be changed.",
+    tags=KEYS,
+    parameters=[*SHARED_HEADERS, KEY_ID],
+    request=KeyChange,
+    responses={
+        200: _answer(Key, "The key, as it is now.", "A key for CI", examples.KEY),
+        **error_responses(
+            *EVERYWHERE,
+            *(code for code in WITH_BODY if code != "missing_required_field"),
+            "insufficient_scope",
+            "exceeds_caller",
+            "resource_not_found",
+            "key_not_active",
+        ),
+    },
+    examples=[
+        OpenApiExample("Fewer scopes", value={"scopes": ["tests:read"]}, request_only=True),
+        OpenApiExample("Any address", value={"allowed_ips": None}, request_only=True),
+    ],
+)
+
+rotate_key = extend_schema(
+    operation_id="rotate_key",
+    summary="Rotate an API key",
+    description="Gives the key a new secret. The id and all the rest stay; the old secret works "
+    "for `overlap_seconds` more, and never beyond the key's own end. Where a rotation is open, its "
+    "old secret ends at once: there are never more than two. " + ITSELF,
+    tags=KEYS,
+    parameters=[*SHARED_HEADERS, KEY_ID, TOKEN, REPLAYED],
+    request={"application/json": RotationRequest},
+    responses={
+        200: _answer(IssuedKey, "The new secret.", "Rotated", examples.ROTATED_KEY),
+        **error_responses(
+            *EVERYWHERE,
+            *(code for code in WITH_BODY if code != "missing_required_field"),
+            *RETRIES,
+            "insufficient_scope",
+            "exceeds_caller",
+            "resource_not_found",
+            "key_not_active",
+        ),
+    },
+    examples=[OpenApiExample("An hour", value={"overlap_seconds": 3600}, request_only=True)],
+)
+
+finish_rotation = extend_schema(
+    operation_id="finish_rotation",
+    summary="Finish a rotation",
+    description="Ends the old secret now, where a rotation is open; else changes nothing. "
+    + ITSELF,
+    tags=KEYS,
+    parameters=[*SHARED_HEADERS, KEY_ID],
+    request={"application/json": NoBody},
+    responses={
+        200: _answer(Key, "The key, with one secret.", "A key for CI", examples.KEY),
+        **error_responses(
+            *EVERYWHERE,
+            *(code for code in WITH_BODY if code != "missing_required_field"),
+            "insufficient_scope",
+            "resource_not_found",
+            "key_not_active",
+        ),
+    },
+    examples=[OpenApiExample("No fields", value={}, request_only=True)],
+)
+
+revoke_key = extend_schema(
+    operation_id="revoke_key",
+    summary="Revoke an API key",
+    description="At once and for good; once more changes nothing. With `cascade`, every key that "
+    "it made is revoked and every secret that it issued is ended, through all generations, also "
+    "where the key itself is revoked already. " + ITSELF,
+    tags=KEYS,
+    parameters=[*SHARED_HEADERS, KEY_ID, RevocationQuery],
+    responses={
+        200: _answer(RevokedKey, "The key, revoked.", "With cascade", examples.REVOKED_KEY),
+        **error_responses(
+            *EVERYWHERE, "contains_api_key", "insufficient_scope", "resource_not_found"
+        ),
+    },
+)
+
+list_events = extend_schema(
+    operation_id="list_key_events",
+    summary="List an API key's events",
+    description="What was done to the key, by whom and from where, newest first. Of what our staff "
+    "did, only what it was. Takes an unrestricted key.",
+    tags=KEYS,
+    parameters=[*SHARED_HEADERS, KEY_ID, ListQuery],
+    responses={
+        200: _answer(EventList, "A page of events.", "Made", examples.a_list(examples.EVENT)),
+        **error_responses(*EVERYWHERE, "insufficient_scope", "resource_not_found"),
+    },
+)
+
 auth_context = extend_schema(
     operation_id="get_auth_context",
     summary="Who is calling",
     description="Says whose key this is, what it may do and how much of the plan is used in the "
     "key's mode. Takes any key that works, whatever its scopes.",
     tags=["Authentication"],
-    parameters=SHARED_HEADERS,
+    parameters=[*SHARED_HEADERS, AuthContextQuery],
     responses={
-        200: OpenApiResponse(
-            AuthContext,
-            description="The key works.",
-            examples=[OpenApiExample("A live key", value=EXAMPLE_CONTEXT, response_only=True)],
-        ),
+        200: _answer(AuthContext, "The key works.", "A live key", examples.AUTH_CONTEXT),
         **error_responses(*EVERYWHERE),
     },
 )

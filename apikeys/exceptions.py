@@ -1,7 +1,12 @@
 """The refusals that only keys know."""
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import ClassVar
 
+from apikeys.scopes import ALL_SCOPES
+from reachscore.api.addresses import Address
+from reachscore.api.moments import format_moment
 from reachscore.api.refusals import Refusal
 
 
@@ -33,19 +38,57 @@ class ApiKeyExpired(AuthenticationRefusal):
     code = "api_key_expired"
 
 
+class SecretEnded(ApiKeyExpired):
+    """The key lives, but this secret of it was rotated out or replaced."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This secret of the API key was replaced and has ended.",
+            fix="Use the key's newest secret, the one its last rotation answered with.",
+        )
+
+
 class InsufficientScope(Refusal):
-    """The caller is known, but its key does not reach this far."""
+    """The caller is known, but its key does not reach this far.
+
+    The body says what was required, granted and missing; the challenge is that of RFC 6750 §3.1.
+    """
 
     code = "insufficient_scope"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        required: Iterable[str],
+        granted: Iterable[str],
+        fix: str = "",
+    ) -> None:
+        required, granted = list(required), list(granted)
+        super().__init__(
+            message,
+            fix=fix,
+            headers={
+                "WWW-Authenticate": f'Bearer error="{self.code}", scope="{" ".join(required)}"'
+            },
+            details={
+                "required_scopes": required,
+                "granted_scopes": granted,
+                "missing_scopes": [scope for scope in required if scope not in granted],
+            },
+        )
 
 
 class ManagingTakesAllScopes(InsufficientScope):
     """Managing keys takes a key that holds every scope: it can hand out no more than it has."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, granted: Iterable[str]) -> None:
         super().__init__(
             "Managing keys takes an unrestricted key, one that holds all eight scopes.",
-            fix="Use an unrestricted key of your organization.",
+            required=ALL_SCOPES,
+            granted=granted,
+            fix="Use an unrestricted key of your organization. A restricted key can see, rotate "
+            "and revoke itself only.",
         )
 
 
@@ -53,3 +96,61 @@ class OrganizationSuspended(Refusal):
     """The caller is known, but its organization may not call."""
 
     code = "organization_suspended"
+
+
+class IpNotAllowed(Refusal):
+    """The key is right, but it may not be used from here."""
+
+    code = "ip_not_allowed"
+
+    def __init__(self, address: Address | None) -> None:
+        seen = f"from {address}" if address else "from an address that cannot be known"
+        super().__init__(f"This request came {seen}, where this API key may not be used.")
+
+
+class ExceedsCaller(Refusal):
+    """A key cannot give what it does not hold itself."""
+
+    code = "exceeds_caller"
+
+
+class KeyNotActive(Refusal):
+    """A revoked or expired key stays as it is."""
+
+    code = "key_not_active"
+
+
+class KeyLimitReached(Refusal):
+    """The organization has as many active keys of this mode as its plan grants."""
+
+    code = "key_limit_reached"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Your organization has {limit} active keys of this mode, its limit.")
+
+
+class IdempotencyKeyReused(Refusal):
+    """The same Idempotency-Key came with another request."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self, since: datetime) -> None:
+        super().__init__(
+            f"This Idempotency-Key was sent with another request, at {format_moment(since)}.",
+            field="Idempotency-Key",
+        )
+
+
+class IdempotencyInProgress(Refusal):
+    """The same request is being answered just now."""
+
+    code = "idempotency_in_progress"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "1"})
+
+
+class IdempotencySecretUsed(Refusal):
+    """The first answer's secret arrived, or its key has moved on: nothing is left to repeat."""
+
+    code = "idempotency_secret_used"

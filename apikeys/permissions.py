@@ -17,7 +17,8 @@ class Closed(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """Raises InsufficientScope."""
-        raise InsufficientScope
+        granted = caller_of(request).scopes if request.user else ()
+        raise InsufficientScope(required=(), granted=granted)
 
 
 class AnyCaller(BasePermission):
@@ -32,6 +33,16 @@ class ManagesKeys(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """Raises ManagingTakesAllScopes."""
-        if not caller_of(request).is_unrestricted:
-            raise ManagingTakesAllScopes
+        caller = caller_of(request)
+        if not caller.is_unrestricted:
+            raise ManagingTakesAllScopes(granted=caller.scopes)
         return True
+
+
+class ManagesKeysOrItself(ManagesKeys):
+    """Unrestricted keys, and every key at its own id: decided before any key is looked up."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Raises ManagingTakesAllScopes."""
+        is_itself = view.kwargs["key_id"] == caller_of(request).key_id
+        return is_itself or super().has_permission(request, view)

@@ -25,20 +25,20 @@ class Scope(models.TextChoices):
 ALL_SCOPES: tuple[str, ...] = tuple(scope.value for scope in Scope)
 
 
-def clean_scopes(wanted: Iterable[str]) -> list[str]:
+def clean_scopes(wanted: Iterable[str], *, field: str = "scopes") -> list[str]:
     """Return the scopes of `wanted` once each, in the contract's order.
 
     Raises ParameterInvalid for an unknown scope and for none: empty never means all.
     """
     asked = set(wanted)
     if not asked:
-        message = "scopes must name at least one scope; leave it out for all of them."
-        raise ParameterInvalid(message, field="scopes")
+        message = f"{field} must name at least one scope; leave it out for all of them."
+        raise ParameterInvalid(message, field=field)
     for scope in sorted(asked - set(ALL_SCOPES)):
         hint = did_you_mean(scope, ALL_SCOPES)
         message = f"There is no scope {quote_input(scope)}.{hint}"
         fix = f"The scopes are {', '.join(ALL_SCOPES)}."
-        raise ParameterInvalid(message, fix=fix, field="scopes")
+        raise ParameterInvalid(message, fix=fix, field=field)
     return [scope for scope in ALL_SCOPES if scope in asked]
 
 

@@ -1,8 +1,7 @@
-"""What the endpoints take and answer.
+"""What the endpoints take, and what the OpenAPI document says they answer with.
 
-Requests are read by these classes. Answers are built as plain dictionaries, in the contract's
-order, and the classes that describe them serve the OpenAPI document; the tests hold the two
-together.
+Requests are read by these classes. Answers are built by `apikeys.presenters`; the classes that
+describe them serve the document, and the tests hold the two together.
 """
 
 from typing import Any, Final
@@ -10,12 +9,30 @@ from typing import Any, Final
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from accounts.models import Meter
-from apikeys.callers import Caller
-from apikeys.models import ApiKey
-from apikeys.scopes import ALL_SCOPES, Scope
-from reachscore.api.fields import MomentField, StrictSerializer, StringField, StringListField
-from reachscore.api.moments import format_moment
+from accounts.models.audit import ActorType
+from apikeys.models import KeyStatus
+from apikeys.models.api_key import LONGEST_OVERLAP
+from apikeys.networks import MOST_NETWORKS
+from apikeys.scopes import ALL_SCOPES, Scope, clean_scopes
+from reachscore.api.fields import (
+    IntegerField,
+    MomentField,
+    StrictSerializer,
+    StringField,
+    StringListField,
+)
+from reachscore.api.parameters import (
+    ChoiceParameter,
+    FlagParameter,
+    ListQuery,
+    QuerySerializer,
+    WholeNumberParameter,
+)
+from reachscore.api.text import clean_line
+
+LONGEST_OVERLAP_SECONDS: Final = int(LONGEST_OVERLAP.total_seconds())
+DEFAULT_OVERLAP_SECONDS: Final = 24 * 60 * 60
+MOST_DAYS: Final = 3650
 
 SCOPES_SCHEMA: Final = {
     "type": "array",
@@ -45,6 +62,18 @@ class ScopesField(StringListField):
     """The scopes; which exist and what may be given are the verb's to say."""
 
 
+@extend_schema_field(
+    {
+        "type": ["array", "null"],
+        "items": {"type": "string"},
+        "minItems": 1,
+        "maxItems": MOST_NETWORKS,
+    }
+)
+class NetworksField(StringListField):
+    """Addresses and networks; the verb reads them."""
+
+
 class KeyRequest(StrictSerializer):
     """The body of `POST /v1/keys`."""
 
@@ -56,35 +85,210 @@ class KeyRequest(StrictSerializer):
         help_text="In the future, at most ten years away, and not after the calling key's own "
         "end. Left out: as long as the calling key. Null: never.",
     )
+    allowed_ips = NetworksField(
+        required=False,
+        allow_null=True,
+        help_text="IPv4 and IPv6 addresses or networks the key may be used from, such as "
+        "`192.0.2.7` or `2001:db8::/32`, within the calling key's own. Left out: the calling "
+        "key's own. Null: any address.",
+    )
 
 
-class IssuedKey(serializers.Serializer[Any]):
-    """An API key just made: the only answer that ever holds `key`."""
+class KeyChange(StrictSerializer):
+    """The body of `PATCH /v1/keys/{key_id}`: what is left out stays as it is."""
+
+    name = NameField(required=False)
+    scopes = ScopesField(required=False, help_text="Within the calling key's own.")
+    expires_at = MomentField(
+        required=False,
+        allow_null=True,
+        help_text="In the future, at most ten years away, and not after the calling key's own "
+        "end. Null: never.",
+    )
+    allowed_ips = NetworksField(
+        required=False,
+        allow_null=True,
+        help_text="Within the calling key's own. Null: any address.",
+    )
+
+
+class RotationRequest(StrictSerializer):
+    """The body of `POST /v1/keys/{key_id}/rotate`."""
+
+    overlap_seconds = IntegerField(
+        least=0,
+        most=LONGEST_OVERLAP_SECONDS,
+        default=DEFAULT_OVERLAP_SECONDS,
+        help_text="How long the old secret lives on: at most a week, and never beyond the key.",
+    )
+
+
+class NoBody(StrictSerializer):
+    """Of an endpoint that takes no fields."""
+
+
+class KeyListQuery(ListQuery):
+    """The filters of `GET /v1/keys`; a key must pass all that are given."""
+
+    status = ChoiceParameter(list(KeyStatus.values), required=False)
+    scope = StringField(required=False, help_text="Holds this scope.")
+    unused_for_days = WholeNumberParameter(
+        least=1,
+        most=MOST_DAYS,
+        required=False,
+        help_text="At least this old, and not used within this many days.",
+    )
+    expires_within_days = WholeNumberParameter(
+        least=1,
+        most=MOST_DAYS,
+        required=False,
+        help_text="Not expired, and expires within this many days.",
+    )
+    name = StringField(required=False, help_text="Has this in its name, in any case.")
+
+    def validate_scope(self, value: str) -> str:
+        """Raises ParameterInvalid for a scope that there is not."""
+        clean_scopes([value], field="scope")
+        return value
+
+    def validate_name(self, value: str) -> str:
+        """Raises ParameterInvalid for what no name can hold."""
+        return clean_line(value, field="name", max_length=100)
+
+
+class RevocationQuery(QuerySerializer):
+    """How a key is revoked."""
+
+    reason = StringField(
+        required=False, default="", help_text="Kept with the key; at most 200 characters."
+    )
+    cascade = FlagParameter(
+        default=False,
+        help_text="Also revoke every key that this one made, through all generations, and end "
+        "every secret that it issued. Takes an unrestricted key.",
+    )
+
+
+class AuthContextQuery(QuerySerializer):
+    """What a caller asks about itself."""
+
+    require = StringField(
+        required=False,
+        help_text="Scopes with commas between: the answer says whether the key holds them all.",
+    )
+
+    def validate_require(self, value: str) -> list[str]:
+        """Raises ParameterInvalid for a scope that there is not."""
+        return clean_scopes(value.split(","), field="require")
+
+
+class Secret(serializers.Serializer[Any]):
+    """A secret of a key that still works, by its public parts."""
+
+    locator = serializers.CharField(help_text="The eight characters after `rk_live_`.")
+    key_hint = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    last_used_at = serializers.DateTimeField(allow_null=True, help_text="To the minute.")
+    expires_at = serializers.DateTimeField(
+        allow_null=True, help_text="When it is rotated out; null: as long as the key."
+    )
+
+
+class Key(serializers.Serializer[Any]):
+    """An API key."""
 
     id = serializers.RegexField(r"^key_[0-9A-Za-z]{12,}$")
     object = serializers.ChoiceField(["api_key"])
     name = serializers.CharField()
-    key = serializers.CharField(help_text="The whole key. Shown here, once, and never again.")
-    key_hint = serializers.CharField(help_text="`...` and the key's last four characters.")
+    key_hint = serializers.CharField(
+        help_text="`...` and the newest secret's last four characters."
+    )
     scopes = ScopesField()
     created_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField(allow_null=True)
     livemode = serializers.BooleanField(help_text="False: a test key of the sandbox.")
+    status = serializers.ChoiceField(list(KeyStatus.values))
+    last_used_at = serializers.DateTimeField(
+        allow_null=True, help_text="The latest use of any of its secrets, to the minute."
+    )
+    revoked_at = serializers.DateTimeField(allow_null=True)
+    revoked_reason = serializers.CharField(
+        allow_null=True, help_text="As it was given over this API."
+    )
+    created_by = serializers.CharField(help_text="`key:key_…`, `staff`, `cli` or `system`.")
+    allowed_ips = NetworksField(allow_null=True, help_text="Null: any address.")
+    secrets = Secret(many=True, help_text="One, or two while the key is being rotated.")
 
 
-def issued_key(api_key: ApiKey, plaintext: str) -> dict[str, object]:
-    """Build an IssuedKey."""
-    return {
-        "id": api_key.id,
-        "object": "api_key",
-        "name": api_key.name,
-        "key": plaintext,
-        "key_hint": f"...{plaintext[-4:]}",
-        "scopes": api_key.scopes,
-        "created_at": format_moment(api_key.created_at),
-        "expires_at": api_key.expires_at and format_moment(api_key.expires_at),
-        "livemode": api_key.livemode,
-    }
+class IssuedKey(Key):
+    """An API key and the plaintext of its newest secret: the only answers that ever hold it."""
+
+    key = serializers.CharField(help_text="The whole key. Shown here, once, and never again.")
+
+
+class CascadeCounts(serializers.Serializer[Any]):
+    """What a cascade did, besides revoking the key itself."""
+
+    keys_revoked = serializers.IntegerField(min_value=0)
+    secrets_ended = serializers.IntegerField(min_value=0)
+    secrets_restored = serializers.IntegerField(min_value=0)
+
+
+class RevokedKey(Key):
+    """An API key that was revoked."""
+
+    cascade = CascadeCounts(required=False, help_text="Only where it was asked for.")
+
+
+class KeyList(serializers.Serializer[Any]):
+    """A page of keys, newest first."""
+
+    object = serializers.ChoiceField(["list"])
+    data = Key(many=True)  # type: ignore[assignment]
+    has_more = serializers.BooleanField()
+
+
+class EventActor(serializers.Serializer[Any]):
+    """Who did it. Of members of staff, commands and the service itself, the type alone."""
+
+    type = serializers.ChoiceField(ActorType.choices)
+    id = serializers.CharField(required=False)
+    label = serializers.CharField(  # type: ignore[assignment]
+        required=False, help_text="What the key was called then."
+    )
+
+
+class EventTarget(serializers.Serializer[Any]):
+    """What it was done to."""
+
+    type = serializers.CharField()
+    id = serializers.CharField()
+
+
+class Event(serializers.Serializer[Any]):
+    """One entry of the audit log."""
+
+    id = serializers.RegexField(r"^evt_[0-9A-Za-z]{12,}$")
+    object = serializers.ChoiceField(["event"])
+    action = serializers.CharField(help_text="Such as `api_key.rotated`.")
+    actor = EventActor()
+    target = EventTarget()
+    reason = serializers.CharField(allow_null=True)
+    changes = serializers.DictField(
+        child=serializers.ListField(min_length=2, max_length=2), help_text="field: [before, after]"
+    )
+    ip = serializers.IPAddressField(allow_null=True)
+    user_agent = serializers.CharField(allow_null=True)
+    request_id = serializers.CharField(allow_null=True)
+    created_at = serializers.DateTimeField()
+
+
+class EventList(serializers.Serializer[Any]):
+    """A page of events, newest first."""
+
+    object = serializers.ChoiceField(["list"])
+    data = Event(many=True)  # type: ignore[assignment]
+    has_more = serializers.BooleanField()
 
 
 class CallerOrganization(serializers.Serializer[Any]):
@@ -115,24 +319,11 @@ class AuthContext(serializers.Serializer[Any]):
     organization = CallerOrganization()
     usage = CallerUsage()
     livemode = serializers.BooleanField()
-
-
-def auth_context(caller: Caller, used: dict[Meter, int]) -> dict[str, object]:
-    """Build an AuthContext. The sandbox is never limited, so a test key sees no limits."""
-    return {
-        "key_id": caller.key_id,
-        "key_name": caller.key_name,
-        "scopes": caller.scopes,
-        "organization": {
-            "id": caller.organization_id,
-            "name": caller.organization_name,
-            "plan": caller.plan,
-        },
-        "usage": {
-            "tests_this_month": used[Meter.TESTS],
-            "tests_limit": caller.tests_limit if caller.livemode else None,
-            "domains": used[Meter.DOMAINS],
-            "domains_limit": caller.domains_limit if caller.livemode else None,
-        },
-        "livemode": caller.livemode,
-    }
+    allowed = serializers.BooleanField(
+        required=False, help_text="Where `require` is given: whether the key holds all of it."
+    )
+    missing = serializers.ListField(
+        child=serializers.ChoiceField(list(ALL_SCOPES)),
+        required=False,
+        help_text="Where `require` is given: what of it the key lacks.",
+    )

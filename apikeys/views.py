@@ -1,24 +1,73 @@
-"""The endpoints: `POST /v1/keys` and `GET /v1/auth/me`."""
+"""The endpoints: `/v1/keys` with what lies below, and `GET /v1/auth/me`."""
 
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
 from django.utils import timezone
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSetMixin
 
+from accounts.models import AuditEvent
 from accounts.models.usage import used_now
 from apikeys import documentation
 from apikeys.callers import caller_of
-from apikeys.models import ApiKey
-from apikeys.permissions import AnyCaller, ManagesKeys
+from apikeys.filters import filtered
+from apikeys.models import ApiKey, RememberedRequest
+from apikeys.models.cascade import revoke_with_all_it_made
+from apikeys.models.remembered_request import Attempt
+from apikeys.permissions import AnyCaller, ManagesKeys, ManagesKeysOrItself
+from apikeys.presenters import auth_context, event_object, issued_key, key_object, presentable
 from apikeys.scopes import ALL_SCOPES
-from apikeys.serializers import KeyRequest, auth_context, issued_key
+from apikeys.serializers import (
+    AuthContextQuery,
+    KeyChange,
+    KeyListQuery,
+    KeyRequest,
+    NoBody,
+    RevocationQuery,
+    RotationRequest,
+)
+from reachscore.api.idempotency import REPLAYED_HEADER, fingerprint, idempotency_token
+from reachscore.api.lists import list_page
+from reachscore.api.parameters import ID_SHAPE, ListQuery
+from reachscore.api.refusals import ResourceNotFound
 from reachscore.api.views import ApiView
 
 
 class KeyViewSet(ViewSetMixin, ApiView):
-    """An organization's API keys."""
+    """An organization's API keys of the caller's mode."""
 
-    permission_classes = [ManagesKeys]
+    queries = {"list": KeyListQuery, "destroy": RevocationQuery, "events": ListQuery}
+    permissions: ClassVar[dict[str, type[BasePermission]]] = {
+        "list": AnyCaller,
+        "retrieve": ManagesKeysOrItself,
+        "rotate": ManagesKeysOrItself,
+        "finish_rotation": ManagesKeysOrItself,
+        "destroy": ManagesKeysOrItself,
+    }
+
+    def get_permissions(self) -> list[Any]:
+        """Return who may: where nothing else is said, keys that manage keys."""
+        return [self.permissions.get(self.action, ManagesKeys)()]
+
+    @documentation.list_keys
+    def list(self, request: Request) -> Response:
+        """List keys, newest first; a restricted key sees itself only."""
+        caller, keys = caller_of(request), self._keys()
+        if not caller.is_unrestricted:
+            keys = keys.filter(pk=caller.key_id)
+        page = list_page(
+            presentable(filtered(keys, self.query)),
+            cursors=keys,
+            keyset=("created_at", "id"),
+            query=self.query,
+            to_object=key_object,
+        )
+        return Response(page)
 
     @documentation.create_key
     def create(self, request: Request) -> Response:
@@ -31,15 +80,129 @@ class KeyViewSet(ViewSetMixin, ApiView):
             name=fields["name"],
             scopes=fields.get("scopes", list(ALL_SCOPES)),
             expires_at=fields.get("expires_at"),
+            allowed_ips=fields.get("allowed_ips"),
         )
-        plaintext = api_key.issue(actor=caller.actor, inherit_expiry="expires_at" not in fields)
-        return Response(issued_key(api_key, plaintext), status=201)
+        inherit = {"expires_at", "allowed_ips"} - set(fields)
+
+        def issue() -> tuple[ApiKey, str]:
+            return api_key, api_key.issue(actor=caller.actor, inherit=inherit)
+
+        def issue_again(earlier: RememberedRequest) -> str:
+            return earlier.issue_again(api_key, actor=caller.actor, inherit=inherit)
+
+        return self._answer_once(issue, issue_again, status=201)
+
+    @documentation.retrieve_key
+    def retrieve(self, request: Request, key_id: str) -> Response:
+        """Show a key."""
+        return Response(key_object(self._find(key_id)))
+
+    @documentation.change_key
+    def partial_update(self, request: Request, key_id: str) -> Response:
+        """Change what is given of a key."""
+        fields = self.body(KeyChange)
+        self._find(key_id).change(actor=caller_of(request).actor, **fields)
+        return Response(key_object(self._find(key_id)))
+
+    @documentation.revoke_key
+    def destroy(self, request: Request, key_id: str) -> Response:
+        """Revoke a key, and with `cascade` everything it made."""
+        actor, reason = caller_of(request).actor, self.query["reason"]
+        answer = {}
+        if self.query["cascade"]:
+            ManagesKeys().has_permission(request, self)
+            cascade = revoke_with_all_it_made(self._find(key_id), actor=actor, reason=reason)
+            answer["cascade"] = vars(cascade)
+        else:
+            self._find(key_id).revoke(actor=actor, reason=reason)
+        return Response(key_object(self._find(key_id)) | answer)
+
+    @documentation.rotate_key
+    def rotate(self, request: Request, key_id: str) -> Response:
+        """Give a key a new secret and show it once; the old one lives on for a while."""
+        actor = caller_of(request).actor
+        overlap = timedelta(seconds=self.body(RotationRequest, optional=True)["overlap_seconds"])
+        api_key = self._find(key_id)
+
+        def rotate() -> tuple[ApiKey, str]:
+            return api_key, api_key.rotate(actor=actor, overlap=overlap)
+
+        def rotate_again(earlier: RememberedRequest) -> str:
+            return earlier.rotate_again(actor=actor)
+
+        return self._answer_once(rotate, rotate_again, status=200)
+
+    @documentation.finish_rotation
+    def finish_rotation(self, request: Request, key_id: str) -> Response:
+        """End the secret that is being rotated out."""
+        self.body(NoBody, optional=True)
+        self._find(key_id).finish_rotation(actor=caller_of(request).actor)
+        return Response(key_object(self._find(key_id)))
+
+    @documentation.list_events
+    def events(self, request: Request, key_id: str) -> Response:
+        """List what was done to a key, newest first."""
+        api_key = self._find(key_id)
+        events = AuditEvent.objects.filter(
+            organization_id=api_key.organization_id, target_id=api_key.pk
+        )
+        page = list_page(
+            events,
+            cursors=events,
+            keyset=("sequence",),
+            query=self.query,
+            to_object=event_object,
+        )
+        return Response(page)
+
+    def _keys(self) -> QuerySet[ApiKey]:
+        """Return all the keys that exist for the caller."""
+        caller = caller_of(self.request)
+        return ApiKey.objects.filter(
+            organization_id=caller.organization_id, livemode=caller.livemode
+        )
+
+    def _find(self, key_id: str) -> Any:
+        """Return a key of the caller's organization and mode, presentable.
+
+        Raises ResourceNotFound for every other id alike.
+        """
+        keys = presentable(self._keys())
+        found = keys.filter(pk=key_id).first() if ID_SHAPE.fullmatch(key_id) else None
+        if found is None:
+            raise ResourceNotFound("Your organization has no such key in this mode.")
+        return found
+
+    def _answer_once(
+        self,
+        first: Callable[[], tuple[ApiKey, str]],
+        again: Callable[[RememberedRequest], str],
+        *,
+        status: int,
+    ) -> Response:
+        """Carry out a request that shows a plaintext; sent again with its token, `again`."""
+        token = idempotency_token(self.request)
+        if token is None:
+            api_key, plaintext = first()
+            return Response(issued_key(self._find(api_key.pk), plaintext), status=status)
+        body = fingerprint(self.request, self.request.data)
+        caller_id = caller_of(self.request).key_id
+        with Attempt.begin(caller_id=caller_id, token=token, fingerprint=body) as attempt:
+            if attempt.earlier is None:
+                api_key, plaintext = first()
+                attempt.remember(api_key)
+                key_id, headers = api_key.pk, {}
+            else:
+                plaintext = again(attempt.earlier)
+                key_id, headers = attempt.earlier.secret.api_key_id, {REPLAYED_HEADER: "true"}
+        return Response(issued_key(self._find(key_id), plaintext), status=status, headers=headers)
 
 
 class AuthContextView(ApiView):
     """Who is calling."""
 
     permission_classes = [AnyCaller]
+    queries = {"get": AuthContextQuery}
 
     @documentation.auth_context
     def get(self, request: Request) -> Response:
@@ -51,4 +214,8 @@ class AuthContextView(ApiView):
             tests_renew=caller.tests_renew,
             now=timezone.now(),
         )
-        return Response(auth_context(caller, used))
+        answer = auth_context(caller, used)
+        if "require" in self.query:
+            missing = [scope for scope in self.query["require"] if scope not in caller.scopes]
+            answer |= {"allowed": not missing, "missing": missing}
+        return Response(answer)

@@ -22,9 +22,13 @@ class ApiClient(Client):
         super().__init__(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {key}"})
         self.key = key
 
-    def send(self, path: str, body: object) -> Answer:
+    def send(self, path: str, body: object, **headers: str) -> Answer:
         """POST `body` as JSON."""
-        return self.post(path, body, content_type="application/json")
+        return self.post(path, body, content_type="application/json", headers=headers)
+
+    def change(self, path: str, body: object) -> Answer:
+        """PATCH with `body` as JSON."""
+        return self.patch(path, body, content_type="application/json")
 
 
 class Cast(SimpleTestCase):
@@ -57,17 +61,19 @@ class Cast(SimpleTestCase):
 
     def assertRefused(
         self, response: Answer, status: int, code: str, *, field: str | None = None
-    ) -> dict[str, str]:
+    ) -> dict[str, Any]:
         """Check the whole envelope, and return the error."""
         self.assertEqual(response.status_code, status, response.content[:500])
         self.assertEqual(response["Content-Type"], "application/json")
         self.assertEqual(response["Cache-Control"], "no-store")
         self.assertEqual(response["X-Content-Type-Options"], "nosniff")
         self.assertEqual(list(response.json()), ["error"])
-        error: dict[str, str] = response.json()["error"]
+        error: dict[str, Any] = response.json()["error"]
         self.assertEqual(error["code"], code, error)
         self.assertEqual(error.get("field"), field, error)
         names = ["type", "code", "message", "field", "fix", "doc_url", "request_id"]
+        if code == "insufficient_scope":
+            names += ["required_scopes", "granted_scopes", "missing_scopes"]
         self.assertEqual(list(error), [n for n in names if n != "field" or field is not None])
         self.assertEqual(error["type"], CATALOGUE[code].type)
         self.assertTrue(error["message"])

@@ -95,8 +95,10 @@ class AuthContextTests(ApiTestCase):
         _, client = self.issue(organization=self.organization("Initech", "team"))
         self.assertEqual(client.get("/v1/auth/me").json()["usage"]["tests_this_month"], 0)
 
-    def test_takes_two_queries(self):
+    def test_takes_two_queries_and_one_more_where_the_minute_of_last_use_turned(self):
         _, client = self.issue()
+        with self.assertNumQueries(3):
+            client.get("/v1/auth/me")
         with self.assertNumQueries(2):
             client.get("/v1/auth/me")
 

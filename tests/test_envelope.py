@@ -37,7 +37,9 @@ class PathAndMethodTests(ApiTestCase):
     def test_a_wrong_method_names_the_right_ones(self):
         _, client = self.issue()
         for path, allowed, wrong in [
-            ("/v1/keys", "POST", ("get", "put", "patch", "delete", "head", "options", "trace")),
+            ("/v1/keys", "GET, HEAD, POST", ("put", "patch", "delete", "options", "trace")),
+            ("/v1/keys/key_x/rotate", "POST", ("get", "put", "patch", "delete", "head", "options")),
+            ("/v1/keys/key_x", "GET, HEAD, PATCH, DELETE", ("post", "put", "options", "trace")),
             ("/v1/auth/me", "GET, HEAD", ("post", "put", "patch", "delete", "options", "trace")),
             ("/v1/openapi.json", "GET, HEAD", ("post", "put", "delete", "options")),
         ]:

@@ -128,6 +128,7 @@ def test_clients_that_send_byte_by_byte_do_not_stop_the_others(proxy, key):
 
 
 def test_a_rolling_restart_under_load_loses_no_request(proxy, instances, key):
+    instances[0].database.run("UPDATE accounts_plan SET active_keys_limit = NULL")
     done: Counter[int | str] = Counter()
     stop = threading.Event()
 

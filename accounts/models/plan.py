@@ -14,6 +14,13 @@ class Plan(models.Model):
         help_text="Off: the tests are granted once, not every calendar month (UTC).",
     )
     domains_limit = models.PositiveIntegerField("domains", null=True, blank=True)
+    active_keys_limit = models.PositiveIntegerField(
+        "active keys",
+        null=True,
+        blank=True,
+        default=100,
+        help_text="In each mode; revoked and expired ones do not count.",
+    )
     price_cents = models.PositiveIntegerField("price, cents a month", null=True, blank=True)
 
     class Meta:

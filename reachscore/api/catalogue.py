@@ -72,6 +72,23 @@ CATALOGUE: Final[dict[str, Problem]] = {
         "This API key lacks a scope that the request needs.",
         "Use a key that holds the scope.",
     ),
+    "exceeds_caller": Problem(
+        403,
+        "The calling key cannot give more than it holds itself: no further scope, no longer life, "
+        "no other address.",
+        "Ask for no more than the calling key has, or use one that has it.",
+    ),
+    "ip_not_allowed": Problem(
+        403,
+        "This API key may not be used from this address.",
+        "Call from an address in the key's allowed_ips, or have an unrestricted key add this one.",
+    ),
+    "key_limit_reached": Problem(
+        403,
+        "The organization has as many active keys of this mode as its plan grants.",
+        "Revoke keys that are not used (GET /v1/keys?status=active&unused_for_days=90 lists them), "
+        "or contact support.",
+    ),
     "organization_suspended": Problem(
         403,
         "The organization of this API key is suspended.",
@@ -144,6 +161,28 @@ CATALOGUE: Final[dict[str, Problem]] = {
         415,
         "The request body is not declared as JSON.",
         "Send “Content-Type: application/json”.",
+    ),
+    # What was done before
+    "key_not_active": Problem(
+        409,
+        "This key is revoked or expired, and stays as it is.",
+        "Make a new key: POST /v1/keys.",
+    ),
+    "idempotency_key_reused": Problem(
+        409,
+        "This Idempotency-Key was sent with another request.",
+        "Send a new value with each new request; the same one only to send the same request again.",
+    ),
+    "idempotency_in_progress": Problem(
+        409,
+        "A request with this Idempotency-Key is being carried out just now.",
+        "Wait a second, then send it again.",
+    ),
+    "idempotency_secret_used": Problem(
+        409,
+        "The secret that this request issued has been used or replaced, so it cannot be shown "
+        "again. Nothing was changed.",
+        "If the secret is lost, rotate the key; if it arrived, there is nothing to do.",
     ),
     # Our fault
     "temporarily_unavailable": Problem(

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import Direction, OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
@@ -23,8 +24,9 @@ CHALLENGE_HEADER: Final = OpenApiParameter(
     "WWW-Authenticate",
     str,
     OpenApiParameter.HEADER,
-    response=[401],
-    description="The challenge of RFC 6750: `Bearer`.",
+    response=[401, 403],
+    description="The challenge of RFC 6750: `Bearer`; with `insufficient_scope`, the scopes that "
+    "the request needs.",
 )
 ALLOW_HEADER: Final = OpenApiParameter(
     "Allow",
@@ -37,10 +39,24 @@ RETRY_AFTER_HEADER: Final = OpenApiParameter(
     "Retry-After",
     int,
     OpenApiParameter.HEADER,
-    response=[503],
+    response=[409, 503],
     description="Seconds to wait before trying again.",
 )
-SHARED_HEADERS: Final = [REQUEST_ID_HEADER, CHALLENGE_HEADER, ALLOW_HEADER, RETRY_AFTER_HEADER]
+EXPIRY_HEADER: Final = OpenApiParameter(
+    "ReachScore-Key-Expires-At",
+    OpenApiTypes.DATETIME,
+    OpenApiParameter.HEADER,
+    response=True,
+    description="In the last 30 days of the key, or of a secret that is being rotated out: when "
+    "it ends.",
+)
+SHARED_HEADERS: Final = [
+    REQUEST_ID_HEADER,
+    CHALLENGE_HEADER,
+    ALLOW_HEADER,
+    RETRY_AFTER_HEADER,
+    EXPIRY_HEADER,
+]
 
 # What any endpoint can answer, besides its own.
 EVERYWHERE: Final = (
@@ -50,9 +66,11 @@ EVERYWHERE: Final = (
     "api_key_in_url",
     "https_required",
     "parameter_unknown",
+    "parameter_invalid",
     "request_invalid",
     "host_not_allowed",
     "organization_suspended",
+    "ip_not_allowed",
     "method_not_allowed",
     "not_acceptable",
     "internal_error",
@@ -61,7 +79,6 @@ EVERYWHERE: Final = (
 # What an endpoint that reads a body can answer, besides.
 WITH_BODY: Final = (
     "missing_required_field",
-    "parameter_invalid",
     "contains_api_key",
     "invalid_json",
     "length_required",
@@ -95,6 +112,17 @@ class ErrorDetail(serializers.Serializer[Any]):
     fix = serializers.CharField(help_text="How to mend it.")
     doc_url = serializers.CharField(help_text="The code on the error page.")
     request_id = serializers.CharField()
+    required_scopes = serializers.ListField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="With `insufficient_scope`: what the request needs,",
+    )
+    granted_scopes = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="what the key holds,"
+    )
+    missing_scopes = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="and what it lacks."
+    )
 
 
 class Error(serializers.Serializer[Any]):

@@ -1,0 +1,34 @@
+"""The filters of the list of keys, for all who look through keys."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils import timezone
+
+from apikeys.models import ApiKey, KeySecret, KeyStatus
+
+
+def filtered(keys: QuerySet[ApiKey], query: dict[str, Any]) -> QuerySet[ApiKey]:
+    """Return those of `keys` that pass every filter given; the names are those of KeyListQuery."""
+    if "status" in query:
+        keys = keys.filter(KeyStatus(query["status"]).condition)
+    if "scope" in query:
+        keys = keys.filter(scopes__contains=[query["scope"]])
+    if "unused_for_days" in query:
+        keys = unused_for(keys, timedelta(days=query["unused_for_days"]))
+    if "expires_within_days" in query:
+        now = timezone.now()
+        keys = keys.filter(
+            expires_at__gt=now, expires_at__lte=now + timedelta(days=query["expires_within_days"])
+        )
+    if "name" in query:
+        keys = keys.filter(name__icontains=query["name"])
+    return keys
+
+
+def unused_for(keys: QuerySet[ApiKey], time: timedelta) -> QuerySet[ApiKey]:
+    """Return the keys that are at least this old and that nobody has used within this time."""
+    since = timezone.now() - time
+    used = KeySecret.objects.filter(api_key=OuterRef("pk"), last_used_at__gt=since)
+    return keys.filter(~Exists(used), created_at__lte=since)

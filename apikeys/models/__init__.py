@@ -1,0 +1,5 @@
+from apikeys.models.api_key import ApiKey, KeyStatus
+from apikeys.models.key_secret import KeySecret
+from apikeys.models.remembered_request import RememberedRequest
+
+__all__ = ["ApiKey", "KeySecret", "KeyStatus", "RememberedRequest"]

@@ -1,0 +1,126 @@
+"""What the key behind a verb may do, read again under the organization's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from accounts.models import Actor
+from accounts.models.audit import ActorType
+from apikeys.exceptions import (
+    ApiKeyExpired,
+    ApiKeyInvalid,
+    ExceedsCaller,
+    IpNotAllowed,
+    ManagingTakesAllScopes,
+    OrganizationSuspended,
+    SecretEnded,
+)
+from apikeys.models.key_secret import KeySecret
+from apikeys.networks import allows, is_within
+from apikeys.scopes import is_unrestricted
+from reachscore.api.moments import format_moment
+from reachscore.api.origin import current_origin
+from reachscore.api.refusals import ResourceNotFound
+
+if TYPE_CHECKING:
+    from apikeys.models.api_key import ApiKey
+
+
+@dataclass(frozen=True)
+class ActingKey:
+    """A key that calls a verb, and the secret it presented.
+
+    Since it authenticated it may have been revoked, narrowed, bound to other addresses or
+    suspended, so `of` asks for everything once more. Staff and commands are no acting key: they
+    have no ceiling.
+    """
+
+    api_key: ApiKey
+    secret: KeySecret
+
+    @classmethod
+    def of(cls, actor: Actor) -> ActingKey | None:
+        """Return the key behind an actor, None for any other kind. Call it under the lock.
+
+        Raises ApiKeyInvalid, ApiKeyExpired, OrganizationSuspended, IpNotAllowed.
+        """
+        if actor.type is not ActorType.KEY:
+            return None
+        secret = KeySecret.objects.select_related("api_key__organization").get(
+            api_key_id=actor.id, locator=actor.locator
+        )
+        api_key = secret.api_key
+        if api_key.revoked_at is not None:
+            raise ApiKeyInvalid
+        if not api_key.is_active:
+            raise ApiKeyExpired
+        if not secret.is_live:
+            raise SecretEnded
+        if api_key.organization.suspended_at is not None:
+            raise OrganizationSuspended
+        address = current_origin().address
+        if not allows(api_key.allowed_ips, address):
+            raise IpNotAllowed(address)
+        return cls(api_key, secret)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When its own authority ends: with the key, or earlier with a secret rotated out."""
+        ends = [end for end in (self.api_key.expires_at, self.secret.expires_at) if end]
+        return min(ends, default=None)
+
+    def require_managing(self) -> None:
+        """Raises ManagingTakesAllScopes for a restricted key."""
+        if not is_unrestricted(self.api_key.scopes):
+            raise ManagingTakesAllScopes(granted=self.api_key.scopes)
+
+    def require_reach(self, target: ApiKey) -> None:
+        """Raises ManagingTakesAllScopes for a restricted key and another than itself, then
+        ResourceNotFound for a target of another organization or mode."""
+        if target.pk != self.api_key.pk:
+            self.require_managing()
+        mine = (self.api_key.organization_id, self.api_key.livemode)
+        if (target.organization_id, target.livemode) != mine:
+            raise ResourceNotFound
+
+    def require_given(self, fields: Mapping[str, Any]) -> None:
+        """Raises ExceedsCaller, with the field, where `scopes`, `expires_at` or `allowed_ips` of
+        `fields` is more than this key holds itself."""
+        if "scopes" in fields:
+            self._require_scopes(fields["scopes"])
+        if "expires_at" in fields:
+            _require_life(fields["expires_at"], own_end=self.expires_at)
+        if "allowed_ips" in fields:
+            self._require_networks(fields["allowed_ips"])
+
+    def require_all_of(self, target: ApiKey, *, own_end: datetime | None) -> None:
+        """Raises ExceedsCaller unless all that `target` is good for lies within what this key
+        holds, until `own_end`: nobody is handed a plaintext who could not have made its key."""
+        try:
+            self._require_scopes(target.scopes)
+            _require_life(target.expires_at, own_end=own_end)
+            self._require_networks(target.allowed_ips)
+        except ExceedsCaller as refusal:
+            message = f"The key {target.pk} reaches further than the calling one: {refusal.message}"
+            raise ExceedsCaller(message) from None
+
+    def _require_scopes(self, scopes: Sequence[str]) -> None:
+        if not set(scopes) <= set(self.api_key.scopes):
+            message = "scopes must not hold one that the calling key lacks."
+            raise ExceedsCaller(message, field="scopes")
+
+    def _require_networks(self, allowed_ips: Sequence[str] | None) -> None:
+        if not is_within(allowed_ips, self.api_key.allowed_ips):
+            own = ", ".join(self.api_key.allowed_ips or [])
+            message = f"allowed_ips must lie within the calling key's own, {own}."
+            raise ExceedsCaller(message, field="allowed_ips")
+
+
+def _require_life(expires_at: datetime | None, *, own_end: datetime | None) -> None:
+    if own_end is not None and (expires_at is None or expires_at > own_end):
+        limit = format_moment(own_end)
+        message = f"expires_at must not be later than the calling key's own end, {limit}."
+        raise ExceedsCaller(message, field="expires_at")

@@ -1,0 +1,371 @@
+"""An API key: the identity, and the verbs that change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final, Never
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from accounts.models import Actor, AuditLog, Organization
+from apikeys.exceptions import KeyLimitReached, KeyNotActive
+from apikeys.models.acting_key import ActingKey
+from apikeys.models.key_secret import KeySecret
+from apikeys.networks import NetworkField, clean_networks
+from apikeys.scopes import ALL_SCOPES, clean_scopes
+from reachscore.api.ids import new_id
+from reachscore.api.metrics import KEYS_ISSUED, KEYS_REVOKED
+from reachscore.api.moments import format_moment, years_after
+from reachscore.api.refusals import ParameterInvalid
+from reachscore.api.text import clean_line
+
+LONGEST_LIFE_YEARS: Final = 10
+LONGEST_OVERLAP: Final = timedelta(days=7)
+
+
+class KeyStatus(models.TextChoices):
+    """What a key is good for now; never stored, always derived from its timestamps."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+    @property
+    def condition(self) -> Q:
+        """The same as a filter over keys."""
+        now = timezone.now()
+        unrevoked = Q(revoked_at=None)
+        return {
+            KeyStatus.ACTIVE: unrevoked & (Q(expires_at=None) | Q(expires_at__gt=now)),
+            KeyStatus.EXPIRED: unrevoked & Q(expires_at__lte=now),
+            KeyStatus.REVOKED: ~unrevoked,
+        }[self]
+
+
+class ApiKey(models.Model):
+    """The identity: who calls and what it may do. What proves it is a `KeySecret`.
+
+    Every verb locks the organization's audit log, reads the acting key and this one again, and
+    writes its event in the same transaction. An actor that is itself a key acts only within its
+    own organization and mode, and gives nothing that it does not hold at that moment; staff and
+    commands have no ceiling. Each verb can raise what `ActingKey` raises for an actor that has
+    lost its authority since it authenticated.
+    """
+
+    id = models.CharField(
+        primary_key=True, max_length=40, default=partial(new_id, "key"), editable=False
+    )
+    organization = models.ForeignKey(
+        Organization, on_delete=models.PROTECT, related_name="api_keys"
+    )
+    livemode = models.BooleanField("live mode", default=True)
+    name = models.CharField(max_length=100)
+    scopes = ArrayField(models.CharField(max_length=40), default=partial(list, ALL_SCOPES))
+    allowed_ips = ArrayField(NetworkField(), null=True, blank=True, help_text="Null: any address.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_by = models.CharField(max_length=200, editable=False)
+    maker = models.ForeignKey(
+        KeySecret,
+        on_delete=models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="keys_made",
+        help_text="The secret presented by the key that made this one; null for staff.",
+    )
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, editable=False)
+    revoked_by = models.CharField(max_length=200, blank=True, editable=False)
+    revoked_reason = models.CharField(max_length=200, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = "API key"
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(
+                fields=["organization", "livemode", "-created_at", "-id"], name="api_key_newest"
+            ),
+            models.Index(
+                fields=["organization", "livemode", "expires_at"],
+                condition=Q(revoked_at=None),
+                name="api_key_unrevoked",
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                # Both: an empty array is contained in any, and a null element in none.
+                condition=Q(scopes__len__gt=0) & Q(scopes__contained_by=list(ALL_SCOPES)),
+                name="api_key_scopes_known_and_not_empty",
+            ),
+            models.CheckConstraint(
+                condition=Q(allowed_ips=None) | Q(allowed_ips__len__gt=0),
+                name="api_key_allowed_ips_null_or_not_empty",
+            ),
+            models.CheckConstraint(
+                condition=Q(expires_at=None) | Q(expires_at__gt=F("created_at")),
+                name="api_key_expires_after_creation",
+            ),
+            models.CheckConstraint(
+                condition=~Q(revoked_at=None) | Q(revoked_reason="", revoked_by=""),
+                name="api_key_reason_only_if_revoked",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.id})"
+
+    @property
+    def status(self) -> KeyStatus:
+        """Revoked outweighs expired."""
+        if self.revoked_at is not None:
+            return KeyStatus.REVOKED
+        if self.expires_at is not None and self.expires_at <= timezone.now():
+            return KeyStatus.EXPIRED
+        return KeyStatus.ACTIVE
+
+    @property
+    def is_active(self) -> bool:
+        """Neither revoked nor expired."""
+        return self.status is KeyStatus.ACTIVE
+
+    def issue(self, *, actor: Actor, inherit: Collection[str] = ()) -> str:
+        """Store this new key and return its plaintext, which nothing keeps.
+
+        `inherit` names those of `expires_at` and `allowed_ips` that are to be the acting key's own.
+
+        Raises ParameterInvalid and ContainsApiKey, with the field; ManagingTakesAllScopes,
+        ExceedsCaller, KeyLimitReached.
+        """
+        with AuditLog.of(self.organization_id) as audit:
+            acting = self.check_new(actor=actor, inherit=inherit)
+            self.created_by = str(actor)
+            self.maker = acting.secret if acting else None
+            self.save(force_insert=True)
+            _, plaintext = KeySecret.issue(self)
+            self._record(
+                audit,
+                "api_key.issued",
+                actor,
+                changes={name: (None, value) for name, value in self._granted().items()},
+            )
+        KEYS_ISSUED.inc()
+        return plaintext
+
+    def check_new(
+        self, *, actor: Actor, inherit: Collection[str], but: str | None = None
+    ) -> ActingKey | None:
+        """Hold this unsaved key to every rule of a new one; return the key that makes it, if any.
+
+        Inside a verb. `but` is a key that does not count against the limit. Raises as `issue`.
+        """
+        for name, clean in _CLEAN.items():
+            setattr(self, name, clean(getattr(self, name)))
+        acting = ActingKey.of(actor)
+        if acting is not None:
+            acting.require_managing()
+            acting.require_reach(self)
+            if "expires_at" in inherit:
+                self.expires_at = acting.expires_at
+            if "allowed_ips" in inherit:
+                self.allowed_ips = acting.api_key.allowed_ips
+            acting.require_given(
+                {name: getattr(self, name) for name in ("scopes", "expires_at", "allowed_ips")}
+            )
+        _check_end(self.expires_at)
+        self._check_limit(but=but)
+        return acting
+
+    def change(self, *, actor: Actor, **fields: Any) -> bool:
+        """Set those of `name`, `scopes`, `expires_at` and `allowed_ips` that are given.
+
+        None stands for “never” and “any address”. A field that is given as it was is not looked
+        at, so that a whole object can be sent back; False where all were. An acting key must be
+        unrestricted and gives nothing that it does not hold, so that it cannot widen itself.
+
+        Raises ParameterInvalid and ContainsApiKey, with the field; ManagingTakesAllScopes,
+        ResourceNotFound, KeyNotActive, ExceedsCaller.
+        """
+        cleaned = {n: _CLEAN[n](v) if n in _CLEAN else v for n, v in fields.items()}
+        with AuditLog.of(self.organization_id) as audit:
+            acting = ActingKey.of(actor)
+            if acting is not None:
+                acting.require_managing()
+            self._read_active(acting)
+            changed = {n: value for n, value in cleaned.items() if value != getattr(self, n)}
+            if not changed:
+                return False
+            if acting is not None:
+                acting.require_given(changed)
+            if "expires_at" in changed:
+                _check_end(changed["expires_at"])
+            before = self._granted()
+            for name, value in changed.items():
+                setattr(self, name, value)
+            self.save(update_fields=list(changed))
+            after = self._granted()
+            changes = {name: (before[name], after[name]) for name in changed}
+            self._record(audit, "api_key.changed", actor, changes=changes)
+        return True
+
+    def rotate(self, *, actor: Actor, overlap: timedelta) -> str:
+        """Give this key a new secret and return its plaintext; the old one lives on for `overlap`.
+
+        Never beyond the key's own end. Where a rotation is open, its old secret ends now: there
+        are never more than two. An acting key must hold all that this key is good for.
+
+        Raises ParameterInvalid; ManagingTakesAllScopes, ResourceNotFound, KeyNotActive,
+        ExceedsCaller.
+        """
+        if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
+            most = int(LONGEST_OVERLAP.total_seconds())
+            message = f"overlap_seconds must be from 0 to {most}."
+            raise ParameterInvalid(message, field="overlap_seconds")
+        with AuditLog.of(self.organization_id) as audit:
+            acting = ActingKey.of(actor)
+            self._read_active(acting)
+            if acting is not None:
+                acting.require_all_of(self, own_end=acting.expires_at)
+            ended, old = KeySecret.rotated_out_of(self), KeySecret.newest_of(self)
+            if ended is not None:
+                ended.end()
+            old_end = old and old.rotate_out(overlap, at_the_latest=self.expires_at)
+            secret, plaintext = KeySecret.issue(self, issued_by=acting.secret if acting else None)
+            changes = {
+                "secret": (old and old.locator, secret.locator),
+                "old_secret_ends": (None, old_end and format_moment(old_end)),
+            }
+            if ended is not None:
+                changes["ended_secret"] = (ended.locator, None)
+            self._record(audit, "api_key.rotated", actor, changes=changes)
+        return plaintext
+
+    def finish_rotation(self, *, actor: Actor) -> bool:
+        """End the secret that is being rotated out now; False where no rotation is open.
+
+        Raises ManagingTakesAllScopes, ResourceNotFound, KeyNotActive.
+        """
+        with AuditLog.of(self.organization_id) as audit:
+            self._read_active(ActingKey.of(actor))
+            old = KeySecret.rotated_out_of(self)
+            if old is None or not old.is_live:
+                return False
+            old.end()
+            changes = {"ended_secret": (old.locator, None)}
+            self._record(audit, "api_key.rotation_finished", actor, changes=changes)
+        return True
+
+    def revoke(self, *, actor: Actor, reason: str = "") -> bool:
+        """Stop this key at once and for good; False where it was revoked before: nothing changed.
+
+        Raises ParameterInvalid, ContainsApiKey for the reason; ManagingTakesAllScopes,
+        ResourceNotFound.
+        """
+        reason = clean_reason(reason)
+        with AuditLog.of(self.organization_id) as audit:
+            acting = ActingKey.of(actor)
+            if acting is not None:
+                acting.require_reach(self)
+            changed = self.revoke_within(audit, actor=actor, reason=reason)
+        KEYS_REVOKED.inc(changed)  # After the transaction: what is rolled back does not count.
+        return changed
+
+    def revoke_within(
+        self, audit: AuditLog, *, actor: Actor, reason: str, made_by: str | None = None
+    ) -> bool:
+        """Revoke inside a verb that holds the lock and has checked authority and reason.
+
+        `made_by` is the key whose cascade this is a part of.
+        """
+        changed = ApiKey.objects.filter(pk=self.pk, revoked_at=None).update(
+            revoked_at=timezone.now(), revoked_by=str(actor), revoked_reason=reason
+        )
+        if changed:
+            changes = {"cascade_of": (None, made_by)} if made_by else {}
+            self._record(audit, "api_key.revoked", actor, reason=reason, changes=changes)
+        self.refresh_from_db(fields=["revoked_at", "revoked_by", "revoked_reason"])
+        return changed > 0
+
+    def _read_active(self, acting: ActingKey | None) -> None:
+        """Read this key's row again, under the lock.
+
+        Raises ManagingTakesAllScopes, ResourceNotFound where it is out of reach; KeyNotActive.
+        """
+        if acting is not None:
+            acting.require_reach(self)
+        self.refresh_from_db()
+        if not self.is_active:
+            raise KeyNotActive(f"The key {self.pk} is {self.status}.")
+
+    def _check_limit(self, *, but: str | None) -> None:
+        limit = self.organization.plan.active_keys_limit
+        siblings = ApiKey.objects.filter(
+            KeyStatus.ACTIVE.condition,
+            organization_id=self.organization_id,
+            livemode=self.livemode,
+        )
+        if limit is not None and siblings.exclude(pk=but or "").count() >= limit:
+            raise KeyLimitReached(limit)
+
+    def _granted(self) -> dict[str, Any]:
+        """Return what the audit log shows before and after a change, in JSON's types."""
+        return {
+            "name": self.name,
+            "scopes": self.scopes,
+            "expires_at": self.expires_at and format_moment(self.expires_at),
+            "allowed_ips": self.allowed_ips,
+        }
+
+    def _record(
+        self,
+        audit: AuditLog,
+        action: str,
+        actor: Actor,
+        *,
+        reason: str = "",
+        changes: Mapping[str, tuple[Any, Any]],
+    ) -> None:
+        audit.record(
+            action, self, actor=actor, livemode=self.livemode, reason=reason, changes=changes
+        )
+
+
+def clean_reason(reason: str) -> str:
+    """Return why a key is revoked, trimmed; it may be empty.
+
+    Raises ParameterInvalid, ContainsApiKey.
+    """
+    return clean_line(reason, field="reason", max_length=200, required=False)
+
+
+def _clean_name(name: str) -> str:
+    return clean_line(name, field="name", max_length=100)
+
+
+def _clean_allowed_ips(allowed_ips: list[str] | None) -> list[str] | None:
+    return None if allowed_ips is None else clean_networks(allowed_ips)
+
+
+_CLEAN: Final[dict[str, Callable[[Any], Any]]] = {
+    "name": _clean_name,
+    "scopes": clean_scopes,
+    "allowed_ips": _clean_allowed_ips,
+}
+
+
+def _check_end(expires_at: datetime | None) -> None:
+    """Refuse an end that is past or too far off."""
+    if expires_at is None:
+        return
+    now = timezone.now()
+    if expires_at <= now:
+        _refuse_end("must be in the future")
+    if expires_at > years_after(now, LONGEST_LIFE_YEARS):
+        _refuse_end(f"must be at most {LONGEST_LIFE_YEARS} years from now")
+
+
+def _refuse_end(rule: str) -> Never:
+    raise ParameterInvalid(f"expires_at {rule}.", field="expires_at")

@@ -1,0 +1,115 @@
+"""Revoking a key together with everything that whoever held it could have made with it."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db import connection
+
+from accounts.models import Actor, AuditLog
+from apikeys.models.acting_key import ActingKey
+from apikeys.models.api_key import ApiKey, KeyStatus, clean_reason
+from apikeys.models.key_secret import KeySecret
+from reachscore.api.metrics import KEYS_REVOKED
+
+# Every secret that a holder of the root may know: the root's own; what was issued by presenting one
+# of them; all secrets of a key that was made by presenting one of them; and so on. Neither
+# revocation nor expiry stops the walk: a dead key may have made live ones.
+FIND_REACHED: Final = """
+    WITH RECURSIVE reached (secret_id) AS (
+        SELECT s.id
+          FROM apikeys_keysecret s
+         WHERE s.api_key_id = %(root)s
+         UNION
+        SELECT s.id
+          FROM reached r
+          JOIN apikeys_keysecret s
+            ON s.issued_by_id = r.secret_id
+            OR s.api_key_id IN (SELECT k.id FROM apikeys_apikey k WHERE k.maker_id = r.secret_id)
+    )
+    SELECT secret_id FROM reached
+"""
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """What a cascade did, besides revoking its root."""
+
+    keys_revoked: int
+    secrets_ended: int
+    secrets_restored: int
+
+
+def revoke_with_all_it_made(root: ApiKey, *, actor: Actor, reason: str = "") -> Cascade:
+    """Revoke `root`, every key it made, and end every secret it issued, through all generations.
+
+    Where such a secret was retiring another one by rotation, that one lives on as before. The root
+    may be revoked already.
+
+    Raises ParameterInvalid, ContainsApiKey for the reason; ManagingTakesAllScopes,
+    ResourceNotFound.
+    """
+    reason = clean_reason(reason)
+    with AuditLog.of(root.organization_id) as audit:
+        acting = ActingKey.of(actor)
+        if acting is not None:
+            acting.require_managing()
+            acting.require_reach(root)
+        reached = _reached(root)
+        revoked = root.revoke_within(audit, actor=actor, reason=reason)
+        children = [
+            child.revoke_within(audit, actor=actor, reason=reason, made_by=root.pk)
+            for child in ApiKey.objects.filter(maker__in=reached, revoked_at=None)
+        ]
+        outcomes = [
+            _end_secrets(api_key, reached, audit, actor=actor, reason=reason, root=root)
+            for api_key in ApiKey.objects.filter(
+                KeyStatus.ACTIVE.condition, secrets__in=reached, secrets__ended_at=None
+            ).distinct()
+        ]
+    KEYS_REVOKED.inc(revoked + len(children))
+    return Cascade(
+        keys_revoked=len(children),
+        secrets_ended=sum(ended for ended, _ in outcomes),
+        secrets_restored=sum(restored for _, restored in outcomes),
+    )
+
+
+def _reached(root: ApiKey) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(FIND_REACHED, {"root": root.pk})
+        return [secret_id for (secret_id,) in cursor.fetchall()]
+
+
+def _end_secrets(
+    api_key: ApiKey,
+    reached: list[int],
+    audit: AuditLog,
+    *,
+    actor: Actor,
+    reason: str,
+    root: ApiKey,
+) -> tuple[int, int]:
+    """End those secrets of a key that were reached; return how many, and how many were restored."""
+    secrets = KeySecret.objects.filter(api_key=api_key, ended_at=None)
+    ended = [secret for secret in secrets.filter(pk__in=reached) if secret.is_live]
+    if not ended:
+        return 0, 0
+    for secret in ended:
+        secret.end()
+    changes: dict[str, tuple[Any, Any]] = {
+        "ended_secrets": ([secret.locator for secret in ended], None),
+        "cascade_of": (None, root.pk),
+    }
+    retiring = KeySecret.rotated_out_of(api_key)
+    if retiring is not None and retiring.is_live and any(s.expires_at is None for s in ended):
+        retiring.give_back()
+        changes["restored_secret"] = (None, retiring.locator)
+    audit.record(
+        "api_key.secrets_ended",
+        api_key,
+        actor=actor,
+        livemode=api_key.livemode,
+        reason=reason,
+        changes=changes,
+    )
+    return len(ended), int("restored_secret" in changes)

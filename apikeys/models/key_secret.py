@@ -1,0 +1,174 @@
+"""The proofs of an API key: what is stored of each plaintext."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models import Count, Q
+from django.db.models.functions import Length
+from django.db.models.lookups import Exact
+from django.utils import timezone
+
+from apikeys.keys import (
+    LOCATOR_LENGTH,
+    locator_of,
+    new_plaintext,
+    signing_digest,
+    verifying_digests,
+)
+
+if TYPE_CHECKING:
+    from apikeys.models.api_key import ApiKey
+
+
+class KeySecret(models.Model):
+    """The proof: the digest of one plaintext. A key has one, or two while it is being rotated."""
+
+    api_key = models.ForeignKey("ApiKey", on_delete=models.PROTECT, related_name="secrets")
+    locator = models.CharField(max_length=LOCATOR_LENGTH, unique=True)
+    digest = models.BinaryField(unique=True)
+    pepper_id = models.PositiveSmallIntegerField(db_index=True)
+    last_four = models.CharField(max_length=4, db_index=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    issued_by = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="issued",
+        help_text="The secret presented by the key that rotated or replayed; null for staff.",
+    )
+    expires_at = models.DateTimeField(
+        null=True, help_text="When it is rotated out. Null: as long as the key itself."
+    )
+    ended_at = models.DateTimeField(
+        null=True, help_text="When a verb ended it before its time; whatever any clock says."
+    )
+    last_used_at = models.DateTimeField(null=True, help_text="Presented, to the minute.")
+    last_used_ip = models.GenericIPAddressField(null=True)
+    last_used_user_agent = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Exact(Length("digest"), 32), name="key_secret_digest_is_sha_256"
+            ),
+            # Together: never more than two that live.
+            models.UniqueConstraint(
+                fields=["api_key"],
+                condition=Q(ended_at=None, expires_at=None),
+                name="key_secret_one_newest",
+            ),
+            models.UniqueConstraint(
+                fields=["api_key"],
+                condition=Q(ended_at=None, expires_at__isnull=False),
+                name="key_secret_one_being_rotated_out",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.locator
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it proves its key, as long as the key itself is active."""
+        return self.ended_at is None and (
+            self.expires_at is None or self.expires_at > timezone.now()
+        )
+
+    @property
+    def key_hint(self) -> str:
+        """The contract's hint: dots and the last four characters."""
+        return f"...{self.last_four}"
+
+    @classmethod
+    def issue(cls, api_key: ApiKey, *, issued_by: KeySecret | None = None) -> tuple[KeySecret, str]:
+        """Store a new secret for `api_key`; return it and its plaintext. Call it inside a verb."""
+        plaintext = new_plaintext(livemode=api_key.livemode)
+        pepper_id, digest = signing_digest(plaintext)
+        secret = cls.objects.create(
+            api_key=api_key,
+            locator=locator_of(plaintext),
+            digest=digest,
+            pepper_id=pepper_id,
+            last_four=plaintext[-4:],
+            issued_by=issued_by,
+        )
+        return secret, plaintext
+
+    @classmethod
+    def newest_of(cls, api_key: ApiKey) -> KeySecret | None:
+        """Return the secret that the next rotation retires; None where every one was ended."""
+        return cls.objects.filter(api_key=api_key, ended_at=None, expires_at=None).first()
+
+    @classmethod
+    def rotated_out_of(cls, api_key: ApiKey) -> KeySecret | None:
+        """Return the secret that the last rotation retired, unless a verb has ended it since."""
+        return cls.objects.filter(api_key=api_key, ended_at=None).exclude(expires_at=None).first()
+
+    def rotate_out(self, overlap: timedelta, *, at_the_latest: datetime | None) -> datetime:
+        """Let this secret end after `overlap` and return when. Call it inside a verb."""
+        now = timezone.now()
+        if not overlap:
+            self.end()
+            return now
+        self.expires_at = min(now + overlap, at_the_latest or now + overlap)
+        self.save(update_fields=["expires_at"])
+        return self.expires_at
+
+    def give_back(self) -> None:
+        """Let this secret live as long as its key again. Call it inside a verb."""
+        self.expires_at = None
+        self.save(update_fields=["expires_at"])
+
+    def end(self) -> None:
+        """Stop this secret at once and for good. Call it inside a verb."""
+        self.ended_at = timezone.now()
+        self.save(update_fields=["ended_at"])
+
+    @classmethod
+    def find(cls, plaintext: str) -> KeySecret | None:
+        """Return the secret of a well-formed plaintext, whatever its state, or None."""
+        return (
+            cls.objects.select_related("api_key__organization")
+            .filter(digest__in=verifying_digests(plaintext))
+            .first()
+        )
+
+    @classmethod
+    def renew_digest(cls, plaintext: str, *, locator: str, pepper_id: int) -> None:
+        """Move a secret that was just proven from an older pepper to the one that signs.
+
+        Only whoever holds the plaintext can, so it happens on use. A row that a verb holds is left
+        for the next time: no request waits for this.
+        """
+        with transaction.atomic():
+            found = cls.objects.select_for_update(skip_locked=True).filter(
+                locator=locator, pepper_id=pepper_id
+            )
+            for secret_id in found.values_list("pk", flat=True):
+                new_id, digest = signing_digest(plaintext)
+                cls.objects.filter(pk=secret_id).update(pepper_id=new_id, digest=digest)
+
+    @classmethod
+    def count_by_pepper(cls) -> dict[int, int]:
+        """Return how many secrets hang on each pepper; none is counted for one never used."""
+        counts = cls.objects.order_by().values_list("pepper_id").annotate(Count("pk"))
+        return dict(counts)
+
+    @classmethod
+    def some_under_missing_pepper(cls) -> bool:
+        """Tell whether a stored secret can no longer be verified for want of its pepper.
+
+        Asks for the gaps between the known numbers: each is a range of the index, where NOT IN
+        would read the table.
+        """
+        known = sorted(settings.API_KEY_PEPPERS)
+        gaps = Q(pepper_id__lt=known[0]) | Q(pepper_id__gt=known[-1])
+        for low, high in pairwise(known):
+            gaps |= Q(pepper_id__gt=low, pepper_id__lt=high)
+        return cls.objects.filter(gaps).exists()

@@ -1,0 +1,105 @@
+"""The addresses a key may be used from: IPv4 and IPv6 networks; none named means any address."""
+
+import re
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from typing import TYPE_CHECKING, Any, Final
+
+from django.db import models
+
+from reachscore.api.addresses import Address
+from reachscore.api.redaction import quote_input
+from reachscore.api.refusals import ParameterInvalid
+
+MOST_NETWORKS: Final = 20
+
+Network = IPv4Network | IPv6Network
+
+# Python would also read netmasks, numbers and zones.
+_SHAPE: Final = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:/[0-9]{1,3})?")
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")
+
+
+if TYPE_CHECKING:
+    StringField = models.Field[str, str]
+else:
+    StringField = models.Field
+
+
+class NetworkField(StringField):
+    """PostgreSQL's `cidr`: a network without host bits, written like `192.0.2.0/24`."""
+
+    def db_type(self, connection: Any) -> str:
+        return "cidr"
+
+
+def clean_networks(wanted: Sequence[str]) -> list[str]:
+    """Return addresses and networks as networks, each once, in the order given.
+
+    Raises ParameterInvalid for none, more than MOST_NETWORKS, and what is no network.
+    """
+    if not 0 < len(wanted) <= MOST_NETWORKS:
+        message = (
+            f"allowed_ips must name 1 to {MOST_NETWORKS} addresses or networks; null allows any."
+        )
+        raise ParameterInvalid(message, field="allowed_ips")
+    return list(dict.fromkeys(str(_parsed(text)) for text in wanted))
+
+
+def _parsed(text: str) -> Network:
+    network = _read(text, strict=True)
+    if network is not None:
+        return _unmapped(network)
+    shown = quote_input(text)
+    if meant := _read(text, strict=False):
+        # A wrong length is as likely as a wrong address: let the client say which.
+        message = f"allowed_ips holds {shown}, which has bits beside the network."
+        fix = f"Send “{meant}” for the whole network, or the address without a slash."
+    else:
+        message = f"allowed_ips holds {shown}, which is neither an address nor a network."
+        fix = "Write addresses like 192.0.2.7 or 2001:db8::7, networks like 192.0.2.0/24."
+    raise ParameterInvalid(message, fix=fix, field="allowed_ips")
+
+
+def _read(text: str, *, strict: bool) -> Network | None:
+    if not _SHAPE.fullmatch(text):
+        return None
+    try:
+        return ip_network(text, strict=strict)
+    except ValueError:
+        return None
+
+
+def _unmapped(network: Network) -> Network:
+    """Return the IPv4 network that an IPv4-mapped IPv6 network stands for, or the network."""
+    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+        address = network.network_address.ipv4_mapped
+        return IPv4Network((int(address or 0), network.prefixlen - _MAPPED.prefixlen))
+    return network
+
+
+def is_within(inner: Iterable[str] | None, outer: Iterable[str] | None) -> bool:
+    """Tell whether every address of `inner` is one of `outer`; None is every address there is."""
+    if outer is None:
+        return True
+    if inner is None:
+        return False
+    # Neighbours are joined first: two halves allow the whole.
+    allowed = [*_collapsed(outer, IPv4Network), *_collapsed(outer, IPv6Network)]
+    return all(any(_holds(big, ip_network(small)) for big in allowed) for small in inner)
+
+
+def allows(networks: Iterable[str] | None, address: Address | None) -> bool:
+    """Tell whether `address` may use a key with these networks; an unknown one only if any may."""
+    if networks is None:
+        return True
+    return address is not None and any(address in ip_network(network) for network in networks)
+
+
+def _collapsed(networks: Iterable[str], kind: type[Any]) -> list[Network]:
+    of_kind = [n for n in map(ip_network, networks) if isinstance(n, kind)]
+    return list(collapse_addresses(of_kind))
+
+
+def _holds(big: Network, small: Network) -> bool:
+    return big.version == small.version and small.subnet_of(big)  # type: ignore[arg-type]
