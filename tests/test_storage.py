@@ -180,7 +180,9 @@ class AuditEventTests(ApiTestCase):
     def test_what_cannot_be_recorded_does_not_happen(self):
         api_key, client = self.issue()
         # The number that the next event needs is taken: a stand-in for any failing insert.
-        AuditEvent.objects.filter(target_id=api_key.id).update(sequence=3)
+        AuditEvent.objects.create(
+            organization_id=self.acme.id, sequence=3, seal_key_id=1, seal=bytes(32)
+        )
 
         with self.assertRaises(IntegrityError), transaction.atomic():
             api_key.revoke(actor=Actor.cli(), reason="leaked")

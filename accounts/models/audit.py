@@ -4,77 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.db import models, transaction
+from django.db.models.functions import Length
+from django.db.models.lookups import Exact
 from django.utils import timezone
 
-from accounts.models.user import User
+from accounts.models.actor import Actor, ActorType, actor_types
+from accounts.seals import GENESIS, as_stored, seal
 from reachscore.api.ids import new_id
+from reachscore.api.origin import LONGEST_USER_AGENT, NOWHERE, current_origin
 from reachscore.api.request_id import current_request_id
 
-
-class ActorType(models.TextChoices):
-    """The kinds of actor an event can name."""
-
-    KEY = "key"
-    STAFF = "staff"
-    CLI = "cli"
-    SYSTEM = "system"
-
-
-def actor_types() -> list[tuple[str, str]]:
-    """Return the kinds; the migration stores this name, so that a new one needs no migration."""
-    return ActorType.choices
-
-
-@dataclass(frozen=True)
-class Actor:
-    """Whom an event names: the kind, the id in our tables, and what people call it.
-
-    `locator` says which secret a key presented, so that a verb can check that it still lives.
-    """
-
-    type: ActorType
-    id: str
-    label: str
-    locator: str = ""
-
-    @classmethod
-    def staff(cls, user: User) -> Actor:
-        """A member of staff."""
-        return cls(ActorType.STAFF, id=str(user.pk), label=user.get_username())
-
-    @classmethod
-    def cli(cls) -> Actor:
-        """Whoever may run commands on the server."""
-        return cls(ActorType.CLI, id="", label="command line")
-
-    @classmethod
-    def system(cls) -> Actor:
-        """The service itself."""
-        return cls(ActorType.SYSTEM, id="", label="system")
-
-    def __str__(self) -> str:
-        """`key:key_3iS8wW2xYbC4`, `staff:sam`, `cli` or `system`."""
-        names = {ActorType.KEY: f"key:{self.id}", ActorType.STAFF: f"staff:{self.label}"}
-        return names.get(self.type, self.type.value)
+__all__ = ["Actor", "ActorType", "AuditEvent", "AuditHead", "AuditLog"]
 
 
 class AuditHead(models.Model):
-    """One row an organization: the number of its last event, and the lock of every write verb."""
+    """One row an organization: where its last event stands, and the lock of every write verb."""
 
     organization_id = models.CharField(primary_key=True, max_length=40)
     sequence = models.PositiveBigIntegerField(default=0)
+    seal = models.BinaryField(default=GENESIS)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Exact(Length("seal"), 32), name="audit_head_seal_is_sha_256"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.organization_id} at {self.sequence}"
 
 
 class AuditEvent(models.Model):
-    """One thing that was done. Ids are copied as text: an event outlives what it is about."""
+    """One thing that was done. Ids are copied as text: an event outlives what it is about.
+
+    The table is append-only, and every column is sealed: renaming one would break every seal.
+    """
 
     id = models.CharField(primary_key=True, max_length=40, default=partial(new_id, "evt"))
     organization_id = models.CharField("organization", max_length=40)
@@ -88,19 +58,28 @@ class AuditEvent(models.Model):
     livemode = models.BooleanField(null=True)
     reason = models.CharField(max_length=200, blank=True)
     changes = models.JSONField(default=dict, help_text="field: [before, after]")
+    ip = models.GenericIPAddressField("address", null=True)
+    user_agent = models.CharField(max_length=LONGEST_USER_AGENT, blank=True)
     request_id = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
+    seal_key_id = models.PositiveSmallIntegerField(help_text="The number of one of AUDIT_KEYS.")
+    seal = models.BinaryField()
 
     class Meta:
         ordering = ["-created_at", "-sequence"]
         indexes = [
             models.Index(fields=["-created_at", "-sequence"], name="audit_event_newest"),
-            models.Index(fields=["target_id", "-created_at"], name="audit_event_by_target"),
+            models.Index(
+                fields=["organization_id", "target_id", "-sequence"], name="audit_event_by_target"
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
                 fields=["organization_id", "sequence"], name="audit_event_numbered_once"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Exact(Length("seal"), 32), name="audit_event_seal_is_sha_256"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -110,6 +89,17 @@ class AuditEvent(models.Model):
     def actor(self) -> Actor:
         """Who did it, as it was called then."""
         return Actor(ActorType(self.actor_type), self.actor_id, self.actor_label)
+
+    def seal_after(self, previous: bytes) -> None:
+        """Seal this event, complete but not stored yet, with the first of AUDIT_KEYS."""
+        self.seal_key_id, key = next(iter(settings.AUDIT_KEYS.items()))
+        columns = {name: getattr(self, name) for name in self.sealed_columns()}
+        self.seal = seal(columns, after=previous, key=key)
+
+    @classmethod
+    def sealed_columns(cls) -> list[str]:
+        """Name every column of an event but the seal itself."""
+        return [field.attname for field in cls._meta.concrete_fields if field.attname != "seal"]
 
 
 class AuditLog:
@@ -153,21 +143,28 @@ class AuditLog:
     ) -> None:
         """Write the next event; `action` is `noun.past_participle`, its noun the target's type.
 
-        `changes` maps a field to its value before and after, in JSON's types; never a secret.
+        `changes` maps a field to its value before and after, in JSON's types without floats; never
+        a secret. Address and user agent are those of the request being answered.
         """
-        self._head.sequence += 1
-        self._head.save(update_fields=["sequence"])
-        AuditEvent.objects.create(
+        by_request = actor.type not in (ActorType.CLI, ActorType.SYSTEM)
+        origin = current_origin() if by_request else NOWHERE
+        event = AuditEvent(
             organization_id=self._head.organization_id,
-            sequence=self._head.sequence,
+            sequence=self._head.sequence + 1,
             action=action,
             actor_type=actor.type,
             actor_id=actor.id,
             actor_label=actor.label,
             target_type=action.partition(".")[0],
-            target_id=target.pk,
+            target_id=str(target.pk),
             livemode=livemode,
             reason=reason,
-            changes=changes or {},
+            changes=as_stored(changes or {}),
+            ip=str(origin.address) if origin.address else None,
+            user_agent=origin.user_agent,
             request_id=current_request_id(),
         )
+        event.seal_after(bytes(self._head.seal))
+        self._head.sequence, self._head.seal = event.sequence, event.seal
+        self._head.save(update_fields=["sequence", "seal"])
+        event.save(force_insert=True)

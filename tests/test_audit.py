@@ -1,0 +1,260 @@
+"""The audit log says who did what from where, and what it says stays as it was written."""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+from django.core.management import call_command
+from django.db import IntegrityError, ProgrammingError, connection, transaction
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import Actor, AuditEvent, AuditHead, AuditLog
+from accounts.seals import GENESIS, as_stored, canonical, seal
+from tests.cast import ApiClient, ApiTestCase
+from tests.committed import as_owner
+
+APPEND_ONLY = "The audit log is append-only."
+ONE_STEP = "The head of an audit log moves one event forward at a time."
+
+
+class AppendOnlyTests(ApiTestCase):
+    def refused(self, sql: str, message: str, error: type[Exception] = IntegrityError) -> None:
+        with (
+            self.subTest(sql),
+            self.assertRaisesMessage(error, message),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(sql)
+
+    def test_the_role_that_serves_can_neither_change_nor_remove_an_event(self):
+        self.refused("UPDATE accounts_auditevent SET reason = 'x'", APPEND_ONLY)
+        self.refused("UPDATE accounts_auditevent SET reason = 'x' WHERE false", APPEND_ONLY)
+        self.refused("DELETE FROM accounts_auditevent", APPEND_ONLY)
+        self.refused("DELETE FROM accounts_audithead", APPEND_ONLY)
+        for table in ("accounts_auditevent", "accounts_audithead"):
+            self.refused(f"TRUNCATE {table}", "permission denied", ProgrammingError)
+
+    def test_nor_can_the_owner_while_the_triggers_are_there(self):
+        with as_owner():
+            for table in ("accounts_auditevent", "accounts_audithead"):
+                self.refused(f"DELETE FROM {table}", APPEND_ONLY)
+                self.refused(f"TRUNCATE {table}", APPEND_ONLY)
+            self.refused("UPDATE accounts_auditevent SET reason = 'x'", APPEND_ONLY)
+            self.refused("UPDATE accounts_audithead SET sequence = 0", ONE_STEP)
+
+    def test_an_insert_that_would_update_is_refused_too(self):
+        self.refused(
+            "INSERT INTO accounts_auditevent SELECT * FROM accounts_auditevent"
+            " ON CONFLICT (id) DO UPDATE SET reason = 'x'",
+            APPEND_ONLY,
+        )
+
+    def test_the_role_that_serves_cannot_take_the_triggers_away(self):
+        for sql in (
+            "ALTER TABLE accounts_auditevent DISABLE TRIGGER USER",
+            "DROP TRIGGER audit_event_append_only ON accounts_auditevent",
+            "DROP FUNCTION accounts_audit_append_only CASCADE",
+            "DROP TABLE accounts_auditevent",
+        ):
+            self.refused(sql, "must be owner", ProgrammingError)
+        self.refused(
+            "CREATE TRIGGER z BEFORE INSERT ON accounts_auditevent"
+            " FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+            "permission denied",
+            ProgrammingError,
+        )
+        self.refused(
+            "SET session_replication_role = replica", "permission denied", ProgrammingError
+        )
+
+    def test_a_head_moves_one_event_forward_and_no_other_way(self):
+        for change in ("sequence = 0", "sequence = sequence", "sequence = sequence + 2"):
+            self.refused(f"UPDATE accounts_audithead SET {change}", ONE_STEP)
+        self.refused("UPDATE accounts_audithead SET organization_id = 'org_x'", ONE_STEP)
+        AuditHead.objects.filter(pk=self.acme.pk).update(sequence=2)
+
+    def test_the_migration_can_be_taken_back_and_applied_again(self):
+        with as_owner() as cursor:
+            call_command("migrate", "accounts", "0002", verbosity=0)
+            cursor.execute("DELETE FROM accounts_auditevent WHERE false")
+            call_command("migrate", "accounts", verbosity=0)
+        self.refused("DELETE FROM accounts_auditevent", APPEND_ONLY)
+
+
+class OriginTests(ApiTestCase):
+    def made(self, client: ApiClient) -> AuditEvent:
+        answer = client.send("/v1/keys", {"name": "CI"}).json()
+        return AuditEvent.objects.get(target_id=answer["id"])
+
+    def test_an_event_says_from_which_address_the_proxies_being_trusted(self):
+        _, client = self.issue()
+        client.defaults["HTTP_X_FORWARDED_FOR"] = "6.6.6.6, 192.0.2.7, 2001:db8::0:1"
+        for proxies, address in [
+            (0, "127.0.0.1"),
+            (1, "2001:db8::1"),
+            (2, "192.0.2.7"),
+            (4, None),
+        ]:
+            with self.subTest(proxies), override_settings(TRUSTED_PROXY_COUNT=proxies):
+                self.assertEqual(self.made(client).ip, address)
+
+    def test_a_user_agent_is_cut_cleaned_and_rid_of_keys(self):
+        _, client = self.issue()
+        for sent, kept in [
+            ("curl/8.5.0", "curl/8.5.0"),
+            ("a\x07b\u200bc", "abc"),
+            (f"agent {client.key}", f"agent {client.key[:16]}_[redacted]"),
+            ("x" * 5000, "x" * 200),
+        ]:
+            client.defaults["HTTP_USER_AGENT"] = sent
+            with self.subTest(sent):
+                self.assertEqual(self.made(client).user_agent, kept)
+
+    def test_staff_have_an_origin_and_commands_and_the_service_have_none(self):
+        browser = self.staff()
+        browser.defaults["HTTP_USER_AGENT"] = "Firefox"
+        url = f"/admin/accounts/organization/{self.acme.id}/suspend/"
+        browser.post(url, {"reason": "unpaid"})
+        # The request was answered in this thread, so its origin is still the current one.
+        self.acme.resume(actor=Actor.cli(), reason="paid")
+        self.acme.suspend(actor=Actor.system(), reason="unpaid")
+
+        events = AuditEvent.objects.filter(organization_id=self.acme.id).order_by("sequence")
+
+        self.assertEqual(
+            [(e.actor_type, e.ip, e.user_agent) for e in events],
+            [
+                ("cli", None, ""),
+                ("staff", "127.0.0.1", "Firefox"),
+                ("cli", None, ""),
+                ("system", None, ""),
+            ],
+        )
+
+    def test_staff_see_all_of_an_event_and_change_none(self):
+        _, client = self.issue()
+        client.defaults["HTTP_USER_AGENT"] = "curl/8.5.0"
+        event = self.made(client)
+        page = f"/admin/accounts/auditevent/{event.pk}/change/"
+
+        shown = self.staff().get(page).content.decode()
+
+        for text in ("127.0.0.1", "curl/8.5.0", bytes(event.seal).hex(), event.request_id):
+            self.assertIn(text, shown)
+        self.assertEqual(self.staff().post(page, {"reason": "x"}).status_code, 403)
+        found = self.staff().get("/admin/accounts/auditevent/", {"q": "127.0.0.1"})
+        self.assertContains(found, event.target_id)
+
+
+class RecordTests(ApiTestCase):
+    def test_an_event_costs_one_update_of_the_head_and_one_insert(self):
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            self.acme.suspend(actor=Actor.cli(), reason="unpaid")
+        statements = [q["sql"] for q in queries if "accounts_audit" in q["sql"]]
+        self.assertEqual([sql.split()[0] for sql in statements], ["SELECT", "UPDATE", "INSERT"])
+
+    def test_the_events_of_one_target_come_out_of_an_index_newest_first(self):
+        found = AuditEvent.objects.filter(organization_id="org_x", target_id="key_x")
+        with as_owner() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            plan = found.order_by("-sequence").explain()
+        self.assertIn("audit_event_by_target", plan)
+        self.assertNotIn("Sort", plan)
+
+    def test_a_seal_is_32_bytes(self):
+        for table in (AuditEvent, AuditHead):
+            with self.assertRaisesMessage(IntegrityError, "seal_is_sha_256"), transaction.atomic():
+                table.objects.create(
+                    organization_id="org_x",
+                    sequence=1,
+                    seal=b"short",
+                    **({"seal_key_id": 1} if table is AuditEvent else {}),
+                )
+
+    def test_changes_that_would_read_back_differently_are_refused(self):
+        for value in (1.5, 1e22, -0.0, float("nan"), datetime.now(UTC), {1, 2}, b"x"):
+            with (
+                self.subTest(value),
+                self.assertRaises(TypeError),
+                AuditLog.of(self.acme.id) as audit,
+            ):
+                audit.record(
+                    "organization.changed",
+                    self.acme,
+                    actor=Actor.cli(),
+                    changes={"x": (None, [value])},
+                )
+        self.assertEqual(AuditHead.objects.get(pk=self.acme.pk).sequence, 1)
+
+
+class SealTests(ApiTestCase):
+    KEY = bytes(range(32))
+
+    def test_the_form_that_is_sealed_does_not_depend_on_how_it_is_spelled(self):
+        noon = datetime(2030, 1, 31, 12, tzinfo=UTC)
+        same = [
+            {"created_at": noon, "ip": "::1.2.3.4", "changes": as_stored({"b": (1, "é"), "a": ()})},
+            {
+                "changes": {"a": [], "b": [1, "é"]},
+                "ip": "::102:304",
+                "created_at": noon.astimezone(timezone(timedelta(hours=5))),
+                "livemode": None,
+            },
+        ]
+        one, other = (canonical(columns) for columns in same)
+        self.assertEqual(one, other)
+        self.assertEqual(
+            one,
+            b'{"changes":{"a":[],"b":[1,"\\u00e9"]},'
+            b'"created_at":"2030-01-31T12:00:00.000000+00:00",'
+            b'"ip":"00000000000000000000000001020304/128"}',
+        )
+
+    def test_what_differs_in_anything_has_another_seal(self):
+        contents: list[dict[str, object]] = [
+            {},
+            {"a": ""},
+            {"a": False},
+            {"a": 0},
+            {"a": "0"},
+            {"a": [0]},
+            {"b": 0},
+            {"a": {"b": 0}},
+            {"a": 'x","b":"y'},
+            {"a": "x", "b": "y"},
+            {"ip": "1.2.3.4"},
+            {"ip": "1.2.3.0/24"},
+            {"ip": "::1.2.3.4"},
+        ]
+        befores = [GENESIS, bytes(31) + b"\x01"]
+        keys = [self.KEY, bytes(32)]
+        seals = {seal(c, after=b, key=k) for c in contents for b in befores for k in keys}
+        self.assertEqual(len(seals), len(contents) * len(befores) * len(keys))
+        self.assertTrue(all(len(s) == 32 for s in seals))
+
+    def test_every_column_is_sealed_but_the_seal(self):
+        columns = {field.attname for field in AuditEvent._meta.concrete_fields}
+        self.assertEqual(columns - set(AuditEvent.sealed_columns()), {"seal"})
+
+    def test_the_first_listed_key_seals_and_the_event_says_which(self):
+        for keys in ({7: self.KEY}, {3: bytes(32), 7: self.KEY}):
+            with override_settings(AUDIT_KEYS=keys):
+                self.issue()
+        self.assertEqual(
+            list(
+                AuditEvent.objects.filter(action="api_key.issued")
+                .order_by("sequence")
+                .values_list("seal_key_id", flat=True)
+            ),
+            [7, 3],
+        )
+
+    def test_the_head_holds_the_seal_of_the_last_event(self):
+        self.issue()
+        head = AuditHead.objects.get(pk=self.acme.pk)
+        last = AuditEvent.objects.get(organization_id=self.acme.pk, sequence=head.sequence)
+        self.assertEqual(bytes(head.seal), bytes(last.seal))
+        self.assertRegex(bytes(head.seal).hex(), re.compile(r"[0-9a-f]{64}"))
