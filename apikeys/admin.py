@@ -9,6 +9,7 @@ from django.contrib.admin.widgets import AdminSplitDateTime, AutocompleteSelect
 from django.core import signing
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
+from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -16,9 +17,10 @@ from django.urls import URLPattern, path
 from accounts.admin import staff_of
 from accounts.models import Organization
 from apikeys.finding import FindByKeyAdmin
-from apikeys.models import ApiKey
+from apikeys.models import ApiKey, KeySecret
 from apikeys.scopes import Scope
 from reachscore.api.ids import new_id
+from reachscore.api.moments import format_moment
 from reachscore.api.refusals import Refusal
 
 NEW_KEY_ID = partial(signing.TimestampSigner, salt="apikeys.admin.new_key_id")
@@ -92,16 +94,19 @@ class ApiKeyAdmin(FindByKeyAdmin):
         "status",
         "secrets_shown",
         "scopes_shown",
+        "allowed_ips_shown",
         "created_at",
         "created_by",
         "expires_at",
         "revoked_at",
+        "revoked_by",
         "revoked_reason",
     )
     change_form_template = "admin/apikeys/apikey/change_form.html"
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).prefetch_related("secrets")
+        live = Prefetch("secrets", KeySecret.objects.filter(ended_at=None))
+        return super().get_queryset(request).prefetch_related(live)
 
     @admin.display(description="mode")
     def mode(self, api_key: ApiKey) -> str:
@@ -117,11 +122,15 @@ class ApiKeyAdmin(FindByKeyAdmin):
 
     @admin.display(description="secrets")
     def secrets_shown(self, api_key: ApiKey) -> str:
-        return ", ".join(f"{secret.locator} {secret.key_hint}" for secret in api_key.secrets.all())
+        return "; ".join(_described(s) for s in api_key.secrets.all() if s.is_live)
 
     @admin.display(description="scopes")
     def scopes_shown(self, api_key: ApiKey) -> str:
         return ", ".join(api_key.scopes)
+
+    @admin.display(description="allowed addresses")
+    def allowed_ips_shown(self, api_key: ApiKey) -> str:
+        return ", ".join(api_key.allowed_ips or ["any"])
 
     def get_urls(self) -> list[URLPattern]:
         revoke = path(
@@ -189,3 +198,16 @@ class ApiKeyAdmin(FindByKeyAdmin):
         response = TemplateResponse(request, f"admin/apikeys/apikey/{template}.html", whole)
         response["Cache-Control"] = "no-store"
         return response
+
+
+def _described(secret: KeySecret) -> str:
+    """Return a secret's public parts, its last use and its end."""
+    parts = [f"{secret.locator} {secret.key_hint}"]
+    if secret.last_used_at is None:
+        parts.append("never used")
+    else:
+        address = secret.last_used_ip or "an unknown address"
+        parts.append(f"last used {format_moment(secret.last_used_at)} from {address}")
+    if secret.expires_at is not None:
+        parts.append(f"rotated out, ends {format_moment(secret.expires_at)}")
+    return ", ".join(parts)
