@@ -1,0 +1,110 @@
+"""The audit log in production: the roles of deploy/roles.sql, and verify_audit as cron runs it."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.demo_server import ROOT
+from tests.production_server import Database, ProductionServer
+
+REPLACE_FUNCTION = """
+    CREATE OR REPLACE FUNCTION accounts_audit_append_only() RETURNS trigger LANGUAGE plpgsql
+    AS 'BEGIN RETURN NULL; END'
+"""
+
+
+@pytest.fixture(scope="module")
+def database() -> Database:
+    return Database()
+
+
+@pytest.fixture(scope="module")
+def server(database: Database) -> Iterator[ProductionServer]:
+    with ProductionServer(database) as production:
+        yield production
+
+
+def verify(server: ProductionServer, *args: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "manage.py", "verify_audit", *args],
+        cwd=ROOT,
+        env=server.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_cut_off_tail_is_found_with_the_heads_that_were_kept(
+    server: ProductionServer, database: Database, tmp_path: Path
+) -> None:
+    organization = server.manage("create_organization", "Acme")
+    key = server.manage("issue_api_key", organization, "--name", "CI")
+    assert server.ask("/v1/keys", key=key, body={"name": "made by a key"}).status == 201
+
+    sound = verify(server)
+
+    assert (sound.returncode, sound.stderr) == (0, "Checked 3 events in 1 chain.\n")
+    assert sound.stdout.startswith(f"{organization} 3 ")
+    assert sound.stdout.count("\n") == 1
+    heads = tmp_path / "heads"
+    heads.write_text(sound.stdout)
+    with database.connect() as connection:
+        (address,) = connection.execute(
+            "SELECT host(ip) FROM accounts_auditevent WHERE sequence = 3"
+        ).fetchone() or ("",)
+    assert address == "192.0.2.7"
+
+    database.run(
+        "ALTER TABLE accounts_auditevent DISABLE TRIGGER USER",
+        "ALTER TABLE accounts_audithead DISABLE TRIGGER USER",
+        "DELETE FROM accounts_auditevent WHERE sequence = 3",
+        "UPDATE accounts_audithead SET sequence = 2,"
+        " seal = (SELECT seal FROM accounts_auditevent WHERE sequence = 2)",
+        "ALTER TABLE accounts_auditevent ENABLE TRIGGER USER",
+        "ALTER TABLE accounts_audithead ENABLE TRIGGER USER",
+    )
+
+    assert verify(server).returncode == 0
+    cut = verify(server, "--expect", str(heads))
+    assert cut.returncode == 1
+    assert cut.stdout.startswith(f"{organization} 2 ")
+    assert cut.stderr == (
+        "Checked 2 events in 1 chain.\n"
+        f"CommandError: {organization} event 3: missing: 3 were kept, so the tail was cut off and"
+        " the head turned back.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE accounts_auditevent SET reason = ''",
+        "DELETE FROM accounts_auditevent",
+        "TRUNCATE accounts_auditevent",
+        "DELETE FROM accounts_audithead",
+        "TRUNCATE accounts_audithead",
+        "UPDATE accounts_audithead SET sequence = 0",
+        "ALTER TABLE accounts_auditevent DISABLE TRIGGER USER",
+        "ALTER TABLE accounts_audithead DISABLE TRIGGER audit_head_one_step",
+        "DROP TRIGGER audit_event_append_only ON accounts_auditevent",
+        "DROP FUNCTION accounts_audit_append_only CASCADE",
+        REPLACE_FUNCTION,
+        "SET session_replication_role = replica",
+        "SET ROLE reachscore_owner",
+        "DROP TABLE accounts_auditevent",
+    ],
+)
+def test_the_runtime_role_cannot_touch_what_is_written(
+    server: ProductionServer, database: Database, sql: str
+) -> None:
+    with (
+        psycopg.connect(database.url("reachscore_app")) as connection,
+        pytest.raises((psycopg.errors.RestrictViolation, psycopg.errors.InsufficientPrivilege)),
+    ):
+        connection.execute(sql.encode())
