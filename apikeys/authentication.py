@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from apikeys.callers import Caller, find_caller
 from apikeys.exceptions import ApiKeyInvalid, ApiKeyMissing
 from apikeys.keys import is_well_formed
+from apikeys.simulation import refuse_as_asked
 from reachscore.api.metrics import count_authentication
 from reachscore.api.origin import current_origin
 from reachscore.api.refusals import Refusal
@@ -24,8 +25,9 @@ class BearerAuthentication(BaseAuthentication):
     """`Authorization: Bearer rk_…` makes `request.user` a verified Caller."""
 
     def authenticate(self, request: Request) -> tuple[Caller, None]:
-        """Raises ApiKeyMissing, ApiKeyInvalid, ApiKeyExpired, SecretEnded; and for a caller that is
-        known, but may not call, OrganizationSuspended, IpNotAllowed."""
+        """Raises ApiKeyMissing, ApiKeyInvalid, ApiKeyExpired, SecretEnded; for a caller that is
+        known, but may not call, OrganizationSuspended, IpNotAllowed; and what a test key asked to
+        be refused with."""
         try:
             caller = self._caller(request)
         except Refusal as refusal:
@@ -33,6 +35,7 @@ class BearerAuthentication(BaseAuthentication):
             failed_authentications.count(refusal.code, current_origin().address)
             raise
         count_authentication("ok")
+        refuse_as_asked(request, caller)
         return caller, None
 
     def _caller(self, request: Request) -> Caller:

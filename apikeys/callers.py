@@ -1,22 +1,23 @@
-"""From a plaintext to the caller: the one statement behind every authenticated request."""
+"""Who a request acts as, and how a plaintext proves it."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, cast
 
-from django.db import InterfaceError, OperationalError, connection
 from rest_framework.request import Request
 
 from accounts.models import Actor
 from accounts.models.audit import ActorType
+from apikeys.caller_query import Found, fetch_caller
 from apikeys.exceptions import (
     ApiKeyExpired,
     ApiKeyInvalid,
     IpNotAllowed,
     OrganizationSuspended,
+    RateLimitExceeded,
     SecretEnded,
 )
-from apikeys.keys import signing_pepper_id, verifying_digests
+from apikeys.keys import signing_pepper_id
 from apikeys.last_use import note_use
 from apikeys.models import KeySecret
 from apikeys.scopes import is_unrestricted
@@ -27,53 +28,8 @@ from reachscore.api.response_headers import add_response_header
 
 EXPIRY_HEADER: Final = "ReachScore-Key-Expires-At"
 EXPIRY_NOTICE: Final = timedelta(days=30)
-
-# The columns are named one by one: a prepared `SELECT *` dies after a migration. The digest is
-# unique, and nobody can steer it without the pepper, so that an index may look it up. An address
-# that is not known is NULL, and a list allows none such.
-FIND_CALLER: Final = """
-    SELECT s.id, s.locator, s.pepper_id, s.last_used_at,
-           LEAST(k.expires_at, s.expires_at),
-           k.revoked_at IS NOT NULL,
-           COALESCE(k.expires_at <= %(now)s, FALSE),
-           s.ended_at IS NOT NULL OR COALESCE(s.expires_at <= %(now)s, FALSE),
-           o.suspended_at IS NOT NULL,
-           k.allowed_ips IS NULL
-               OR COALESCE(%(address)s::inet <<= ANY (k.allowed_ips::inet[]), FALSE),
-           k.id, k.name, k.scopes, k.livemode,
-           o.id, o.name,
-           p.slug, p.tests_limit, p.tests_renew, p.domains_limit
-      FROM apikeys_keysecret s
-      JOIN apikeys_apikey k ON k.id = s.api_key_id
-      JOIN accounts_organization o ON o.id = k.organization_id
-      JOIN accounts_plan p ON p.slug = o.plan_id
-     WHERE s.digest = ANY(%(digests)s)
-"""
-
-
-class Found(NamedTuple):
-    """A row of FIND_CALLER."""
-
-    secret_id: int
-    locator: str
-    pepper_id: int
-    last_used_at: datetime | None
-    expires_at: datetime | None
-    is_revoked: bool
-    key_is_expired: bool
-    secret_is_over: bool
-    is_suspended: bool
-    is_address_allowed: bool
-    key_id: str
-    key_name: str
-    scopes: list[str]
-    livemode: bool
-    organization_id: str
-    organization_name: str
-    plan: str
-    tests_limit: int | None
-    tests_renew: bool
-    domains_limit: int | None
+RATE_HEADERS: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+SECONDS_A_WINDOW: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +46,10 @@ class Caller:
     tests_limit: int | None
     tests_renew: bool
     domains_limit: int | None
+    max_tests_per_month: int | None
+    requests_per_minute: int | None
+    requests_this_minute: int
+    window_ends_at: int
     locator: str
 
     @property
@@ -101,6 +61,13 @@ class Caller:
     def actor(self) -> Actor:
         """The caller as the audit log names it."""
         return Actor(ActorType.KEY, id=self.key_id, label=self.key_name, locator=self.locator)
+
+    def require_rate(self, *, now: datetime) -> None:
+        """Raises RateLimitExceeded for a request beyond the minute's limit."""
+        limit = self.requests_per_minute
+        if limit is not None and self.requests_this_minute > limit:
+            seconds = max(1, self.window_ends_at - int(now.timestamp()))
+            raise RateLimitExceeded(limit=limit, seconds=seconds)
 
 
 def caller_of(request: Request) -> Caller:
@@ -130,7 +97,7 @@ def find_caller(plaintext: str, *, now: datetime) -> Caller:
         raise OrganizationSuspended
     if not found.is_address_allowed:
         raise IpNotAllowed(origin.address)
-    return Caller(
+    caller = Caller(
         key_id=found.key_id,
         key_name=found.key_name,
         scopes=tuple(found.scopes),
@@ -141,51 +108,37 @@ def find_caller(plaintext: str, *, now: datetime) -> Caller:
         tests_limit=found.tests_limit,
         tests_renew=found.tests_renew,
         domains_limit=found.domains_limit,
+        max_tests_per_month=found.max_tests_per_month,
+        requests_per_minute=found.requests_per_minute,
+        requests_this_minute=found.requests_this_minute or 0,
+        window_ends_at=_end_of(found.window_started_at),
         locator=found.locator,
     )
+    limit = caller.requests_per_minute
+    if limit is not None:
+        remaining = max(0, limit - caller.requests_this_minute)
+        add_rate_headers(limit=limit, remaining=remaining, ends_at=caller.window_ends_at)
+    return caller
+
+
+def _end_of(window_started_at: datetime | None) -> int:
+    """Return the Unix time at which a window ends; 0 where there is none."""
+    return int(window_started_at.timestamp()) + SECONDS_A_WINDOW if window_started_at else 0
+
+
+def add_rate_headers(*, limit: int, remaining: int, ends_at: int) -> None:
+    """Put the state of the window on the answer; `ends_at` is a Unix time."""
+    for name, number in zip(RATE_HEADERS, (limit, remaining, ends_at), strict=True):
+        add_response_header(name, str(number))
 
 
 def _find_live(plaintext: str, *, now: datetime) -> Found:
     """Raises ApiKeyInvalid, ApiKeyExpired, SecretEnded."""
-    address = current_origin().address
-    row = _fetch(
-        {
-            "digests": verifying_digests(plaintext),
-            "now": now,
-            "address": str(address) if address else None,
-        }
-    )
-    if row is None:
-        raise ApiKeyInvalid
-    found = Found(*row)
-    if found.is_revoked:
+    found = fetch_caller(plaintext, now=now, address=current_origin().address)
+    if found is None or found.is_revoked:
         raise ApiKeyInvalid
     if found.key_is_expired:
         raise ApiKeyExpired
     if found.secret_is_over:
         raise SecretEnded
     return found
-
-
-def _fetch(parameters: dict[str, Any]) -> tuple[Any, ...] | None:
-    """Run the statement, once more on a new connection where the old one turns out to be lost.
-
-    Instead of asking before every request whether the connection still lives, as Django's health
-    check would: that is a round trip more, and this statement changes nothing twice.
-    """
-    connection.health_check_done = True  # type: ignore[attr-defined]
-    try:
-        return _fetch_once(parameters)
-    except (OperationalError, InterfaceError):
-        never_connected = connection.connection is None
-        if never_connected or connection.in_atomic_block or connection.is_usable():
-            raise
-        connection.close()
-        return _fetch_once(parameters)
-
-
-def _fetch_once(parameters: dict[str, Any]) -> tuple[Any, ...] | None:
-    with connection.cursor() as cursor:
-        cursor.execute(FIND_CALLER, parameters)
-        row: tuple[Any, ...] | None = cursor.fetchone()
-    return row

@@ -21,10 +21,14 @@ from apikeys.serializers import (
     KeyList,
     KeyListQuery,
     KeyRequest,
+    KeyUsage,
+    KeyUsageQuery,
+    KeyWithUse,
     NoBody,
     RevocationQuery,
     RevokedKey,
     RotationRequest,
+    Usage,
 )
 from reachscore.api.idempotency import HEADER, REPLAYED_HEADER
 from reachscore.api.openapi import EVERYWHERE, SHARED_HEADERS, WITH_BODY, error_responses
@@ -130,7 +134,19 @@ retrieve_key = extend_schema(
     tags=KEYS,
     parameters=[*SHARED_HEADERS, KEY_ID],
     responses={
-        200: _answer(Key, "The key.", "A key for CI", examples.KEY),
+        200: _answer(KeyWithUse, "The key.", "A key for CI", examples.KEY_WITH_USE),
+        **error_responses(*EVERYWHERE, "insufficient_scope", "resource_not_found"),
+    },
+)
+
+key_usage = extend_schema(
+    operation_id="get_key_usage",
+    summary="Show an API key's requests",
+    description="By day in UTC, up to today; days without requests are zero. " + ITSELF,
+    tags=KEYS,
+    parameters=[*SHARED_HEADERS, KEY_ID, KeyUsageQuery],
+    responses={
+        200: _answer(KeyUsage, "The days.", "Two days", examples.KEY_USAGE),
         **error_responses(*EVERYWHERE, "insufficient_scope", "resource_not_found"),
     },
 )
@@ -232,6 +248,19 @@ list_events = extend_schema(
     responses={
         200: _answer(EventList, "A page of events.", "Made", examples.a_list(examples.EVENT)),
         **error_responses(*EVERYWHERE, "insufficient_scope", "resource_not_found"),
+    },
+)
+
+usage = extend_schema(
+    operation_id="get_usage",
+    summary="Show what the plan is used for",
+    description="The current calendar month in UTC of your organization, in the calling key's "
+    "mode. Takes the scope `billing:manage`.",
+    tags=["Usage"],
+    parameters=SHARED_HEADERS,
+    responses={
+        200: _answer(Usage, "The month.", "A live month", examples.USAGE),
+        **error_responses(*EVERYWHERE, "insufficient_scope"),
     },
 )
 

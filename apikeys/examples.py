@@ -26,6 +26,33 @@ KEY: Final[dict[str, Any]] = {
     "created_by": "key:key_8Zp4QvN1kLm7",
     "allowed_ips": None,
     "secrets": [_SECRET],
+    "max_tests_per_month": None,
+}
+
+KEY_WITH_USE: Final[dict[str, Any]] = {
+    **KEY,
+    "scope_usage": {"tests:read": "2026-05-02", "tests:write": None},
+    "unused_scopes": ["tests:write"],
+}
+
+KEY_USAGE: Final[dict[str, Any]] = {
+    "object": "key_usage",
+    "key_id": "key_3iS8wW2xYbC4",
+    "days": [
+        {"date": "2026-03-11", "requests": 1200, "limited": 3},
+        {"date": "2026-03-12", "requests": 0, "limited": 0},
+    ],
+    "livemode": True,
+}
+
+USAGE: Final[dict[str, Any]] = {
+    "object": "usage",
+    "period_start": "2026-03-01T00:00:00Z",
+    "period_end": "2026-04-01T00:00:00Z",
+    "tests": {"used": 145, "limit": 1000, "overage": 0},
+    "domains": {"used": 3, "limit": 10},
+    "api_calls": {"total": 48210, "rate_limited": 12},
+    "livemode": True,
 }
 
 ISSUED_KEY: Final[dict[str, Any]] = {

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import ClassVar
 
+from accounts.models import Meter
 from apikeys.scopes import ALL_SCOPES
 from reachscore.api.addresses import Address
 from reachscore.api.moments import format_moment
@@ -154,3 +155,56 @@ class IdempotencySecretUsed(Refusal):
     """The first answer's secret arrived, or its key has moved on: nothing is left to repeat."""
 
     code = "idempotency_secret_used"
+
+
+class RateLimitExceeded(Refusal):
+    """The organization made more requests this minute than its plan grants in this mode."""
+
+    code = "rate_limit_exceeded"
+
+    def __init__(self, *, limit: int, seconds: int) -> None:
+        super().__init__(
+            f"Your organization made more than {limit} requests this minute.",
+            fix=f"Send the request again in {seconds} s, as Retry-After says.",
+            headers={"Retry-After": str(seconds)},
+        )
+
+
+class QuotaExceeded(Refusal):
+    """What the plan grants, or the key's own share of it, is used up."""
+
+    code = "quota_exceeded"
+
+    def __init__(
+        self,
+        meter: Meter,
+        *,
+        limit: int,
+        used: int,
+        resets_at: datetime | None,
+        of_key: bool = False,
+    ) -> None:
+        of = "this key's own share" if of_key else "your plan"
+        super().__init__(
+            f"This would go beyond the {limit} {meter} of {of}; {used} are used.",
+            fix="Use a key with a larger share, or have this one's max_tests_per_month raised."
+            if of_key
+            else "",
+            details={
+                "limit": limit,
+                "used": used,
+                "resets_at": format_moment(resets_at) if resets_at else None,
+            },
+        )
+
+
+class SimulateInLiveMode(Refusal):
+    """Failures are rehearsed with test keys only."""
+
+    code = "simulate_in_live_mode"
+
+
+class SimulateUnknownCode(Refusal):
+    """There is no such code to rehearse."""
+
+    code = "simulate_unknown_code"

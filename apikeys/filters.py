@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from apikeys.models import ApiKey, KeySecret, KeyStatus
+from apikeys.models import ApiKey, KeySecret, KeyStatus, ScopeGrant
 
 
 def filtered(keys: QuerySet[ApiKey], query: dict[str, Any]) -> QuerySet[ApiKey]:
@@ -22,6 +22,11 @@ def filtered(keys: QuerySet[ApiKey], query: dict[str, Any]) -> QuerySet[ApiKey]:
         keys = keys.filter(
             expires_at__gt=now, expires_at__lte=now + timedelta(days=query["expires_within_days"])
         )
+    if "over_privileged" in query:
+        idle = ScopeGrant.objects.filter(
+            ScopeGrant.long_unused(timezone.now()), api_key=OuterRef("pk")
+        )
+        keys = keys.filter(Exists(idle) if query["over_privileged"] else ~Exists(idle))
     if "name" in query:
         keys = keys.filter(name__icontains=query["name"])
     return keys

@@ -5,11 +5,13 @@ A view names who may call it; the default in settings, `Closed`, lets nobody in.
 
 from typing import Any
 
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from apikeys.callers import caller_of
 from apikeys.exceptions import InsufficientScope, ManagingTakesAllScopes
+from apikeys.scope_use import exercises
+from apikeys.scopes import ALL_SCOPES, Scope
 
 
 class Closed(BasePermission):
@@ -28,6 +30,28 @@ class AnyCaller(BasePermission):
         return request.successful_authenticator is not None
 
 
+def requires(*, read: Scope | None = None, write: Scope | None = None) -> type[BasePermission]:
+    """Make a permission that wants one scope to read and one to write; a side left out is shut."""
+
+    class RequiresScope(BasePermission):
+        def has_permission(self, request: Request, view: Any) -> bool:
+            """Raises InsufficientScope."""
+            caller = caller_of(request)
+            scope = read if request.method in SAFE_METHODS else write
+            if scope is None:
+                raise InsufficientScope(required=(), granted=caller.scopes)
+            if scope not in caller.scopes:
+                raise InsufficientScope(
+                    f"This takes a key with the scope {scope}.",
+                    required=[scope.value],
+                    granted=caller.scopes,
+                )
+            exercises(caller, [scope.value])
+            return True
+
+    return RequiresScope
+
+
 class ManagesKeys(BasePermission):
     """Callers whose key is unrestricted. The verb asks again, under its lock."""
 
@@ -36,7 +60,15 @@ class ManagesKeys(BasePermission):
         caller = caller_of(request)
         if not caller.is_unrestricted:
             raise ManagingTakesAllScopes(granted=caller.scopes)
+        exercises(caller, ALL_SCOPES)
         return True
+
+
+class ManagesKeysOrSeesItself(ManagesKeys):
+    """Every caller: the view shows a restricted key nothing but itself."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return not caller_of(request).is_unrestricted or super().has_permission(request, view)
 
 
 class ManagesKeysOrItself(ManagesKeys):

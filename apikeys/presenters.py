@@ -4,15 +4,16 @@ No nested serializers: they would cost more than all the rest of a request.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery, Sum
 
 from accounts.models import AuditEvent, Meter
 from accounts.models.audit import ActorType
+from accounts.models.usage import month_of
 from apikeys.callers import Caller
-from apikeys.models import ApiKey, KeySecret
+from apikeys.models import ApiKey, KeyDay, KeySecret
 from reachscore.api.moments import format_moment
 
 
@@ -58,6 +59,66 @@ def key_object(api_key: Any) -> dict[str, object]:
             for secret in api_key.unended_secrets
             if secret.is_live
         ],
+        "max_tests_per_month": api_key.max_tests_per_month,
+    }
+
+
+def key_with_use(api_key: Any) -> dict[str, object]:
+    """Build a KeyWithUse of one of the `presentable` keys; one query more."""
+    grants = list(api_key.grants.all())
+    last_days = {grant.scope: grant.last_exercised_on for grant in grants}
+    unused = {grant.scope for grant in grants if grant.is_long_unused}
+    return key_object(api_key) | {
+        "scope_usage": {scope: last_days.get(scope) for scope in api_key.scopes},
+        "unused_scopes": [scope for scope in api_key.scopes if scope in unused],
+    }
+
+
+def key_usage(api_key: ApiKey, *, days: int, today: date) -> dict[str, object]:
+    """Build a KeyUsage of the last `days` days, today included; one query."""
+    dates = [today - timedelta(days=back) for back in reversed(range(days))]
+    rows = {row.day: row for row in api_key.days.filter(day__gte=dates[0], day__lte=today)}
+    return {
+        "object": "key_usage",
+        "key_id": api_key.id,
+        "days": [
+            {
+                "date": day,
+                "requests": rows[day].requests if day in rows else 0,
+                "limited": rows[day].limited if day in rows else 0,
+            }
+            for day in dates
+        ],
+        "livemode": api_key.livemode,
+    }
+
+
+def usage(caller: Caller, used: Mapping[Meter, int], *, now: datetime) -> dict[str, object]:
+    """Build a Usage; one query."""
+    begins, ends = month_of(now)
+    calls = KeyDay.objects.filter(
+        api_key__organization_id=caller.organization_id,
+        api_key__livemode=caller.livemode,
+        day__gte=begins.date(),
+        day__lt=ends.date(),
+    ).aggregate(total=Sum("requests", default=0), rate_limited=Sum("limited", default=0))
+    tests_limit = caller.tests_limit if caller.livemode else None
+    tests = used[Meter.TESTS]
+    return {
+        "object": "usage",
+        "period_start": format_moment(begins),
+        "period_end": format_moment(ends),
+        "tests": {
+            "used": tests,
+            "limit": tests_limit,
+            "overage": max(0, tests - tests_limit) if tests_limit is not None else 0,
+        },
+        "domains": {
+            "used": used[Meter.DOMAINS],
+            "limit": caller.domains_limit if caller.livemode else None,
+        },
+        "api_calls": calls,
+        "livemode": caller.livemode,
     }
 
 

@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from accounts.models.audit import ActorType
 from apikeys.models import KeyStatus
-from apikeys.models.api_key import LONGEST_OVERLAP
+from apikeys.models.api_key import LARGEST_SHARE, LONGEST_OVERLAP
 from apikeys.networks import MOST_NETWORKS
 from apikeys.scopes import ALL_SCOPES, Scope, clean_scopes
 from reachscore.api.fields import (
@@ -92,6 +92,14 @@ class KeyRequest(StrictSerializer):
         "`192.0.2.7` or `2001:db8::/32`, within the calling key's own. Left out: the calling "
         "key's own. Null: any address.",
     )
+    max_tests_per_month = IntegerField(
+        least=0,
+        most=LARGEST_SHARE,
+        required=False,
+        allow_null=True,
+        help_text="The key's own share of the plan's tests, per calendar month in UTC, within the "
+        "calling key's own. Left out: the calling key's own. Null: all of the plan.",
+    )
 
 
 class KeyChange(StrictSerializer):
@@ -109,6 +117,13 @@ class KeyChange(StrictSerializer):
         required=False,
         allow_null=True,
         help_text="Within the calling key's own. Null: any address.",
+    )
+    max_tests_per_month = IntegerField(
+        least=0,
+        most=LARGEST_SHARE,
+        required=False,
+        allow_null=True,
+        help_text="Within the calling key's own. Null: all of the plan.",
     )
 
 
@@ -145,6 +160,11 @@ class KeyListQuery(ListQuery):
         help_text="Not expired, and expires within this many days.",
     )
     name = StringField(required=False, help_text="Has this in its name, in any case.")
+    over_privileged = FlagParameter(
+        required=False,
+        help_text="Holds scopes that were granted 30 or more days ago and never exercised since; "
+        "`false`: holds none such.",
+    )
 
     def validate_scope(self, value: str) -> str:
         """Raises ParameterInvalid for a scope that there is not."""
@@ -218,6 +238,22 @@ class Key(serializers.Serializer[Any]):
     created_by = serializers.CharField(help_text="`key:key_…`, `staff`, `cli` or `system`.")
     allowed_ips = NetworksField(allow_null=True, help_text="Null: any address.")
     secrets = Secret(many=True, help_text="One, or two while the key is being rotated.")
+    max_tests_per_month = serializers.IntegerField(
+        min_value=0, allow_null=True, help_text="Its own share of the plan; null: all of it."
+    )
+
+
+class KeyWithUse(Key):
+    """An API key, with the use of its scopes."""
+
+    scope_usage = serializers.DictField(
+        child=serializers.DateField(allow_null=True),
+        help_text="For each scope the last day, in UTC, on which it was exercised; null: never.",
+    )
+    unused_scopes = serializers.ListField(
+        child=serializers.ChoiceField(list(ALL_SCOPES)),
+        help_text="Granted 30 or more days ago and never exercised since: take them away.",
+    )
 
 
 class IssuedKey(Key):
@@ -289,6 +325,63 @@ class EventList(serializers.Serializer[Any]):
     object = serializers.ChoiceField(["list"])
     data = Event(many=True)  # type: ignore[assignment]
     has_more = serializers.BooleanField()
+
+
+class KeyUsageQuery(QuerySerializer):
+    """How far back."""
+
+    days = WholeNumberParameter(least=1, most=366, default=30, help_text="Up to today.")
+
+
+class DayOfUse(serializers.Serializer[Any]):
+    """A day, in UTC."""
+
+    date = serializers.DateField()
+    requests = serializers.IntegerField(min_value=0)
+    limited = serializers.IntegerField(min_value=0, help_text="Of these, over the rate limit.")
+
+
+class KeyUsage(serializers.Serializer[Any]):
+    """A key's requests by day, the oldest first; days without any are zero."""
+
+    object = serializers.ChoiceField(["key_usage"])
+    key_id = serializers.RegexField(r"^key_[0-9A-Za-z]{12,}$")
+    days = DayOfUse(many=True)
+    livemode = serializers.BooleanField()
+
+
+class TestsUsed(serializers.Serializer[Any]):
+    """Tests; `overage` is what is used beyond a limit that was lowered."""
+
+    used = serializers.IntegerField(min_value=0)
+    limit = serializers.IntegerField(min_value=0, allow_null=True)
+    overage = serializers.IntegerField(min_value=0)
+
+
+class DomainsUsed(serializers.Serializer[Any]):
+    """Domains that stand now."""
+
+    used = serializers.IntegerField(min_value=0)
+    limit = serializers.IntegerField(min_value=0, allow_null=True)
+
+
+class ApiCalls(serializers.Serializer[Any]):
+    """Requests of all the organization's keys of this mode."""
+
+    total = serializers.IntegerField(min_value=0)
+    rate_limited = serializers.IntegerField(min_value=0)
+
+
+class Usage(serializers.Serializer[Any]):
+    """An organization's use in one mode, in the current calendar month in UTC."""
+
+    object = serializers.ChoiceField(["usage"])
+    period_start = serializers.DateTimeField()
+    period_end = serializers.DateTimeField()
+    tests = TestsUsed()
+    domains = DomainsUsed()
+    api_calls = ApiCalls()
+    livemode = serializers.BooleanField()
 
 
 class CallerOrganization(serializers.Serializer[Any]):

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apikeys.views import AuthContextView, KeyViewSet
+from apikeys.views import AuthContextView, KeyViewSet, UsageView
 
 urlpatterns = [
     path("keys", KeyViewSet.as_view({"get": "list", "post": "create"}), name="keys"),
@@ -16,5 +16,7 @@ urlpatterns = [
         name="key-finish-rotation",
     ),
     path("keys/<str:key_id>/events", KeyViewSet.as_view({"get": "events"}), name="key-events"),
+    path("keys/<str:key_id>/usage", KeyViewSet.as_view({"get": "usage"}), name="key-usage"),
+    path("usage", UsageView.as_view(), name="usage"),
     path("auth/me", AuthContextView.as_view(), name="auth-context"),
 ]

@@ -1,4 +1,4 @@
-"""The endpoints: `/v1/keys` with what lies below, and `GET /v1/auth/me`."""
+"""The endpoints: `/v1/keys` with what lies below, `GET /v1/usage` and `GET /v1/auth/me`."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,21 +12,38 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSetMixin
 
 from accounts.models import AuditEvent
-from accounts.models.usage import used_now
 from apikeys import documentation
 from apikeys.callers import caller_of
 from apikeys.filters import filtered
+from apikeys.meters import used_by
 from apikeys.models import ApiKey, RememberedRequest
+from apikeys.models.api_key import INHERITABLE
 from apikeys.models.cascade import revoke_with_all_it_made
 from apikeys.models.remembered_request import Attempt
-from apikeys.permissions import AnyCaller, ManagesKeys, ManagesKeysOrItself
-from apikeys.presenters import auth_context, event_object, issued_key, key_object, presentable
-from apikeys.scopes import ALL_SCOPES
+from apikeys.permissions import (
+    AnyCaller,
+    ManagesKeys,
+    ManagesKeysOrItself,
+    ManagesKeysOrSeesItself,
+    requires,
+)
+from apikeys.presenters import (
+    auth_context,
+    event_object,
+    issued_key,
+    key_object,
+    key_usage,
+    key_with_use,
+    presentable,
+    usage,
+)
+from apikeys.scopes import ALL_SCOPES, Scope
 from apikeys.serializers import (
     AuthContextQuery,
     KeyChange,
     KeyListQuery,
     KeyRequest,
+    KeyUsageQuery,
     NoBody,
     RevocationQuery,
     RotationRequest,
@@ -41,10 +58,16 @@ from reachscore.api.views import ApiView
 class KeyViewSet(ViewSetMixin, ApiView):
     """An organization's API keys of the caller's mode."""
 
-    queries = {"list": KeyListQuery, "destroy": RevocationQuery, "events": ListQuery}
+    queries = {
+        "list": KeyListQuery,
+        "destroy": RevocationQuery,
+        "events": ListQuery,
+        "usage": KeyUsageQuery,
+    }
     permissions: ClassVar[dict[str, type[BasePermission]]] = {
-        "list": AnyCaller,
+        "list": ManagesKeysOrSeesItself,
         "retrieve": ManagesKeysOrItself,
+        "usage": ManagesKeysOrItself,
         "rotate": ManagesKeysOrItself,
         "finish_rotation": ManagesKeysOrItself,
         "destroy": ManagesKeysOrItself,
@@ -81,8 +104,9 @@ class KeyViewSet(ViewSetMixin, ApiView):
             scopes=fields.get("scopes", list(ALL_SCOPES)),
             expires_at=fields.get("expires_at"),
             allowed_ips=fields.get("allowed_ips"),
+            max_tests_per_month=fields.get("max_tests_per_month"),
         )
-        inherit = {"expires_at", "allowed_ips"} - set(fields)
+        inherit = set(INHERITABLE) - set(fields)
 
         def issue() -> tuple[ApiKey, str]:
             return api_key, api_key.issue(actor=caller.actor, inherit=inherit)
@@ -94,8 +118,14 @@ class KeyViewSet(ViewSetMixin, ApiView):
 
     @documentation.retrieve_key
     def retrieve(self, request: Request, key_id: str) -> Response:
-        """Show a key."""
-        return Response(key_object(self._find(key_id)))
+        """Show a key, with the use of its scopes."""
+        return Response(key_with_use(self._find(key_id)))
+
+    @documentation.key_usage
+    def usage(self, request: Request, key_id: str) -> Response:
+        """Show a key's requests by day."""
+        days, today = self.query["days"], timezone.now().date()
+        return Response(key_usage(self._find(key_id), days=days, today=today))
 
     @documentation.change_key
     def partial_update(self, request: Request, key_id: str) -> Response:
@@ -208,14 +238,20 @@ class AuthContextView(ApiView):
     def get(self, request: Request) -> Response:
         """Say whose key this is, what it may do and how much of the plan is used."""
         caller = caller_of(request)
-        used = used_now(
-            caller.organization_id,
-            livemode=caller.livemode,
-            tests_renew=caller.tests_renew,
-            now=timezone.now(),
-        )
-        answer = auth_context(caller, used)
+        answer = auth_context(caller, used_by(caller))
         if "require" in self.query:
             missing = [scope for scope in self.query["require"] if scope not in caller.scopes]
             answer |= {"allowed": not missing, "missing": missing}
         return Response(answer)
+
+
+class UsageView(ApiView):
+    """What the organization used."""
+
+    permission_classes = [requires(read=Scope.BILLING_MANAGE)]
+
+    @documentation.usage
+    def get(self, request: Request) -> Response:
+        """Show the current month of the caller's organization and mode."""
+        caller = caller_of(request)
+        return Response(usage(caller, used_by(caller), now=timezone.now()))

@@ -176,6 +176,7 @@ if PRODUCTION:
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["apikeys.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["apikeys.permissions.Closed"],
+    "DEFAULT_THROTTLE_CLASSES": ["apikeys.throttling.RateLimit"],
     "DEFAULT_PARSER_CLASSES": ["reachscore.api.body.JsonObjectParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "reachscore.api.negotiation.SteadyNegotiation",

@@ -22,7 +22,7 @@ def server(database: Database) -> Iterator[ProductionServer]:
 
 @pytest.fixture(scope="module")
 def organization(server: ProductionServer) -> str:
-    return server.manage("create_organization", "Acme", "--plan", "team")
+    return server.manage("create_organization", "Acme", "--plan", "enterprise")
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,7 @@ def proxy(instances, tmp_path_factory) -> Iterator[Proxy]:
 
 @pytest.fixture(scope="module")
 def key(instances: list[ProductionServer]) -> str:
-    organization = instances[0].manage("create_organization", "Acme", "--plan", "team")
+    organization = instances[0].manage("create_organization", "Acme", "--plan", "enterprise")
     return instances[0].manage("issue_api_key", organization, "--name", "CI")
 
 

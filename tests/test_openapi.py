@@ -41,6 +41,8 @@ class OpenApiTests(ApiTestCase):
                 "/v1/keys/{key_id}/rotate": ["post"],
                 "/v1/keys/{key_id}/finish_rotation": ["post"],
                 "/v1/keys/{key_id}/events": ["get"],
+                "/v1/keys/{key_id}/usage": ["get"],
+                "/v1/usage": ["get"],
                 "/v1/auth/me": ["get"],
             },
         )

@@ -1,6 +1,7 @@
 from accounts.models.audit import Actor, AuditEvent, AuditHead, AuditLog
 from accounts.models.organization import Organization
 from accounts.models.plan import Plan
+from accounts.models.rate_window import RateWindow
 from accounts.models.usage import Meter, Usage
 from accounts.models.user import User
 
@@ -12,6 +13,7 @@ __all__ = [
     "Meter",
     "Organization",
     "Plan",
+    "RateWindow",
     "Usage",
     "User",
 ]

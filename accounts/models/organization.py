@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 from functools import partial
+from typing import Any, Final
 
 from django.db import models
 from django.utils import timezone
@@ -6,7 +9,11 @@ from django.utils import timezone
 from accounts.models.audit import Actor, AuditLog
 from accounts.models.plan import Plan
 from reachscore.api.ids import new_id
+from reachscore.api.refusals import ResourceNotFound
 from reachscore.api.text import clean_line
+
+# What may be agreed on with one customer, in place of what its plan says.
+OVERRIDES: Final = ("requests_per_minute", "tests_limit", "domains_limit")
 
 
 def clean_name(name: str) -> str:
@@ -27,6 +34,15 @@ class Organization(models.Model):
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="organizations")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     suspended_at = models.DateTimeField(null=True, blank=True, editable=False)
+    requests_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, help_text="In place of the plan's. Null: the plan's."
+    )
+    tests_limit = models.PositiveIntegerField(
+        "tests", null=True, blank=True, help_text="In place of the plan's. Null: the plan's."
+    )
+    domains_limit = models.PositiveIntegerField(
+        "domains", null=True, blank=True, help_text="In place of the plan's. Null: the plan's."
+    )
 
     class Meta:
         ordering = ["-created_at", "-id"]
@@ -34,6 +50,18 @@ class Organization(models.Model):
     def __str__(self) -> str:
         """Two customers may have the same name."""
         return f"{self.name} ({self.id})"
+
+    @classmethod
+    def find(cls, organization_id: str) -> Organization:
+        """Return the organization with this id. Raises ResourceNotFound."""
+        found = None
+        if organization_id.isascii() and organization_id.isprintable():
+            found = cls.objects.filter(pk=organization_id).first()
+        if found is None:
+            raise ResourceNotFound(
+                "There is no organization with this id; it looks like org_3iS8wW2xYbC4."
+            )
+        return found
 
     def create(self, *, actor: Actor) -> None:
         """Store this new organization, with its audit log's first event.
@@ -45,6 +73,31 @@ class Organization(models.Model):
             self.save(force_insert=True)
             changes = {"name": (None, self.name), "plan": (None, self.plan_id)}
             audit.record("organization.created", self, actor=actor, changes=changes)
+
+    def change_plan(self, *, actor: Actor, reason: str, **terms: Any) -> bool:
+        """Set those of `plan` and of OVERRIDES that are given; False where all were so already.
+
+        An override of None is the plan's own limit. Holds from the next request on, at which what
+        is used already stays used.
+
+        Raises ParameterInvalid, ContainsApiKey for the reason, which must be given.
+        """
+        reason = clean_line(reason, field="reason", max_length=200)
+        with AuditLog.of(self.id) as audit:
+            self.refresh_from_db()
+            changed = {name: term for name, term in terms.items() if term != getattr(self, name)}
+            if not changed:
+                return False
+            before = self._terms()
+            for name, term in changed.items():
+                setattr(self, name, term)
+            self.save(update_fields=list(changed))
+            after = self._terms()
+            changes = {name: (before[name], after[name]) for name in changed}
+            audit.record(
+                "organization.plan_changed", self, actor=actor, reason=reason, changes=changes
+            )
+        return True
 
     def suspend(self, *, actor: Actor, reason: str) -> bool:
         """Refuse every key of this organization from the next request on; False if it was so.
@@ -73,3 +126,7 @@ class Organization(models.Model):
                 audit.record("organization.resumed", self, actor=actor, reason=reason)
         self.refresh_from_db(fields=["suspended_at"])
         return changed
+
+    def _terms(self) -> dict[str, Any]:
+        """Return what was bought, in JSON's types."""
+        return {"plan": self.plan_id, **{name: getattr(self, name) for name in OVERRIDES}}

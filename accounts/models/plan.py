@@ -1,4 +1,9 @@
+from __future__ import annotations
+
 from django.db import models
+
+from reachscore.api.refusals import ParameterInvalid
+from reachscore.api.text import did_you_mean
 
 
 class Plan(models.Model):
@@ -28,3 +33,16 @@ class Plan(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def find(cls, slug: str) -> Plan:
+        """Return the plan with this slug.
+
+        Raises ParameterInvalid that names the plans there are.
+        """
+        plans = {plan.slug: plan for plan in cls.objects.all()}
+        if slug not in plans:
+            hint = did_you_mean(slug, plans)
+            message = f"There is no such plan.{hint} Plans: {', '.join(plans)}."
+            raise ParameterInvalid(message, field="plan")
+        return plans[slug]

@@ -72,6 +72,10 @@ class ActingKey:
         ends = [end for end in (self.api_key.expires_at, self.secret.expires_at) if end]
         return min(ends, default=None)
 
+    def own(self, name: str) -> Any:
+        """Return what this key has of `expires_at`, `allowed_ips` or `max_tests_per_month`."""
+        return self.expires_at if name == "expires_at" else getattr(self.api_key, name)
+
     def require_managing(self) -> None:
         """Raises ManagingTakesAllScopes for a restricted key."""
         if not is_unrestricted(self.api_key.scopes):
@@ -87,14 +91,16 @@ class ActingKey:
             raise ResourceNotFound
 
     def require_given(self, fields: Mapping[str, Any]) -> None:
-        """Raises ExceedsCaller, with the field, where `scopes`, `expires_at` or `allowed_ips` of
-        `fields` is more than this key holds itself."""
+        """Raises ExceedsCaller, with the field, where `scopes`, `expires_at`, `allowed_ips` or
+        `max_tests_per_month` of `fields` is more than this key holds itself."""
         if "scopes" in fields:
             self._require_scopes(fields["scopes"])
         if "expires_at" in fields:
             _require_life(fields["expires_at"], own_end=self.expires_at)
         if "allowed_ips" in fields:
             self._require_networks(fields["allowed_ips"])
+        if "max_tests_per_month" in fields:
+            self._require_share(fields["max_tests_per_month"])
 
     def require_all_of(self, target: ApiKey, *, own_end: datetime | None) -> None:
         """Raises ExceedsCaller unless all that `target` is good for lies within what this key
@@ -103,6 +109,7 @@ class ActingKey:
             self._require_scopes(target.scopes)
             _require_life(target.expires_at, own_end=own_end)
             self._require_networks(target.allowed_ips)
+            self._require_share(target.max_tests_per_month)
         except ExceedsCaller as refusal:
             message = f"The key {target.pk} reaches further than the calling one: {refusal.message}"
             raise ExceedsCaller(message) from None
@@ -117,6 +124,12 @@ class ActingKey:
             own = ", ".join(self.api_key.allowed_ips or [])
             message = f"allowed_ips must lie within the calling key's own, {own}."
             raise ExceedsCaller(message, field="allowed_ips")
+
+    def _require_share(self, share: int | None) -> None:
+        own = self.api_key.max_tests_per_month
+        if own is not None and (share is None or share > own):
+            message = f"max_tests_per_month must not be more than the calling key's own, {own}."
+            raise ExceedsCaller(message, field="max_tests_per_month")
 
 
 def _require_life(expires_at: datetime | None, *, own_end: datetime | None) -> None:

@@ -16,6 +16,7 @@ from accounts.models import Actor, AuditLog, Organization
 from apikeys.exceptions import KeyLimitReached, KeyNotActive
 from apikeys.models.acting_key import ActingKey
 from apikeys.models.key_secret import KeySecret
+from apikeys.models.key_usage import ScopeGrant
 from apikeys.networks import NetworkField, clean_networks
 from apikeys.scopes import ALL_SCOPES, clean_scopes
 from reachscore.api.ids import new_id
@@ -26,6 +27,9 @@ from reachscore.api.text import clean_line
 
 LONGEST_LIFE_YEARS: Final = 10
 LONGEST_OVERLAP: Final = timedelta(days=7)
+LARGEST_SHARE: Final = 1_000_000_000
+# What a new key has of its maker's where nothing is said; None is no limit.
+INHERITABLE: Final = ("expires_at", "allowed_ips", "max_tests_per_month")
 
 
 class KeyStatus(models.TextChoices):
@@ -67,6 +71,9 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=100)
     scopes = ArrayField(models.CharField(max_length=40), default=partial(list, ALL_SCOPES))
     allowed_ips = ArrayField(NetworkField(), null=True, blank=True, help_text="Null: any address.")
+    max_tests_per_month = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Its own share of the plan. Null: all of it."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.CharField(max_length=200, editable=False)
     maker = models.ForeignKey(
@@ -135,7 +142,7 @@ class ApiKey(models.Model):
     def issue(self, *, actor: Actor, inherit: Collection[str] = ()) -> str:
         """Store this new key and return its plaintext, which nothing keeps.
 
-        `inherit` names those of `expires_at` and `allowed_ips` that are to be the acting key's own.
+        `inherit` names those of INHERITABLE that are to be the acting key's own.
 
         Raises ParameterInvalid and ContainsApiKey, with the field; ManagingTakesAllScopes,
         ExceedsCaller, KeyLimitReached.
@@ -145,6 +152,7 @@ class ApiKey(models.Model):
             self.created_by = str(actor)
             self.maker = acting.secret if acting else None
             self.save(force_insert=True)
+            ScopeGrant.follow(self)
             _, plaintext = KeySecret.issue(self)
             self._record(
                 audit,
@@ -168,23 +176,20 @@ class ApiKey(models.Model):
         if acting is not None:
             acting.require_managing()
             acting.require_reach(self)
-            if "expires_at" in inherit:
-                self.expires_at = acting.expires_at
-            if "allowed_ips" in inherit:
-                self.allowed_ips = acting.api_key.allowed_ips
-            acting.require_given(
-                {name: getattr(self, name) for name in ("scopes", "expires_at", "allowed_ips")}
-            )
+            for name in inherit:
+                setattr(self, name, acting.own(name))
+            acting.require_given({name: getattr(self, name) for name in ("scopes", *INHERITABLE)})
         _check_end(self.expires_at)
         self._check_limit(but=but)
         return acting
 
     def change(self, *, actor: Actor, **fields: Any) -> bool:
-        """Set those of `name`, `scopes`, `expires_at` and `allowed_ips` that are given.
+        """Set those of `name`, `scopes` and INHERITABLE that are given.
 
-        None stands for “never” and “any address”. A field that is given as it was is not looked
-        at, so that a whole object can be sent back; False where all were. An acting key must be
-        unrestricted and gives nothing that it does not hold, so that it cannot widen itself.
+        None stands for no limit: “never”, “any address”, “all of the plan”. A field that is given
+        as it was is not looked at, so that a whole object can be sent back; False where all were.
+        An acting key must be unrestricted and gives nothing that it does not hold, so that it
+        cannot widen itself.
 
         Raises ParameterInvalid and ContainsApiKey, with the field; ManagingTakesAllScopes,
         ResourceNotFound, KeyNotActive, ExceedsCaller.
@@ -206,6 +211,7 @@ class ApiKey(models.Model):
             for name, value in changed.items():
                 setattr(self, name, value)
             self.save(update_fields=list(changed))
+            ScopeGrant.follow(self)
             after = self._granted()
             changes = {name: (before[name], after[name]) for name in changed}
             self._record(audit, "api_key.changed", actor, changes=changes)
@@ -317,6 +323,7 @@ class ApiKey(models.Model):
             "scopes": self.scopes,
             "expires_at": self.expires_at and format_moment(self.expires_at),
             "allowed_ips": self.allowed_ips,
+            "max_tests_per_month": self.max_tests_per_month,
         }
 
     def _record(
@@ -349,10 +356,18 @@ def _clean_allowed_ips(allowed_ips: list[str] | None) -> list[str] | None:
     return None if allowed_ips is None else clean_networks(allowed_ips)
 
 
+def _clean_share(max_tests_per_month: int | None) -> int | None:
+    if max_tests_per_month is not None and not 0 <= max_tests_per_month <= LARGEST_SHARE:
+        message = f"max_tests_per_month must be from 0 to {LARGEST_SHARE}; null is all of the plan."
+        raise ParameterInvalid(message, field="max_tests_per_month")
+    return max_tests_per_month
+
+
 _CLEAN: Final[dict[str, Callable[[Any], Any]]] = {
     "name": _clean_name,
     "scopes": clean_scopes,
     "allowed_ips": _clean_allowed_ips,
+    "max_tests_per_month": _clean_share,
 }
 
 

@@ -89,6 +89,11 @@ CATALOGUE: Final[dict[str, Problem]] = {
         "Revoke keys that are not used (GET /v1/keys?status=active&unused_for_days=90 lists them), "
         "or contact support.",
     ),
+    "quota_exceeded": Problem(
+        403,
+        "The plan's allowance is used up. Nothing was done.",
+        "Waiting does not help before “resets_at”; a larger plan does.",
+    ),
     "organization_suspended": Problem(
         403,
         "The organization of this API key is suspended.",
@@ -161,6 +166,23 @@ CATALOGUE: Final[dict[str, Problem]] = {
         415,
         "The request body is not declared as JSON.",
         "Send “Content-Type: application/json”.",
+    ),
+    # How often
+    "rate_limit_exceeded": Problem(
+        429,
+        "The organization made more requests this minute than its plan grants in this mode.",
+        "Wait as many seconds as the Retry-After header says, then send the request again.",
+    ),
+    # The sandbox
+    "simulate_in_live_mode": Problem(
+        400,
+        "ReachScore-Simulate came with a live key.",
+        "Rehearse failures with a test key, rk_test_….",
+    ),
+    "simulate_unknown_code": Problem(
+        400,
+        "ReachScore-Simulate names no error that can be simulated.",
+        "Send one of the codes of this page, apart from api_key_missing.",
     ),
     # What was done before
     "key_not_active": Problem(

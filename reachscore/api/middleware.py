@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Final
 
 from django.conf import settings
@@ -9,6 +10,7 @@ from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from reachscore.api.after_success import begin_after_success, run_after_success
 from reachscore.api.redaction import holds_key
 from reachscore.api.refusals import HostNotAllowed, Refusal, RequestInvalid, refusal_response
 from reachscore.api.request_id import begin_request
@@ -51,7 +53,7 @@ class RequestIdMiddleware:
 class ApiMiddleware:
     """Under /v1: refuses in JSON what no view should see, and lets no answer be stored.
 
-    Puts on every answer what `add_response_header` was given.
+    Puts on every answer what `add_response_header` was given, and runs `after_success`.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -61,7 +63,7 @@ class ApiMiddleware:
         if not is_api(request):
             return self.get_response(request)
         response: HttpResponseBase
-        headers = begin_response_headers()
+        headers, waiting = begin_response_headers(), begin_after_success()
         try:
             refuse_wrong_host(request)
             refuse_plain_http(request)
@@ -71,6 +73,8 @@ class ApiMiddleware:
             response = refusal_response(request, refusal)
         except SuspiciousOperation:
             response = refusal_response(request, RequestInvalid())
+        if response.status_code < HTTPStatus.BAD_REQUEST:
+            run_after_success(waiting)
         response["Cache-Control"] = "no-store"
         for name, value in headers.items():
             response[name] = value

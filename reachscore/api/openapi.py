@@ -39,7 +39,7 @@ RETRY_AFTER_HEADER: Final = OpenApiParameter(
     "Retry-After",
     int,
     OpenApiParameter.HEADER,
-    response=[409, 503],
+    response=[409, 429, 503],
     description="Seconds to wait before trying again.",
 )
 EXPIRY_HEADER: Final = OpenApiParameter(
@@ -50,12 +50,29 @@ EXPIRY_HEADER: Final = OpenApiParameter(
     description="In the last 30 days of the key, or of a secret that is being rotated out: when "
     "it ends.",
 )
+RATE_LIMIT_HEADERS: Final = [
+    OpenApiParameter(name, int, OpenApiParameter.HEADER, response=True, description=description)
+    for name, description in (
+        ("RateLimit-Limit", "The plan's requests a minute, of all keys of this mode together."),
+        ("RateLimit-Remaining", "How many are left in this minute."),
+        ("RateLimit-Reset", "The Unix time at which the next minute begins."),
+    )
+]
+SIMULATE_HEADER: Final = OpenApiParameter(
+    "ReachScore-Simulate",
+    str,
+    OpenApiParameter.HEADER,
+    description="With a test key: answer with this error and do nothing. Any code of the error "
+    "page, apart from `api_key_missing`.",
+)
 SHARED_HEADERS: Final = [
     REQUEST_ID_HEADER,
     CHALLENGE_HEADER,
     ALLOW_HEADER,
     RETRY_AFTER_HEADER,
     EXPIRY_HEADER,
+    *RATE_LIMIT_HEADERS,
+    SIMULATE_HEADER,
 ]
 
 # What any endpoint can answer, besides its own.
@@ -71,6 +88,9 @@ EVERYWHERE: Final = (
     "host_not_allowed",
     "organization_suspended",
     "ip_not_allowed",
+    "rate_limit_exceeded",
+    "simulate_in_live_mode",
+    "simulate_unknown_code",
     "method_not_allowed",
     "not_acceptable",
     "internal_error",

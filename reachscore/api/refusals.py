@@ -1,7 +1,7 @@
 """How code says no, and the one shape in which clients read it."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Final
+from typing import Final
 
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, JsonResponse
@@ -22,7 +22,7 @@ class Refusal(Exception):
     may hold client input that was not made fit for it.
     """
 
-    code: ClassVar[str]
+    code: str
 
     def __init__(
         self,
@@ -42,6 +42,14 @@ class Refusal(Exception):
         self.headers = dict(headers or {})
         self.details = dict(details or {})
         super().__init__(self.message)
+
+
+class OfCatalogue(Refusal):
+    """Any refusal, by its code alone, with what the catalogue says of it."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        super().__init__()
 
 
 class ParameterInvalid(Refusal):

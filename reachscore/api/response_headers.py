@@ -12,6 +12,11 @@ def begin_response_headers() -> dict[str, str]:
     return headers
 
 
+def drop_response_header(name: str) -> None:
+    """Take back a header that was added for every answer."""
+    (_headers.get() or {}).pop(name, None)
+
+
 def add_response_header(name: str, value: str) -> None:
     """Put a header on every answer to the request at hand, refusals and bugs included.
 

@@ -1,6 +1,6 @@
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from accounts.models import Actor, Organization
 from apikeys.models import ApiKey
@@ -27,11 +27,7 @@ class Command(VerbCommand):
         parser.add_argument("--test", action="store_true", help="a key of the sandbox")
 
     def run(self, **options: Any) -> str:
-        organization = Organization.objects.filter(pk=options["organization"]).first()
-        if organization is None:
-            raise CommandError(
-                "There is no organization with this id; it looks like org_3iS8wW2xYbC4."
-            )
+        organization = Organization.find(options["organization"])
         # An empty value, of an unset variable perhaps, is refused: it must not mean "never".
         expires_at = options["expires_at"]
         api_key = ApiKey(

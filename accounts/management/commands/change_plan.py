@@ -1,0 +1,50 @@
+from argparse import SUPPRESS, ArgumentTypeError
+from typing import Any, Final
+
+from django.core.management.base import CommandParser
+
+from accounts.models import Actor, Organization, Plan
+from accounts.models.organization import OVERRIDES
+from reachscore.api.commands import VerbCommand
+
+MOST_DIGITS: Final = 9
+
+
+class Command(VerbCommand):
+    help = (
+        "Change what an organization bought, from its next request on, and print its plan's slug. "
+        "Single limits can stand in place of the plan's."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("organization", metavar="ORG_ID")
+        parser.add_argument("--plan", default=SUPPRESS, help="the plan's slug")
+        for name in OVERRIDES:
+            parser.add_argument(
+                f"--{name.replace('_', '-')}",
+                type=limit,
+                default=SUPPRESS,
+                metavar="N",
+                help="a number, or “plan” for the plan's own",
+            )
+        parser.add_argument("--reason", required=True)
+
+    def run(self, **options: Any) -> str:
+        organization = Organization.find(options["organization"])
+        terms: dict[str, Any] = {name: options[name] for name in OVERRIDES if name in options}
+        if "plan" in options:
+            terms["plan"] = Plan.find(options["plan"])
+        if organization.change_plan(actor=Actor.cli(), reason=options["reason"], **terms):
+            self.tell(f"Changed {organization}: it holds from its next request on.")
+        else:
+            self.tell(f"{organization} had all this already; nothing changed.")
+        return organization.plan_id
+
+
+def limit(text: str) -> int | None:
+    """Read an override; None for the plan's own limit."""
+    if text == "plan":
+        return None
+    if not text.isdecimal() or not text.isascii() or len(text) > MOST_DIGITS:
+        raise ArgumentTypeError(f"a number of at most {MOST_DIGITS} digits, or “plan”")
+    return int(text)

@@ -1,0 +1,145 @@
+"""The one statement behind every authenticated request: finds who calls, and counts the call."""
+
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from django.db import InterfaceError, OperationalError, connection
+
+from apikeys.keys import verifying_digests
+from reachscore.api.addresses import Address
+
+# In this order:
+# found    The secret by its digest, with its key, organization and plan. The digest is unique, and
+#          nobody can steer it without the pepper, so that an index may look it up. An address that
+#          is not known is NULL, and a list allows none such.
+# counted  The same row where the key may be used; else nothing is counted. What is counted waits
+#          for no disk: a crash of the database forgets less than a second of it.
+# rate     The minute's window, restarted by the first request of a later minute. A request that
+#          began just before the turn and came just after it counts into the newer one.
+# day      The key's requests today.
+# All columns are named: a prepared `SELECT *` dies after a migration.
+FIND_CALLER: Final = """
+    WITH found AS (
+        SELECT s.id AS secret_id, s.locator, s.pepper_id, s.last_used_at,
+               LEAST(k.expires_at, s.expires_at) AS expires_at,
+               k.revoked_at IS NOT NULL AS is_revoked,
+               COALESCE(k.expires_at <= %(now)s, FALSE) AS key_is_expired,
+               s.ended_at IS NOT NULL OR COALESCE(s.expires_at <= %(now)s, FALSE)
+                   AS secret_is_over,
+               o.suspended_at IS NOT NULL AS is_suspended,
+               k.allowed_ips IS NULL
+                   OR COALESCE(%(address)s::inet <<= ANY (k.allowed_ips::inet[]), FALSE)
+                   AS is_address_allowed,
+               k.id AS key_id, k.name AS key_name, k.scopes, k.livemode, k.max_tests_per_month,
+               o.id AS organization_id, o.name AS organization_name, p.slug AS plan,
+               COALESCE(o.requests_per_minute, p.requests_per_minute) AS requests_per_minute,
+               COALESCE(o.tests_limit, p.tests_limit) AS tests_limit, p.tests_renew,
+               COALESCE(o.domains_limit, p.domains_limit) AS domains_limit
+          FROM apikeys_keysecret s
+          JOIN apikeys_apikey k ON k.id = s.api_key_id
+          JOIN accounts_organization o ON o.id = k.organization_id
+          JOIN accounts_plan p ON p.slug = o.plan_id
+         WHERE s.digest = ANY(%(digests)s)
+    ), counted AS (
+        SELECT key_id, organization_id, livemode, requests_per_minute,
+               set_config('synchronous_commit', 'off', TRUE)
+          FROM found
+         WHERE is_address_allowed
+           AND NOT (is_revoked OR key_is_expired OR secret_is_over OR is_suspended)
+    ), rate AS (
+        INSERT INTO accounts_ratewindow AS w (organization_id, livemode, started_at, requests)
+        SELECT organization_id, livemode, %(minute)s, 1
+          FROM counted
+         WHERE requests_per_minute IS NOT NULL
+            ON CONFLICT (organization_id, livemode) DO UPDATE
+           SET started_at = GREATEST(w.started_at, EXCLUDED.started_at),
+               requests = CASE WHEN w.started_at < EXCLUDED.started_at THEN 1
+                               ELSE w.requests + 1 END
+     RETURNING started_at, requests
+    ), day AS (
+        INSERT INTO apikeys_keyday AS d (api_key_id, day, requests, limited)
+        SELECT key_id, %(today)s, 1,
+               CASE WHEN rate.requests > requests_per_minute THEN 1 ELSE 0 END
+          FROM counted
+          LEFT JOIN rate ON TRUE
+            ON CONFLICT (api_key_id, day) DO UPDATE
+           SET requests = d.requests + 1,
+               limited = d.limited + EXCLUDED.limited
+    )
+    SELECT secret_id, locator, pepper_id, last_used_at, expires_at,
+           is_revoked, key_is_expired, secret_is_over, is_suspended, is_address_allowed,
+           key_id, key_name, scopes, livemode, max_tests_per_month,
+           organization_id, organization_name, plan,
+           requests_per_minute, tests_limit, tests_renew, domains_limit,
+           rate.started_at, rate.requests
+      FROM found
+      LEFT JOIN rate ON TRUE
+"""
+
+
+class Found(NamedTuple):
+    """A row of FIND_CALLER."""
+
+    secret_id: int
+    locator: str
+    pepper_id: int
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    is_revoked: bool
+    key_is_expired: bool
+    secret_is_over: bool
+    is_suspended: bool
+    is_address_allowed: bool
+    key_id: str
+    key_name: str
+    scopes: list[str]
+    livemode: bool
+    max_tests_per_month: int | None
+    organization_id: str
+    organization_name: str
+    plan: str
+    requests_per_minute: int | None
+    tests_limit: int | None
+    tests_renew: bool
+    domains_limit: int | None
+    window_started_at: datetime | None
+    requests_this_minute: int | None
+
+
+def fetch_caller(plaintext: str, *, now: datetime, address: Address | None) -> Found | None:
+    """Find the key that a well-formed plaintext proves, whatever its state, and count the call
+    where the key may be used; None for a plaintext that was never issued."""
+    row = _fetch(
+        {
+            "digests": verifying_digests(plaintext),
+            "now": now,
+            "minute": now.replace(second=0, microsecond=0),
+            "today": now.date(),
+            "address": str(address) if address else None,
+        }
+    )
+    return Found(*row) if row is not None else None
+
+
+def _fetch(parameters: dict[str, Any]) -> tuple[Any, ...] | None:
+    """Run the statement, once more on a new connection where the old one turns out to be lost.
+
+    Instead of asking before every request whether the connection still lives, as Django's health
+    check would: that is a round trip more. At worst, one request is counted twice.
+    """
+    connection.health_check_done = True  # type: ignore[attr-defined]
+    try:
+        return _fetch_once(parameters)
+    except (OperationalError, InterfaceError):
+        never_connected = connection.connection is None
+        if never_connected or connection.in_atomic_block or connection.is_usable():
+            raise
+        connection.close()
+        return _fetch_once(parameters)
+
+
+def _fetch_once(parameters: dict[str, Any]) -> tuple[Any, ...] | None:
+    with connection.cursor() as cursor:
+        cursor.execute(FIND_CALLER, parameters)
+        row: tuple[Any, ...] | None = cursor.fetchone()
+    return row

@@ -1,0 +1,120 @@
+"""Plan usage, for the services that live on this one: count what was made, or learn it is over.
+
+Both functions take part in the caller's transaction: what is rolled back was not counted.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, Final, TypeVar, cast
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import Meter, Usage
+from accounts.models.usage import ALWAYS, month_of, period_of, used_now
+from apikeys.callers import Caller, caller_of
+from apikeys.exceptions import QuotaExceeded
+from apikeys.models.key_usage import KeyMonth
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+LIMIT_OF: Final[dict[Meter, Callable[[Caller], int | None]]] = {
+    Meter.TESTS: lambda caller: caller.tests_limit,
+    Meter.DOMAINS: lambda caller: caller.domains_limit,
+}
+
+
+def consume(caller: Caller, meter: Meter, n: int = 1) -> None:
+    """Count `n`, 1 or more, against the plan, and tests against the key's own monthly share.
+
+    What a test key uses is counted apart and never refused.
+
+    Raises QuotaExceeded, with nothing counted.
+    """
+    if n < 1:
+        raise ValueError("n must be 1 or more.")
+    now = timezone.now()
+    period_start = period_of(meter, tests_renew=caller.tests_renew, now=now)
+    limit = LIMIT_OF[meter](caller) if caller.livemode else None
+    with transaction.atomic():
+        # The organization's row first, everywhere: two that wait for each other would never end.
+        if not Usage.take(
+            caller.organization_id,
+            livemode=caller.livemode,
+            meter=meter,
+            period_start=period_start,
+            n=n,
+            limit=limit,
+        ):
+            renews = period_start != ALWAYS
+            raise QuotaExceeded(
+                meter,
+                limit=limit or 0,
+                used=used_by(caller)[meter],
+                resets_at=month_of(now)[1] if renews else None,
+            )
+        if meter is Meter.TESTS:
+            _take_share(caller, n)
+
+
+def release(caller: Caller, meter: Meter, n: int = 1) -> None:
+    """Count `n` less of what stands, such as a domain that is gone; never less than nothing."""
+    if n < 1:
+        raise ValueError("n must be 1 or more.")
+    Usage.give_back(
+        caller.organization_id,
+        livemode=caller.livemode,
+        meter=meter,
+        period_start=period_of(meter, tests_renew=caller.tests_renew, now=timezone.now()),
+        n=n,
+    )
+
+
+def metered(meter: Meter) -> Callable[[View], View]:
+    """Decorate a method of a DRF view that makes one of what `meter` counts.
+
+    The method runs inside a transaction, and what it made is counted last: a refused call costs
+    nothing, and where the quota is over, nothing was made. What reaches beyond the database, such
+    as sending a mail, belongs into `transaction.on_commit`.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def counted(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+            with transaction.atomic():
+                response = view(self, request, *args, **kwargs)
+                if response.status_code < HTTPStatus.BAD_REQUEST:
+                    consume(caller_of(request), meter)
+                else:
+                    transaction.set_rollback(True)
+            return response
+
+        return cast(View, counted)
+
+    return decorate
+
+
+def used_by(caller: Caller) -> dict[Meter, int]:
+    """Return what the caller's organization uses of each meter now, in the caller's mode."""
+    return used_now(
+        caller.organization_id,
+        livemode=caller.livemode,
+        tests_renew=caller.tests_renew,
+        now=timezone.now(),
+    )
+
+
+def _take_share(caller: Caller, n: int) -> None:
+    now = timezone.now()
+    begins, ends = month_of(now)
+    share = caller.max_tests_per_month if caller.livemode else None
+    if not KeyMonth.take_tests(caller.key_id, month=begins.date(), n=n, limit=share):
+        used = KeyMonth.objects.filter(api_key_id=caller.key_id, month=begins.date())
+        raise QuotaExceeded(
+            Meter.TESTS,
+            limit=share or 0,
+            used=used.values_list("tests", flat=True).first() or 0,
+            resets_at=ends,
+            of_key=True,
+        )

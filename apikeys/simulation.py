@@ -1,0 +1,134 @@
+"""Rehearsing failures: a test key names an error and gets it, and nothing is done."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from django.utils import timezone
+from rest_framework.request import Request
+
+from accounts.models import Meter
+from accounts.models.usage import month_of
+from apikeys import exceptions
+from apikeys.callers import EXPIRY_HEADER, RATE_HEADERS, Caller, add_rate_headers
+from apikeys.scopes import Scope
+from reachscore.api import refusals
+from reachscore.api.catalogue import CATALOGUE
+from reachscore.api.origin import current_origin
+from reachscore.api.redaction import quote_input
+from reachscore.api.refusals import Refusal
+from reachscore.api.response_headers import drop_response_header
+from reachscore.api.text import did_you_mean
+
+HEADER: Final = "ReachScore-Simulate"
+META_NAME: Final = "HTTP_REACHSCORE_SIMULATE"
+
+logger = logging.getLogger("reachscore.api")
+
+# Not to be rehearsed: a request that carries a key does not lack one; and the rehearsal itself.
+EXCLUDED: Final = frozenset(
+    {
+        "api_key_missing",
+        exceptions.SimulateInLiveMode.code,
+        exceptions.SimulateUnknownCode.code,
+    }
+)
+CODES: Final = [code for code in CATALOGUE if code not in EXCLUDED]
+
+# What a live caller is told before its key is known, and before its request is counted.
+UNPROVEN: Final = frozenset(
+    {
+        "api_key_invalid",
+        "api_key_expired",
+        "api_key_in_url",
+        "https_required",
+        "host_not_allowed",
+        "request_invalid",
+        "method_not_allowed",
+        "not_acceptable",
+    }
+)
+UNCOUNTED: Final = UNPROVEN | {"organization_suspended", "ip_not_allowed"}
+
+
+def refuse_as_asked(request: Request, caller: Caller) -> None:
+    """Raise the refusal that the request's header names; nothing where it has none.
+
+    Raises RateLimitExceeded where that is so in earnest; SimulateInLiveMode, SimulateUnknownCode.
+    """
+    code = request.META.get(META_NAME)
+    if code is None:
+        return
+    caller.require_rate(now=timezone.now())
+    if caller.livemode:
+        raise exceptions.SimulateInLiveMode(field=HEADER)
+    if code not in CODES:
+        message = f"There is no error {quote_input(code)} to simulate.{did_you_mean(code, CODES)}"
+        fix = f"Send one of {', '.join(CODES)}."
+        raise exceptions.SimulateUnknownCode(message, fix=fix, field=HEADER)
+    logger.info("Simulated %s", code)
+    raise _rehearse(code, caller)
+
+
+def _rehearse(code: str, caller: Caller) -> Refusal:
+    """Return the refusal as a live caller would get it, its headers set accordingly."""
+    if code in UNCOUNTED:
+        for name in RATE_HEADERS:
+            drop_response_header(name)
+    if code in UNPROVEN:
+        drop_response_header(EXPIRY_HEADER)
+    make = _SPECIFIC.get(code)
+    return make(caller) if make else refusals.OfCatalogue(code)
+
+
+def _rate_limit_exceeded(caller: Caller) -> Refusal:
+    limit = caller.requests_per_minute or 60
+    now = int(timezone.now().timestamp())
+    ends_at = caller.window_ends_at or now - now % 60 + 60
+    add_rate_headers(limit=limit, remaining=0, ends_at=ends_at)
+    return exceptions.RateLimitExceeded(limit=limit, seconds=max(1, ends_at - now))
+
+
+def _quota_exceeded(caller: Caller) -> Refusal:
+    limit = caller.tests_limit if caller.tests_limit is not None else 1000
+    resets_at = month_of(timezone.now())[1] if caller.tests_renew else None
+    return exceptions.QuotaExceeded(Meter.TESTS, limit=limit, used=limit, resets_at=resets_at)
+
+
+def _insufficient_scope(caller: Caller) -> Refusal:
+    scope = Scope.TESTS_WRITE.value
+    granted = [held for held in caller.scopes if held != scope]
+    return exceptions.InsufficientScope(
+        f"This takes a key with the scope {scope}.", required=[scope], granted=granted
+    )
+
+
+# What says more than its code does: headers, a field, numbers.
+_SPECIFIC: Final[dict[str, Callable[[Caller], Refusal]]] = {
+    "api_key_invalid": lambda _: exceptions.ApiKeyInvalid(),
+    "api_key_expired": lambda _: exceptions.ApiKeyExpired(),
+    "insufficient_scope": _insufficient_scope,
+    "exceeds_caller": lambda _: exceptions.ExceedsCaller(
+        "scopes must not hold one that the calling key lacks.", field="scopes"
+    ),
+    "ip_not_allowed": lambda _: exceptions.IpNotAllowed(current_origin().address),
+    "key_limit_reached": lambda _: exceptions.KeyLimitReached(100),
+    "rate_limit_exceeded": _rate_limit_exceeded,
+    "quota_exceeded": _quota_exceeded,
+    "missing_required_field": lambda _: refusals.MissingRequiredField(
+        "The field name is missing.", field="name"
+    ),
+    "parameter_unknown": lambda _: refusals.ParameterUnknown(
+        'There is no field "scope". Did you mean scopes?', field="scope"
+    ),
+    "parameter_invalid": lambda _: refusals.ParameterInvalid(
+        "name must be a string.", field="name"
+    ),
+    "contains_api_key": lambda _: refusals.ContainsApiKey("name holds an API key.", field="name"),
+    "method_not_allowed": lambda _: refusals.MethodNotAllowed(
+        "This address takes GET, HEAD only.", headers={"Allow": "GET, HEAD"}
+    ),
+    "idempotency_key_reused": lambda _: exceptions.IdempotencyKeyReused(timezone.now()),
+    "idempotency_in_progress": lambda _: exceptions.IdempotencyInProgress(),
+    "temporarily_unavailable": lambda _: refusals.TemporarilyUnavailable(),
+}
