@@ -90,6 +90,13 @@ def test_development_listens_to_loopback_names_only():
     assert json.loads(python(SHOW).stdout)[3] == ["127.0.0.1", "localhost", "[::1]"]
 
 
+@pytest.mark.parametrize(("value", "threshold"), [("", 5), ("true", 5), ("false", None)])
+def test_prepared_statements_can_be_switched_off(value, threshold):
+    show = "from reachscore.settings import DATABASES; print(DATABASES['default']['OPTIONS'])"
+    done = python(show, **PRODUCTION, PREPARED_STATEMENTS=value)
+    assert f"'prepare_threshold': {threshold}" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize("value", ["True", "1", "yes", "no", "FALSE", " true"])
 def test_a_switch_is_exactly_true_or_false(value):
     with pytest.raises(ImproperlyConfigured, match="DEBUG must be true or false"):
