@@ -195,14 +195,14 @@ class ApiKey(models.Model):
             if acting is not None:
                 acting.require_managing()
             self._read_active(acting)
-            changed = {n: value for n, value in cleaned.items() if value != getattr(self, n)}
+            before = self._granted()
+            changed = {n: v for n, v in cleaned.items() if _as_shown(v) != before[n]}
             if not changed:
                 return False
             if acting is not None:
                 acting.require_given(changed)
             if "expires_at" in changed:
                 _check_end(changed["expires_at"])
-            before = self._granted()
             for name, value in changed.items():
                 setattr(self, name, value)
             self.save(update_fields=list(changed))
@@ -312,12 +312,8 @@ class ApiKey(models.Model):
 
     def _granted(self) -> dict[str, Any]:
         """Return what the audit log shows before and after a change, in JSON's types."""
-        return {
-            "name": self.name,
-            "scopes": self.scopes,
-            "expires_at": self.expires_at and format_moment(self.expires_at),
-            "allowed_ips": self.allowed_ips,
-        }
+        names = ("name", "scopes", "expires_at", "allowed_ips")
+        return {name: _as_shown(getattr(self, name)) for name in names}
 
     def _record(
         self,
@@ -354,6 +350,11 @@ _CLEAN: Final[dict[str, Callable[[Any], Any]]] = {
     "scopes": clean_scopes,
     "allowed_ips": _clean_allowed_ips,
 }
+
+
+def _as_shown(value: Any) -> Any:
+    """Return a field's value as clients see it: a moment to the second."""
+    return format_moment(value) if isinstance(value, datetime) else value
 
 
 def _check_end(expires_at: datetime | None) -> None:
