@@ -229,9 +229,10 @@ class ApiKey(models.Model):
             self._read_active(acting)
             if acting is not None:
                 acting.require_all_of(self, own_end=acting.expires_at)
-            ended, old = KeySecret.rotated_out_of(self), KeySecret.newest_of(self)
-            if ended is not None:
-                ended.end()
+            earlier, old = KeySecret.rotated_out_of(self), KeySecret.newest_of(self)
+            ended = earlier if earlier is not None and earlier.is_live else None
+            if earlier is not None:  # Though it may have run out: there is room for one only.
+                earlier.end()
             old_end = old and old.rotate_out(overlap, at_the_latest=self.expires_at)
             secret, plaintext = KeySecret.issue(self, issued_by=acting.secret if acting else None)
             changes = {
