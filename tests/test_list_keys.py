@@ -115,7 +115,7 @@ class PagingTests(ApiTestCase):
         return answer
 
     def test_walking_forwards_meets_every_key_once_in_order(self):
-        for limit in (1, 4, 7, 9, 44, 45, 100):
+        for limit in (3, 9, 44, 45, 100):
             with self.subTest(limit):
                 seen: list[str] = []
                 query: dict[str, Any] = {"limit": limit}
@@ -130,7 +130,7 @@ class PagingTests(ApiTestCase):
                 self.assertEqual(self.page(**query)["data"], [])
 
     def test_walking_backwards_meets_every_key_once_in_order(self):
-        for limit in (1, 4, 7, 22, 43, 44, 100):
+        for limit in (4, 11, 43, 44, 100):
             with self.subTest(limit):
                 seen = [self.all[-1]]
                 more = True
