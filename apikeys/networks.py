@@ -32,6 +32,11 @@ class NetworkField(StringField):
     def db_type(self, connection: Any) -> str:
         return "cidr"
 
+    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> str | None:
+        """Return a network as `clean_networks` writes it: ::102:304, where PostgreSQL has
+        ::1.2.3.4."""
+        return value and str(ip_network(value))
+
 
 def clean_networks(wanted: Sequence[str]) -> list[str]:
     """Return addresses and networks as networks, each once, in the order given.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.db.models import OuterRef, Prefetch, QuerySet, Subquery, Sum
+from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery, Sum
 
 from accounts.models import AuditEvent, Meter
 from accounts.models.audit import ActorType
@@ -21,9 +21,11 @@ def presentable(keys: QuerySet[ApiKey]) -> QuerySet[Any]:
     """Return these keys with what `key_object` shows of their secrets, in two queries."""
     secrets = KeySecret.objects.filter(api_key=OuterRef("pk"))
     used = secrets.exclude(last_used_at=None).order_by("-last_used_at")
+    # A cascade can end the newest and let the one before it live on.
+    newest = secrets.order_by(F("ended_at").desc(nulls_first=True), "-id")
     return keys.annotate(
         last_used_at=Subquery(used.values("last_used_at")[:1]),
-        last_four=Subquery(secrets.order_by("-id").values("last_four")[:1]),
+        last_four=Subquery(newest.values("last_four")[:1]),
     ).prefetch_related(
         Prefetch("secrets", KeySecret.objects.filter(ended_at=None), to_attr="unended_secrets")
     )

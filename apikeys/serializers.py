@@ -6,7 +6,7 @@ describe them serve the document, and the tests hold the two together.
 
 from typing import Any, Final
 
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models.audit import ActorType
@@ -276,6 +276,7 @@ class RevokedKey(Key):
     cascade = CascadeCounts(required=False, help_text="Only where it was asked for.")
 
 
+@extend_schema_serializer(many=False)  # Itself the list, where a view is called `list`.
 class KeyList(serializers.Serializer[Any]):
     """A page of keys, newest first."""
 

@@ -62,6 +62,23 @@ class Cast(SimpleTestCase):
         """Return the client of a key that holds all scopes but one."""
         return self.issue(scopes=list(ALL_SCOPES[:-1]))[1]
 
+    def make(self, client: ApiClient, **fields: Any) -> tuple[ApiKey, ApiClient]:
+        """Have a key make another one over the API."""
+        answer = client.send("/v1/keys", {"name": "child", **fields})
+        self.assertEqual(answer.status_code, 201, answer.content[:500])
+        return ApiKey.objects.get(pk=answer.json()["id"]), ApiClient(answer.json()["key"])
+
+    def rotate(self, client: ApiClient, api_key: ApiKey, **fields: Any) -> ApiClient:
+        """Have a key rotate one over the API; return the client of the new secret."""
+        answer = client.send(f"/v1/keys/{api_key.id}/rotate", fields)
+        self.assertEqual(answer.status_code, 200, answer.content[:500])
+        return ApiClient(answer.json()["key"])
+
+    def actions(self, api_key: ApiKey) -> list[str]:
+        """Return what the audit log says was done to a key, in order, without the noun."""
+        events = AuditEvent.objects.filter(target_id=api_key.pk).order_by("sequence")
+        return [event.action.removeprefix("api_key.") for event in events]
+
     def assertRefused(
         self, response: Answer, status: int, code: str, *, field: str | None = None
     ) -> dict[str, Any]:

@@ -7,10 +7,9 @@ from typing import Any
 import jsonschema
 from django.test import Client
 
-from accounts.models import Actor
 from apikeys.scopes import Scope
 from reachscore.api.catalogue import CATALOGUE
-from tests.cast import Answer, ApiTestCase
+from tests.cast import ApiTestCase
 
 
 class OpenApiTests(ApiTestCase):
@@ -20,13 +19,6 @@ class OpenApiTests(ApiTestCase):
     def operation(self, method: str, path: str) -> dict[str, Any]:
         operation: dict[str, Any] = self.document["paths"][path][method]
         return operation
-
-    def assertDocumented(self, method: str, path: str, response: Answer) -> None:
-        """Check that this status is documented, and that the body fits its schema."""
-        documented = self.operation(method, path)["responses"]
-        self.assertIn(str(response.status_code), documented)
-        schema = documented[str(response.status_code)]["content"]["application/json"]["schema"]
-        jsonschema.Draft202012Validator({**self.document, **schema}).validate(response.json())
 
     def test_is_openapi_3_1_and_public(self):
         response = Client().get("/v1/openapi.json")
@@ -52,32 +44,6 @@ class OpenApiTests(ApiTestCase):
         self.assertEqual(self.document["components"]["securitySchemes"][name]["scheme"], "bearer")
         for method, path in (("post", "/v1/keys"), ("get", "/v1/auth/me")):
             self.assertEqual(self.operation(method, path)["security"], [{name: []}])
-
-    def test_real_answers_fit_the_schemas(self):
-        api_key, client = self.issue()
-        restricted = self.restricted()
-        create, me = ("post", "/v1/keys"), ("get", "/v1/auth/me")
-        answers = [
-            (create, client.send("/v1/keys", {"name": "x"})),
-            (create, client.send("/v1/keys", {"name": "x", "expires_at": "2030-01-01T00:00:00Z"})),
-            (create, client.send("/v1/keys", {})),
-            (create, client.send("/v1/keys", {"name": "x", "nmae": "y"})),
-            (create, client.send("/v1/keys?key=x", {"name": "x"})),
-            (create, client.post("/v1/keys", "x", content_type="text/plain")),
-            (create, client.post("/v1/keys", b"x" * 70_000, content_type="application/json")),
-            (create, client.post("/v1/keys", content_type="application/json")),
-            (create, restricted.send("/v1/keys", {"name": "x"})),
-            (create, Client().post("/v1/keys")),
-            (me, client.get("/v1/auth/me")),
-            (me, client.get("/v1/auth/me", headers={"Accept": "text/csv"})),
-            (me, Client().get("/v1/auth/me")),
-            (me, Client().get("/v1/auth/me", headers={"Host": "evil.example"})),
-        ]
-        api_key.revoke(actor=Actor.cli())
-        answers.append((me, client.get("/v1/auth/me")))
-        for (method, path), response in answers:
-            with self.subTest(f"{path} {response.status_code}"):
-                self.assertDocumented(method, path, response)
 
     def test_its_own_examples_fit_its_schemas(self):
         for methods in self.document["paths"].values():

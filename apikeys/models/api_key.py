@@ -200,14 +200,14 @@ class ApiKey(models.Model):
             if acting is not None:
                 acting.require_managing()
             self._read_active(acting)
-            changed = {n: value for n, value in cleaned.items() if value != getattr(self, n)}
+            before = self._granted()
+            changed = {n: v for n, v in cleaned.items() if _as_shown(v) != before[n]}
             if not changed:
                 return False
             if acting is not None:
                 acting.require_given(changed)
             if "expires_at" in changed:
                 _check_end(changed["expires_at"])
-            before = self._granted()
             for name, value in changed.items():
                 setattr(self, name, value)
             self.save(update_fields=list(changed))
@@ -235,9 +235,10 @@ class ApiKey(models.Model):
             self._read_active(acting)
             if acting is not None:
                 acting.require_all_of(self, own_end=acting.expires_at)
-            ended, old = KeySecret.rotated_out_of(self), KeySecret.newest_of(self)
-            if ended is not None:
-                ended.end()
+            earlier, old = KeySecret.rotated_out_of(self), KeySecret.newest_of(self)
+            ended = earlier if earlier is not None and earlier.is_live else None
+            if earlier is not None:  # Though it may have run out: there is room for one only.
+                earlier.end()
             old_end = old and old.rotate_out(overlap, at_the_latest=self.expires_at)
             secret, plaintext = KeySecret.issue(self, issued_by=acting.secret if acting else None)
             changes = {
@@ -318,13 +319,8 @@ class ApiKey(models.Model):
 
     def _granted(self) -> dict[str, Any]:
         """Return what the audit log shows before and after a change, in JSON's types."""
-        return {
-            "name": self.name,
-            "scopes": self.scopes,
-            "expires_at": self.expires_at and format_moment(self.expires_at),
-            "allowed_ips": self.allowed_ips,
-            "max_tests_per_month": self.max_tests_per_month,
-        }
+        names = ("name", "scopes", *INHERITABLE)
+        return {name: _as_shown(getattr(self, name)) for name in names}
 
     def _record(
         self,
@@ -369,6 +365,11 @@ _CLEAN: Final[dict[str, Callable[[Any], Any]]] = {
     "allowed_ips": _clean_allowed_ips,
     "max_tests_per_month": _clean_share,
 }
+
+
+def _as_shown(value: Any) -> Any:
+    """Return a field's value as clients see it: a moment to the second."""
+    return format_moment(value) if isinstance(value, datetime) else value
 
 
 def _check_end(expires_at: datetime | None) -> None:
