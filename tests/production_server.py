@@ -174,8 +174,16 @@ class ProductionServer:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=40)
 
-    def ask(self, path: str, *, key: str = "", body: object = None, cookie: str = "") -> Answer:
-        """GET, or POST with a body; return whatever was answered, a redirect too."""
+    def ask(
+        self,
+        path: str,
+        *,
+        key: str = "",
+        body: object = None,
+        cookie: str = "",
+        method: str | None = None,
+    ) -> Answer:
+        """GET, POST with a body, or `method`; return whatever was answered, a redirect too."""
         headers = {**PROXIED, "Cookie": cookie}
         if key:
             headers["Authorization"] = f"Bearer {key}"
@@ -183,7 +191,7 @@ class ProductionServer:
         if body is not None:
             data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}", data=data, headers=headers
+            f"http://127.0.0.1:{self.port}{path}", data=data, headers=headers, method=method
         )
         began = time.monotonic()
         try:
