@@ -23,7 +23,6 @@ from apikeys.serializers import (
     KeyRequest,
     KeyUsage,
     KeyUsageQuery,
-    KeyWithUse,
     NoBody,
     RevocationQuery,
     RevokedKey,
@@ -134,7 +133,7 @@ retrieve_key = extend_schema(
     tags=KEYS,
     parameters=[*SHARED_HEADERS, KEY_ID],
     responses={
-        200: _answer(KeyWithUse, "The key.", "A key for CI", examples.KEY_WITH_USE),
+        200: _answer(Key, "The key.", "A key for CI", examples.KEY),
         **error_responses(*EVERYWHERE, "insufficient_scope", "resource_not_found"),
     },
 )
@@ -232,9 +231,7 @@ revoke_key = extend_schema(
     parameters=[*SHARED_HEADERS, KEY_ID, RevocationQuery],
     responses={
         200: _answer(RevokedKey, "The key, revoked.", "With cascade", examples.REVOKED_KEY),
-        **error_responses(
-            *EVERYWHERE, "contains_api_key", "insufficient_scope", "resource_not_found"
-        ),
+        **error_responses(*EVERYWHERE, "insufficient_scope", "resource_not_found"),
     },
 )
 

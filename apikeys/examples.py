@@ -27,10 +27,6 @@ KEY: Final[dict[str, Any]] = {
     "allowed_ips": None,
     "secrets": [_SECRET],
     "max_tests_per_month": None,
-}
-
-KEY_WITH_USE: Final[dict[str, Any]] = {
-    **KEY,
     "scope_usage": {"tests:read": "2026-05-02", "tests:write": None},
     "unused_scopes": ["tests:write"],
 }

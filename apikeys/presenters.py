@@ -18,7 +18,7 @@ from reachscore.api.moments import format_moment
 
 
 def presentable(keys: QuerySet[ApiKey]) -> QuerySet[Any]:
-    """Return these keys with what `key_object` shows of their secrets, in two queries."""
+    """Return these keys with what `key_object` shows of secrets and scopes, in three queries."""
     secrets = KeySecret.objects.filter(api_key=OuterRef("pk"))
     used = secrets.exclude(last_used_at=None).order_by("-last_used_at")
     # A cascade can end the newest and let the one before it live on.
@@ -27,12 +27,16 @@ def presentable(keys: QuerySet[ApiKey]) -> QuerySet[Any]:
         last_used_at=Subquery(used.values("last_used_at")[:1]),
         last_four=Subquery(newest.values("last_four")[:1]),
     ).prefetch_related(
-        Prefetch("secrets", KeySecret.objects.filter(ended_at=None), to_attr="unended_secrets")
+        Prefetch("secrets", KeySecret.objects.filter(ended_at=None), to_attr="unended_secrets"),
+        "grants",
     )
 
 
 def key_object(api_key: Any) -> dict[str, object]:
     """Build a Key of one of the `presentable` keys."""
+    grants = list(api_key.grants.all())
+    last_days = {grant.scope: grant.last_exercised_on for grant in grants}
+    unused = {grant.scope for grant in grants if grant.is_long_unused}
     return {
         "id": api_key.id,
         "object": "api_key",
@@ -56,21 +60,15 @@ def key_object(api_key: Any) -> dict[str, object]:
                 "key_hint": secret.key_hint,
                 "created_at": format_moment(secret.created_at),
                 "last_used_at": _moment(secret.last_used_at),
-                "expires_at": _moment(secret.expires_at),
+                "expires_at": _moment(
+                    secret.expires_at
+                    and min(secret.expires_at, api_key.expires_at or secret.expires_at)
+                ),
             }
             for secret in api_key.unended_secrets
             if secret.is_live
         ],
         "max_tests_per_month": api_key.max_tests_per_month,
-    }
-
-
-def key_with_use(api_key: Any) -> dict[str, object]:
-    """Build a KeyWithUse of one of the `presentable` keys; one query more."""
-    grants = list(api_key.grants.all())
-    last_days = {grant.scope: grant.last_exercised_on for grant in grants}
-    unused = {grant.scope for grant in grants if grant.is_long_unused}
-    return key_object(api_key) | {
         "scope_usage": {scope: last_days.get(scope) for scope in api_key.scopes},
         "unused_scopes": [scope for scope in api_key.scopes if scope in unused],
     }

@@ -203,7 +203,7 @@ class AuthContextQuery(QuerySerializer):
 
 
 class Secret(serializers.Serializer[Any]):
-    """A secret of a key that still works, by its public parts."""
+    """A secret that was not ended, by its public parts; it works as long as its key is active."""
 
     locator = serializers.CharField(help_text="The eight characters after `rk_live_`.")
     key_hint = serializers.CharField()
@@ -241,11 +241,6 @@ class Key(serializers.Serializer[Any]):
     max_tests_per_month = serializers.IntegerField(
         min_value=0, allow_null=True, help_text="Its own share of the plan; null: all of it."
     )
-
-
-class KeyWithUse(Key):
-    """An API key, with the use of its scopes."""
-
     scope_usage = serializers.DictField(
         child=serializers.DateField(allow_null=True),
         help_text="For each scope the last day, in UTC, on which it was exercised; null: never.",

@@ -33,7 +33,6 @@ from apikeys.presenters import (
     issued_key,
     key_object,
     key_usage,
-    key_with_use,
     presentable,
     usage,
 )
@@ -119,7 +118,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
     @documentation.retrieve_key
     def retrieve(self, request: Request, key_id: str) -> Response:
         """Show a key, with the use of its scopes."""
-        return Response(key_with_use(self._find(key_id)))
+        return Response(key_object(self._find(key_id)))
 
     @documentation.key_usage
     def usage(self, request: Request, key_id: str) -> Response:

@@ -101,7 +101,7 @@ def _end_secrets(
         "cascade_of": (None, root.pk),
     }
     retiring = KeySecret.rotated_out_of(api_key)
-    if retiring is not None and retiring.is_live and any(s.expires_at is None for s in ended):
+    if retiring is not None and retiring.is_live:
         retiring.give_back()
         changes["restored_secret"] = (None, retiring.locator)
     audit.record(
