@@ -10,6 +10,7 @@ from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import Organization
 from tests.cast import Answer, ApiTestCase
 
 # The headers that only this API sends, or only where it says so.
@@ -19,6 +20,9 @@ OURS = {
     "Retry-After",
     "ReachScore-Key-Expires-At",
     "Idempotent-Replayed",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
 }
 
 
@@ -94,7 +98,7 @@ class RealAnswerTests(ApiTestCase):
             ]
         for fault, code in [(RuntimeError("bug"), 500), (OperationalError("away"), 503)]:
             with (
-                mock.patch("apikeys.callers._fetch_once", side_effect=fault),
+                mock.patch("apikeys.caller_query._fetch_once", side_effect=fault),
                 mock.patch("logging.Logger.handle"),
             ):
                 answers.append(self.ask(method, url, body))
@@ -124,7 +128,11 @@ class RealAnswerTests(ApiTestCase):
             for query, body in requests.get((method, path), [("", {})])
         ]
         _, elsewhere = self.issue(allowed_ips=["192.0.2.7"])
-        answers += [c.generic(method.upper(), url) for c in (self.restricted(), elsewhere)]
+        busy = self.organization("Busy", "team")
+        Organization.objects.filter(pk=busy.pk).update(requests_per_minute=0)
+        _, limited = self.issue(organization=busy)
+        callers = (self.restricted(), elsewhere, limited)
+        answers += [caller.generic(method.upper(), url) for caller in callers]
         if path.startswith("/v1/keys/{key_id}"):
             inactive = path.replace("{key_id}", self.revoked.id)
             answers.append(self.ask(method, inactive, {"name": "x"} if method == "patch" else {}))
