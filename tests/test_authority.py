@@ -9,7 +9,8 @@ from unittest import mock
 
 from django.utils import timezone
 
-from accounts.models import Actor
+from accounts.models import Actor, Organization, Plan
+from apikeys.exceptions import KeyLimitReached
 from apikeys.models import ApiKey, KeySecret
 from apikeys.scopes import ALL_SCOPES
 from reachscore.api.views import ApiView
@@ -68,6 +69,24 @@ class LostAuthorityTests(ApiTestCase):
         with mock.patch.object(ApiView, "body", shorten_then_read):
             client.send("/v1/keys", {"name": "late"})
         self.assertEqual(ApiKey.objects.get(name="late").expires_at, end)
+
+
+class StaleLimitTests(ApiTestCase):
+    """The limit on keys is the plan's as it is under the lock, not as somebody read it before."""
+
+    def test_a_lower_limit_holds_for_whoever_had_read_the_higher_one(self):
+        self.issue()
+        self.assertEqual(self.acme.plan.active_keys_limit, 100)
+        Plan.objects.update(active_keys_limit=1)
+        with self.assertRaises(KeyLimitReached):
+            self.issue()
+
+    def test_so_does_the_limit_of_another_plan(self):
+        self.issue()
+        Plan.objects.filter(slug="free").update(active_keys_limit=1)
+        Organization.objects.filter(pk=self.acme.pk).update(plan="free")
+        with self.assertRaises(KeyLimitReached):
+            self.issue()
 
 
 class ForeignActorTests(ApiTestCase):

@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from accounts.models import Actor, AuditLog, Organization
+from accounts.models import Actor, AuditLog, Organization, Plan
 from apikeys.exceptions import KeyLimitReached, KeyNotActive
 from apikeys.models.acting_key import ActingKey
 from apikeys.models.key_secret import KeySecret
@@ -308,7 +308,7 @@ class ApiKey(models.Model):
             raise KeyNotActive(f"The key {self.pk} is {self.status}.")
 
     def _check_limit(self, *, but: str | None) -> None:
-        limit = self.organization.plan.active_keys_limit
+        limit = Plan.objects.get(organizations=self.organization_id).active_keys_limit
         siblings = ApiKey.objects.filter(
             KeyStatus.ACTIVE.condition,
             organization_id=self.organization_id,
