@@ -21,7 +21,7 @@ class RetryTestCase(ApiTestCase):
     ) -> Answer:
         return (by or self.client_of_key).send("/v1/keys", body, **{HEADER: token})
 
-    def rotate(
+    def send_rotation(
         self, key_id: str, token: str = "t-1", body: object = None, *, by: ApiClient | None = None
     ) -> Answer:
         client = by or self.client_of_key

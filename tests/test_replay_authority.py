@@ -16,13 +16,13 @@ class AuthorityTests(RetryTestCase):
 
     def both(self) -> list[Answer]:
         """Send a creation and a rotation again that `setUp` sent for the first time."""
-        return [self.create(), self.rotate(self.target.id, "t-2")]
+        return [self.create(), self.send_rotation(self.target.id, "t-2")]
 
     def setUp(self) -> None:
         super().setUp()
         self.target, _ = self.issue()
         self.created = self.create().json()
-        self.rotate(self.target.id, "t-2")
+        self.send_rotation(self.target.id, "t-2")
 
     def assertBothRefused(self, status: int, code: str) -> None:
         for response in self.both():
@@ -87,16 +87,16 @@ class WidenedTests(RetryTestCase):
         created = ApiKey.objects.get(pk=self.create(by=client).json()["id"])
         mine = {name: getattr(created, name) for name in fields}
         rotated = ApiKey.objects.get(pk=self.create("t-2", by=client).json()["id"])
-        self.rotate(rotated.pk, "t-3", by=client)
+        self.send_rotation(rotated.pk, "t-3", by=client)
         for widened in (created, rotated):
             widened.change(actor=Actor.staff(self.sam), **fields)
-        for response in (self.create(by=client), self.rotate(rotated.pk, "t-3", by=client)):
+        for response in (self.create(by=client), self.send_rotation(rotated.pk, "t-3", by=client)):
             self.assertRefused(response, 403, "exceeds_caller")
 
         for widened in (created, rotated):
             widened.change(actor=Actor.staff(self.sam), **mine)
         self.assertWorks(self.replayed(self.create(by=client)))
-        self.assertWorks(self.replayed(self.rotate(rotated.pk, "t-3", by=client), 200))
+        self.assertWorks(self.replayed(self.send_rotation(rotated.pk, "t-3", by=client), 200))
 
 
 class LimitTests(RetryTestCase):

@@ -29,9 +29,9 @@ class ReplayTests(RetryTestCase):
     def test_rotate_answers_the_same_key_with_a_fresh_secret_in_place_of_the_first(self):
         with time_machine.travel(NOW, tick=False) as clock:
             target, old = self.issue()
-            first = self.rotate(target.id)
+            first = self.send_rotation(target.id)
             clock.shift(timedelta(minutes=5))
-            again = self.rotate(target.id)
+            again = self.send_rotation(target.id)
 
             self.made(first, 200)
             self.assertWorks(self.replayed(again, 200))
@@ -72,7 +72,7 @@ class ReplayTests(RetryTestCase):
         target, _ = self.issue()
         for send, status in [
             (self.create, 201),
-            (lambda: self.rotate(target.id, "t-2"), 200),
+            (lambda: self.send_rotation(target.id, "t-2"), 200),
         ]:
             with self.subTest(status):
                 client = self.made(send(), status)
@@ -125,57 +125,57 @@ class MovedOnTests(RetryTestCase):
     def test_after_another_rotation(self):
         target, _ = self.issue()
         created = self.create().json()
-        self.rotate(target.id, "t-2")
-        self.made(self.rotate(created["id"], "t-3"), 200)
-        newest = self.made(self.rotate(target.id, "t-4"), 200)
+        self.send_rotation(target.id, "t-2")
+        self.made(self.send_rotation(created["id"], "t-3"), 200)
+        newest = self.made(self.send_rotation(target.id, "t-4"), 200)
 
         self.assertUsed(self.create())
-        self.assertUsed(self.rotate(target.id, "t-2"))
+        self.assertUsed(self.send_rotation(target.id, "t-2"))
         self.assertWorks(newest)
 
     def test_the_newest_rotation_can_be_sent_again_though_an_older_one_cannot(self):
         target, _ = self.issue()
-        self.rotate(target.id, "t-2")
-        self.made(self.rotate(target.id, "t-3"), 200)
-        self.assertUsed(self.rotate(target.id, "t-2"))
-        self.assertWorks(self.replayed(self.rotate(target.id, "t-3"), 200))
+        self.send_rotation(target.id, "t-2")
+        self.made(self.send_rotation(target.id, "t-3"), 200)
+        self.assertUsed(self.send_rotation(target.id, "t-2"))
+        self.assertWorks(self.replayed(self.send_rotation(target.id, "t-3"), 200))
 
     def test_after_it_was_revoked(self):
         target, _ = self.issue()
         created = self.create().json()
-        self.rotate(target.id, "t-2")
+        self.send_rotation(target.id, "t-2")
         for key_id in (created["id"], target.id):
             self.client_of_key.delete(f"/v1/keys/{key_id}")
         self.assertUsed(self.create())
-        self.assertUsed(self.rotate(target.id, "t-2"))
+        self.assertUsed(self.send_rotation(target.id, "t-2"))
 
     def test_after_a_cascade_ended_its_secret(self):
         thief, stolen = self.issue()
         target, old = self.issue()
-        taken = self.made(self.rotate(self.key.id, by=stolen), 200)
-        self.made(self.rotate(target.id, by=taken), 200)
+        taken = self.made(self.send_rotation(self.key.id, by=stolen), 200)
+        self.made(self.send_rotation(target.id, by=taken), 200)
 
         self.client_of_key.delete(f"/v1/keys/{thief.id}?cascade=true")
 
         # The caller is back in its owner's hands, and so is the key that was rotated with it.
-        self.assertUsed(self.rotate(target.id))
+        self.assertUsed(self.send_rotation(target.id))
         self.assertWorks(old)
 
     def test_after_it_expired(self):
         with time_machine.travel(NOW, tick=False) as clock:
             target, _ = self.issue()
             created = self.create().json()
-            self.rotate(target.id, "t-2")
+            self.send_rotation(target.id, "t-2")
             for key_id in (created["id"], target.id):
                 self.client_of_key.change(
                     f"/v1/keys/{key_id}", {"expires_at": "2026-03-11T11:30:00Z"}
                 )
             clock.shift(timedelta(hours=1, seconds=-1))
             self.replayed(self.create())
-            self.replayed(self.rotate(target.id, "t-2"), 200)
+            self.replayed(self.send_rotation(target.id, "t-2"), 200)
             clock.shift(timedelta(seconds=1))
             self.assertUsed(self.create())
-            self.assertUsed(self.rotate(target.id, "t-2"))
+            self.assertUsed(self.send_rotation(target.id, "t-2"))
 
     def test_a_life_that_is_over_cannot_be_asked_for_again(self):
         body = {"name": "CI", "expires_at": "2026-03-11T11:30:00Z"}
@@ -193,9 +193,9 @@ class SelfRotationTests(RetryTestCase):
             with self.subTest(scopes), time_machine.travel(NOW, tick=False) as clock:
                 key, old = self.issue(scopes=scopes)
                 body = {"overlap_seconds": 3600}
-                first = self.rotate(key.id, body=body, by=old)
+                first = self.send_rotation(key.id, body=body, by=old)
                 clock.shift(timedelta(minutes=30))
-                again = self.rotate(key.id, body=body, by=old)
+                again = self.send_rotation(key.id, body=body, by=old)
 
                 self.made(first, 200)
                 newest = self.replayed(again, 200)
@@ -207,33 +207,35 @@ class SelfRotationTests(RetryTestCase):
                 self.assertWorks(old)
                 clock.shift(timedelta(seconds=1))
                 self.assertEnded(old)
-                self.assertRefused(self.rotate(key.id, body=body, by=old), 401, "api_key_expired")
+                self.assertRefused(
+                    self.send_rotation(key.id, body=body, by=old), 401, "api_key_expired"
+                )
                 self.assertWorks(newest)
 
     def test_a_key_with_an_end_can_too(self):
         key, old = self.issue(expires_at=timezone.now() + timedelta(days=1))
-        self.made(self.rotate(key.id, by=old), 200)
-        self.assertWorks(self.replayed(self.rotate(key.id, by=old), 200))
+        self.made(self.send_rotation(key.id, by=old), 200)
+        self.assertWorks(self.replayed(self.send_rotation(key.id, by=old), 200))
 
     def test_the_old_secret_gets_nothing_but_that_very_answer(self):
         key, old = self.issue()
-        newest = self.made(self.rotate(key.id, by=old), 200)
-        self.assertRefused(self.rotate(key.id, "t-2", by=old), 403, "exceeds_caller")
+        newest = self.made(self.send_rotation(key.id, by=old), 200)
+        self.assertRefused(self.send_rotation(key.id, "t-2", by=old), 403, "exceeds_caller")
         self.assertWorks(newest)
-        self.assertUsed(self.rotate(key.id, by=old))
+        self.assertUsed(self.send_rotation(key.id, by=old))
 
     def test_the_new_secret_shows_by_asking_that_it_arrived(self):
         key, old = self.issue()
-        newest = self.made(self.rotate(key.id, by=old), 200)
-        self.assertUsed(self.rotate(key.id, by=newest))
+        newest = self.made(self.send_rotation(key.id, by=old), 200)
+        self.assertUsed(self.send_rotation(key.id, by=newest))
         self.assertWorks(newest)
 
     def test_without_an_overlap_there_is_nobody_left_to_ask_again(self):
         key, old = self.issue()
         body = {"overlap_seconds": 0}
-        newest = self.made(self.rotate(key.id, body=body, by=old), 200)
-        self.assertRefused(self.rotate(key.id, body=body, by=old), 401, "api_key_expired")
+        newest = self.made(self.send_rotation(key.id, body=body, by=old), 200)
+        self.assertRefused(self.send_rotation(key.id, body=body, by=old), 401, "api_key_expired")
         # But another key that rotated it can.
-        self.made(self.rotate(key.id, "t-2", body), 200)
+        self.made(self.send_rotation(key.id, "t-2", body), 200)
         self.assertEnded(newest)
-        self.assertWorks(self.replayed(self.rotate(key.id, "t-2", body), 200))
+        self.assertWorks(self.replayed(self.send_rotation(key.id, "t-2", body), 200))

@@ -67,7 +67,7 @@ class HeaderTests(RetryTestCase):
             with self.subTest(token):
                 response = self.create(token)
                 self.assertRefused(response, 400, "parameter_invalid", field=HEADER)
-                rotation = self.rotate(self.key.id, token)
+                rotation = self.send_rotation(self.key.id, token)
                 self.assertRefused(rotation, 400, "parameter_invalid", field=HEADER)
                 self.assertNothingWritten(response)
 
@@ -127,20 +127,20 @@ class SameRequestTests(RetryTestCase):
 
     def test_another_path_is_another_request(self):
         other, _ = self.issue()
-        self.made(self.rotate(other.id, body={"overlap_seconds": 60}), 200)
+        self.made(self.send_rotation(other.id, body={"overlap_seconds": 60}), 200)
         for response in (
-            self.rotate(other.id, body={"overlap_seconds": 61}),
-            self.rotate(self.key.id, body={"overlap_seconds": 60}),
+            self.send_rotation(other.id, body={"overlap_seconds": 61}),
+            self.send_rotation(self.key.id, body={"overlap_seconds": 60}),
             self.create(),
         ):
             self.assertRefused(response, 409, "idempotency_key_reused", field=HEADER)
-        self.replayed(self.rotate(other.id, body={"overlap_seconds": 60}), 200)
+        self.replayed(self.send_rotation(other.id, body={"overlap_seconds": 60}), 200)
 
     def test_no_body_is_the_empty_one(self):
         other, _ = self.issue()
         path = f"/v1/keys/{other.id}/rotate"
         self.made(self.client_of_key.generic("POST", path, headers={HEADER: "t-1"}), 200)
-        self.replayed(self.rotate(other.id), 200)
+        self.replayed(self.send_rotation(other.id), 200)
 
     def test_another_keys_token_is_its_own(self):
         _, sibling = self.issue()
@@ -165,7 +165,7 @@ class SameRequestTests(RetryTestCase):
     def test_a_refused_request_is_not_remembered(self):
         for refused in ({}, {"name": ""}, {"name": "CI", "scope": []}, {"name": "CI", "scopes": 5}):
             self.assertEqual(self.create(body=refused).status_code, 400)
-        self.assertRefused(self.rotate("key_nothing00000"), 404, "resource_not_found")
+        self.assertRefused(self.send_rotation("key_nothing00000"), 404, "resource_not_found")
         ApiKey.objects.filter(pk=self.key.pk).update(scopes=["tests:read"])
         self.assertRefused(self.create(), 403, "insufficient_scope")
         ApiKey.objects.filter(pk=self.key.pk).update(scopes=self.key.scopes)
@@ -216,7 +216,7 @@ class ForgetTests(RetryTestCase):
 
     def test_nothing_that_is_kept_reveals_a_secret_or_a_token(self):
         secrets = [self.create("t-secret-token").json()["key"] for _ in range(2)]
-        secrets.append(self.rotate(self.key.id, "t-secret-token-2").json()["key"])
+        secrets.append(self.send_rotation(self.key.id, "t-secret-token-2").json()["key"])
         (created, rotated) = RememberedRequest.objects.order_by("pk").values()
 
         request = json.dumps(["POST", "/v1/keys", CI], sort_keys=True).encode()
