@@ -18,7 +18,7 @@ WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
 
 
 class Queue:
-    """Calls that wait for what the test's own transaction holds, in the order they came."""
+    """Calls that wait for what the test's own transaction holds."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool = pool
@@ -64,9 +64,10 @@ class RaceTestCase(CommittedTestCase):
         return [secret for secret in secrets if secret.is_live]
 
     def in_order(self, *calls: Call) -> list[Answer]:
-        """Let each call begin its verb when the one before it has ended; return their answers.
+        """Carry out the first call's verb, then the others'; return their answers.
 
-        All have authenticated by then, and read what they read before they lock.
+        All have authenticated by then, and read what they read before they lock. Among more than
+        two, PostgreSQL lets the others come in any order: the first changes the row they wait for.
         """
         with self.queue() as queue:
             self.lock_organization()
