@@ -1,4 +1,4 @@
-"""A sibling gets authentication, scopes, modes, quotas and the one error shape from this service."""
+"""A sibling gets authentication, scopes, modes, quotas and the one error shape from here."""
 
 from io import StringIO
 from typing import Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+
 from django.db import models
 from django.utils import timezone
 
