@@ -57,18 +57,20 @@ class ThreadTests(CommittedTestCase):
     def test_a_burst_over_a_turning_minute_loses_and_gains_nothing(self):
         """Clocks differ, and statements overtake each other: times come in no order."""
 
-        def count(number: int) -> list[tuple[datetime | None, int | None]]:
+        def count(number: int) -> list[tuple[datetime, int]]:
             around = random.Random(number)
             answers = []
             for step in range(50):
                 now = NOON + timedelta(seconds=step * 3 + around.uniform(-2, 2))
                 row = fetch_caller(self.api.key, now=now, address=None)
                 assert row is not None
+                assert row.window_started_at is not None
+                assert row.requests_this_minute is not None
                 answers.append((row.window_started_at, row.requests_this_minute))
             return answers
 
         calls = [lambda number=number: count(number) for number in range(8)]
-        windows = defaultdict(list)
+        windows: defaultdict[datetime, list[int]] = defaultdict(list)
         for part in in_threads(*calls):
             self.assertEqual(part, sorted(part))  # Nobody saw a window go back.
             for started_at, number in part:
