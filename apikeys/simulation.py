@@ -27,15 +27,7 @@ META_NAME: Final = "HTTP_REACHSCORE_SIMULATE"
 
 logger = logging.getLogger("reachscore.api")
 
-# Not to be rehearsed: a request that carries a key does not lack one; and the rehearsal itself.
-EXCLUDED: Final = frozenset(
-    {
-        "api_key_missing",
-        exceptions.SimulateInLiveMode.code,
-        exceptions.SimulateUnknownCode.code,
-    }
-)
-CODES: Final = [code for code in CATALOGUE if code not in EXCLUDED]
+CODES: Final = [code for code, problem in CATALOGUE.items() if problem.is_rehearsable]
 
 # What a live caller is told before its key is known, and before its request is counted.
 UNPROVEN: Final = frozenset(

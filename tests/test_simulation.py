@@ -1,5 +1,7 @@
 """A test key can rehearse every error, as a live caller would get it: ReachScore-Simulate."""
 
+import html
+import re
 from datetime import UTC, datetime, timedelta
 
 import time_machine
@@ -235,3 +237,14 @@ class LogTests(SimulationTestCase):
         for code in ("internal_error", "temporarily_unavailable", "api_key_invalid"):
             self.sandbox.simulate(code)
         self.assertEqual(counted(), before | {"simulated": before["simulated"] + 3})
+
+
+class ErrorPageTests(SimulationTestCase):
+    def test_has_a_curl_for_every_code_that_can_be_rehearsed(self):
+        page = html.unescape(self.client.get("/docs/errors").content.decode())
+        curls = re.findall(
+            r'curl -i (\S+) -H "Authorization: Bearer \$KEY" \\\n  -H "ReachScore-Simulate: (\w+)"',
+            page,
+        )
+        self.assertEqual([code for _, code in curls], CODES)
+        self.assertEqual({address for address, _ in curls}, {"http://testserver/v1/auth/me"})
