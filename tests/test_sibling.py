@@ -1,5 +1,6 @@
 """A sibling gets authentication, scopes, modes, quotas and the one error shape from here."""
 
+import re
 from io import StringIO
 from typing import Any
 
@@ -12,6 +13,7 @@ from accounts.models import Actor, Meter, Usage
 from apikeys.scopes import ALL_SCOPES, Scope
 from tests.cast import ApiClient, ApiTestCase
 from tests.committed import CommittedTestCase, in_threads
+from tests.demo_server import ROOT
 from tests.sibling.models import Domain, EmailTest
 from tests.sibling.sending import outbox
 
@@ -172,3 +174,11 @@ class SiblingRaceTests(CommittedTestCase):
 
         self.assertEqual(sorted(in_threads(*[add] * 4)), [200, 200, 200, 201])
         self.assertEqual(client.get("/v1/auth/me").json()["usage"]["domains"], 1)
+
+
+def test_the_guide_for_siblings_shows_this_very_code():
+    guide = (ROOT / "docs" / "siblings.md").read_text()
+    sibling = [file.read_text() for file in (ROOT / "tests" / "sibling").glob("*.py")]
+    shown = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    assert len(shown) >= 10
+    assert [code for code in shown if not any(code in text for text in sibling)] == []
