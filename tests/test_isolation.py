@@ -10,7 +10,7 @@ from django.apps import apps
 from django.db import connection, models, transaction
 from django.test import override_settings
 
-from accounts.models import Actor, AuditHead, Meter, Organization, Plan, User
+from accounts.models import Actor, AuditHead, Meter, Organization, Plan, RateWindow, User
 from apikeys import meters
 from apikeys.models import ApiKey, KeyDay, KeySecret
 from apikeys.models.cascade import revoke_with_all_it_made
@@ -73,7 +73,7 @@ class ModeTests(ApiTestCase):
             client.delete(f"/v1/domains/{domain.json()['id']}"),
         ):
             self.assertLess(response.status_code, 300, response.content)
-        for refused in (
+        for response in (
             client.simulate("quota_exceeded", "/v1/tests"),
             client.send("/v1/keys", {}),
             client.get(f"/v1/keys/{self.api_keys[True].id}"),
@@ -81,7 +81,7 @@ class ModeTests(ApiTestCase):
             client.send("/v1/tests", {}),
             client.get("/v1/nope"),
         ):
-            self.assertIn(refused.status_code, (200, 400, 403, 404))
+            self.assertIn(response.status_code, (200, 400, 403, 404))
         self.acme.change_plan(actor=Actor.cli(), reason="test", requests_per_minute=1)
         self.assertEqual(client.get("/v1/auth/me").status_code, 429)
         self.acme.change_plan(actor=Actor.cli(), reason="test", requests_per_minute=100_000)
@@ -216,7 +216,8 @@ class DelayTests(CommittedTestCase):
             self.acme.change_plan(actor=Actor.cli(), reason="test", tests_limit=5)
             self.acme.suspend(actor=Actor.cli(), reason="test")
 
-        KeyDay.objects.all().delete()
+        for model in (KeyDay, RateWindow):  # So that foreign keys are checked anew.
+            model.objects.all().delete()
         with self.in_progress(change):
             self.assertServed(*self.bystanders, self.held)
         self.assertRefused(self.held.get("/v1/auth/me"), 403, "organization_suspended")
