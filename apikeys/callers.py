@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from rest_framework.request import Request
 
@@ -61,6 +61,11 @@ class Caller:
     def actor(self) -> Actor:
         """The caller as the audit log names it."""
         return Actor(ActorType.KEY, id=self.key_id, label=self.key_name, locator=self.locator)
+
+    @property
+    def ownership(self) -> dict[str, Any]:
+        """The columns that say whose a row is and of which mode, to find by and to make with."""
+        return {"organization_id": self.organization_id, "livemode": self.livemode}
 
     def require_rate(self, *, now: datetime) -> None:
         """Raises RateLimitExceeded for a request beyond the minute's limit."""

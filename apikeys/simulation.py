@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from django.utils import timezone
+from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 
 from accounts.models import Meter
@@ -17,6 +18,7 @@ from reachscore.api.catalogue import CATALOGUE
 from reachscore.api.origin import current_origin
 from reachscore.api.redaction import quote_input
 from reachscore.api.refusals import Refusal
+from reachscore.api.request_log import note_simulation
 from reachscore.api.response_headers import drop_response_header
 from reachscore.api.text import did_you_mean
 
@@ -25,15 +27,7 @@ META_NAME: Final = "HTTP_REACHSCORE_SIMULATE"
 
 logger = logging.getLogger("reachscore.api")
 
-# Not to be rehearsed: a request that carries a key does not lack one; and the rehearsal itself.
-EXCLUDED: Final = frozenset(
-    {
-        "api_key_missing",
-        exceptions.SimulateInLiveMode.code,
-        exceptions.SimulateUnknownCode.code,
-    }
-)
-CODES: Final = [code for code in CATALOGUE if code not in EXCLUDED]
+CODES: Final = [code for code, problem in CATALOGUE.items() if problem.is_rehearsable]
 
 # What a live caller is told before its key is known, and before its request is counted.
 UNPROVEN: Final = frozenset(
@@ -66,11 +60,12 @@ def refuse_as_asked(request: Request, caller: Caller) -> None:
         message = f"There is no error {quote_input(code)} to simulate.{did_you_mean(code, CODES)}"
         fix = f"Send one of {', '.join(CODES)}."
         raise exceptions.SimulateUnknownCode(message, fix=fix, field=HEADER)
+    note_simulation()
     logger.info("Simulated %s", code)
     raise _rehearse(code, caller)
 
 
-def _rehearse(code: str, caller: Caller) -> Refusal:
+def _rehearse(code: str, caller: Caller) -> Refusal | MethodNotAllowed:
     """Return the refusal as a live caller would get it, its headers set accordingly."""
     if code in UNCOUNTED:
         for name in RATE_HEADERS:
@@ -104,7 +99,7 @@ def _insufficient_scope(caller: Caller) -> Refusal:
 
 
 # What says more than its code does: headers, a field, numbers.
-_SPECIFIC: Final[dict[str, Callable[[Caller], Refusal]]] = {
+_SPECIFIC: Final[dict[str, Callable[[Caller], Refusal | MethodNotAllowed]]] = {
     "api_key_invalid": lambda _: exceptions.ApiKeyInvalid(),
     "api_key_expired": lambda _: exceptions.ApiKeyExpired(),
     "insufficient_scope": _insufficient_scope,
@@ -125,9 +120,8 @@ _SPECIFIC: Final[dict[str, Callable[[Caller], Refusal]]] = {
         "name must be a string.", field="name"
     ),
     "contains_api_key": lambda _: refusals.ContainsApiKey("name holds an API key.", field="name"),
-    "method_not_allowed": lambda _: refusals.MethodNotAllowed(
-        "This address takes GET, HEAD only.", headers={"Allow": "GET, HEAD"}
-    ),
+    # DRF's, so that the answer names the methods which this very address takes.
+    "method_not_allowed": lambda _: MethodNotAllowed(""),
     "idempotency_key_reused": lambda _: exceptions.IdempotencyKeyReused(timezone.now()),
     "idempotency_in_progress": lambda _: exceptions.IdempotencyInProgress(),
     "temporarily_unavailable": lambda _: refusals.TemporarilyUnavailable(),

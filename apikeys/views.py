@@ -97,8 +97,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         caller = caller_of(request)
         fields = self.body(KeyRequest)
         api_key = ApiKey(
-            organization_id=caller.organization_id,
-            livemode=caller.livemode,
+            **caller.ownership,
             name=fields["name"],
             scopes=fields.get("scopes", list(ALL_SCOPES)),
             expires_at=fields.get("expires_at"),
@@ -186,10 +185,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
 
     def _keys(self) -> QuerySet[ApiKey]:
         """Return all the keys that exist for the caller."""
-        caller = caller_of(self.request)
-        return ApiKey.objects.filter(
-            organization_id=caller.organization_id, livemode=caller.livemode
-        )
+        return ApiKey.objects.filter(**caller_of(self.request).ownership)
 
     def _find(self, key_id: str) -> Any:
         """Return a key of the caller's organization and mode, presentable.

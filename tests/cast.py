@@ -6,8 +6,10 @@ Acme is the customer, on the plan team; Globex must never see anything of Acme's
 from typing import Any
 
 from django.test import Client, SimpleTestCase, TestCase
+from django.utils import timezone
 
 from accounts.models import Actor, AuditEvent, Organization, Plan, User
+from apikeys.callers import Caller, find_caller
 from apikeys.models import ApiKey
 from apikeys.scopes import ALL_SCOPES
 from reachscore.api.catalogue import CATALOGUE
@@ -21,6 +23,10 @@ class ApiClient(Client):
     def __init__(self, key: str) -> None:
         super().__init__(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {key}"})
         self.key = key
+
+    def simulate(self, code: str, path: str = "/v1/auth/me") -> Answer:
+        """GET `path` with the wish to be refused with this code."""
+        return self.get(path, headers={"ReachScore-Simulate": code})
 
     def send(self, path: str, body: object, **headers: str) -> Answer:
         """POST `body` as JSON."""
@@ -80,6 +86,10 @@ class Cast(SimpleTestCase):
         events = AuditEvent.objects.filter(target_id=api_key.pk).order_by("sequence")
         return [event.action.removeprefix("api_key.") for event in events]
 
+    def as_caller(self, client: ApiClient) -> Caller:
+        """Return who this client's requests act as; finding out counts as one."""
+        return find_caller(client.key, now=timezone.now())
+
     def assertRefused(
         self, response: Answer, status: int, code: str, *, field: str | None = None
     ) -> dict[str, Any]:
@@ -95,6 +105,8 @@ class Cast(SimpleTestCase):
         names = ["type", "code", "message", "field", "fix", "doc_url", "request_id"]
         if code == "insufficient_scope":
             names += ["required_scopes", "granted_scopes", "missing_scopes"]
+        if code == "quota_exceeded":
+            names += ["limit", "used", "resets_at"]
         self.assertEqual(list(error), [n for n in names if n != "field" or field is not None])
         self.assertEqual(error["type"], CATALOGUE[code].type)
         self.assertTrue(error["message"])

@@ -121,8 +121,11 @@ def production_environ(database: Database) -> dict[str, str]:
 class ProductionServer:
     """Starts on entry, migrated; ends with SIGTERM on exit."""
 
-    def __init__(self, database: Database, *, like: "ProductionServer | None" = None) -> None:
+    def __init__(
+        self, database: Database, *, like: "ProductionServer | None" = None, workers: int = 2
+    ) -> None:
         """Prepare an instance; `like` another it has the same secrets."""
+        self.workers = workers
         self.port = free_port()
         self.database = database
         self.environ: dict[str, str] = like.environ if like else production_environ(database)
@@ -157,7 +160,10 @@ class ProductionServer:
     def start(self) -> None:
         """Start the server and wait until it is ready."""
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve", "--port", str(self.port), "--workers", "2"],
+            [
+                *(sys.executable, "manage.py", "serve"),
+                *("--port", str(self.port), "--workers", str(self.workers)),
+            ],
             cwd=ROOT,
             env=self.environ,
             stdout=subprocess.DEVNULL,

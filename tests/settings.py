@@ -24,9 +24,10 @@ os.environ.setdefault(
 
 from reachscore.embedded.cluster import Cluster  # noqa: E402
 from reachscore.settings import *  # noqa: E402, F403
-from reachscore.settings import DATABASES  # noqa: E402
+from reachscore.settings import DATABASES, INSTALLED_APPS  # noqa: E402
 
 # Tests that run side by side have a cluster each, so that each sees a first run.
 home = os.environ["REACHSCORE_TEST_CLUSTER"] + os.environ.get("PYTEST_XDIST_WORKER", "")
 DATABASES["default"]["CLUSTER"] = Cluster(home=Path(home), throwaway=True)
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.sibling"]  # No part of the product.

@@ -45,6 +45,27 @@ class OpenApiTests(ApiTestCase):
         for method, path in (("post", "/v1/keys"), ("get", "/v1/auth/me")):
             self.assertEqual(self.operation(method, path)["security"], [{name: []}])
 
+    def test_every_operation_names_the_headers_of_its_answers_and_of_the_sandbox(self):
+        window = {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
+        for path, methods in self.document["paths"].items():
+            for method, operation in methods.items():
+                with self.subTest(f"{method} {path}"):
+                    sent = {p["name"] for p in operation["parameters"] if p["in"] == "header"}
+                    self.assertIn("ReachScore-Simulate", sent)
+                    headers = {
+                        status: set(response["headers"])
+                        for status, response in operation["responses"].items()
+                    }
+                    for names in headers.values():
+                        self.assertLessEqual({"Request-Id", *window}, names)
+                    for name, statuses in {
+                        "Retry-After": {"409", "429", "503"},
+                        "Allow": {"405"},
+                        "WWW-Authenticate": {"401", "403"},
+                    }.items():
+                        found = {status for status, names in headers.items() if name in names}
+                        self.assertEqual(found, statuses & set(headers))
+
     def test_its_own_examples_fit_its_schemas(self):
         for methods in self.document["paths"].values():
             for operation in methods.values():

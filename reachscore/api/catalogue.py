@@ -29,6 +29,7 @@ class Problem:
     status: int
     message: str
     fix: str
+    is_rehearsable: bool = True  # With a test key and ReachScore-Simulate.
 
     @property
     def type(self) -> str:
@@ -42,6 +43,7 @@ CATALOGUE: Final[dict[str, Problem]] = {
         401,
         "This request carries no API key.",
         "Send the header “Authorization: Bearer rk_live_…”.",
+        is_rehearsable=False,  # A request that carries a key does not lack one.
     ),
     "api_key_invalid": Problem(
         401,
@@ -75,7 +77,7 @@ CATALOGUE: Final[dict[str, Problem]] = {
     "exceeds_caller": Problem(
         403,
         "The calling key cannot give more than it holds itself: no further scope, no longer life, "
-        "no other address.",
+        "no other address, no larger monthly share.",
         "Ask for no more than the calling key has, or use one that has it.",
     ),
     "ip_not_allowed": Problem(
@@ -178,11 +180,13 @@ CATALOGUE: Final[dict[str, Problem]] = {
         400,
         "ReachScore-Simulate came with a live key.",
         "Rehearse failures with a test key, rk_test_….",
+        is_rehearsable=False,
     ),
     "simulate_unknown_code": Problem(
         400,
         "ReachScore-Simulate names no error that can be simulated.",
-        "Send one of the codes of this page, apart from api_key_missing.",
+        "Send one of the codes of this page that has a curl to rehearse it.",
+        is_rehearsable=False,
     ),
     # What was done before
     "key_not_active": Problem(

@@ -20,6 +20,7 @@ from reachscore.api.metrics import count_database_error
 from reachscore.api.middleware import is_api
 from reachscore.api.refusals import Refusal, refusal_response
 from reachscore.api.request_id import current_request_id
+from reachscore.api.request_log import is_simulated
 
 logger = logging.getLogger("reachscore.api")
 
@@ -34,18 +35,22 @@ _BY_DRF_EXCEPTION: tuple[tuple[type[Exception], type[Refusal]], ...] = (
 
 
 def handle_exception(exception: Exception, context: Mapping[str, Any]) -> HttpResponse:
-    """DRF's EXCEPTION_HANDLER: what a view raised leaves as an envelope; a bug is logged first."""
+    """DRF's EXCEPTION_HANDLER: what a view raised leaves as an envelope; a bug is logged, too."""
     set_rollback()
     count_database_error(exception)
     request: HttpRequest = context["view"].request
     refusal = _refusal_for(exception, context)
-    if isinstance(refusal, refusals.TemporarilyUnavailable):
+    response = refusal_response(request, refusal)
+    if is_simulated():
+        # Django marks so what it has logged; anything from 500 on it would log as an error.
+        response._has_been_logged = True  # type: ignore[attr-defined] # noqa: SLF001
+    elif isinstance(refusal, refusals.TemporarilyUnavailable):
         log_database_fault(exception)
     elif isinstance(refusal, refusals.InternalError):
         # The signal is what error reporters, and Django's test client, listen to.
         got_request_exception.send(sender=None, request=request)
         logger.error("Bug behind request %s", current_request_id(), exc_info=exception)
-    return refusal_response(request, refusal)
+    return response
 
 
 def _refusal_for(exception: Exception, context: Mapping[str, Any]) -> Refusal:

@@ -143,6 +143,13 @@ class ErrorDetail(serializers.Serializer[Any]):
     missing_scopes = serializers.ListField(
         child=serializers.CharField(), required=False, help_text="and what it lacks."
     )
+    limit = serializers.IntegerField(
+        min_value=0, required=False, help_text="With `quota_exceeded`: what is granted,"
+    )
+    used = serializers.IntegerField(min_value=0, required=False, help_text="what of it is used,")
+    resets_at = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="and when it starts anew; null: never."
+    )
 
 
 class Error(serializers.Serializer[Any]):

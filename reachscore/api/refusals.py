@@ -155,7 +155,7 @@ def refusal_response(request: HttpRequest, refusal: Refusal) -> JsonResponse:
     if refusal.field:
         error["field"] = refusal.field
     error["fix"] = refusal.fix
-    error["doc_url"] = _error_page(request) + "#" + refusal.code
+    error["doc_url"] = _error_page(request, refusal) + "#" + refusal.code
     error["request_id"] = current_request_id()
     error.update(refusal.details)
     return JsonResponse(
@@ -166,9 +166,12 @@ def refusal_response(request: HttpRequest, refusal: Refusal) -> JsonResponse:
     )
 
 
-def _error_page(request: HttpRequest) -> str:
+def _error_page(request: HttpRequest, refusal: Refusal) -> str:
     """The page's address; without a host where the client named a wrong one: never echo that."""
+    page = reverse("errors")
+    if refusal.code == HostNotAllowed.code:
+        return page
     try:
-        return request.build_absolute_uri(reverse("errors"))
+        return request.build_absolute_uri(page)
     except DisallowedHost:
-        return reverse("errors")
+        return page

@@ -17,13 +17,27 @@ logger = logging.getLogger("reachscore.request")
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
+# Counted in the place of a status: what customers rehearse must wake no operator.
+SIMULATED: Final = "simulated"
+
 _NOBODY: Final = (None, None)
 _caller: ContextVar[tuple[str | None, str | None]] = ContextVar("caller", default=_NOBODY)
+_is_simulated: ContextVar[bool] = ContextVar("is_simulated", default=False)
 
 
 def note_caller(*, key_id: str, organization_id: str) -> None:
     """Say who the request being answered acts as. Its log line is written further out."""
     _caller.set((key_id, organization_id))
+
+
+def note_simulation() -> None:
+    """Say that the request being answered asked to be refused: whatever follows is no fault."""
+    _is_simulated.set(True)
+
+
+def is_simulated() -> bool:
+    """Tell whether the request being answered asked to be refused as it is."""
+    return _is_simulated.get()
 
 
 def route_of(request: HttpRequest) -> str:
@@ -40,12 +54,14 @@ class RequestLogMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         _caller.set(_NOBODY)
+        _is_simulated.set(False)
         begin_origin(request.META)
         began = time.perf_counter()
         response = self.get_response(request)
         seconds = time.perf_counter() - began
         route = route_of(request)
-        count_request(route=route, status=response.status_code, seconds=seconds)
+        status = SIMULATED if is_simulated() else response.status_code
+        count_request(route=route, status=status, seconds=seconds)
         key_id, organization_id = _caller.get()
         address = current_origin().address
         fields = {
@@ -57,6 +73,8 @@ class RequestLogMiddleware:
             "organization": organization_id,
             "address": str(address) if address else None,
         }
+        if is_simulated():
+            fields[SIMULATED] = True
         logger.info("request", extra={"fields": fields})
         failed_authentications.flush_when_due()
         return response

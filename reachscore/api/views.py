@@ -18,6 +18,11 @@ class ApiView(APIView):
     # By handler: the action of a viewset, else the method.
     queries: ClassVar[dict[str, type[QuerySerializer]]] = {}
 
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """None: DRF would put Allow on every answer, where it is of use with a 405 only."""
+        return {}
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Raises MethodNotAllowed; what authentication, permissions and limits raise; then
         ParameterUnknown, ParameterInvalid for the query."""
