@@ -117,7 +117,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
     @documentation.retrieve_key
     def retrieve(self, request: Request, key_id: str) -> Response:
         """Show a key, with the use of its scopes."""
-        return Response(key_object(self._find(key_id)))
+        return Response(key_object(self._show(key_id)))
 
     @documentation.key_usage
     def usage(self, request: Request, key_id: str) -> Response:
@@ -130,7 +130,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         """Change what is given of a key."""
         fields = self.body(KeyChange)
         self._find(key_id).change(actor=caller_of(request).actor, **fields)
-        return Response(key_object(self._find(key_id)))
+        return Response(key_object(self._show(key_id)))
 
     @documentation.revoke_key
     def destroy(self, request: Request, key_id: str) -> Response:
@@ -143,7 +143,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
             answer["cascade"] = vars(cascade)
         else:
             self._find(key_id).revoke(actor=actor, reason=reason)
-        return Response(key_object(self._find(key_id)) | answer)
+        return Response(key_object(self._show(key_id)) | answer)
 
     @documentation.rotate_key
     def rotate(self, request: Request, key_id: str) -> Response:
@@ -165,7 +165,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         """End the secret that is being rotated out."""
         self.body(NoBody, optional=True)
         self._find(key_id).finish_rotation(actor=caller_of(request).actor)
-        return Response(key_object(self._find(key_id)))
+        return Response(key_object(self._show(key_id)))
 
     @documentation.list_events
     def events(self, request: Request, key_id: str) -> Response:
@@ -187,12 +187,16 @@ class KeyViewSet(ViewSetMixin, ApiView):
         """Return all the keys that exist for the caller."""
         return ApiKey.objects.filter(**caller_of(self.request).ownership)
 
-    def _find(self, key_id: str) -> Any:
-        """Return a key of the caller's organization and mode, presentable.
+    def _find(self, key_id: str) -> ApiKey:
+        """Return a key that exists for the caller. Raises ResourceNotFound for all others alike."""
+        return self._only(self._keys(), key_id)
 
-        Raises ResourceNotFound for every other id alike.
-        """
-        keys = presentable(self._keys())
+    def _show(self, key_id: str) -> Any:
+        """Return the same with what `key_object` shows of it. Raises ResourceNotFound."""
+        return self._only(presentable(self._keys()), key_id)
+
+    @staticmethod
+    def _only(keys: QuerySet[ApiKey], key_id: str) -> ApiKey:
         found = keys.filter(pk=key_id).first() if ID_SHAPE.fullmatch(key_id) else None
         if found is None:
             raise ResourceNotFound("Your organization has no such key in this mode.")
@@ -209,7 +213,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         token = idempotency_token(self.request)
         if token is None:
             api_key, plaintext = first()
-            return Response(issued_key(self._find(api_key.pk), plaintext), status=status)
+            return Response(issued_key(self._show(api_key.pk), plaintext), status=status)
         body = fingerprint(self.request, self.request.data)
         caller_id = caller_of(self.request).key_id
         with Attempt.begin(caller_id=caller_id, token=token, fingerprint=body) as attempt:
@@ -220,7 +224,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
             else:
                 plaintext = again(attempt.earlier)
                 key_id, headers = attempt.earlier.secret.api_key_id, {REPLAYED_HEADER: "true"}
-        return Response(issued_key(self._find(key_id), plaintext), status=status, headers=headers)
+        return Response(issued_key(self._show(key_id), plaintext), status=status, headers=headers)
 
 
 class AuthContextView(ApiView):

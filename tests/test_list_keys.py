@@ -145,6 +145,7 @@ class PagingTests(ApiTestCase):
                 self.assertEqual((last["data"], last["has_more"]), ([], False))
 
     def test_back_from_a_page_leads_to_the_page_before(self):
+        self.page(limit=1)  # Of which scopes it exercises, the first answer would not say yet.
         first = self.page(limit=7)["data"]
         second = self.page(limit=7, starting_after=first[-1]["id"])["data"]
         back = self.page(limit=7, ending_before=second[0]["id"])["data"]

@@ -170,8 +170,8 @@ class UnusedScopeTests(ScopeUseTests):
         self.assertEqual(shown["scope_usage"], {"tests:read": TODAY, "tests:write": None})
         self.assertEqual(shown["unused_scopes"], ["tests:write"])
 
-    def test_only_one_object_and_no_list_shows_it(self):
+    def test_is_shown_wherever_a_key_is_shown(self):
         api_key, _ = self.issue(scopes=[Scope.TESTS_READ])
-        self.assertIn("unused_scopes", self.shown(api_key))
-        listed = self.manager.get("/v1/keys").json()["data"]
-        self.assertEqual([key for key in listed if "scope_usage" in key], [])
+        self.assertEqual(self.shown(api_key)["scope_usage"], {"tests:read": None})
+        listed = self.manager.get("/v1/keys").json()["data"][0]
+        self.assertEqual((listed["id"], listed["scope_usage"]), (api_key.id, {"tests:read": None}))
