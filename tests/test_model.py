@@ -92,7 +92,7 @@ class Lives(Compared):
 
     def issue(self, data):
         token = data.draw(tokens)
-        self.send(data, self.as_caller(data), self.issue_by(self.wish(data), token), token)
+        self.send(data, self.caller(data), self.issue_by(self.wish(data), token), token)
 
     def issue_by(self, wish: Wish, token: str) -> Send:
         def send(by: Secret, place: str) -> None:
@@ -121,7 +121,7 @@ class Lives(Compared):
         if self.sent:
             lately = data.draw(st.booleans())
             key, send = data.draw(st.sampled_from(self.sent[-3:] if lately else self.sent))
-            send(self.as_caller(data, key.secrets), data.draw(places))
+            send(self.caller(data, key.secrets), data.draw(places))
 
     def change(self, data):
         by, key = self.caller_and_target(data)
@@ -144,7 +144,7 @@ class Lives(Compared):
             self.check(key, done[1])
 
     def cascade(self, data):
-        by, key = self.as_caller(data), self.root(data)
+        by, key = self.caller(data), self.root(data)
         expect = partial(self.world.cascade, by, key)
         if done := self.call(by, data.draw(places), expect, f"DELETE {path_of(key)}?cascade=true"):
             self.check_counts(done[0], done[1].pop("cascade"))
@@ -158,7 +158,7 @@ class Lives(Compared):
             self.check(key, done[1])
 
     def look_through(self, data):
-        by = self.as_caller(data)
+        by = self.caller(data)
         expect = partial(self.world.visible, by)
         if done := self.call(by, data.draw(places), expect, "GET /v1/keys?limit=100"):
             shown = {key["id"]: key for key in done[1]["data"]}
@@ -237,7 +237,7 @@ class Lives(Compared):
 
     def caller_and_target(self, data: st.DataObject) -> tuple[Secret, Key]:
         """Draw a key, too: often the caller's own, mostly of its organization and mode."""
-        by = self.as_caller(data)
+        by = self.caller(data)
         if data.draw(rarely):
             return by, self.target(data)
         neighbours = [key for key in self.world.keys if key.home == by.key.home]
