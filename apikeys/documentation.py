@@ -29,7 +29,7 @@ from apikeys.serializers import (
     RotationRequest,
     Usage,
 )
-from reachscore.api.idempotency import HEADER, REPLAYED_HEADER
+from reachscore.api.idempotency import FORM, HEADER, REPLAYED_HEADER
 from reachscore.api.openapi import EVERYWHERE, SHARED_HEADERS, WITH_BODY, error_responses
 from reachscore.api.parameters import ListQuery
 
@@ -58,6 +58,7 @@ TOKEN: Final = OpenApiParameter(
     HEADER,
     str,
     OpenApiParameter.HEADER,
+    pattern=FORM,
     description="Makes it safe to send this request again, for 24 hours: 1 to 255 printable ASCII "
     "characters, bare or in quotes, new for each new request. The same request answers again with "
     "the same key and a fresh secret, as long as the first secret was never used.",

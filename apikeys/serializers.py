@@ -51,6 +51,8 @@ NAME_PATTERN: Final = (
     rf"^{_TRIMMED}{_VISIBLE}(?:[^\x00-\x1f\x7f-\x9f]{{0,98}}{_VISIBLE})?{_TRIMMED}$"
 )
 
+REASON_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]{0,200}$"
+
 
 @extend_schema_field({"type": "string", "minLength": 1, "pattern": NAME_PATTERN})
 class NameField(StringField):
@@ -64,7 +66,7 @@ class ScopesField(StringListField):
 
 @extend_schema_field(
     {
-        "type": ["array", "null"],
+        "type": "array",
         "items": {"type": "string"},
         "minItems": 1,
         "maxItems": MOST_NETWORKS,
@@ -72,6 +74,19 @@ class ScopesField(StringListField):
 )
 class NetworksField(StringListField):
     """Addresses and networks; the verb reads them."""
+
+
+@extend_schema_field({"type": "string", "enum": list(ALL_SCOPES)})
+class ScopeParameter(StringField):
+    """One scope; the refusal of any other lists all."""
+
+
+_ONE_SCOPE: Final = f"(?:{'|'.join(ALL_SCOPES)})"
+
+
+@extend_schema_field({"type": "string", "pattern": f"^{_ONE_SCOPE}(?:,{_ONE_SCOPE})*$"})
+class ScopesParameter(StringField):
+    """Scopes with commas between."""
 
 
 class KeyRequest(StrictSerializer):
@@ -146,7 +161,7 @@ class KeyListQuery(ListQuery):
     """The filters of `GET /v1/keys`; a key must pass all that are given."""
 
     status = ChoiceParameter(list(KeyStatus.values), required=False)
-    scope = StringField(required=False, help_text="Holds this scope.")
+    scope = ScopeParameter(required=False, help_text="Holds this scope.")
     unused_for_days = WholeNumberParameter(
         least=1,
         most=MOST_DAYS,
@@ -159,7 +174,7 @@ class KeyListQuery(ListQuery):
         required=False,
         help_text="Not expired, and expires within this many days.",
     )
-    name = StringField(required=False, help_text="Has this in its name, in any case.")
+    name = NameField(required=False, help_text="Has this in its name, in any case.")
     over_privileged = FlagParameter(
         required=False,
         help_text="Holds scopes that were granted 30 or more days ago and never exercised since; "
@@ -176,10 +191,15 @@ class KeyListQuery(ListQuery):
         return clean_line(value, field="name", max_length=100)
 
 
+@extend_schema_field({"type": "string", "pattern": REASON_PATTERN})
+class ReasonParameter(StringField):
+    """Why; its rules are the verb's."""
+
+
 class RevocationQuery(QuerySerializer):
     """How a key is revoked."""
 
-    reason = StringField(
+    reason = ReasonParameter(
         required=False, default="", help_text="Kept with the key; at most 200 characters."
     )
     cascade = FlagParameter(
@@ -192,7 +212,7 @@ class RevocationQuery(QuerySerializer):
 class AuthContextQuery(QuerySerializer):
     """What a caller asks about itself."""
 
-    require = StringField(
+    require = ScopesParameter(
         required=False,
         help_text="Scopes with commas between: the answer says whether the key holds them all.",
     )

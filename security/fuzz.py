@@ -19,12 +19,16 @@ from tests.demo_server import DemoServer, manage  # noqa: E402
 
 SECONDS_EACH = 45
 
-with DemoServer() as server:
-    me = urllib.request.Request(
-        f"{server.url}/v1/auth/me", headers={"Authorization": f"Bearer {server.key('live')}"}
-    )
+
+def who_is(url: str, key: str) -> dict[str, object]:
+    me = urllib.request.Request(f"{url}/v1/auth/me", headers={"Authorization": f"Bearer {key}"})
     with urllib.request.urlopen(me) as response:
-        organization = json.load(response)["organization"]["id"]
+        return json.load(response)
+
+
+with DemoServer() as server:
+    callers = {mode: who_is(server.url, server.key(mode)) for mode in ("live", "test")}
+    organization = callers["live"]["organization"]["id"]
     # Without a limit: a 429 would hide everything else.
     manage("change_plan", organization, "--plan", "enterprise", "--reason", "fuzzing")
     codes = [
@@ -36,10 +40,14 @@ with DemoServer() as server:
                 *("--seed", os.environ.get("FUZZ_SEED", "1"), "--no-color"),
             ],
             cwd=ROOT,
-            env={**os.environ, "SCHEMATHESIS_HOOKS": "security.schemathesis_hooks"},
+            env={
+                **os.environ,
+                "SCHEMATHESIS_HOOKS": "security.schemathesis_hooks",
+                "FUZZ_OWN_ID": caller["key_id"],
+            },
             check=False,
         ).returncode
-        for mode in ("live", "test")
+        for mode, caller in callers.items()
     ]
     bugs = [line for line in server.output.splitlines() if "Traceback" in line or "Bug behind" in line]
 print(*bugs, sep="\n")

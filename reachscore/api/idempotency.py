@@ -16,6 +16,8 @@ REPLAYED_HEADER: Final = "Idempotent-Replayed"
 # Bare, or a string of RFC 8941 as the IETF's draft has it.
 _QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 _PRINTABLE: Final = re.compile(r"[ -~]{1,255}")
+# For the OpenAPI document: the bare form, whose ends are no spaces and whose first is no quote.
+FORM: Final = r"^[!#-~](?:[ -~]{0,253}[!-~])?$"
 
 
 def idempotency_token(request: Request) -> str | None:

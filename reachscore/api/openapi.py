@@ -62,8 +62,8 @@ SIMULATE_HEADER: Final = OpenApiParameter(
     "ReachScore-Simulate",
     str,
     OpenApiParameter.HEADER,
-    description="With a test key: answer with this error and do nothing. Any code of the error "
-    "page, apart from `api_key_missing`.",
+    enum=[code for code, problem in CATALOGUE.items() if problem.is_rehearsable],
+    description="With a test key: answer with this error and do nothing.",
 )
 SHARED_HEADERS: Final = [
     REQUEST_ID_HEADER,

@@ -4,6 +4,7 @@ import re
 from typing import Any, Final
 
 from django.http import QueryDict
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from reachscore.api.fields import StringField
@@ -88,6 +89,7 @@ class FlagParameter(ChoiceParameter):
         return super().to_internal_value(data) == "true"
 
 
+@extend_schema_field({"type": "string", "pattern": f"^{ID_SHAPE.pattern}$"})
 class IdParameter(StringField):
     """An object's id, by its shape."""
 
