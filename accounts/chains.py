@@ -67,11 +67,11 @@ class StoredEvent:
 
     @property
     def sequence(self) -> int:
-        return int(self.columns["sequence"])
+        return int(self.columns["sequence"] or 0)
 
     @property
     def key_id(self) -> int:
-        return int(self.columns["seal_key_id"])
+        return int(self.columns["seal_key_id"] or 0)
 
     def fits(self, *, after: bytes, **columns: int) -> bool:
         """Tell whether the seal is the one of this content, after an event with that seal.
@@ -84,7 +84,7 @@ class StoredEvent:
             return False
         try:
             return compare_digest(seal(content, after=after, key=key), self.seal)
-        except RecursionError:  # Nested deeper than anything we write.
+        except (RecursionError, TypeError, ValueError):  # Nothing that we would write.
             return False
 
 
@@ -120,7 +120,7 @@ def read_chains(only: str | None = None) -> Iterator[Chain]:
         is_here = group is not None and group[0] == organization_id
         yield Chain(
             organization_id,
-            None if seal_ is None else Head(organization_id, sequence, bytes(seal_)),
+            None if seal_ is None else Head(organization_id, sequence or 0, bytes(seal_)),
             has_organization,
             group[1] if is_here and group else (),
         )
@@ -154,21 +154,21 @@ def _read(events: QuerySet[AuditEvent]) -> Iterator[StoredEvent]:
         changes_text=Cast("changes", TextField()),
     )
     for row in rows.iterator(chunk_size=AT_A_TIME):
-        stored = bytes(row.pop("seal"))
+        stored = bytes(row.pop("seal") or b"")
         row["created_at"] = _moment(row.pop("created_text"))
         row["changes"] = _json(row.pop("changes_text"))
         yield StoredEvent(row, stored)
 
 
-def _moment(text: str) -> datetime | str:
+def _moment(text: str | None) -> datetime | str | None:
     try:
-        return datetime.fromisoformat(text)
+        return datetime.fromisoformat(text or "")
     except ValueError:
         return text
 
 
-def _json(text: str) -> Any:
+def _json(text: str | None) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text or "")
     except (ValueError, RecursionError):
         return text

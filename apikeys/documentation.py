@@ -15,6 +15,7 @@ from apikeys.serializers import (
     AuthContext,
     AuthContextQuery,
     EventList,
+    EventListQuery,
     IssuedKey,
     Key,
     KeyChange,
@@ -31,7 +32,6 @@ from apikeys.serializers import (
 )
 from reachscore.api.idempotency import FORM, HEADER, REPLAYED_HEADER
 from reachscore.api.openapi import EVERYWHERE, SHARED_HEADERS, WITH_BODY, error_responses
-from reachscore.api.parameters import ListQuery
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -239,10 +239,11 @@ revoke_key = extend_schema(
 list_events = extend_schema(
     operation_id="list_key_events",
     summary="List an API key's events",
-    description="What was done to the key, by whom and from where, newest first. Of what our staff "
-    "did, only what it was. Takes an unrestricted key.",
+    description="What was done to the key, by whom and from where, or with `role=actor` what it "
+    "did to keys, itself included; newest first. Of what our staff did, only what it was. Takes "
+    "an unrestricted key.",
     tags=KEYS,
-    parameters=[*SHARED_HEADERS, KEY_ID, ListQuery],
+    parameters=[*SHARED_HEADERS, KEY_ID, EventListQuery],
     responses={
         200: _answer(EventList, "A page of events.", "Made", examples.a_list(examples.EVENT)),
         **error_responses(*EVERYWHERE, "insufficient_scope", "resource_not_found"),

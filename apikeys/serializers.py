@@ -196,6 +196,16 @@ class ReasonParameter(StringField):
     """Why; its rules are the verb's."""
 
 
+class EventListQuery(ListQuery):
+    """Which events of a key."""
+
+    role = ChoiceParameter(
+        ["target", "actor"],
+        default="target",
+        help_text="`target`: what was done to the key; `actor`: what the key did to others.",
+    )
+
+
 class RevocationQuery(QuerySerializer):
     """How a key is revoked."""
 

@@ -39,6 +39,7 @@ from apikeys.presenters import (
 from apikeys.scopes import ALL_SCOPES, Scope
 from apikeys.serializers import (
     AuthContextQuery,
+    EventListQuery,
     KeyChange,
     KeyListQuery,
     KeyRequest,
@@ -49,7 +50,7 @@ from apikeys.serializers import (
 )
 from reachscore.api.idempotency import REPLAYED_HEADER, fingerprint, idempotency_token
 from reachscore.api.lists import list_page
-from reachscore.api.parameters import ID_SHAPE, ListQuery
+from reachscore.api.parameters import ID_SHAPE
 from reachscore.api.refusals import ResourceNotFound
 from reachscore.api.views import ApiView
 
@@ -60,7 +61,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
     queries = {
         "list": KeyListQuery,
         "destroy": RevocationQuery,
-        "events": ListQuery,
+        "events": EventListQuery,
         "usage": KeyUsageQuery,
     }
     permissions: ClassVar[dict[str, type[BasePermission]]] = {
@@ -169,10 +170,10 @@ class KeyViewSet(ViewSetMixin, ApiView):
 
     @documentation.list_events
     def events(self, request: Request, key_id: str) -> Response:
-        """List what was done to a key, newest first."""
+        """List what was done to a key, or what it did, newest first."""
         api_key = self._find(key_id)
         events = AuditEvent.objects.filter(
-            organization_id=api_key.organization_id, target_id=api_key.pk
+            organization_id=api_key.organization_id, **{f"{self.query['role']}_id": api_key.pk}
         )
         page = list_page(
             events,

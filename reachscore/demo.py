@@ -62,7 +62,8 @@ def welcome_text(url: str, welcome: Welcome) -> str:
         lines += [f"         user {ADMIN}, password {welcome.password} (shown once)"]
     if welcome.live_key:
         authorization = f"-H 'Authorization: Bearer {welcome.live_key}'"
-        new_key = "-H 'Content-Type: application/json' -d '{\"name\": \"My first key\"}'"
+        body = '{"name": "My first key", "scopes": ["tests:read"]}'
+        new_key = f"-H 'Content-Type: application/json' -d '{body}'"
         lines += [
             "",
             "Two keys of the organization Your Company, plan team. They are shown once:",

@@ -59,6 +59,7 @@ class Key:
     networks: Networks
     maker: Secret | None
     revoked: bool = False
+    lowered: bool = False
     id: str = ""
     secrets: list[Secret] = field(default_factory=list)
 
@@ -91,6 +92,17 @@ class Secret:
     @property
     def is_newest(self) -> bool:
         return not self.ended and self.end == NEVER
+
+    @property
+    def is_limited(self) -> bool:
+        return self.own_end != NEVER or self.key.networks is not None
+
+    def reaches_as_far_as(self, key: Key) -> bool:
+        try:
+            _holds(self, key.scopes, key.end, key.networks)
+        except Refused:
+            return False
+        return True
 
 
 @dataclass(frozen=True)
@@ -159,7 +171,7 @@ class World:
         ]
         _refuse("key_limit_reached", len(siblings) >= self.limit)
         if memory:
-            return self._replace(by, memory, by.own_end if by else NEVER), True
+            return self._replace(by, memory), True
         key = Key(*home, scopes, end, networks, maker=by)
         self.keys.append(key)
         return self._grant(by, key, token, wish, issuer=None), False
@@ -172,9 +184,9 @@ class World:
         memory = self._memory(by, token, (key, overlap))
         if memory and by:
             # Of itself, the secret that is being rotated out may see the answer again.
-            return self._replace(by, memory, key.end if by.key is key else by.own_end), True
+            return self._replace(by, memory, own=by.key is key), True
         _refuse("key_not_active", not self.is_active(key))
-        _holds(by, key.scopes, key.end, key.networks)
+        _is_handed(by, key)
         for secret in key.secrets:
             if not secret.is_newest or overlap == timedelta(0):
                 secret.ended = True
@@ -192,6 +204,10 @@ class World:
         mine = {"scopes": frozenset[str](), "end": self.now, "networks": by and by.key.networks}
         _holds(by, **{**mine, name: value})  # type: ignore[arg-type]
         _refuse("parameter_invalid", name == "end" and key_end(value) <= self.now)
+        if by is None or not by.is_limited:
+            key.lowered = False
+        elif not by.reaches_as_far_as(key):
+            key.lowered = True
         setattr(key, name, value)
         self.events[key.organization] += 1
 
@@ -228,7 +244,7 @@ class World:
         for key in filter(self.is_active, self.keys):
             lost = [s for s in key.secrets if s in known and self.is_live(s)]
             left = [s for s in key.secrets if s not in known and self.is_live(s)]
-            if any(secret.is_newest for secret in lost) and left:
+            if any(secret.is_newest for secret in lost) and left and _may_be_handed(by, key):
                 left[0].end = NEVER
                 restored += 1
             for secret in lost:
@@ -269,9 +285,9 @@ class World:
         _refuse("idempotency_key_reused", memory.request != request)
         return memory
 
-    def _replace(self, by: Secret | None, memory: Memory, own_end: datetime) -> Secret:
+    def _replace(self, by: Secret | None, memory: Memory, *, own: bool = False) -> Secret:
         old, key = memory.secret, memory.secret.key
-        _holds(by, key.scopes, key.end, key.networks, own_end=own_end)
+        _is_handed(by, key, own=own)
         stale = old.used or not old.is_newest or not self.is_active(key)
         _refuse("idempotency_secret_used", stale)
         old.ended = True
@@ -328,3 +344,20 @@ def _holds(
         or not PLACES[networks] <= PLACES[by.key.networks]
     )
     _refuse("exceeds_caller", too_much)
+
+
+def _is_handed(by: Secret | None, key: Key, *, own: bool = False) -> None:
+    """Nobody sees a plaintext who could not have made its key, nor who is being rotated out."""
+    if by is None:
+        return
+    _refuse("exceeds_caller", not own and by.end != NEVER)
+    _refuse("exceeds_caller", key.lowered and by.is_limited)
+    _holds(by, key.scopes, key.end, key.networks, own_end=by.key.end if own else None)
+
+
+def _may_be_handed(by: Secret | None, key: Key) -> bool:
+    try:
+        _is_handed(by, key)
+    except Refused:
+        return False
+    return True

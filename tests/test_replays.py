@@ -155,7 +155,8 @@ class MovedOnTests(RetryTestCase):
         taken = self.made(self.send_rotation(self.key.id, by=stolen), 200)
         self.made(self.send_rotation(target.id, by=taken), 200)
 
-        self.client_of_key.delete(f"/v1/keys/{thief.id}?cascade=true")
+        _, owner = self.issue()
+        owner.delete(f"/v1/keys/{thief.id}?cascade=true")
 
         # The caller is back in its owner's hands, and so is the key that was rotated with it.
         self.assertUsed(self.send_rotation(target.id))

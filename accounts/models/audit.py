@@ -68,6 +68,9 @@ class AuditEvent(models.Model):
     class Meta:
         ordering = ["-created_at", "-sequence"]
         indexes = [
+            models.Index(
+                fields=["organization_id", "actor_id", "-sequence"], name="audit_event_by_actor"
+            ),
             models.Index(fields=["-created_at", "-sequence"], name="audit_event_newest"),
             models.Index(
                 fields=["organization_id", "target_id", "-sequence"], name="audit_event_by_target"

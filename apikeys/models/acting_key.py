@@ -72,6 +72,17 @@ class ActingKey:
         ends = [end for end in (self.api_key.expires_at, self.secret.expires_at) if end]
         return min(ends, default=None)
 
+    @property
+    def is_being_rotated_out(self) -> bool:
+        """Whether the secret it presented has been retired by a rotation."""
+        return self.secret.expires_at is not None
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it has an end, a list of addresses or a share of its own."""
+        limits = (self.expires_at, self.api_key.allowed_ips, self.api_key.max_tests_per_month)
+        return any(limit is not None for limit in limits)
+
     def own(self, name: str) -> Any:
         """Return what this key has of `expires_at`, `allowed_ips` or `max_tests_per_month`."""
         return self.expires_at if name == "expires_at" else getattr(self.api_key, name)
@@ -102,9 +113,42 @@ class ActingKey:
         if "max_tests_per_month" in fields:
             self._require_share(fields["max_tests_per_month"])
 
-    def require_all_of(self, target: ApiKey, *, own_end: datetime | None) -> None:
+    def require_all_of(self, target: ApiKey, *, of_its_own_rotation: bool = False) -> None:
         """Raises ExceedsCaller unless all that `target` is good for lies within what this key
-        holds, until `own_end`: nobody is handed a plaintext who could not have made its key."""
+        holds: nobody is handed a plaintext who could not have made its key.
+
+        Nor a secret that is being rotated out: it would outlive its own end. With
+        `of_its_own_rotation` what it held when it asked for that rotation counts. Nor a key with
+        limits where one such has narrowed `target` before: who widens it again means its owner.
+        """
+        if of_its_own_rotation:
+            own_end = self.api_key.expires_at
+        elif self.is_being_rotated_out:
+            raise ExceedsCaller("A secret that is being rotated out is handed no other.")
+        else:
+            own_end = self.expires_at
+        if target.lowered_at is not None and self.is_limited:
+            message = f"The key {target.pk} reached further before a key with limits narrowed it."
+            raise ExceedsCaller(message, fix="Use a key without limits of its own.")
+        self._require_within(target, own_end=own_end)
+
+    def may_be_handed(self, target: ApiKey) -> bool:
+        """Tell whether `require_all_of` lets pass."""
+        try:
+            self.require_all_of(target)
+        except ExceedsCaller:
+            return False
+        return True
+
+    def reaches_as_far_as(self, target: ApiKey) -> bool:
+        """Tell whether all that `target` is good for lies within what this key holds now."""
+        try:
+            self._require_within(target, own_end=self.expires_at)
+        except ExceedsCaller:
+            return False
+        return True
+
+    def _require_within(self, target: ApiKey, *, own_end: datetime | None) -> None:
         try:
             self._require_scopes(target.scopes)
             _require_life(target.expires_at, own_end=own_end)

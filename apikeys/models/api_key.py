@@ -74,6 +74,12 @@ class ApiKey(models.Model):
     max_tests_per_month = models.PositiveIntegerField(
         null=True, blank=True, help_text="Its own share of the plan. Null: all of it."
     )
+    lowered_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="When a key with limits of its own narrowed it from beyond them. Null: by none, "
+        "or changed since by one without.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.CharField(max_length=200, editable=False)
     maker = models.ForeignKey(
@@ -208,9 +214,13 @@ class ApiKey(models.Model):
                 acting.require_given(changed)
             if "expires_at" in changed:
                 _check_end(changed["expires_at"])
+            if acting is None or not acting.is_limited:
+                self.lowered_at = None
+            elif not acting.reaches_as_far_as(self) and set(changed) != {"name"}:
+                self.lowered_at = timezone.now()
             for name, value in changed.items():
                 setattr(self, name, value)
-            self.save(update_fields=list(changed))
+            self.save(update_fields=[*changed, "lowered_at"])
             ScopeGrant.follow(self)
             after = self._granted()
             changes = {name: (before[name], after[name]) for name in changed}
@@ -234,7 +244,7 @@ class ApiKey(models.Model):
             acting = ActingKey.of(actor)
             self._read_active(acting)
             if acting is not None:
-                acting.require_all_of(self, own_end=acting.expires_at)
+                acting.require_all_of(self)
             earlier, old = KeySecret.rotated_out_of(self), KeySecret.newest_of(self)
             ended = earlier if earlier is not None and earlier.is_live else None
             if earlier is not None:  # Though it may have run out: there is room for one only.

@@ -50,8 +50,9 @@ class Cascade:
 def revoke_with_all_it_made(root: ApiKey, *, actor: Actor, reason: str = "") -> Cascade:
     """Revoke `root`, every key it made, and end every secret it issued, through all generations.
 
-    Where such a secret was retiring another one by rotation, that one lives on as before. The root
-    may be revoked already.
+    Where such a secret was retiring another one by rotation, that one lives on as before, as far
+    as the acting key may give it that: a secret that is being rotated out must not free itself.
+    The root may be revoked already.
 
     Raises ParameterInvalid, ContainsApiKey for the reason; ManagingTakesAllScopes,
     ResourceNotFound.
@@ -69,7 +70,9 @@ def revoke_with_all_it_made(root: ApiKey, *, actor: Actor, reason: str = "") -> 
             for child in ApiKey.objects.filter(maker__in=reached, revoked_at=None)
         ]
         outcomes = [
-            _end_secrets(api_key, reached, audit, actor=actor, reason=reason, root=root)
+            _end_secrets(
+                api_key, reached, audit, acting=acting, actor=actor, reason=reason, root=root
+            )
             for api_key in ApiKey.objects.filter(
                 KeyStatus.ACTIVE.condition, secrets__in=reached, secrets__ended_at=None
             ).distinct()
@@ -93,6 +96,7 @@ def _end_secrets(
     reached: list[int],
     audit: AuditLog,
     *,
+    acting: ActingKey | None,
     actor: Actor,
     reason: str,
     root: ApiKey,
@@ -109,7 +113,8 @@ def _end_secrets(
         "cascade_of": (None, root.pk),
     }
     retiring = KeySecret.rotated_out_of(api_key)
-    if retiring is not None and retiring.is_live:
+    may_restore = acting is None or acting.may_be_handed(api_key)
+    if retiring is not None and retiring.is_live and may_restore:
         retiring.give_back()
         changes["restored_secret"] = (None, retiring.locator)
     audit.record(

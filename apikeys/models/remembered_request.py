@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from django.db import connection, models, transaction
@@ -70,8 +70,7 @@ class RememberedRequest(models.Model):
         """
         with AuditLog.of(wanted.organization_id) as audit:
             acting = wanted.check_new(actor=actor, inherit=inherit, but=self.secret.api_key_id)
-            own_end = acting.expires_at if acting else None
-            return self._replace_secret(audit, acting, actor=actor, own_end=own_end)
+            return self._replace_secret(audit, acting, actor=actor)
 
     def rotate_again(self, *, actor: Actor) -> str:
         """Answer `ApiKey.rotate` again: return a fresh secret in the place of the one issued then.
@@ -81,11 +80,9 @@ class RememberedRequest(models.Model):
         """
         with AuditLog.of(self.caller.organization_id) as audit:
             acting = ActingKey.of(actor)
-            own_end = acting.expires_at if acting else None
-            if acting is not None and acting.api_key.pk == self.secret.api_key_id:
-                # The caller is being rotated out by this very request: what it held then counts.
-                own_end = acting.api_key.expires_at
-            return self._replace_secret(audit, acting, actor=actor, own_end=own_end)
+            # A key that rotated itself is being rotated out since, by this very request.
+            is_itself = acting is not None and acting.api_key.pk == self.secret.api_key_id
+            return self._replace_secret(audit, acting, actor=actor, of_its_own_rotation=is_itself)
 
     def _replace_secret(
         self,
@@ -93,7 +90,7 @@ class RememberedRequest(models.Model):
         acting: ActingKey | None,
         *,
         actor: Actor,
-        own_end: datetime | None,
+        of_its_own_rotation: bool = False,
     ) -> str:
         """Put a fresh secret in the place of the one issued, as long as that was never used."""
         # The lock orders this and the first use: whichever comes second finds what the first did.
@@ -101,7 +98,7 @@ class RememberedRequest(models.Model):
         api_key = ApiKey.objects.get(pk=old.api_key_id)
         if acting is not None:
             acting.require_reach(api_key)
-            acting.require_all_of(api_key, own_end=own_end)
+            acting.require_all_of(api_key, of_its_own_rotation=of_its_own_rotation)
         is_newest = old.ended_at is None and old.expires_at is None
         if not (api_key.is_active and is_newest and old.last_used_at is None):
             raise IdempotencySecretUsed

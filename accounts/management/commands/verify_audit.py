@@ -8,6 +8,7 @@ from django.template.defaultfilters import pluralize
 
 from accounts.chains import read_chains, snapshot
 from accounts.diagnosis import Finding
+from accounts.guards import missing_guards
 from accounts.heads import HeadsUnreadable, Kept, read_heads
 from accounts.models import AuditHead
 from accounts.progress import ProgressBar
@@ -55,6 +56,10 @@ class Command(BaseCommand):
             raise CommandError(
                 "There is no organization with this id; it looks like org_3iS8wW2xYbC4."
             )
+        findings += (
+            Finding(guard, "this trigger of the table is gone or switched off")
+            for guard in missing_guards()
+        )
         findings += (Finding(gone, "its audit log was kept, and is gone") for gone in kept)
         counted = f"{bar.done:,} event{pluralize(bar.done)} in {chains:,} chain{pluralize(chains)}"
         self.stderr.write(f"Checked {counted}.", style_func=str)
