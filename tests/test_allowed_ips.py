@@ -139,6 +139,13 @@ class InheritanceTests(ApiTestCase):
                         )
                         self.assertIn(", ".join(self.own), error["message"])
 
+    def test_two_neighbours_together_allow_the_whole(self):
+        _, caller = self.issue(allowed_ips=["127.0.0.0/9", "127.128.0.0/9"])
+        answer = caller.send("/v1/keys", {"name": "x", "allowed_ips": ["127.0.0.0/8"]})
+        self.assertEqual(answer.status_code, 201, answer.content)
+        answer = caller.send("/v1/keys", {"name": "x", "allowed_ips": ["126.0.0.0/7"]})
+        self.assertRefused(answer, 403, "exceeds_caller", field="allowed_ips")
+
 
 class EnforcementTests(ApiTestCase):
     def assertSeen(self, client: ApiClient, address: str | None, **meta: Any) -> None:

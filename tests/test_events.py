@@ -172,6 +172,18 @@ class EventsTests(ApiTestCase):
             response = self.api.get(f"{self.path}?{query}")
             self.assertRefused(response, 400, code, field=field)
 
+    def test_what_a_key_did_is_listed_by_its_role_as_actor(self):
+        caller = self.api.get("/v1/auth/me").json()["key_id"]
+        child, _ = self.make(self.api)
+        path = self.path.replace(self.key.id, caller)
+        done = self.api.get(f"{path}?role=actor&limit=1").json()["data"]
+        self.assertEqual(
+            [(event["action"], event["target"]["id"]) for event in done],
+            [("api_key.issued", child.id)],
+        )
+        response = self.api.get(path, {"role": "owner"})
+        self.assertRefused(response, 400, "parameter_invalid", field="role")
+
     def test_takes_as_many_queries_for_any_number_of_events(self):
         for number in range(5):
             self.api.change(f"/v1/keys/{self.key.id}", {"name": f"n{number}"})

@@ -5,7 +5,7 @@ from datetime import timedelta
 import time_machine
 from django.utils import timezone
 
-from accounts.models import Actor, AuditEvent
+from accounts.models import Actor, AuditEvent, Organization
 from apikeys.models import ApiKey, KeySecret, RememberedRequest
 from tests.cast import ApiClient
 from tests.retries import NOW, RetryTestCase
@@ -89,6 +89,14 @@ class ReplayTests(RetryTestCase):
         self.assertWorks(client)
         self.assertUsed(self.create())
         self.assertWorks(client)
+
+    def test_a_valid_secret_that_was_refused_for_the_rate_was_used(self):
+        client = self.made(self.create())
+        acme = Organization.objects.filter(pk=self.acme.pk)
+        acme.update(requests_per_minute=0)
+        self.assertRefused(client.get("/v1/auth/me"), 429, "rate_limit_exceeded")
+        acme.update(requests_per_minute=100_000)
+        self.assertUsed(self.create())
 
     def test_a_valid_secret_that_was_refused_for_its_address_was_used(self):
         client = self.made(self.create(body={"name": "CI", "allowed_ips": ["192.0.2.7"]}))

@@ -8,10 +8,13 @@ from threading import Event
 from typing import Any
 
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import override_settings
 
+from accounts.chains import StoredEvent
 from accounts.models import Actor, AuditEvent, AuditHead, AuditLog, Organization
-from tests.committed import in_threads
+from accounts.seals import GENESIS
+from tests.committed import as_owner, in_threads
 from tests.tampering import VerifyTestCase
 
 OLD, NEW = (secrets.token_bytes(32) for _ in range(2))
@@ -112,6 +115,35 @@ class SoundTests(VerifyTestCase):
                 )
         with override_settings(AUDIT_KEYS={2: OLD, 1: NEW}), self.assertRaises(CommandError):
             self.verify(*only)
+
+
+class GuardTests(VerifyTestCase):
+    def test_a_trigger_that_is_switched_off_is_found(self):
+        for table, trigger in [
+            ("accounts_auditevent", "audit_event_append_only"),
+            ("accounts_audithead", "audit_head_stays"),
+            ("accounts_audithead", "audit_head_one_step"),
+        ]:
+            with self.subTest(trigger):
+                name = connection.ops.quote_name(table)
+                with as_owner() as cursor:
+                    cursor.execute(f"ALTER TABLE {name} DISABLE TRIGGER {trigger}")
+                try:
+                    found = f"{table} {trigger}: this trigger of the table is gone or switched off."
+                    self.assertFound(found)
+                finally:
+                    with as_owner() as cursor:
+                        cursor.execute(f"ALTER TABLE {name} ENABLE TRIGGER {trigger}")
+        self.verify()
+
+    def test_what_no_column_of_ours_could_hold_fits_no_seal(self):
+        columns = {"id": "evt_x", "seal_key_id": 1, "ip": None, "created_at": None}
+        key = secrets.token_bytes(32)
+        with override_settings(AUDIT_KEYS={1: key}):
+            for name, value in [("ip", "nowhere"), ("created_at", "never"), ("seal_key_id", None)]:
+                with self.subTest(name):
+                    event = StoredEvent({**columns, name: value}, b"")
+                    self.assertIs(event.fits(after=GENESIS), False)
 
 
 class ConcurrencyTests(VerifyTestCase):
