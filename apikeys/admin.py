@@ -16,6 +16,7 @@ from django.urls import URLPattern, path
 
 from accounts.admin import staff_of
 from accounts.models import Organization
+from accounts.staff import may
 from apikeys.finding import FindByKeyAdmin
 from apikeys.models import ApiKey, KeySecret
 from apikeys.scopes import Scope
@@ -104,6 +105,9 @@ class ApiKeyAdmin(FindByKeyAdmin):
     )
     change_form_template = "admin/apikeys/apikey/change_form.html"
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return may(request, "apikeys.issue_apikey")
+
     def get_queryset(self, request: HttpRequest) -> Any:
         live = Prefetch("secrets", KeySecret.objects.filter(ended_at=None))
         return super().get_queryset(request).prefetch_related(live)
@@ -145,6 +149,7 @@ class ApiKeyAdmin(FindByKeyAdmin):
         return self.confirm_verb(
             request,
             object_id,
+            permission="apikeys.revoke_apikey",
             verb="Revoke",
             consequence="The very next request with this key is refused. This cannot be undone.",
             call=lambda obj, reason: obj.revoke(actor=staff_of(request), reason=reason),

@@ -1,4 +1,4 @@
-from accounts.models.audit import Actor, AuditEvent, AuditHead, AuditLog
+from accounts.models.audit import SERVICE, Actor, AuditEvent, AuditHead, AuditLog
 from accounts.models.organization import Organization
 from accounts.models.plan import Plan
 from accounts.models.rate_window import RateWindow
@@ -6,6 +6,7 @@ from accounts.models.usage import Meter, Usage
 from accounts.models.user import User
 
 __all__ = [
+    "SERVICE",
     "Actor",
     "AuditEvent",
     "AuditHead",
