@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
+from accounts.access.proof import require_recent_password
 from accounts.admin import staff_of
 from accounts.models import Organization
 from accounts.staff import may
@@ -157,6 +158,7 @@ class ApiKeyAdmin(FindByKeyAdmin):
             done_before="{} was revoked already; nothing changed.",
         )
 
+    @require_recent_password
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:

@@ -3,12 +3,16 @@
 from django.contrib.auth.models import Group
 from django.test import Client
 
+from accounts.access.sessions import prove
 from accounts.models import User
 
 
 def log_in(client: Client, user: User) -> None:
     """Log in as somebody who has typed the password just now."""
     client.force_login(user)
+    session = client.session
+    prove(session)
+    session.save()
 
 
 def member_of(*groups: str) -> User:

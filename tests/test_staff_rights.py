@@ -41,6 +41,11 @@ PAGES: Final[dict[str, frozenset[str]]] = {
     "logout": ANYBODY,
     "password_change": ALL_STAFF,
     "password_change_done": ALL_STAFF,
+    "password_again": ALL_STAFF,
+    "second_factor": ALL_STAFF,
+    "second_factor_leave": ALL_STAFF,
+    "second_factor_set_up": ALL_STAFF,
+    "recovery_codes": ALL_STAFF,
     "jsi18n": ALL_STAFF,
     "autocomplete": GROUPED,
     "view_on_site": ALL_STAFF,
@@ -74,6 +79,7 @@ PAGES: Final[dict[str, frozenset[str]]] = {
     "accounts_user_change": WATCH,
     "accounts_user_history": WATCH,
     "accounts_user_delete": NONE,
+    "accounts_user_reset_second_factor": ALONE,
     "auth_user_password_change": ALONE,
     "auth_group_changelist": WATCH,
     "auth_group_add": ALONE,
@@ -93,8 +99,9 @@ WRITES: Final[dict[str, frozenset[str]]] = {
 # By model, the actions of its list and who has them.
 ACTIONS: Final[dict[str, dict[str, frozenset[str]]]] = {}
 
-# Where a GET leads elsewhere, or is none.
-NO_GET: Final = frozenset({"logout"})
+# What ends a session, or is sent only.
+ENDS: Final = frozenset({"login", "logout", "second_factor_leave"})
+NO_GET: Final = frozenset({"logout", "recovery_codes", "second_factor_leave"})
 
 
 def admin_patterns(
@@ -155,7 +162,7 @@ class StaffRightsTests(ApiTestCase):
 
     def assertMay(self, response: Answer, message: str) -> None:
         self.assertIn(response.status_code, (200, 302, 404, 405), message)
-        self.assertNotIn("/admin/login/", response.get("Location", ""), message)
+        self.assertNotIn("/admin/login/?next=", response.get("Location", ""), message)
 
     def assertMayNot(self, response: Answer, who: str, message: str) -> None:
         if who == NOBODY:
@@ -179,9 +186,8 @@ class StaffRightsTests(ApiTestCase):
             if pattern.name == "autocomplete":
                 query = "?term=&app_label=apikeys&model_name=apikey&field_name=organization"
             for who in self.people:
-                # Logging in again is dear, and is needed only after these two.
-                ends = pattern.name in ("login", "logout")
-                browser = self.browser(who) if ends else browsers[who]
+                # Logging in again is dear, and is needed only after these.
+                browser = self.browser(who) if pattern.name in ENDS else browsers[who]
                 message = f"{who}: {pattern.name} {url}"
                 for method in ("POST",) if pattern.name in NO_GET else ("GET", "POST"):
                     response = browser.generic(method, url + query)
@@ -197,7 +203,7 @@ class StaffRightsTests(ApiTestCase):
         before = self.everything()
         browsers = {who: self.browser(who) for who in self.people}
         for pattern in admin_patterns():
-            if not pattern.name or pattern.name in ("login", "logout"):
+            if not pattern.name or pattern.name in ENDS:
                 continue
             for who in self.people:
                 if who not in WRITES.get(pattern.name, PAGES[pattern.name]):

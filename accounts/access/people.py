@@ -6,13 +6,20 @@ transaction that the admin opens: what is recorded as before and after was so.
 
 from typing import TYPE_CHECKING, Any, cast
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 
-from accounts.models import SERVICE, Actor, AuditLog, User
+from accounts.access.passwords import record_new_password
+from accounts.access.proof import password_needed, require_recent_password
+from accounts.models import SERVICE, Actor, AuditLog, SecondFactor, User
+from accounts.staff import ReasonForm
+from reachscore.api.refusals import Refusal
 
 Changes = dict[str, tuple[Any, Any]]
 
@@ -51,6 +58,17 @@ class OnlySuperusersChange(AnyModelAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return cast(User, request.user).is_superuser
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Ask for the password first, of those who may change something here."""
+        asked = password_needed(request) if self.has_change_permission(request) else None
+        return asked or super().changeform_view(request, object_id, form_url, extra_context)
 
     def get_actions(self, request: HttpRequest) -> Any:
         """Offer none: a list is no place for such changes."""
@@ -101,6 +119,50 @@ class StaffAdmin(OnlySuperusersChange, AnyUserAdmin):
     def rights(self, obj: Any) -> dict[str, Any]:
         return cast(User, obj).rights()
 
+    def get_urls(self) -> list[URLPattern]:
+        reset = path(
+            "<path:object_id>/reset_second_factor/",
+            self.admin_site.admin_view(self.reset_second_factor_view),
+            name="accounts_user_reset_second_factor",
+        )
+        return [reset, *super().get_urls()]
+
+    @require_recent_password
+    def reset_second_factor_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask for a reason, and take the second factor of somebody who lost it away."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        user = self.get_object(request, unquote(object_id))
+        if user is None:
+            raise Http404
+        page = reverse("admin:accounts_user_change", args=[user.pk])
+        form = ReasonForm(request.POST or None)
+        if form.is_valid():
+            actor, reason = Actor.staff(cast(User, request.user)), form.cleaned_data["reason"]
+            try:
+                changed = SecondFactor.reset(user, actor=actor, reason=reason)
+            except Refusal as refusal:
+                form.add_error("reason", refusal.message)
+            else:
+                if changed:
+                    self.log_change(request, user, f"Reset second factor: {reason}")
+                    messages.success(request, f"The second factor of {user} is reset.")
+                else:
+                    messages.warning(request, f"{user} had no second factor; nothing changed.")
+                return HttpResponseRedirect(page)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": user,
+            "title": f"Reset second factor of {user}",
+            "verb": "Reset second factor",
+            "consequence": "Make sure, by voice or in person, that it is really they who ask. "
+            "Their sessions end, and they must set up a new one at their next log-in.",
+            "form": form,
+            "back": page,
+        }
+        return TemplateResponse(request, "admin/confirm_verb.html", context)
+
     def user_change_password(
         self,
         request: HttpRequest,
@@ -110,6 +172,8 @@ class StaffAdmin(OnlySuperusersChange, AnyUserAdmin):
         """Set somebody's password, which ends their sessions, and record that it was set."""
         if not self.has_change_permission(request):
             raise PermissionDenied
+        if (asked := password_needed(request)) is not None:
+            return asked
         if request.method != "POST":
             return super().user_change_password(request, id, form_url)
         with AuditLog.of(SERVICE) as audit:
@@ -130,6 +194,12 @@ class StaffGroupAdmin(OnlySuperusersChange, GroupAdmin):
     def rights(self, obj: Any) -> dict[str, Any]:
         return rights_of_group(obj)
 
+    @require_recent_password
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        return super().delete_view(request, object_id, extra_context)
+
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         with AuditLog.of(SERVICE) as audit:
             members = sorted(obj.user_set.values_list("username", flat=True))
@@ -137,15 +207,6 @@ class StaffGroupAdmin(OnlySuperusersChange, GroupAdmin):
             actor = Actor.staff(cast(User, request.user))
             audit.record("group.deleted", obj, actor=actor, changes=changes)
             super().delete_model(request, obj)
-
-
-def record_new_password(audit: AuditLog, user: User | None, *, actor: Actor) -> None:
-    """Record that the password is another than in `user`, as it was read before, if it is.
-
-    Only that: neither password nor hash has a place in a log.
-    """
-    if user is not None and not User.objects.filter(pk=user.pk, password=user.password).exists():
-        audit.record("staff.password_changed", user, actor=actor)
 
 
 admin.site.register(User, StaffAdmin)
