@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin
 from django.core.exceptions import ValidationError
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 
+import accounts.access.people  # noqa: F401 - registers accounts and groups of staff
 from accounts.models import Actor, AuditEvent, Organization, Plan, User
 from accounts.models.organization import clean_name
 from accounts.staff import ReadOnlyAdmin, VerbAdmin
@@ -17,8 +17,6 @@ from reachscore.api.refusals import Refusal
 admin.site.site_header = "ReachScore keys"
 admin.site.site_title = "ReachScore keys"
 admin.site.index_title = "Staff"
-
-admin.site.register(User, UserAdmin)
 
 
 def staff_of(request: HttpRequest) -> Actor:
@@ -89,6 +87,7 @@ class OrganizationAdmin(VerbAdmin):
         return self.confirm_verb(
             request,
             object_id,
+            permission="accounts.suspend_organization",
             verb="Suspend",
             consequence="Every key of this organization is refused from its next request on, "
             "until the organization is resumed.",
@@ -102,6 +101,7 @@ class OrganizationAdmin(VerbAdmin):
         return self.confirm_verb(
             request,
             object_id,
+            permission="accounts.suspend_organization",
             verb="Resume",
             consequence="Its keys that are neither revoked nor expired work again at once.",
             call=lambda obj, reason: obj.resume(actor=staff_of(request), reason=reason),

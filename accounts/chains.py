@@ -17,19 +17,22 @@ from django.db import connection, transaction
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
-from accounts.models import AuditEvent
+from accounts.models import SERVICE, AuditEvent
 from accounts.seals import seal
 
 AT_A_TIME: Final = 1000  # Rows in memory.
 
-# Whatever has a part of a chain: somebody may have taken away any of the three.
+# Whatever has a part of a chain, somebody may have taken away any of the three; and the service's
+# own, which needs no organization.
 CHAINS: Final = """
     WITH known AS (
         SELECT organization_id FROM accounts_audithead
         UNION SELECT id FROM accounts_organization
         UNION SELECT organization_id FROM accounts_auditevent
+        UNION SELECT %(service)s
     )
-    SELECT known.organization_id, head.sequence, head.seal, organization.id IS NOT NULL
+    SELECT known.organization_id, head.sequence, head.seal,
+        organization.id IS NOT NULL OR known.organization_id = %(service)s
     FROM known
     LEFT JOIN accounts_audithead head USING (organization_id)
     LEFT JOIN accounts_organization organization ON organization.id = known.organization_id
@@ -90,7 +93,10 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """One organization's events in order, which can be read once, and what should go with them."""
+    """One organization's events in order, which can be read once, and what should go with them.
+
+    The service's own has what an organization's needs: an organization.
+    """
 
     organization_id: str
     head: Head | None
@@ -139,7 +145,7 @@ def read_from(event: StoredEvent) -> Iterator[StoredEvent]:
 
 def _known(only: str | None) -> Iterator[tuple[Any, ...]]:
     with connection.chunked_cursor() as cursor:
-        cursor.execute(CHAINS, {"only": only})
+        cursor.execute(CHAINS, {"only": only, "service": SERVICE})
         while rows := cursor.fetchmany(AT_A_TIME):
             yield from rows
 

@@ -26,10 +26,12 @@ logger = logging.getLogger("reachscore.security")
 def log_failed_login(
     credentials: Mapping[str, Any], request: HttpRequest | None, **_: object
 ) -> None:
+    """Write one line for each."""
+    log_failure("failed log-in", credentials.get("username", ""))
+
+
+def log_failure(what: str, username: str) -> None:
     """Write who was tried, from where; the name cut and redacted: people paste keys there."""
     address = current_origin().address
-    fields = {
-        "user": quote_input(credentials.get("username", "")),
-        "address": str(address) if address else None,
-    }
-    logger.warning("failed log-in", extra={"fields": fields})
+    fields = {"user": quote_input(username), "address": str(address) if address else None}
+    logger.warning(what, extra={"fields": fields})

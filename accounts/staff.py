@@ -25,6 +25,11 @@ class ReasonForm(forms.Form):
     )
 
 
+def may(request: HttpRequest, permission: str) -> bool:
+    """Tell whether who is logged in has this right, such as `apikeys.revoke_apikey`."""
+    return request.user.has_perm(permission)
+
+
 if TYPE_CHECKING:
     AnyModelAdmin = admin.ModelAdmin[Any]
 else:
@@ -50,26 +55,12 @@ class VerbAdmin(ReadOnlyAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return AnyModelAdmin.has_add_permission(self, request)
 
-    def may_change(self, request: HttpRequest) -> bool:
-        """Tell whether this member of staff may call verbs here; rows are never edited freely."""
-        return AnyModelAdmin.has_change_permission(self, request)
-
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        """Tell the template whether to offer the verbs' buttons."""
-        context = {"may_change": self.may_change(request), **(extra_context or {})}
-        return super().changeform_view(request, object_id, form_url, context)
-
     def confirm_verb(
         self,
         request: HttpRequest,
         object_id: str,
         *,
+        permission: str,
         verb: str,
         consequence: str,
         call: Callable[[Any, str], bool],
@@ -80,9 +71,9 @@ class VerbAdmin(ReadOnlyAdmin):
 
         A refusal is shown on the form; a stale tab that changes nothing is told so.
 
-        Raises PermissionDenied, on the form as on the button behind it.
+        Raises PermissionDenied, on the form as on the button behind it, without `permission`.
         """
-        if not self.may_change(request):
+        if not may(request, permission):
             raise PermissionDenied
         obj = self.get_object(request, unquote(object_id))
         if obj is None:

@@ -1,10 +1,15 @@
 """Whether a chain of the audit log is what was written."""
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from accounts.chains import Chain, Head, StoredEvent
 from accounts.diagnosis import Finding, diagnose
+from accounts.models import SERVICE
 from accounts.seals import GENESIS
+
+# The head of the service's own log, which a migration makes before there is an event.
+NOTHING_YET: Final = Head(SERVICE, 0, GENESIS)
 
 
 def verify(
@@ -46,8 +51,7 @@ def _check_end(
 ) -> Finding | None:
     """Return what is wrong behind the last event, if anything is."""
     if last is None:
-        what = "missing: a log begins with its organization, and this one is empty"
-        return Finding(head.organization_id, what, 1)
+        return _check_empty(head, longest=longest)
     if last.sequence < head.sequence:
         what = f"missing: the head counts {head.sequence}, so the tail was cut off"
         return Finding(head.organization_id, what, last.sequence + 1)
@@ -60,3 +64,14 @@ def _check_end(
     if not chain.has_organization:
         return Finding(head.organization_id, "its audit log is there, and the organization is not")
     return None
+
+
+def _check_empty(head: Head, *, longest: int) -> Finding | None:
+    """Return what is wrong with a log without events; nothing is with the service's new one."""
+    if head != NOTHING_YET:
+        what = "missing: a log begins with its organization, and this one is empty"
+    elif longest:
+        what = f"missing: {longest} were kept, and the log is empty"
+    else:
+        return None
+    return Finding(head.organization_id, what, 1)

@@ -14,8 +14,10 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
+from accounts.access.proof import require_recent_password
 from accounts.admin import staff_of
 from accounts.models import Organization
+from accounts.staff import may
 from apikeys.finding import FindByKeyAdmin
 from apikeys.models import ApiKey, KeySecret
 from apikeys.scopes import Scope
@@ -104,6 +106,9 @@ class ApiKeyAdmin(FindByKeyAdmin):
     )
     change_form_template = "admin/apikeys/apikey/change_form.html"
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return may(request, "apikeys.issue_apikey")
+
     def get_queryset(self, request: HttpRequest) -> Any:
         live = Prefetch("secrets", KeySecret.objects.filter(ended_at=None))
         return super().get_queryset(request).prefetch_related(live)
@@ -145,6 +150,7 @@ class ApiKeyAdmin(FindByKeyAdmin):
         return self.confirm_verb(
             request,
             object_id,
+            permission="apikeys.revoke_apikey",
             verb="Revoke",
             consequence="The very next request with this key is refused. This cannot be undone.",
             call=lambda obj, reason: obj.revoke(actor=staff_of(request), reason=reason),
@@ -152,6 +158,7 @@ class ApiKeyAdmin(FindByKeyAdmin):
             done_before="{} was revoked already; nothing changed.",
         )
 
+    @require_recent_password
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:

@@ -313,7 +313,8 @@ class KeyList(serializers.Serializer[Any]):
 class EventActor(serializers.Serializer[Any]):
     """Who did it. Of members of staff, commands and the service itself, the type alone."""
 
-    type = serializers.ChoiceField(ActorType.choices)
+    # Events of an organization name no stranger: those are the service's own.
+    type = serializers.ChoiceField([c for c in ActorType.choices if c[0] != ActorType.STRANGER])
     id = serializers.CharField(required=False)
     label = serializers.CharField(  # type: ignore[assignment]
         required=False, help_text="What the key was called then."

@@ -48,6 +48,8 @@ ALLOWED_HOSTS = [host.strip() for host in environ["ALLOWED_HOSTS"].split(",")]
 # How many proxies of ours stand in front: what they write of a request is believed.
 TRUSTED_PROXY_COUNT = count(environ, "TRUSTED_PROXY_COUNT", default=0)
 METRICS_TOKEN = token(environ, "METRICS_TOKEN")
+# Whether staff need an authenticator app beside their password.
+SECOND_FACTOR_REQUIRED = flag(environ, "SECOND_FACTOR_REQUIRED", default=PRODUCTION)
 
 DATABASES: dict[str, dict[str, Any]] = {
     "default": database_from_url(DATABASE_URL)
@@ -76,7 +78,7 @@ INSTALLED_APPS = [
     "reachscore",
     "accounts",
     "apikeys",
-    "django.contrib.admin",
+    "accounts.access.apps.StaffAdminConfig",  # Django's admin, on a site of ours.
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
@@ -114,6 +116,7 @@ SECURE_REDIRECT_EXEMPT = [r"^v1(/|\Z)", r"^(healthz|readyz|metrics)\Z"]
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+SESSION_COOKIE_AGE = 8 * 60 * 60  # From the log-in on; accounts.access.sessions ends idle ones.
 
 # Pages load from here alone, run nothing inline, post nowhere else and are framed nowhere.
 CONTENT_SECURITY_POLICY = {
@@ -147,18 +150,19 @@ TEMPLATES = [
 ]
 
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.access.lockout.LockingBackend"]
 # For staff. API keys are random, not chosen, and are digested under a pepper instead.
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in (
+        ("UserAttributeSimilarityValidator", {}),
+        ("MinimumLengthValidator", {"min_length": 12}),
+        ("CommonPasswordValidator", {}),
+        ("NumericPasswordValidator", {}),
     )
 ]
 

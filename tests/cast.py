@@ -13,6 +13,7 @@ from apikeys.callers import Caller, find_caller
 from apikeys.models import ApiKey
 from apikeys.scopes import ALL_SCOPES
 from reachscore.api.catalogue import CATALOGUE
+from tests.staff import log_in
 
 Answer = Any  # Django's test client patches `json` and more onto the response.
 
@@ -122,7 +123,7 @@ class Cast(SimpleTestCase):
     def staff(self, user: User | None = None) -> Client:
         """Return the browser of someone who is logged in to the admin; Sam by default."""
         client = Client()
-        client.force_login(user or self.sam)
+        log_in(client, user or self.sam)
         return client
 
 

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from threading import Barrier
 from typing import TypeVar
 
+from django.apps import apps
 from django.db import connection, connections, transaction
 from django.db.backends.utils import CursorWrapper
 from django.test import TransactionTestCase
 
-from accounts.models import Plan
+from accounts.models import SERVICE, AuditHead, Plan
 from accounts.plans import PLANS
+from apikeys.staff_groups import make_groups
 from tests.cast import Cast
 
 T = TypeVar("T")
@@ -19,7 +21,7 @@ T = TypeVar("T")
 # A test that waits for a lock which nobody gives back fails; it does not hang.
 IMPATIENCE = "SET lock_timeout = '20s'"
 
-# Django's flush would stumble over the audit log's triggers, and forget the plans.
+# Django's flush would stumble over the audit log's triggers, and forget what migrations put there.
 EMPTY_ALL_TABLES = """
     DO $$ BEGIN
         SET LOCAL session_replication_role = replica;
@@ -79,3 +81,5 @@ class CommittedTestCase(Cast, TransactionTestCase):
         with as_owner() as cursor:
             cursor.execute(EMPTY_ALL_TABLES)
             Plan.objects.bulk_create([Plan(**columns) for columns in PLANS])
+            make_groups(apps)
+            AuditHead.objects.create(organization_id=SERVICE)

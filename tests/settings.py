@@ -12,6 +12,7 @@ for name in (
     "SECRET_KEY",
     "API_KEY_PEPPERS",
     "AUDIT_KEYS",
+    "SECOND_FACTOR_REQUIRED",
     "TRUSTED_PROXY_COUNT",
 ):
     os.environ.pop(name, None)
@@ -29,5 +30,7 @@ from reachscore.settings import DATABASES, INSTALLED_APPS  # noqa: E402
 # Tests that run side by side have a cluster each, so that each sees a first run.
 home = os.environ["REACHSCORE_TEST_CLUSTER"] + os.environ.get("PYTEST_XDIST_WORKER", "")
 DATABASES["default"]["CLUSTER"] = Cluster(home=Path(home), throwaway=True)
+# For servers that a test starts to ask for it.
+SECOND_FACTOR_REQUIRED = "REACHSCORE_TEST_SECOND_FACTOR" in os.environ
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.sibling"]  # No part of the product.

@@ -49,9 +49,9 @@ def test_a_cut_off_tail_is_found_with_the_heads_that_were_kept(
 
     sound = verify(server)
 
-    assert (sound.returncode, sound.stderr) == (0, "Checked 3 events in 1 chain.\n")
+    assert (sound.returncode, sound.stderr) == (0, "Checked 3 events in 2 chains.\n")
     assert sound.stdout.startswith(f"{organization} 3 ")
-    assert sound.stdout.count("\n") == 1
+    assert sound.stdout.count("\n") == 2
     heads = tmp_path / "heads"
     heads.write_text(sound.stdout)
     with database.connect() as connection:
@@ -65,7 +65,8 @@ def test_a_cut_off_tail_is_found_with_the_heads_that_were_kept(
         "ALTER TABLE accounts_audithead DISABLE TRIGGER USER",
         "DELETE FROM accounts_auditevent WHERE sequence = 3",
         "UPDATE accounts_audithead SET sequence = 2,"
-        " seal = (SELECT seal FROM accounts_auditevent WHERE sequence = 2)",
+        " seal = (SELECT seal FROM accounts_auditevent WHERE sequence = 2)"
+        f" WHERE organization_id = '{organization}'",
         "ALTER TABLE accounts_auditevent ENABLE TRIGGER USER",
         "ALTER TABLE accounts_audithead ENABLE TRIGGER USER",
     )
@@ -75,7 +76,7 @@ def test_a_cut_off_tail_is_found_with_the_heads_that_were_kept(
     assert cut.returncode == 1
     assert cut.stdout.startswith(f"{organization} 2 ")
     assert cut.stderr == (
-        "Checked 2 events in 1 chain.\n"
+        "Checked 2 events in 2 chains.\n"
         f"CommandError: {organization} event 3: missing: 3 were kept, so the tail was cut off and"
         " the head turned back.\n"
     )

@@ -208,5 +208,5 @@ class TamperingTests(VerifyTestCase):
         for number in range(22):
             self.organization(f"More {number}", "free")
         self.tamper("DELETE FROM accounts_auditevent")
-        with self.assertRaisesMessage(CommandError, "\n… and 4 more chains."):
+        with self.assertRaisesMessage(CommandError, "\n… and 5 more chains."):
             self.verify()

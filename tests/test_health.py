@@ -25,7 +25,7 @@ class HealthTests(TestCase):
             cursor.execute("DELETE FROM django_migrations WHERE app = 'apikeys'")
         response = Client().get("/readyz")
         self.assertEqual(response.status_code, 503)
-        self.assertIn("1 migration is not applied", response.json()["problems"][0])
+        self.assertIn("2 migrations are not applied", response.json()["problems"][0])
 
     def test_only_reading_is_allowed(self):
         for path in ("/healthz", "/readyz"):

@@ -97,6 +97,9 @@ ADMIN_PAGES = (
     "/admin/login/",
     "/admin/jsi18n/",
     "/admin/password_change/",
+    "/admin/password_again/",
+    "/admin/second_factor/",
+    "/admin/second_factor/set_up/",
     "/admin/autocomplete/",
     *(f"/admin/{model}/" for model in ADMIN_MODELS),
     *(f"/admin/{model}/add/" for model in ADMIN_MODELS),
@@ -251,6 +254,8 @@ class NoPlaintextTests(ApiTestCase):
             (f"{users}add/", user),
             (f"{users}{self.sam.pk}/change/", {**user, **rights, "username": "sam"}),
             ("/admin/auth/group/add/", {"name": "n", "permissions": ""}),
+            ("/admin/password_again/", {"password": "wrong", "next": "/admin/"}),
+            ("/admin/second_factor/set_up/", {"code": "000000", "next": "/admin/"}),
             ("/admin/login/", {"username": "sam", "password": "wrong", "next": "/admin/"}),
         ]
 

@@ -86,6 +86,26 @@ def test_a_database_url_means_production_unless_debug(environ, production, debug
     assert json.loads(done.stdout)[:3] == [production, debug, engine], done.stderr
 
 
+@pytest.mark.parametrize(
+    ("environ", "required"),
+    [
+        ({}, False),
+        (PRODUCTION, True),
+        ({**PRODUCTION, "SECOND_FACTOR_REQUIRED": "false"}, False),
+        ({"SECOND_FACTOR_REQUIRED": "true"}, True),
+        ({"SECOND_FACTOR_REQUIRED": "no"}, None),
+    ],
+)
+def test_production_asks_staff_for_a_second_factor_unless_told_otherwise(environ, required):
+    shown = python(
+        "from django.conf import settings as s; print(s.SECOND_FACTOR_REQUIRED)", **environ
+    )
+    if required is None:
+        assert "SECOND_FACTOR_REQUIRED must be true or false" in shown.stderr
+    else:
+        assert shown.stdout.strip() == str(required), shown.stderr
+
+
 def test_development_listens_to_loopback_names_only():
     assert json.loads(python(SHOW).stdout)[3] == ["127.0.0.1", "localhost", "[::1]"]
 

@@ -35,7 +35,7 @@ class SoundTests(VerifyTestCase):
                 for head in AuditHead.objects.order_by("pk")
             ],
         )
-        self.assertEqual(self.err.getvalue(), "Checked 7 events in 2 chains.\n")
+        self.assertEqual(self.err.getvalue(), "Checked 8 events in 3 chains.\n")
 
     def test_one_organizations_log_can_be_verified_alone(self):
         with self.tampered("DELETE FROM accounts_auditevent WHERE organization_id <> ACME"):
@@ -48,7 +48,7 @@ class SoundTests(VerifyTestCase):
 
     def test_shows_how_far_it_is_to_a_terminal_only(self):
         printed = self.verify(err=Terminal())
-        self.assertIn("] 1 of 7", self.err.getvalue())
+        self.assertIn("] 1 of 8", self.err.getvalue())
         self.assertNotIn("\r", printed)
         self.verify()
         self.assertNotIn("of 7", self.err.getvalue())
@@ -173,7 +173,7 @@ class ConcurrencyTests(VerifyTestCase):
 
         self.assertLess(dict(moments)["verified"], dict(moments)["written"])
         self.verify()
-        self.assertEqual(self.err.getvalue(), f"Checked {10_000 + 8:,} events in 3 chains.\n")
+        self.assertEqual(self.err.getvalue(), f"Checked {10_000 + 9:,} events in 4 chains.\n")
         for organization in organizations:
             events = AuditEvent.objects.filter(organization_id=organization.id)
             numbers = list(events.order_by("sequence").values_list("sequence", flat=True))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from django.db import models
 
-from accounts.models.user import User
+if TYPE_CHECKING:
+    from accounts.models.user import User
 
 
 class ActorType(models.TextChoices):
@@ -16,6 +18,7 @@ class ActorType(models.TextChoices):
     STAFF = "staff"
     CLI = "cli"
     SYSTEM = "system"
+    STRANGER = "stranger"
 
 
 def actor_types() -> list[tuple[str, str]]:
@@ -50,7 +53,12 @@ class Actor:
         """The service itself."""
         return cls(ActorType.SYSTEM, id="", label="system")
 
+    @classmethod
+    def stranger(cls) -> Actor:
+        """Whoever sent a request without showing who it is."""
+        return cls(ActorType.STRANGER, id="", label="stranger")
+
     def __str__(self) -> str:
-        """`key:key_3iS8wW2xYbC4`, `staff:sam`, `cli` or `system`."""
+        """`key:key_3iS8wW2xYbC4`, `staff:sam`, `cli`, `system` or `stranger`."""
         names = {ActorType.KEY: f"key:{self.id}", ActorType.STAFF: f"staff:{self.label}"}
         return names.get(self.type, self.type.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import models, transaction
@@ -19,11 +19,18 @@ from reachscore.api.ids import new_id
 from reachscore.api.origin import LONGEST_USER_AGENT, NOWHERE, current_origin
 from reachscore.api.request_id import current_request_id
 
-__all__ = ["Actor", "ActorType", "AuditEvent", "AuditHead", "AuditLog"]
+__all__ = ["SERVICE", "Actor", "ActorType", "AuditEvent", "AuditHead", "AuditLog"]
+
+# In place of an organization's id: the log of what concerns none, such as log-ins and rights of
+# staff. A migration makes its head.
+SERVICE: Final = "service"
 
 
 class AuditHead(models.Model):
-    """One row an organization: where its last event stands, and the lock of every write verb."""
+    """Where a log's last event stands, and the lock of every write verb.
+
+    One row an organization, and one for SERVICE.
+    """
 
     organization_id = models.CharField(primary_key=True, max_length=40)
     sequence = models.PositiveBigIntegerField(default=0)
@@ -67,6 +74,8 @@ class AuditEvent(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-sequence"]
+        default_permissions = ("view",)
+        permissions = [("export_auditevent", "Can export audit event")]
         indexes = [
             models.Index(
                 fields=["organization_id", "actor_id", "-sequence"], name="audit_event_by_actor"

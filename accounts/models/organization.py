@@ -46,6 +46,12 @@ class Organization(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-id"]
+        default_permissions = ("add", "change", "view")
+        permissions = [
+            # Not change_plan: so Django calls the right to change rows of Plan.
+            ("change_organization_plan", "Can change organization's plan and overrides"),
+            ("suspend_organization", "Can suspend and resume organization"),
+        ]
 
     def __str__(self) -> str:
         """Two customers may have the same name."""

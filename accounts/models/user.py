@@ -1,5 +1,55 @@
-from django.contrib.auth.models import AbstractUser
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import AbstractUser, UserManager
+
+from accounts.models.actor import Actor
+from accounts.models.audit import SERVICE, AuditLog
+
+
+class StaffManager(UserManager["User"]):
+    """Django's, which its commands call; it records what they do."""
+
+    use_in_migrations = False
+
+    def create_superuser(
+        self,
+        username: str,
+        email: str | None = None,
+        password: str | None = None,
+        **extra_fields: Any,
+    ) -> User:
+        """Make an account with every right, as whoever may run commands."""
+        with AuditLog.of(SERVICE) as audit:
+            user = super().create_superuser(username, email, password, **extra_fields)
+            changes = {name: (None, value) for name, value in user.rights().items()}
+            audit.record("staff.created", user, actor=Actor.cli(), changes=changes)
+        return user
 
 
 class User(AbstractUser):
-    """A member of staff. Customers have no users here: they have an organization and its keys."""
+    """A member of staff. Customers have no users here: they have an organization and its keys.
+
+    An account is disabled, never deleted: the audit log goes on naming it.
+    """
+
+    objects: ClassVar[StaffManager] = StaffManager()
+
+    def rights(self) -> dict[str, Any]:
+        """Return what this account may, as it is stored now: fields in JSON's types, for the log.
+
+        Empty for an account that is not stored.
+        """
+        stored = User.objects.filter(pk=self.pk).first()
+        if stored is None:
+            return {}
+        permissions = stored.user_permissions.values_list("content_type__app_label", "codename")
+        return {
+            "username": stored.username,
+            "is_active": stored.is_active,
+            "is_staff": stored.is_staff,
+            "is_superuser": stored.is_superuser,
+            "groups": sorted(stored.groups.values_list("name", flat=True)),
+            "permissions": sorted(f"{app}.{codename}" for app, codename in permissions),
+        }

@@ -97,6 +97,14 @@ class ApiKey(models.Model):
 
     class Meta:
         verbose_name = "API key"
+        # A key is neither added, changed nor deleted: it goes through its verbs.
+        default_permissions = ("view",)
+        permissions = [
+            ("issue_apikey", "Can issue API key"),
+            ("rotate_apikey", "Can rotate API key"),
+            ("revoke_apikey", "Can revoke API key"),
+            ("narrow_apikey", "Can narrow, rename and bind API key to addresses"),
+        ]
         ordering = ["-created_at", "-id"]
         indexes = [
             models.Index(

@@ -1,0 +1,214 @@
+"""Accounts and groups of staff in the admin: superusers change them, and every right is recorded.
+
+Each change begins with the lock of the service's own audit log, as every verb does, inside the
+transaction that the admin opens: what is recorded as before and after was so.
+"""
+
+from typing import TYPE_CHECKING, Any, cast
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+
+from accounts.access.passwords import record_new_password
+from accounts.access.proof import password_needed, require_recent_password
+from accounts.models import SERVICE, Actor, AuditLog, SecondFactor, User
+from accounts.staff import ReasonForm
+from reachscore.api.refusals import Refusal
+
+Changes = dict[str, tuple[Any, Any]]
+
+if TYPE_CHECKING:
+    AnyModelAdmin = admin.ModelAdmin[Any]
+    AnyUserAdmin = UserAdmin[User]
+else:
+    AnyModelAdmin, AnyUserAdmin = admin.ModelAdmin, UserAdmin
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> Changes:
+    """Return field: (before, after) of what differs; None stands for what was not there."""
+    pairs = {name: (before.get(name), after.get(name)) for name in {**before, **after}}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def rights_of_group(group: Group) -> dict[str, Any]:
+    """Return what members of the group may, as it is stored now; empty where it is not stored."""
+    stored = Group.objects.filter(pk=group.pk).first()
+    if stored is None:
+        return {}
+    permissions = stored.permissions.values_list("content_type__app_label", "codename")
+    return {
+        "name": stored.name,
+        "permissions": sorted(f"{app}.{codename}" for app, codename in permissions),
+    }
+
+
+class OnlySuperusersChange(AnyModelAdmin):
+    """Who may edit accounts or groups could give themselves every right, so nobody else may."""
+
+    noun: str  # Of the events.
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return cast(User, request.user).is_superuser
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return cast(User, request.user).is_superuser
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Ask for the password first, of those who may change something here."""
+        asked = password_needed(request) if self.has_change_permission(request) else None
+        return asked or super().changeform_view(request, object_id, form_url, extra_context)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Offer none: a list is no place for such changes."""
+        return {}
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Lock, remember the rights from before, save."""
+        with AuditLog.of(SERVICE):  # Held until the admin's own transaction ends.
+            form.rights_before = self.rights(obj)
+            super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Save groups and permissions, and record what is different now."""
+        super().save_related(request, form, formsets, change)
+        changes = differences(form.rights_before, self.rights(form.instance))
+        if changes:
+            self.record("changed" if change else "created", request, form.instance, changes)
+
+    def rights(self, obj: Any) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def record(self, done: str, request: HttpRequest, obj: Any, changes: Changes) -> None:
+        """Write the event into the service's own log."""
+        with AuditLog.of(SERVICE) as audit:
+            actor = Actor.staff(cast(User, request.user))
+            audit.record(f"{self.noun}.{done}", obj, actor=actor, changes=changes)
+
+
+class StaffAdmin(OnlySuperusersChange, AnyUserAdmin):
+    """Accounts: made, changed and disabled, never deleted."""
+
+    noun = "staff"
+    list_display = ("username", "is_active", "is_staff", "is_superuser", "last_login")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Show nothing of the password's hash to those who only look."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if self.has_change_permission(request, obj):
+            return fieldsets
+        return [
+            (title, {**options, "fields": [f for f in options["fields"] if f != "password"]})
+            for title, options in fieldsets
+        ]
+
+    def rights(self, obj: Any) -> dict[str, Any]:
+        return cast(User, obj).rights()
+
+    def get_urls(self) -> list[URLPattern]:
+        reset = path(
+            "<path:object_id>/reset_second_factor/",
+            self.admin_site.admin_view(self.reset_second_factor_view),
+            name="accounts_user_reset_second_factor",
+        )
+        return [reset, *super().get_urls()]
+
+    @require_recent_password
+    def reset_second_factor_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask for a reason, and take the second factor of somebody who lost it away."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        user = self.get_object(request, unquote(object_id))
+        if user is None:
+            raise Http404
+        page = reverse("admin:accounts_user_change", args=[user.pk])
+        form = ReasonForm(request.POST or None)
+        if form.is_valid():
+            actor, reason = Actor.staff(cast(User, request.user)), form.cleaned_data["reason"]
+            try:
+                changed = SecondFactor.reset(user, actor=actor, reason=reason)
+            except Refusal as refusal:
+                form.add_error("reason", refusal.message)
+            else:
+                if changed:
+                    self.log_change(request, user, f"Reset second factor: {reason}")
+                    messages.success(request, f"The second factor of {user} is reset.")
+                else:
+                    messages.warning(request, f"{user} had no second factor; nothing changed.")
+                return HttpResponseRedirect(page)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": user,
+            "title": f"Reset second factor of {user}",
+            "verb": "Reset second factor",
+            "consequence": "Make sure, by voice or in person, that it is really they who ask. "
+            "Their sessions end, and they must set up a new one at their next log-in.",
+            "form": form,
+            "back": page,
+        }
+        return TemplateResponse(request, "admin/confirm_verb.html", context)
+
+    def user_change_password(
+        self,
+        request: HttpRequest,
+        id: str,  # noqa: A002 - Django's URL names it so
+        form_url: str = "",
+    ) -> HttpResponse:
+        """Set somebody's password, which ends their sessions, and record that it was set."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        if (asked := password_needed(request)) is not None:
+            return asked
+        if request.method != "POST":
+            return super().user_change_password(request, id, form_url)
+        with AuditLog.of(SERVICE) as audit:
+            user = self.get_object(request, id)
+            response = super().user_change_password(request, id, form_url)
+            record_new_password(audit, user, actor=Actor.staff(cast(User, request.user)))
+        return response
+
+
+class StaffGroupAdmin(OnlySuperusersChange, GroupAdmin):
+    """Groups: whoever deletes one takes its rights from its members, so that is recorded."""
+
+    noun = "group"
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return cast(User, request.user).is_superuser
+
+    def rights(self, obj: Any) -> dict[str, Any]:
+        return rights_of_group(obj)
+
+    @require_recent_password
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        return super().delete_view(request, object_id, extra_context)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        with AuditLog.of(SERVICE) as audit:
+            members = sorted(obj.user_set.values_list("username", flat=True))
+            changes = differences({**rights_of_group(obj), "members": members}, {})
+            actor = Actor.staff(cast(User, request.user))
+            audit.record("group.deleted", obj, actor=actor, changes=changes)
+            super().delete_model(request, obj)
+
+
+admin.site.register(User, StaffAdmin)
+admin.site.unregister(Group)
+admin.site.register(Group, StaffGroupAdmin)

@@ -1,0 +1,247 @@
+"""The admin's own site: who is let in, after what, and for how long."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from django.contrib import admin, messages
+from django.contrib.auth import logout
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.http import urlencode
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from accounts.access import sessions
+from accounts.access.forms import CodeForm, LogInForm, PasswordAgainForm
+from accounts.access.lockout import forget_tries
+from accounts.access.passwords import record_new_password
+from accounts.access.proof import password_needed, way_back
+from accounts.access.qr import draw
+from accounts.models import SERVICE, Actor, AuditLog, RecoveryCode, SecondFactor, User
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class StaffSite(admin.AdminSite):
+    """Lets in staff whose session is young, not idle, and has shown what is asked.
+
+    Every page of the admin goes through `admin_view`, so that none can forget it.
+    """
+
+    login_form = LogInForm
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        return (
+            super().has_permission(request)
+            and not sessions.end_of(request)
+            and not sessions.is_half_way(request)
+        )
+
+    def admin_view(self, view: View, cacheable: bool = False) -> View:
+        """Wrap a page: a session that is over ends here, and one that is not goes on."""
+        inner = super().admin_view(view, cacheable)
+
+        @wraps(inner)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            end_what_is_over(request)
+            if self.has_permission(request):
+                sessions.touch(request.session)
+            return inner(request, *args, **kwargs)
+
+        return cast(View, guarded)
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        own: list[URLPattern | URLResolver] = [
+            path("password_again/", self.admin_view(self.password_again), name="password_again"),
+            # Open to those who are half-way, which admin_view would send back to the log-in.
+            path("second_factor/", half_way_in(self.second_factor), name="second_factor"),
+            path("second_factor/set_up/", half_way_in(self.set_up), name="second_factor_set_up"),
+            path(
+                "second_factor/leave/",
+                half_way_in(require_POST(self.leave)),
+                name="second_factor_leave",
+            ),
+            path(
+                "second_factor/recovery_codes/",
+                self.admin_view(require_POST(self.new_recovery_codes)),
+                name="recovery_codes",
+            ),
+        ]
+        return own + super().get_urls()
+
+    @method_decorator(never_cache)
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Ask for name and password; then for the second factor, where one is asked."""
+        end_what_is_over(request)
+        if request.method == "GET" and is_staff(request) and sessions.is_half_way(request):
+            return on_to_second_factor(request)
+        response = super().login(request, extra_context)
+        if request.method == "POST" and isinstance(response, HttpResponseRedirect):
+            sessions.prove(request.session)
+            if sessions.is_half_way(request):
+                return on_to_second_factor(request)
+            record_log_in(request)
+        return response
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        user = cast(User, request.user)
+        if request.method == "POST":
+            with AuditLog.of(SERVICE) as audit:
+                audit.record("staff.logged_out", user, actor=Actor.staff(user))
+        return super().logout(request, extra_context)
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """Django's page, which ends all other sessions of the account; and an event."""
+        # Nobody counts the wrong answers to that page's own question for the old password.
+        if (asked := password_needed(request)) is not None:
+            return asked
+        if request.method != "POST":
+            return super().password_change(request, extra_context)
+        user = cast(User, request.user)
+        before = User.objects.get(pk=user.pk)
+        with AuditLog.of(SERVICE) as audit:
+            response = super().password_change(request, extra_context)
+            record_new_password(audit, before, actor=Actor.staff(user))
+        return response
+
+    @method_decorator(sensitive_post_parameters("password"))
+    def password_again(self, request: HttpRequest) -> HttpResponse:
+        """Ask for the password once more, and lead back to where it was wanted."""
+        form = PasswordAgainForm(request, cast(User, request.user))
+        if form.is_valid():
+            sessions.prove(request.session)
+            return HttpResponseRedirect(way_back(request))
+        return self._page(
+            request,
+            "password_again",
+            title="Your password, please",
+            form=form,
+            next=way_back(request),
+        )
+
+    def second_factor(self, request: HttpRequest) -> HttpResponse:
+        """Ask for a code; or, where that is done, show what somebody's second factor is."""
+        user = cast(User, request.user)
+        factor = SecondFactor.of(user)
+        if not sessions.is_half_way(request):
+            context = {"factor": factor, "left": RecoveryCode.left(user)}
+            return self._page(request, "second_factor", title="Your second factor", **context)
+        if factor is None:
+            query = urlencode({"next": way_back(request)})
+            return HttpResponseRedirect(f"{reverse('admin:second_factor_set_up')}?{query}")
+        form = CodeForm(request, user)
+        if form.is_valid():
+            self._get_in(request, factor)
+            return HttpResponseRedirect(way_back(request))
+        return self._page(request, "code", title="Your code", form=form, next=way_back(request))
+
+    def set_up(self, request: HttpRequest) -> HttpResponse:
+        """Show a secret as a QR code until the app's code comes back, then recovery codes, once."""
+        user = cast(User, request.user)
+        half_way = sessions.is_half_way(request)
+        if half_way and SecondFactor.of(user) is not None:
+            return on_to_second_factor(request)
+        # A lost session must not get a second factor of the finder's.
+        if (asked := password_needed(request)) is not None and not half_way:
+            return asked
+        begun = SecondFactor.begin(user)
+        form = CodeForm(request, user, being_set_up=begun)
+        if form.is_valid():
+            self._get_in(request, begun, first=half_way)
+            return self._recovery_codes(request, form.recovery_codes, back=way_back(request))
+        return self._page(
+            request,
+            "set_up",
+            title="Set up your second factor",
+            form=form,
+            picture=draw(begun.uri),
+            secret=begun.secret_in_letters,
+            next=way_back(request),
+        )
+
+    def new_recovery_codes(self, request: HttpRequest) -> HttpResponse:
+        """Show new recovery codes in place of all others."""
+        page = reverse("admin:second_factor")
+        if (asked := password_needed(request, back=page)) is not None:
+            return asked
+        user = cast(User, request.user)
+        with AuditLog.of(SERVICE) as audit:
+            if SecondFactor.of(user) is None:
+                return HttpResponseRedirect(page)
+            codes = RecoveryCode.renew(user)
+            audit.record("staff.recovery_codes_made", user, actor=Actor.staff(user))
+        return self._recovery_codes(request, codes, back=page)
+
+    def leave(self, request: HttpRequest) -> HttpResponse:
+        """Let somebody who has no code here log in as somebody else."""
+        logout(request)
+        return HttpResponseRedirect(reverse("admin:login"))
+
+    def _get_in(self, request: HttpRequest, factor: SecondFactor, *, first: bool = True) -> None:
+        """Note in a session with a new key that the second factor was shown."""
+        request.session[sessions.FACTOR] = factor.pk
+        request.session.cycle_key()
+        if first:
+            record_log_in(request)
+
+    def _recovery_codes(self, request: HttpRequest, codes: list[str], *, back: str) -> HttpResponse:
+        return self._page(
+            request, "recovery_codes", title="Your recovery codes", codes=codes, back=back
+        )
+
+    def _page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+        whole = {**self.each_context(request), "half_way": sessions.is_half_way(request), **context}
+        response = TemplateResponse(request, f"admin/access/{template}.html", whole)
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+def half_way_in(view: View) -> View:
+    """Wrap a page for staff who typed the right password, whether or not a code is still asked."""
+
+    @never_cache
+    @csrf_protect
+    @sensitive_post_parameters("code")
+    @wraps(view)
+    def guarded(request: HttpRequest) -> Any:
+        end_what_is_over(request)
+        if not is_staff(request):
+            return redirect_to_login(request.get_full_path(), reverse("admin:login"))
+        if not sessions.is_half_way(request):
+            sessions.touch(request.session)
+        return view(request)
+
+    return cast(View, guarded)
+
+
+def is_staff(request: HttpRequest) -> bool:
+    return request.user.is_active and request.user.is_staff
+
+
+def end_what_is_over(request: HttpRequest) -> None:
+    """Log out whoever is logged in and should not be any longer, and say why."""
+    if request.user.is_authenticated and (why := sessions.end_of(request)):
+        logout(request)
+        messages.info(request, why)
+
+
+def on_to_second_factor(request: HttpRequest) -> HttpResponse:
+    """Lead to the page that asks for a code, and from there to where somebody wanted to go."""
+    query = urlencode({"next": way_back(request)})
+    return HttpResponseRedirect(f"{reverse('admin:second_factor')}?{query}")
+
+
+def record_log_in(request: HttpRequest) -> None:
+    """Write that somebody is in, with everything that was asked."""
+    user = cast(User, request.user)
+    forget_tries(user.get_username())
+    with AuditLog.of(SERVICE) as audit:
+        audit.record("staff.logged_in", user, actor=Actor.staff(user))

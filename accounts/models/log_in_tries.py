@@ -1,0 +1,72 @@
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db import connection, models
+from django.utils import timezone
+
+COOL_OFF: Final = timedelta(minutes=15)
+
+# Counted before the password is looked at: who waits for the row sees what the other counted, so
+# that many tries at once are no more than as many in a row. The time begins anew with each try
+# that may go on, and with none that is refused: going on trying lengthens nothing.
+TAKE: Final = """
+    INSERT INTO accounts_logintries AS t (subject, tries, ends_at)
+    VALUES (%(subject)s, 1, %(ends_at)s)
+        ON CONFLICT (subject) DO UPDATE
+       SET tries = CASE WHEN t.ends_at <= %(now)s THEN 1 ELSE least(t.tries, %(most)s) + 1 END,
+           ends_at = CASE WHEN t.ends_at > %(now)s AND t.tries >= %(most)s THEN t.ends_at
+                          ELSE EXCLUDED.ends_at END
+ RETURNING tries
+"""
+# Some at a time, and none that another process is just deleting.
+TIDY_UP: Final = """
+    DELETE FROM accounts_logintries WHERE subject IN (
+        SELECT subject FROM accounts_logintries WHERE ends_at <= %s
+        LIMIT 100 FOR UPDATE SKIP LOCKED
+    )
+"""
+
+
+class LogInTries(models.Model):
+    """How often somebody has tried to log in lately, by a digest of who tried what.
+
+    Rows that are over are deleted with each new one, so that the table holds no more than what
+    strangers can send within COOL_OFF; and a digest is all that it holds of them.
+    """
+
+    subject = models.CharField(primary_key=True, max_length=64)
+    tries = models.PositiveIntegerField()
+    ends_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        default_permissions = ()
+        verbose_name_plural = "log-in tries"
+
+    def __str__(self) -> str:
+        return f"{self.tries} until {self.ends_at}"
+
+    @classmethod
+    def take(cls, subject: str, *, most: int) -> int:
+        """Count one more and return the number: more than `most` is refused.
+
+        Not for use inside a transaction: others would wait for its end.
+        """
+        now: datetime = timezone.now()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                TAKE, {"subject": subject, "ends_at": now + COOL_OFF, "now": now, "most": most}
+            )
+            tries: int = cursor.fetchone()[0]
+            if tries == 1:
+                cursor.execute(TIDY_UP, [now])
+        return tries
+
+    @classmethod
+    def give_back(cls, subject: str) -> None:
+        """Count one less: the try was none."""
+        cls.objects.filter(subject=subject, tries__gt=0).update(tries=models.F("tries") - 1)
+
+    @classmethod
+    def forget(cls, subject: str) -> None:
+        """Begin anew: somebody got in."""
+        cls.objects.filter(subject=subject).delete()

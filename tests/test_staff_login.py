@@ -1,0 +1,336 @@
+"""Staff log in with a good password; nobody guesses one, and nobody locks out who knows theirs."""
+
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from unittest import mock
+
+import time_machine
+from django.conf import settings
+from django.contrib.auth.hashers import get_hasher, identify_hasher, make_password
+from django.contrib.auth.models import Group
+from django.db import connection
+from django.test import Client, override_settings
+from django.utils import timezone
+
+from accounts.access.lockout import MOST_TRIES
+from accounts.models import SERVICE, AuditEvent, LogInTries, User
+from accounts.models.log_in_tries import COOL_OFF
+from tests.captured import captured_logs
+from tests.cast import Answer, ApiTestCase
+from tests.committed import CommittedTestCase, in_threads
+from tests.staff import log_in
+
+LOG_IN, AGAIN = "/admin/login/", "/admin/password_again/"
+ISSUE = "/admin/apikeys/apikey/add/"
+LOCKED = "Too many failed tries from your address"
+
+
+def try_password(
+    password: str, *, name: str = "sam", browser: Client | None = None, **meta: str
+) -> Answer:
+    form = {"username": name, "password": password, "next": "/admin/"}
+    return (browser or Client()).post(LOG_IN, form, **meta)  # type: ignore[arg-type]
+
+
+def events(action: str) -> list[AuditEvent]:
+    return list(AuditEvent.objects.filter(organization_id=SERVICE, action=action))
+
+
+class LogInTestCase(ApiTestCase):
+    def guess(self, times: int = MOST_TRIES, **meta: Any) -> None:
+        for _ in range(times):
+            self.assertEqual(try_password("wrong", **meta).status_code, 200)
+
+    def assertLetIn(self, response: Answer) -> None:
+        self.assertEqual(response.status_code, 302)
+        self.assertEqual(response["Location"], "/admin/")
+
+
+class PasswordTests(ApiTestCase):
+    def test_are_hashed_with_argon2id(self):
+        with override_settings(PASSWORD_HASHERS=production_hashers()):
+            hashed = make_password("correct horse battery")
+            self.assertEqual(get_hasher().algorithm, "argon2")
+            self.assertTrue(hashed.startswith("argon2$argon2id$"))
+            self.assertEqual(identify_hasher(hashed).algorithm, "argon2")
+
+    def test_have_twelve_characters_and_are_no_common_ones(self):
+        browser = self.staff()
+        for password, message in (
+            ("horse staple", ""),
+            ("horse staple"[:11], "at least 12 characters"),
+            ("123456789012", "entirely numeric"),
+            ("sam sam sam!", "too similar"),
+            ("password1234", "too common"),
+        ):
+            form = {"username": "sam sam sam".replace(" ", "."), "usable_password": "true"}
+            form |= {"password1": password, "password2": password}
+            with self.subTest(password):
+                response = browser.post("/admin/accounts/user/add/", form)
+                if message:
+                    self.assertContains(response, message)
+                else:
+                    self.assertEqual(response.status_code, 302)
+
+
+def production_hashers() -> list[str]:
+    return [
+        "django.contrib.auth.hashers.Argon2PasswordHasher",
+        "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    ]
+
+
+class LockOutTests(LogInTestCase):
+    def test_ten_wrong_passwords_shut_the_name_from_that_address(self):
+        self.guess(MOST_TRIES - 1)
+        self.assertNotContains(try_password("wrong"), LOCKED)  # The tenth.
+        self.assertContains(try_password("wrong"), LOCKED)
+        self.assertContains(try_password("correct horse"), LOCKED)
+
+    def test_the_same_name_elsewhere_and_other_names_here_get_in(self):
+        User.objects.create_superuser("kim", password="correct horse")
+        self.guess()
+        self.assertLetIn(try_password("correct horse", REMOTE_ADDR="192.0.2.9"))
+        self.assertLetIn(try_password("correct horse", name="kim"))
+
+    def test_it_ends_by_itself_and_going_on_trying_lengthens_nothing(self):
+        with time_machine.travel(timezone.now(), tick=False) as clock:
+            self.guess()
+            clock.shift(COOL_OFF - timedelta(seconds=1))
+            self.assertContains(try_password("correct horse"), LOCKED)
+            clock.shift(timedelta(seconds=1))
+            self.assertLetIn(try_password("correct horse"))
+
+    def test_getting_in_begins_the_count_anew(self):
+        for _ in range(3):
+            self.guess(MOST_TRIES - 1)
+            self.assertLetIn(try_password("correct horse"))
+
+    def test_a_name_that_nobody_has_is_shut_in_the_same_way(self):
+        self.guess(name="nobody")
+        self.assertContains(try_password("x", name="nobody"), LOCKED)
+        self.assertEqual(events("staff.locked_out"), [])
+
+    @mock.patch("accounts.access.lockout.MOST_TRIES_OF_AN_ADDRESS", 15)
+    def test_an_address_that_tries_many_names_is_shut_for_all(self):
+        for number in range(15):
+            try_password("wrong", name=f"name-{number}")
+        self.assertContains(try_password("correct horse"), LOCKED)
+        self.assertLetIn(try_password("correct horse", REMOTE_ADDR="192.0.2.9"))
+
+    @mock.patch("accounts.access.lockout.MOST_TRIES_OF_AN_ADDRESS", 15)
+    def test_one_who_is_shut_out_and_does_not_see_it_shuts_out_nobody_else(self):
+        User.objects.create_superuser("kim", password="correct horse")
+        self.guess(20)
+        self.assertLetIn(try_password("correct horse", name="kim"))
+
+    def test_a_v6_client_does_not_get_out_of_it_within_its_own_network(self):
+        for number in range(MOST_TRIES):
+            try_password("wrong", REMOTE_ADDR=f"2001:db8:0:1::{number:x}")
+        self.assertContains(
+            try_password("correct horse", REMOTE_ADDR="2001:db8:0:1:ffff::1"), LOCKED
+        )
+        self.assertLetIn(try_password("correct horse", REMOTE_ADDR="2001:db8:0:2::1"))
+
+    @override_settings(TRUSTED_PROXY_COUNT=1)
+    def test_a_client_cannot_choose_the_address_it_is_counted_under(self):
+        for number in range(MOST_TRIES):
+            try_password("wrong", HTTP_X_FORWARDED_FOR=f"203.0.113.{number}, 192.0.2.7")
+        self.assertContains(try_password("wrong", HTTP_X_FORWARDED_FOR="192.0.2.7"), LOCKED)
+        self.assertLetIn(try_password("correct horse", HTTP_X_FORWARDED_FOR="192.0.2.7, 192.0.2.8"))
+
+    @override_settings(TRUSTED_PROXY_COUNT=1)
+    def test_unknown_addresses_are_counted_as_one(self):
+        self.guess()
+        self.assertContains(try_password("correct horse"), LOCKED)
+
+    def test_is_an_event_once_however_many_addresses_try(self):
+        with time_machine.travel(timezone.now(), tick=False) as clock:
+            for number in range(3):
+                self.guess(MOST_TRIES + 2, REMOTE_ADDR=f"192.0.2.{number + 1}")
+            (event,) = events("staff.locked_out")
+            clock.shift(COOL_OFF)
+            self.guess(MOST_TRIES)
+            self.assertEqual(len(events("staff.locked_out")), 2)
+        self.assertEqual((event.actor_type, event.ip), ("stranger", "192.0.2.1"))
+        self.assertEqual(event.target_id, str(self.sam.pk))
+        self.assertEqual(events("staff.logged_in"), [])
+
+    def test_a_hash_is_not_even_looked_at_any_more(self):
+        self.guess()
+        with mock.patch("django.contrib.auth.hashers.check_password") as checked:
+            self.guess(1)
+        checked.assert_not_called()
+
+    def test_nothing_that_was_typed_is_stored_and_what_is_over_is_deleted(self):
+        with time_machine.travel(timezone.now(), tick=False) as clock:
+            for number in range(5):
+                try_password("a secret", name=f"typed-{number}")
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT t::text FROM accounts_logintries t")
+                stored = str(cursor.fetchall())
+            self.assertNotIn("typed", stored)
+            self.assertEqual(LogInTries.objects.count(), 6)  # Five names, and the address.
+            clock.shift(COOL_OFF)
+            try_password("a secret", name="somebody else")
+            self.assertEqual(LogInTries.objects.count(), 2)
+
+
+class LockOutRaceTests(CommittedTestCase):
+    def test_many_tries_at_once_are_no_more_than_as_many_in_a_row(self):
+        looked = []
+        real = User.check_password
+
+        def look(user: User, password: str) -> bool:
+            looked.append(password)
+            return real(user, password)
+
+        with mock.patch.object(User, "check_password", look):
+            in_threads(*(partial(try_password, "wrong") for _ in range(3 * MOST_TRIES)))
+        self.assertEqual(len(looked), MOST_TRIES)
+        self.assertEqual(len(events("staff.locked_out")), 1)
+
+
+class LogInEventTests(LogInTestCase):
+    def test_log_ins_and_log_outs_are_events_with_address_and_client(self):
+        browser = Client()
+        try_password("correct horse", browser=browser, HTTP_USER_AGENT="Firefox")
+        browser.post("/admin/logout/")
+        (logged_in,), (logged_out,) = events("staff.logged_in"), events("staff.logged_out")
+        self.assertEqual((logged_in.actor_label, logged_in.ip), ("sam", "127.0.0.1"))
+        self.assertEqual(logged_in.user_agent, "Firefox")
+        self.assertEqual(logged_out.target_id, str(self.sam.pk))
+
+    def test_a_single_failure_is_none(self):
+        before = AuditEvent.objects.count()
+        with captured_logs() as logs:
+            self.guess(1)
+        self.assertEqual(AuditEvent.objects.count(), before)
+        self.assertEqual(len(logs.records("reachscore.security")), 1)
+
+    def test_what_cannot_be_recorded_lets_nobody_in(self):
+        browser = Client(raise_request_exception=False)
+        with mock.patch("accounts.models.AuditEvent.save", side_effect=RuntimeError):
+            self.assertEqual(try_password("correct horse", browser=browser).status_code, 500)
+        self.assertIn(LOG_IN, browser.get("/admin/")["Location"])
+
+    def test_an_account_that_is_no_staff_or_disabled_does_not_get_in(self):
+        for field in ("is_staff", "is_active"):
+            with self.subTest(field):
+                User.objects.filter(pk=self.sam.pk).update(**{field: False})
+                self.assertContains(try_password("correct horse"), "Please enter the correct")
+                User.objects.filter(pk=self.sam.pk).update(**{field: True})
+
+
+class PasswordAgainTests(LogInTestCase):
+    def setUp(self) -> None:
+        self.browser = Client()
+        clock = time_machine.travel(timezone.now(), tick=False)
+        self.clock = clock.start()
+        self.addCleanup(clock.stop)
+        log_in(self.browser, self.sam)
+
+    def late(self) -> None:
+        self.clock.shift(timedelta(minutes=15))
+
+    def asked(self, response: Answer) -> str:
+        """Return the page that asks for the password, which the answer must lead to."""
+        self.assertEqual(response.status_code, 302)
+        location: str = response["Location"]
+        self.assertTrue(location.startswith(f"{AGAIN}?next="), location)
+        return location
+
+    def test_the_form_that_issues_asks_for_it_after_15_minutes_and_comes_back(self):
+        self.clock.shift(timedelta(minutes=15) - timedelta(seconds=1))
+        self.assertEqual(self.browser.get(ISSUE).status_code, 200)
+        self.late()
+        url = f"{ISSUE}?organization={self.acme.id}"
+        page = self.asked(self.browser.get(url))
+        self.assertContains(self.browser.get(page), "15 minutes")
+
+        wrong = self.browser.post(page, {"password": "wrong", "next": url})
+        self.assertContains(wrong, "That is not your password")
+        right = self.browser.post(page, {"password": "correct horse", "next": url})
+        self.assertRedirects(right, url)
+
+    def test_a_form_that_was_open_too_long_issues_nothing(self):
+        self.late()
+        form = {"organization": self.acme.id, "name": "CI", "scopes": ["tests:read"]}
+        self.asked(self.browser.post(ISSUE, form))
+        self.assertEqual(AuditEvent.objects.filter(action="api_key.issued").count(), 0)
+
+    def test_logging_in_is_a_proof_and_a_session_from_elsewhere_is_none(self):
+        browser = Client()
+        try_password("correct horse", browser=browser)
+        self.assertEqual(browser.get(ISSUE).status_code, 200)
+        other = Client()
+        other.force_login(self.sam)
+        self.asked(other.get(ISSUE))
+
+    def test_wrong_ones_are_counted_with_those_of_the_log_in(self):
+        for _ in range(MOST_TRIES):
+            self.browser.post(AGAIN, {"password": "wrong"})
+        answer = self.browser.post(AGAIN, {"password": "correct horse"})
+        self.assertContains(answer, LOCKED)
+        self.assertContains(try_password("correct horse"), LOCKED)
+        self.assertEqual(len(events("staff.locked_out")), 1)
+
+    def test_somebody_elses_password_is_none(self):
+        User.objects.create_superuser("kim", password="another horse")
+        response = self.browser.post(AGAIN, {"password": "another horse"})
+        self.assertContains(response, "That is not your password")
+
+    def test_it_leads_to_pages_of_ours_only(self):
+        for wanted in (
+            "https://evil.example/",
+            "//evil.example",
+            "javascript:alert(1)",
+            "",
+            "\\\\x",
+        ):
+            form = {"password": "correct horse", "next": wanted}
+            self.assertEqual(self.browser.post(AGAIN, form)["Location"], "/admin/", wanted)
+
+    def test_accounts_groups_and_passwords_ask_for_it_too(self):
+        self.late()
+        user = f"/admin/accounts/user/{self.sam.pk}"
+        for url in (
+            "/admin/accounts/user/add/",
+            f"{user}/change/",
+            f"{user}/password/",
+            "/admin/auth/group/add/",
+            "/admin/auth/group/1/change/",
+            "/admin/auth/group/1/delete/",
+            "/admin/password_change/",
+            "/admin/second_factor/set_up/",
+        ):
+            with self.subTest(url):
+                self.asked(self.browser.get(url))
+                self.asked(self.browser.post(url))
+
+    def test_who_only_looks_at_accounts_is_not_asked(self):
+        self.sam.is_superuser = False
+        self.sam.save()
+        self.sam.groups.set(Group.objects.filter(name="Auditors"))
+        self.late()
+        url = f"/admin/accounts/user/{self.sam.pk}/change/"
+        self.assertEqual(self.browser.get(url).status_code, 200)
+
+
+class CookieTests(ApiTestCase):
+    def test_the_sessions_cookie_is_kept_from_scripts_and_other_sites(self):
+        browser = Client()
+        try_password("correct horse", browser=browser)
+        cookie = browser.cookies["sessionid"]
+        self.assertTrue(cookie["httponly"])
+        self.assertEqual(cookie["samesite"], "Lax")
+        self.assertEqual(cookie["max-age"], settings.SESSION_COOKIE_AGE)
+
+    def test_a_session_holds_numbers_and_no_secret(self):
+        browser = Client()
+        try_password("correct horse", browser=browser)
+        held = dict(browser.session)
+        own = {name for name in held if not name.startswith("_auth")}
+        self.assertEqual(own, {"began_at", "seen_at", "password_proved_at"})
+        self.assertNotIn("correct horse", str(held))
