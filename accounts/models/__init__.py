@@ -1,4 +1,5 @@
 from accounts.models.audit import Actor, AuditEvent, AuditHead, AuditLog
+from accounts.models.audit_check import AuditCheck
 from accounts.models.organization import Organization
 from accounts.models.plan import Plan
 from accounts.models.rate_window import RateWindow
@@ -7,6 +8,7 @@ from accounts.models.user import User
 
 __all__ = [
     "Actor",
+    "AuditCheck",
     "AuditEvent",
     "AuditHead",
     "AuditLog",

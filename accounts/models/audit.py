@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import models, transaction
@@ -19,7 +19,10 @@ from reachscore.api.ids import new_id
 from reachscore.api.origin import LONGEST_USER_AGENT, NOWHERE, current_origin
 from reachscore.api.request_id import current_request_id
 
-__all__ = ["Actor", "ActorType", "AuditEvent", "AuditHead", "AuditLog"]
+__all__ = ["SERVICE", "Actor", "ActorType", "AuditEvent", "AuditHead", "AuditLog"]
+
+# In place of an organization's id: the chain of what concerns none, such as staff.
+SERVICE: Final = "service"
 
 
 class AuditHead(models.Model):
@@ -66,6 +69,8 @@ class AuditEvent(models.Model):
     seal = models.BinaryField()
 
     class Meta:
+        default_permissions = ("view",)
+        permissions = [("export_auditevent", "Can export the audit log")]
         ordering = ["-created_at", "-sequence"]
         indexes = [
             models.Index(fields=["-created_at", "-sequence"], name="audit_event_newest"),

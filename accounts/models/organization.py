@@ -43,8 +43,16 @@ class Organization(models.Model):
     domains_limit = models.PositiveIntegerField(
         "domains", null=True, blank=True, help_text="In place of the plan's. Null: the plan's."
     )
+    contact_email = models.EmailField(
+        "contact e-mail", blank=True, help_text="Whom to tell of a leak or an expiry."
+    )
 
     class Meta:
+        default_permissions = ("view", "add", "change")
+        permissions = [
+            ("change_organization_plan", "Can change an organization's plan and overrides"),
+            ("suspend_organization", "Can suspend and resume an organization"),
+        ]
         ordering = ["-created_at", "-id"]
 
     def __str__(self) -> str:

@@ -1,0 +1,14 @@
+"""Organizations, plans, the audit log and staff, in the Django admin."""
+
+from django.contrib import admin
+
+from accounts.admin import users
+from accounts.admin.audit import AuditEventAdmin
+from accounts.admin.organizations import OrganizationAdmin
+from accounts.admin.plans import PlanAdmin
+
+__all__ = ["AuditEventAdmin", "OrganizationAdmin", "PlanAdmin", "users"]
+
+admin.site.site_header = "ReachScore keys"
+admin.site.site_title = "ReachScore keys"
+admin.site.index_title = "What needs attention"
