@@ -9,11 +9,13 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.staff.columns import badge, moment
+from apikeys.admin.change import Addresses, Narrow
 from apikeys.admin.filters import ModeFilter, PlanFilter, ScopeFilter, StatusFilter, UnusedFilter
 from apikeys.admin.finding import FindByKeyAdmin
 from apikeys.admin.issue import IssueAdmin
 from apikeys.admin.key_page import KeyPageAdmin
 from apikeys.admin.revoke import Revoke, RevokeMade
+from apikeys.admin.rotate import FinishRotation, Rotate
 from apikeys.admin.search import matching
 from apikeys.admin.state import states_of
 from apikeys.models import ApiKey
@@ -34,7 +36,7 @@ class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin, KeyPageAdmin):
         "A whole key, its locator or last four characters; a name, an id or an organization."
     )
     empty_hint = EMPTY_LIST
-    verbs = (Revoke, RevokeMade)
+    verbs = (Rotate, FinishRotation, Narrow, Addresses, Revoke, RevokeMade)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
