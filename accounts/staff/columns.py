@@ -15,15 +15,13 @@ def badge(kind: str, text: str = "") -> SafeString:
     return format_html('<span class="badge badge-{}">{}</span>', kind, text or kind)
 
 
-def moment(value: datetime | None, *, never: str = "") -> SafeString:
-    """Return a day, with the exact time on hover; `never`, or a dash, for none."""
+def moment(value: datetime | None, *, never: str = "", minutes: bool = False) -> SafeString:
+    """Return a day, perhaps with hour and minute, with the exact time on hover; `never`, or a dash,
+    for none."""
     if value is None:
         return format_html('<span class="quiet">{}</span>', never) if never else NOTHING
     exact = format_moment(value)
+    shown = f"{exact[:10]} {exact[11:16]}" if minutes else exact[:10]
     return format_html(
-        '<time datetime="{}" title="{} {} UTC">{}</time>',
-        exact,
-        exact[:10],
-        exact[11:19],
-        exact[:10],
+        '<time datetime="{}" title="{} {} UTC">{}</time>', exact, exact[:10], exact[11:19], shown
     )

@@ -25,6 +25,12 @@ def moment(value: datetime | None, never: str = "") -> SafeString:
 
 
 @register.filter
+def minute(value: datetime) -> SafeString:
+    """Write a day with hour and minute, with the exact time on hover."""
+    return moment_of(value, minutes=True)
+
+
+@register.filter
 def badge(kind: Any, text: str = "") -> SafeString:
     """Write a word on a coloured ground."""
     return badge_of(str(kind), text)
