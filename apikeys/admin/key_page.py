@@ -68,7 +68,7 @@ def chart_of(api_key: ApiKey) -> Chart:
 
 def events_of(api_key: ApiKey) -> list[AuditEvent]:
     """Return the newest events about this key."""
-    rows = AuditEvent.objects.filter(organization_id=api_key.organization_id, target_id=api_key.pk)
+    rows = AuditEvent.objects.filter(target_id=api_key.pk)
     return list(rows.order_by("-sequence")[:MOST_EVENTS])
 
 

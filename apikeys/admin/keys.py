@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from accounts.admin.audit import PAGES_OF_TARGETS
 from accounts.staff.columns import badge, moment
 from apikeys.admin.change import Addresses, Narrow
 from apikeys.admin.filters import ModeFilter, PlanFilter, ScopeFilter, StatusFilter, UnusedFilter
@@ -20,6 +21,8 @@ from apikeys.admin.search import matching
 from apikeys.admin.state import states_of
 from apikeys.models import ApiKey
 from apikeys.presenters import presentable
+
+PAGES_OF_TARGETS["api_key"] = "apikeys_apikey"
 
 EMPTY_LIST: Final = (
     "No key is found like this. Take a filter away, search for less, or issue a key."
