@@ -5,6 +5,7 @@ from typing import Any, Final
 from django import template
 
 from accounts.models import Organization
+from apikeys.admin.attention import chart_for, matters_for
 from apikeys.models import ApiKey, KeyStatus
 
 register = template.Library()
@@ -27,3 +28,10 @@ def keys_of(context: template.Context, organization: Organization) -> dict[str, 
         ],
         "limit": organization.plan.active_keys_limit,
     }
+
+
+@register.inclusion_tag("admin/attention.html", takes_context=True)
+def attention(context: template.Context) -> dict[str, Any]:
+    """Show what needs attention, and the traffic of the last 30 days."""
+    request = context["request"]
+    return {"matters": list(matters_for(request)), "chart": chart_for(request)}
