@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from accounts.admin.audit import PAGES_OF_TARGETS
 from accounts.staff.columns import badge, moment
+from apikeys.admin.bulk_admin import BulkAdmin
 from apikeys.admin.change import Addresses, Narrow
 from apikeys.admin.filters import ModeFilter, PlanFilter, ScopeFilter, StatusFilter, UnusedFilter
 from apikeys.admin.finding import FindByKeyAdmin
@@ -30,7 +31,7 @@ EMPTY_LIST: Final = (
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin, KeyPageAdmin):
+class ApiKeyAdmin(BulkAdmin, IssueAdmin, FindByKeyAdmin, KeyPageAdmin):
     list_display = ("key", "owner", "status", "last_used", "expires", "created")
     list_display_links = ("key",)
     list_filter = (StatusFilter, ModeFilter, UnusedFilter, ScopeFilter, PlanFilter)
