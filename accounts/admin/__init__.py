@@ -12,3 +12,5 @@ __all__ = ["AuditEventAdmin", "OrganizationAdmin", "PlanAdmin", "users"]
 admin.site.site_header = "ReachScore keys"
 admin.site.site_title = "ReachScore keys"
 admin.site.index_title = "What needs attention"
+# Few kinds of rows, and wide lists of them: links over the page take less room.
+admin.site.enable_nav_sidebar = False

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
-from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.options import IncorrectLookupParameters, ShowFacets
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.text import capfirst
 
 from accounts.staff.bases import ReadOnlyAdmin
 
@@ -22,6 +23,10 @@ class EndlessChangeList(ChangeList):
     newer: str
     model_admin: EndlessAdmin
     older: str
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = capfirst(str(self.opts.verbose_name_plural))
 
     def get_results(self, request: HttpRequest) -> None:
         if not 1 <= self.page_num <= LAST_PAGE:
@@ -54,6 +59,7 @@ class EndlessAdmin(ReadOnlyAdmin):
     list_per_page = ROWS_A_PAGE
     list_max_show_all = 0
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER  # They are counts, of every choice of every filter.
     change_list_template = "admin/endless_list.html"
     empty_hint: ClassVar[str] = "Nothing here."
 

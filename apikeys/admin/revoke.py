@@ -42,10 +42,10 @@ class Revoke(VerbPage):
         if would == Cascade(0, 0, 0):
             del form.fields["cascade"]
         else:
-            form.fields["cascade"].label = f"Revoke what it made, too: {counted(would)}"
-            form.fields[
-                "cascade"
-            ].help_text = (
+            cascade = form.fields["cascade"]
+            cascade.label = f"Revoke what it made, too: {counted(would)}"
+            cascade.label_suffix = ""
+            cascade.help_text = (
                 "Choose this where somebody else had the key: they may have made others with it."
             )
         return form
