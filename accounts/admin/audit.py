@@ -25,7 +25,7 @@ PAGES_OF_TARGETS: Final = {"organization": "accounts_organization"}
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ChainAdmin, ExportAdmin, VerbAdmin):
-    list_display = ("when", "action", "target", "who", "organization", "change")
+    list_display = ("when", "action", "target", "change", "who", "organization")
     list_filter = (ActionFilter, ActorFilter, WhereAndWhen)
     search_fields = ("reason",)  # Django shows the box for it; `matching` looks further.
     search_help_text = "An id, an address, a request; a word of a reason or an actor's name."
