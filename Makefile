@@ -8,16 +8,20 @@ uv_compile = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 
 # Its rules are ours and lie here; nothing is asked of its maker's servers.
 semgrep := SEMGREP_ENABLE_VERSION_CHECK=0 SEMGREP_SEND_METRICS=off .venv-security/bin/semgrep
 
-.PHONY: help run test check fuzz lock clean install
+.PHONY: help run test pictures check fuzz lock clean install
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 run: install ## Install what is missing, start the service and its database; PORT=8000
 	@exec $(python) manage.py run_demo --port $(PORT)
 
 test: install ## Run the tests on a PostgreSQL of their own
 	@exec $(python) -m pytest
+
+pictures: install ## Take the pictures of docs/staff.md anew
+	@mkdir -p docs/pictures
+	@PICTURES=docs/pictures $(python) -m pytest -n0 tests/test_browser_staff.py
 
 check: install ## Format, lint, types, migrations, OpenAPI document, imports, security
 	$(python) -m ruff format --check .

@@ -1,19 +1,21 @@
 """A real browser, Debian's Chromium, that remembers whatever a page did wrong in it.
 
-SCREENSHOTS=<folder> keeps a picture of every page that a test visits.
+SCREENSHOTS=<folder> keeps pictures of every page that a test visits: light, dark, and on a phone.
+PICTURES=<folder> keeps those that the documentation shows; `make pictures` does.
 """
 
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Request
+    from playwright.sync_api import Browser, Page, Request, ViewportSize
 
 SWITCHES = (
     "--headless",
@@ -22,6 +24,13 @@ SWITCHES = (
     "--no-first-run",
     "--disable-background-networking",
 )
+SIZE: "ViewportSize" = {"width": 1280, "height": 900}
+LOOKS: tuple[tuple[str, Literal["light", "dark"], int], ...] = (
+    ("light", "light", 1280),
+    ("dark", "dark", 1280),
+    ("phone", "light", 390),
+)
+AXE = files("axe_playwright_python") / "axe.min.js"
 REPORT_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (violation) =>
     console.error(`CSP: ${violation.violatedDirective} stopped ${violation.blockedURI}`));
@@ -47,7 +56,7 @@ class Window:
     def __init__(self, browser: "Browser", url: str) -> None:
         self.url = url
         self.complaints: list[str] = []
-        self.context = browser.new_context(base_url=url, viewport={"width": 1280, "height": 900})
+        self.context = browser.new_context(base_url=url, viewport=SIZE, reduced_motion="reduce")
         self.context.set_default_timeout(10_000)
         self.context.add_init_script(REPORT_VIOLATIONS)
         self.page: Page = self.context.new_page()
@@ -90,7 +99,48 @@ class Window:
         """Keep a screenshot where the developer asked for them."""
         if folder := os.environ.get("SCREENSHOTS"):
             file = "".join(c if c.isalnum() else "-" for c in name).strip("-") or "home"
-            self.page.screenshot(path=Path(folder) / f"{file[:80]}.png", full_page=True)
+            for look, scheme, width in LOOKS:
+                self.page.emulate_media(color_scheme=scheme)
+                self.page.set_viewport_size({"width": width, "height": 900})
+                path = Path(folder) / f"{file[:80]}-{look}.png"
+                self.page.screenshot(path=path, full_page=True)
+            self.page.emulate_media(color_scheme="light")
+            self.page.set_viewport_size(SIZE)
+
+    def figure(self, name: str) -> None:
+        """Keep a small picture for the documentation, with every key covered."""
+        if folder := os.environ.get("PICTURES"):
+            self.page.set_viewport_size({"width": 1100, "height": 700})
+            covered = [self.page.locator(".plaintext")]
+            self.page.screenshot(path=Path(folder) / f"{name}.png", mask=covered)
+            self.page.set_viewport_size(SIZE)
+
+    def check_access(self) -> None:
+        """Let axe look at the page, light and dark; it must find nothing serious or critical."""
+        for scheme in ("light", "dark"):
+            self.page.emulate_media(color_scheme=scheme)
+            # Evaluated through the debugger, which no policy of the page binds.
+            if not self.page.evaluate("'axe' in window"):
+                self.page.evaluate(AXE.read_text())
+            before = list(self.complaints)  # axe's own styles are refused, and complained of.
+            found = self.page.evaluate("axe.run({resultTypes: ['violations']})")
+            self.complaints = before
+            grave = [
+                f"{scheme} {self.page.url}: {violation['id']}, {node['html'][:200]} "
+                f"{node['failureSummary'][:300]}"
+                for violation in found["violations"]
+                if violation["impact"] in ("serious", "critical")
+                for node in violation["nodes"]
+            ]
+            self.complaints += grave
+        self.page.emulate_media(color_scheme="light")
+
+    def is_too_wide(self) -> bool:
+        """Tell whether a phone would have to scroll the page sideways."""
+        self.page.set_viewport_size({"width": 390, "height": 844})
+        wide = self.page.evaluate("document.documentElement.scrollWidth > innerWidth + 1")
+        self.page.set_viewport_size(SIZE)
+        return bool(wide)
 
     def _hear(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):

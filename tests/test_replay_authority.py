@@ -1,6 +1,7 @@
 """A retry shows a plaintext, so it takes what a new request takes: the caller's authority, now."""
 
 from datetime import timedelta
+from typing import Any
 
 import time_machine
 from django.utils import timezone
@@ -83,7 +84,7 @@ class WidenedTests(RetryTestCase):
         _, client = self.issue(allowed_ips=["127.0.0.0/8"])
         self.widened(client, allowed_ips=["127.0.0.1", "192.0.2.7"])
 
-    def widened(self, client: ApiClient, **fields: object) -> None:
+    def widened(self, client: ApiClient, **fields: Any) -> None:
         created = ApiKey.objects.get(pk=self.create(by=client).json()["id"])
         mine = {name: getattr(created, name) for name in fields}
         rotated = ApiKey.objects.get(pk=self.create("t-2", by=client).json()["id"])

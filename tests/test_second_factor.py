@@ -68,7 +68,7 @@ class FactorTestCase(ApiTestCase):
                 self.assertEqual(response.status_code, 302, url)
                 self.assertIn("/admin/login/", response["Location"], url)
 
-    def actions(self) -> list[str]:
+    def recorded(self) -> list[str]:
         events = AuditEvent.objects.filter(organization_id="service").order_by("sequence")
         return list(events.values_list("action", flat=True))[1:]
 
@@ -95,7 +95,7 @@ class SetUpTests(FactorTestCase):
         self.assertIn("no-store", response["Cache-Control"])
         self.assertContains(response, f'href="{KEYS}"')
         self.assertInside()
-        self.assertEqual(self.actions(), ["staff.second_factor_set_up", "staff.logged_in"])
+        self.assertEqual(self.recorded(), ["staff.second_factor_set_up", "staff.logged_in"])
 
     def test_the_picture_holds_what_apps_read_and_nothing_that_the_policy_stops(self):
         with mock.patch("accounts.access.site.draw", wraps=draw) as drawn:
@@ -145,12 +145,12 @@ class LogInTests(FactorTestCase):
         response = self.type_password()
         self.assertEqual(parse_qs(urlsplit(response["Location"]).query), {"next": [KEYS]})
         self.assertOutside()
-        self.assertEqual(self.actions(), ["staff.second_factor_set_up"])
+        self.assertEqual(self.recorded(), ["staff.second_factor_set_up"])
         before = self.browser.session.session_key
 
         self.assertRedirects(self.type_code(code_of(self.secret)), KEYS)
         self.assertNotEqual(self.browser.session.session_key, before)
-        self.assertEqual(self.actions()[1:], ["staff.logged_in"])
+        self.assertEqual(self.recorded()[1:], ["staff.logged_in"])
 
     def test_a_clock_half_a_minute_wrong_does(self):
         for steps in (0, 1):
@@ -201,7 +201,7 @@ class LogInTests(FactorTestCase):
             self.type_password()
             self.type_code("000000")
         self.assertContains(self.type_password(Client()), "Too many failed tries")
-        self.assertIn("staff.locked_out", self.actions())
+        self.assertIn("staff.locked_out", self.recorded())
 
     def test_a_wrong_code_is_a_line_of_the_security_log_without_the_code(self):
         self.type_password()
@@ -218,7 +218,7 @@ class LogInTests(FactorTestCase):
             self.type_password(browser)
             self.assertEqual(self.type_code(code, browser).status_code, 302 if lets_in else 200)
         self.assertEqual(RecoveryCode.left(self.sam), 8)
-        self.assertEqual(self.actions().count("staff.recovery_code_used"), 2)
+        self.assertEqual(self.recorded().count("staff.recovery_code_used"), 2)
 
     def test_a_recovery_code_needs_not_wait_for_wrong_codes_of_somebody_else(self):
         for _ in range(5):
@@ -276,7 +276,7 @@ class VoluntaryTests(FactorTestCase):
         answer = self.browser.post(SET_UP, {"code": code_of(begun.secret)})
         self.assertEqual(len(RECOVERY_CODE.findall(answer.content.decode())), 10)
         self.assertInside()
-        self.assertEqual(self.actions().count("staff.logged_in"), 1)
+        self.assertEqual(self.recorded().count("staff.logged_in"), 1)
 
         other = Client()
         self.type_password(other)
@@ -311,7 +311,7 @@ class VoluntaryTests(FactorTestCase):
         self.assertEqual(len({*new, *old}), 20)
         self.assertFalse(RecoveryCode.use(self.sam, old[0]))
         self.assertTrue(RecoveryCode.use(self.sam, new[0]))
-        self.assertIn("staff.recovery_codes_made", self.actions())
+        self.assertIn("staff.recovery_codes_made", self.recorded())
 
 
 class LostDeviceTests(FactorTestCase):

@@ -3,13 +3,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Final
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import models
 from django.utils import timezone
 
 from accounts.models.audit import Actor, AuditLog
 from accounts.models.plan import Plan
 from reachscore.api.ids import new_id
-from reachscore.api.refusals import ResourceNotFound
+from reachscore.api.refusals import ParameterInvalid, ResourceNotFound
 from reachscore.api.text import clean_line
 
 # What may be agreed on with one customer, in place of what its plan says.
@@ -22,6 +24,21 @@ def clean_name(name: str) -> str:
     Raises ParameterInvalid, ContainsApiKey.
     """
     return clean_line(name, field="name", max_length=100)
+
+
+def clean_email(email: str) -> str:
+    """Return the address trimmed; it may be empty.
+
+    Raises ParameterInvalid, ContainsApiKey.
+    """
+    line = clean_line(email, field="contact_email", max_length=254, required=False)
+    try:
+        if line:
+            validate_email(line)
+    except ValidationError:
+        message = "contact_email must be an e-mail address, such as ops@example.com."
+        raise ParameterInvalid(message, field="contact_email") from None
+    return line
 
 
 class Organization(models.Model):
@@ -42,6 +59,9 @@ class Organization(models.Model):
     )
     domains_limit = models.PositiveIntegerField(
         "domains", null=True, blank=True, help_text="In place of the plan's. Null: the plan's."
+    )
+    contact_email = models.EmailField(
+        "contact e-mail", blank=True, help_text="Whom to tell of a leak or an expiry."
     )
 
     class Meta:
@@ -105,6 +125,24 @@ class Organization(models.Model):
             )
         return True
 
+    def change_contact(self, *, actor: Actor, email: str) -> bool:
+        """Set the contact's address, or none; False where it was so already.
+
+        The event tells two addresses apart and does not hold them: it can never be erased.
+
+        Raises ParameterInvalid, ContainsApiKey.
+        """
+        email = clean_email(email)
+        with AuditLog.of(self.id) as audit:
+            self.refresh_from_db(fields=["contact_email"])
+            if email == self.contact_email:
+                return False
+            changes = {"contact_email": (_masked(self.contact_email), _masked(email))}
+            self.contact_email = email
+            self.save(update_fields=["contact_email"])
+            audit.record("organization.contact_changed", self, actor=actor, changes=changes)
+        return True
+
     def suspend(self, *, actor: Actor, reason: str) -> bool:
         """Refuse every key of this organization from the next request on; False if it was so.
 
@@ -136,3 +174,9 @@ class Organization(models.Model):
     def _terms(self) -> dict[str, Any]:
         """Return what was bought, in JSON's types."""
         return {"plan": self.plan_id, **{name: getattr(self, name) for name in OVERRIDES}}
+
+
+def _masked(email: str) -> str | None:
+    """Return an address's first character and its domain."""
+    name, _, domain = email.rpartition("@")
+    return f"{name[:1]}…@{domain}" if email else None

@@ -13,9 +13,10 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.models import Actor, AuditLog, Organization, Plan
-from apikeys.exceptions import KeyLimitReached, KeyNotActive
+from apikeys.exceptions import KeyChangedMeanwhile, KeyLimitReached, KeyNotActive
 from apikeys.models.acting_key import ActingKey
 from apikeys.models.key_secret import KeySecret
+from apikeys.models.key_status import KeyStatus
 from apikeys.models.key_usage import ScopeGrant
 from apikeys.networks import NetworkField, clean_networks
 from apikeys.scopes import ALL_SCOPES, clean_scopes
@@ -30,25 +31,6 @@ LONGEST_OVERLAP: Final = timedelta(days=7)
 LARGEST_SHARE: Final = 1_000_000_000
 # What a new key has of its maker's where nothing is said; None is no limit.
 INHERITABLE: Final = ("expires_at", "allowed_ips", "max_tests_per_month")
-
-
-class KeyStatus(models.TextChoices):
-    """What a key is good for now; never stored, always derived from its timestamps."""
-
-    ACTIVE = "active"
-    EXPIRED = "expired"
-    REVOKED = "revoked"
-
-    @property
-    def condition(self) -> Q:
-        """The same as a filter over keys."""
-        now = timezone.now()
-        unrevoked = Q(revoked_at=None)
-        return {
-            KeyStatus.ACTIVE: unrevoked & (Q(expires_at=None) | Q(expires_at__gt=now)),
-            KeyStatus.EXPIRED: unrevoked & Q(expires_at__lte=now),
-            KeyStatus.REVOKED: ~unrevoked,
-        }[self]
 
 
 class ApiKey(models.Model):
@@ -107,6 +89,7 @@ class ApiKey(models.Model):
         ]
         ordering = ["-created_at", "-id"]
         indexes = [
+            models.Index(fields=["-created_at", "-id"], name="api_key_newest_of_all"),
             models.Index(
                 fields=["organization", "livemode", "-created_at", "-id"], name="api_key_newest"
             ),
@@ -153,6 +136,18 @@ class ApiKey(models.Model):
         """Neither revoked nor expired."""
         return self.status is KeyStatus.ACTIVE
 
+    @property
+    def newest_locator(self) -> str:
+        """Name the secret that the next rotation retires; empty where every one was ended."""
+        newest = KeySecret.newest_of(self)
+        return newest.locator if newest else ""
+
+    @property
+    def retiring_locator(self) -> str:
+        """Name the secret that an open rotation retires; empty where none is open."""
+        retiring = KeySecret.rotated_out_of(self)
+        return retiring.locator if retiring and retiring.is_live and self.is_active else ""
+
     def issue(self, *, actor: Actor, inherit: Collection[str] = ()) -> str:
         """Store this new key and return its plaintext, which nothing keeps.
 
@@ -197,23 +192,31 @@ class ApiKey(models.Model):
         self._check_limit(but=but)
         return acting
 
-    def change(self, *, actor: Actor, **fields: Any) -> bool:
+    def change(
+        self,
+        *,
+        actor: Actor,
+        reason: str = "",
+        seen: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> bool:
         """Set those of `name`, `scopes` and INHERITABLE that are given.
 
         None stands for no limit: “never”, “any address”, “all of the plan”. A field that is given
         as it was is not looked at, so that a whole object can be sent back; False where all were.
         An acting key must be unrestricted and gives nothing that it does not hold, so that it
-        cannot widen itself.
+        cannot widen itself. `seen` is what the caller decided by.
 
         Raises ParameterInvalid and ContainsApiKey, with the field; ManagingTakesAllScopes,
-        ResourceNotFound, KeyNotActive, ExceedsCaller.
+        ResourceNotFound, KeyNotActive, KeyChangedMeanwhile, ExceedsCaller.
         """
+        reason = clean_reason(reason)
         cleaned = {n: _CLEAN[n](v) if n in _CLEAN else v for n, v in fields.items()}
         with AuditLog.of(self.organization_id) as audit:
             acting = ActingKey.of(actor)
             if acting is not None:
                 acting.require_managing()
-            self._read_active(acting)
+            self._read_active(acting, seen)
             before = self._granted()
             changed = {n: v for n, v in cleaned.items() if _as_shown(v) != before[n]}
             if not changed:
@@ -232,17 +235,20 @@ class ApiKey(models.Model):
             ScopeGrant.follow(self)
             after = self._granted()
             changes = {name: (before[name], after[name]) for name in changed}
-            self._record(audit, "api_key.changed", actor, changes=changes)
+            self._record(audit, "api_key.changed", actor, reason=reason, changes=changes)
         return True
 
-    def rotate(self, *, actor: Actor, overlap: timedelta) -> str:
+    def rotate(
+        self, *, actor: Actor, overlap: timedelta, seen: Mapping[str, Any] | None = None
+    ) -> str:
         """Give this key a new secret and return its plaintext; the old one lives on for `overlap`.
 
         Never beyond the key's own end. Where a rotation is open, its old secret ends now: there
-        are never more than two. An acting key must hold all that this key is good for.
+        are never more than two. An acting key must hold all that this key is good for. `seen` is
+        what the caller decided by.
 
         Raises ParameterInvalid; ManagingTakesAllScopes, ResourceNotFound, KeyNotActive,
-        ExceedsCaller.
+        KeyChangedMeanwhile, ExceedsCaller.
         """
         if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
             most = int(LONGEST_OVERLAP.total_seconds())
@@ -250,7 +256,7 @@ class ApiKey(models.Model):
             raise ParameterInvalid(message, field="overlap_seconds")
         with AuditLog.of(self.organization_id) as audit:
             acting = ActingKey.of(actor)
-            self._read_active(acting)
+            self._read_active(acting, seen)
             if acting is not None:
                 acting.require_all_of(self)
             earlier, old = KeySecret.rotated_out_of(self), KeySecret.newest_of(self)
@@ -268,13 +274,13 @@ class ApiKey(models.Model):
             self._record(audit, "api_key.rotated", actor, changes=changes)
         return plaintext
 
-    def finish_rotation(self, *, actor: Actor) -> bool:
+    def finish_rotation(self, *, actor: Actor, seen: Mapping[str, Any] | None = None) -> bool:
         """End the secret that is being rotated out now; False where no rotation is open.
 
-        Raises ManagingTakesAllScopes, ResourceNotFound, KeyNotActive.
+        Raises ManagingTakesAllScopes, ResourceNotFound, KeyNotActive, KeyChangedMeanwhile.
         """
         with AuditLog.of(self.organization_id) as audit:
-            self._read_active(ActingKey.of(actor))
+            self._read_active(ActingKey.of(actor), seen)
             old = KeySecret.rotated_out_of(self)
             if old is None or not old.is_live:
                 return False
@@ -314,16 +320,19 @@ class ApiKey(models.Model):
         self.refresh_from_db(fields=["revoked_at", "revoked_by", "revoked_reason"])
         return changed > 0
 
-    def _read_active(self, acting: ActingKey | None) -> None:
+    def _read_active(self, acting: ActingKey | None, seen: Mapping[str, Any] | None = None) -> None:
         """Read this key's row again, under the lock.
 
-        Raises ManagingTakesAllScopes, ResourceNotFound where it is out of reach; KeyNotActive.
+        Raises ManagingTakesAllScopes, ResourceNotFound where it is out of reach; KeyNotActive;
+        KeyChangedMeanwhile where an attribute of `seen` has another value now.
         """
         if acting is not None:
             acting.require_reach(self)
         self.refresh_from_db()
         if not self.is_active:
             raise KeyNotActive(f"The key {self.pk} is {self.status}.")
+        if any(getattr(self, name) != value for name, value in (seen or {}).items()):
+            raise KeyChangedMeanwhile
 
     def _check_limit(self, *, but: str | None) -> None:
         limit = Plan.objects.get(organizations=self.organization_id).active_keys_limit

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from accounts.models import Actor, AuditLog
 from apikeys.models.acting_key import ActingKey
-from apikeys.models.api_key import ApiKey, KeyStatus, clean_reason
+from apikeys.models.api_key import ApiKey, clean_reason
 from apikeys.models.key_secret import KeySecret
+from apikeys.models.key_status import KeyStatus
 from reachscore.api.metrics import KEYS_REVOKED
 
 # Every secret that a holder of the root may know: the root's own; what was issued by presenting one
@@ -67,15 +69,13 @@ def revoke_with_all_it_made(root: ApiKey, *, actor: Actor, reason: str = "") -> 
         revoked = root.revoke_within(audit, actor=actor, reason=reason)
         children = [
             child.revoke_within(audit, actor=actor, reason=reason, made_by=root.pk)
-            for child in ApiKey.objects.filter(maker__in=reached, revoked_at=None)
+            for child in _children(reached)
         ]
         outcomes = [
             _end_secrets(
                 api_key, reached, audit, acting=acting, actor=actor, reason=reason, root=root
             )
-            for api_key in ApiKey.objects.filter(
-                KeyStatus.ACTIVE.condition, secrets__in=reached, secrets__ended_at=None
-            ).distinct()
+            for api_key in _left_alive(reached)
         ]
     KEYS_REVOKED.inc(revoked + len(children))
     return Cascade(
@@ -83,6 +83,47 @@ def revoke_with_all_it_made(root: ApiKey, *, actor: Actor, reason: str = "") -> 
         secrets_ended=sum(ended for ended, _ in outcomes),
         secrets_restored=sum(restored for _, restored in outcomes),
     )
+
+
+def would_revoke(root: ApiKey) -> Cascade:
+    """Return what `revoke_with_all_it_made` would do now, without doing anything."""
+    reached = _reached(root)
+    children = {child.pk for child in _children(reached)}
+    spared = _left_alive(reached).exclude(pk__in=[*children, root.pk])
+    ends = [_secrets_to_end(api_key, reached) for api_key in spared]
+    return Cascade(
+        keys_revoked=len(children - {root.pk}),
+        secrets_ended=sum(len(ended) for ended, _ in ends),
+        secrets_restored=sum(retiring is not None for _, retiring in ends),
+    )
+
+
+def _children(reached: list[int]) -> QuerySet[ApiKey]:
+    """Return the keys that are to be revoked with the root."""
+    return ApiKey.objects.filter(maker__in=reached, revoked_at=None)
+
+
+def _left_alive(reached: list[int]) -> QuerySet[ApiKey]:
+    """Return the active keys that have reached secrets: they lose these, and live on."""
+    return ApiKey.objects.filter(
+        KeyStatus.ACTIVE.condition, secrets__in=reached, secrets__ended_at=None
+    ).distinct()
+
+
+def _secrets_to_end(
+    api_key: ApiKey, reached: list[int]
+) -> tuple[list[KeySecret], KeySecret | None]:
+    """Return the live secrets of a key that were reached, and the one that gets its place back."""
+    unended = KeySecret.objects.filter(api_key=api_key, ended_at=None)
+    ended = [secret for secret in unended.filter(pk__in=reached) if secret.is_live]
+    retiring = KeySecret.rotated_out_of(api_key)
+    gets_back = (
+        retiring is not None
+        and retiring.is_live
+        and retiring not in ended
+        and any(secret.expires_at is None for secret in ended)
+    )
+    return ended, retiring if gets_back else None
 
 
 def _reached(root: ApiKey) -> list[int]:
@@ -102,8 +143,7 @@ def _end_secrets(
     root: ApiKey,
 ) -> tuple[int, int]:
     """End those secrets of a key that were reached; return how many, and how many were restored."""
-    secrets = KeySecret.objects.filter(api_key=api_key, ended_at=None)
-    ended = [secret for secret in secrets.filter(pk__in=reached) if secret.is_live]
+    ended, retiring = _secrets_to_end(api_key, reached)
     if not ended:
         return 0, 0
     for secret in ended:
@@ -112,9 +152,8 @@ def _end_secrets(
         "ended_secrets": ([secret.locator for secret in ended], None),
         "cascade_of": (None, root.pk),
     }
-    retiring = KeySecret.rotated_out_of(api_key)
     may_restore = acting is None or acting.may_be_handed(api_key)
-    if retiring is not None and retiring.is_live and may_restore:
+    if retiring is not None and may_restore:
         retiring.give_back()
         changes["restored_secret"] = (None, retiring.locator)
     audit.record(

@@ -194,6 +194,11 @@ CATALOGUE: Final[dict[str, Problem]] = {
         "This key is revoked or expired, and stays as it is.",
         "Make a new key: POST /v1/keys.",
     ),
+    "key_changed_meanwhile": Problem(
+        409,
+        "This key was changed since it was read; nothing was changed now.",
+        "Read the key again, then decide again.",
+    ),
     "idempotency_key_reused": Problem(
         409,
         "This Idempotency-Key was sent with another request.",

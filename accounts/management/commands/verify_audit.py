@@ -1,18 +1,22 @@
 import sys
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 from django.db.models import Sum
 from django.template.defaultfilters import pluralize
+from django.utils import timezone
 
 from accounts.chains import read_chains, snapshot
 from accounts.diagnosis import Finding
 from accounts.guards import missing_guards
 from accounts.heads import HeadsUnreadable, Kept, read_heads
-from accounts.models import AuditHead
+from accounts.models import AuditCheck, AuditHead
 from accounts.progress import ProgressBar
 from accounts.verification import verify
+from reachscore.api.faults import is_database_fault
 
 MOST_SHOWN: Final = 20
 
@@ -37,6 +41,8 @@ class Command(BaseCommand):
         only = options["organization"]
         kept = self._kept(options["expect"], only)
         findings: list[Finding] = []
+        whole: list[tuple[str, int]] = []
+        now = timezone.now()
         with snapshot():
             heads = AuditHead.objects.filter(**{} if only is None else {"pk": only})
             total = heads.aggregate(total=Sum("sequence"))["total"] or 0
@@ -48,6 +54,8 @@ class Command(BaseCommand):
                 finding = verify(chain, kept=seals, checked=bar.step)
                 if finding is not None:
                     findings.append(finding)
+                elif chain.head is not None:
+                    whole.append((chain.organization_id, chain.head.sequence))
                 if chain.head is not None:
                     bar.hide()
                     self.stdout.write(str(chain.head))
@@ -56,6 +64,7 @@ class Command(BaseCommand):
             raise CommandError(
                 "There is no organization with this id; it looks like org_3iS8wW2xYbC4."
             )
+        self._note(whole, now)
         findings += (
             Finding(guard, "this trigger of the table is gone or switched off")
             for guard in missing_guards()
@@ -65,6 +74,15 @@ class Command(BaseCommand):
         self.stderr.write(f"Checked {counted}.", style_func=str)
         if findings:
             raise CommandError(report(findings))
+
+    def _note(self, whole: list[tuple[str, int]], now: datetime) -> None:
+        """Let staff see what was found whole, and when, where the database can be written."""
+        try:
+            AuditCheck.note(whole, at=now)
+        except DatabaseError as fault:
+            if not is_database_fault(fault):
+                raise
+            self.stderr.write("The time of this run could not be noted.", style_func=str)
 
     def _kept(self, file: str | None, only: str | None) -> Kept:
         """Return the heads to compare with, of one organization perhaps.

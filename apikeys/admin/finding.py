@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils.http import urlencode
 
-from accounts.staff import VerbAdmin
+from accounts.staff import EndlessAdmin, VerbAdmin
 from apikeys.keys import is_well_formed
 from apikeys.models import KeySecret
 from reachscore.api.redaction import find_key, find_locator, holds_key
@@ -19,12 +19,12 @@ SECRET_ALONE = re.compile(r"[0-9A-Za-z]{24}")
 NEITHER_KEPT = ("csrfmiddlewaretoken", SEARCH_VAR, PAGE_VAR)
 
 
-class FindByKeyAdmin(VerbAdmin):
+class FindByKeyAdmin(EndlessAdmin, VerbAdmin):
     """A list whose search box posts; its template is search_form.html."""
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.find_view)
-        return [path("find/", view, name=f"{self._url_name()}_find"), *super().get_urls()]
+        return [path("find/", view, name=f"{self.url_name}_find"), *super().get_urls()]
 
     def find_view(self, request: HttpRequest) -> HttpResponse:
         """Lead on to the page of the key that the text holds, or to the list of what it finds.
@@ -44,7 +44,7 @@ class FindByKeyAdmin(VerbAdmin):
             return self._list(request, q=find_locator(text) or text.strip().lstrip("."))
         secret = KeySecret.find(key)
         if secret is not None:
-            return HttpResponseRedirect(self._page_url(secret.api_key))
+            return HttpResponseRedirect(self.page_url(secret.api_key))
         if is_well_formed(key):
             messages.warning(request, "There is no such key here: it was issued by another system.")
         else:
@@ -59,4 +59,4 @@ class FindByKeyAdmin(VerbAdmin):
             if name not in NEITHER_KEPT and not holds_key(f"{name} {value}")
         }
         query = urlencode({**kept, SEARCH_VAR: q} if q else kept)
-        return HttpResponseRedirect(f"{self._list_url()}?{query}" if query else self._list_url())
+        return HttpResponseRedirect(f"{self.list_url()}?{query}" if query else self.list_url())

@@ -1,0 +1,151 @@
+"""Changing what a key may do: fewer scopes, other addresses."""
+
+from typing import Any
+
+from django import forms
+from django.http import HttpResponse
+
+from accounts.staff import staff_of
+from apikeys.admin.key_page import scopes_of
+from apikeys.admin.seen import SeenForm, SeenPage
+from apikeys.models import ApiKey
+from apikeys.networks import MOST_NETWORKS
+from apikeys.scopes import is_unrestricted
+from reachscore.api.refusals import Refusal
+
+
+def reason_field() -> forms.CharField:
+    """Why: where staff want to say it."""
+    return forms.CharField(
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
+        help_text="For staff: in the audit log, never shown to customers.",
+    )
+
+
+class NarrowForm(SeenForm):
+    """Which of its scopes a key keeps."""
+
+    scopes = forms.MultipleChoiceField(
+        label="It keeps",
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Leave it one at least, or revoke the key."},
+    )
+    reason = reason_field()
+
+
+class Narrow(SeenPage):
+    """Take scopes away; none can be added here."""
+
+    slug = "narrow"
+    label = "Narrow scopes"
+    permission = "apikeys.narrow_apikey"
+    form_class = NarrowForm
+    sees = "scopes"
+
+    @classmethod
+    def applies_to(cls, obj: ApiKey) -> bool:
+        return obj.is_active and len(obj.scopes) > 1
+
+    def says(self) -> list[str]:
+        said = ["What is taken away is refused from the next request on (insufficient_scope)."]
+        if is_unrestricted(self.obj.scopes):
+            said.append(
+                "It holds all eight scopes, so it manages other keys: with fewer it cannot."
+            )
+        return said
+
+    def asks(self, data: Any = None) -> forms.Form:
+        form = super().asks(data)
+        used = scopes_of(self.obj)
+        scopes: Any = form.fields["scopes"]
+        scopes.choices = [(row["scope"], _described(row)) for row in used]
+        scopes.initial = [
+            row["scope"] for row in used if not (row["grant"] and row["grant"].is_long_unused)
+        ]
+        return form
+
+    def carry_out_seen(self, fields: dict[str, Any], seen: dict[str, Any]) -> HttpResponse:
+        changed = self.obj.change(
+            actor=staff_of(self.request),
+            scopes=fields["scopes"],
+            reason=fields["reason"],
+            seen=seen,
+        )
+        if not changed:
+            return self.unchanged(f"{self.obj} keeps all it had; nothing changed.")
+        kept = ", ".join(self.obj.scopes)
+        return self.changed(f"{self.obj} holds now: {kept}.", history=f"Narrowed to {kept}")
+
+
+class AddressesForm(SeenForm):
+    """From where a key may be used."""
+
+    seen = forms.JSONField(widget=forms.HiddenInput, required=False)
+    allowed_ips = forms.CharField(
+        label="Allowed addresses",
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false"}),
+        help_text=f"Up to {MOST_NETWORKS} addresses or networks, one a line, such as 192.0.2.7, "
+        "192.0.2.0/24 or 2001:db8::/32. Empty: any address.",
+    )
+    reason = reason_field()
+
+    def clean_allowed_ips(self) -> list[str] | None:
+        """Read a network a line, or comma."""
+        return self.cleaned_data["allowed_ips"].replace(",", " ").split() or None
+
+
+class Addresses(SeenPage):
+    """Bind a key to addresses, or free it."""
+
+    slug = "addresses"
+    label = "Change addresses"
+    permission = "apikeys.narrow_apikey"
+    form_class = AddressesForm
+    sees = "allowed_ips"
+
+    @classmethod
+    def applies_to(cls, obj: ApiKey) -> bool:
+        return obj.is_active
+
+    def says(self) -> list[str]:
+        seen = sorted({s.last_used_ip for s in self.obj.secrets.all() if s.last_used_ip})
+        said = ["From elsewhere the key is refused from its next request on (ip_not_allowed)."]
+        if seen:
+            said.append(f"Its secrets were last used from {', '.join(seen[:10])}.")
+        return said
+
+    def asks(self, data: Any = None) -> forms.Form:
+        form = super().asks(data)
+        form.fields["allowed_ips"].initial = "\n".join(self.obj.allowed_ips or [])
+        return form
+
+    def show(self, refusal: Refusal, form: forms.Form) -> None:
+        super().show(refusal, form)
+        if refusal.field == "allowed_ips":
+            form.add_error("allowed_ips", refusal.fix)
+
+    def carry_out_seen(self, fields: dict[str, Any], seen: dict[str, Any]) -> HttpResponse:
+        changed = self.obj.change(
+            actor=staff_of(self.request),
+            allowed_ips=fields["allowed_ips"],
+            reason=fields["reason"],
+            seen=seen,
+        )
+        if not changed:
+            return self.unchanged(f"{self.obj} may be used from where it was; nothing changed.")
+        allowed = ", ".join(self.obj.allowed_ips or ["any address"])
+        return self.changed(
+            f"{self.obj} may now be used from {allowed}.", history=f"Allowed from {allowed}"
+        )
+
+
+def _described(row: dict[str, Any]) -> str:
+    grant = row["grant"]
+    if grant is None:
+        return str(row["scope"])
+    if grant.last_exercised_on is not None:
+        return f"{row['scope']}, last exercised {grant.last_exercised_on}"
+    return f"{row['scope']}, never exercised since {grant.granted_at:%Y-%m-%d}"

@@ -1,0 +1,52 @@
+"""Taking away from keys the scopes that they do not use."""
+
+from dataclasses import dataclass
+
+from accounts.models import Actor, AuditLog
+from apikeys.exceptions import KeyNotActive
+from apikeys.models.api_key import ApiKey
+from apikeys.scopes import is_unrestricted
+
+
+@dataclass(frozen=True)
+class Narrowing:
+    """What a key would lose and keep: it loses what it has held for long and never exercised."""
+
+    api_key: ApiKey
+    loses: list[str]
+    keeps: list[str]
+
+    @classmethod
+    def of(cls, api_key: ApiKey) -> "Narrowing":
+        """Read the key's grants, or take them where they were prefetched."""
+        unused = {grant.scope for grant in api_key.grants.all() if grant.is_long_unused}
+        return cls(
+            api_key,
+            loses=[scope for scope in api_key.scopes if scope in unused],
+            keeps=[scope for scope in api_key.scopes if scope not in unused],
+        )
+
+    @property
+    def is_possible(self) -> bool:
+        """A key that used nothing keeps everything: it is to be revoked, not emptied."""
+        return bool(self.loses and self.keeps)
+
+    @property
+    def ends_managing(self) -> bool:
+        """Whether the key can manage others now, and could not any more."""
+        return is_unrestricted(self.api_key.scopes)
+
+
+def narrow_to_used(api_key: ApiKey, *, actor: Actor, reason: str) -> bool:
+    """Leave a key the scopes that it uses, as they are now; False where it loses none.
+
+    Raises KeyNotActive, and what `ApiKey.change` raises.
+    """
+    with AuditLog.of(api_key.organization_id):
+        api_key.refresh_from_db()
+        if not api_key.is_active:
+            raise KeyNotActive(f"The key {api_key.pk} is {api_key.status}.")
+        narrowing = Narrowing.of(api_key)
+        return narrowing.is_possible and api_key.change(
+            actor=actor, reason=reason, scopes=narrowing.keeps
+        )

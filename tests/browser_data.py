@@ -1,0 +1,74 @@
+"""What the browser's pages show: customers and keys with a past, in the server's own database."""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from accounts.models import Actor, Meter, Organization, Plan, Usage
+from accounts.models.actor import ActorType
+from apikeys.models import ApiKey, KeyDay, KeySecret, ScopeGrant
+from apikeys.scopes import ALL_SCOPES
+
+LONG_AGO = timedelta(days=120)
+
+
+def fill() -> None:
+    """Make a customer with some keys that need attention."""
+    initech = Organization(name="Initech", plan=Plan.objects.get(slug="team"))
+    initech.create(actor=Actor.cli())
+    initech.change_contact(actor=Actor.cli(), email="ops@initech.example")
+    today = timezone.now().date()
+    Usage.objects.create(
+        organization=initech,
+        livemode=True,
+        meter=Meter.TESTS,
+        period_start=today.replace(day=1),
+        used=870,
+    )
+    manager = _key(initech, "Key management", scopes=list(ALL_SCOPES))
+    _use(manager, scopes=["tests:read", "domains:read"])
+    nightly = _key(initech, "Nightly import", scopes=["tests:read", "tests:write", "domains:read"])
+    _use(nightly, scopes=["tests:read"])
+    _key(initech, "Old dashboard", scopes=["tests:read"])
+    _key(initech, "Staging", scopes=["tests:read"], livemode=False)
+    soon = timezone.now() + timedelta(days=12)
+    _use(_key(initech, "Contractor", scopes=["domains:read"], expires_at=soon), scopes=[])
+    rotating = _key(initech, "Webhook relay", scopes=["webhooks:manage"])
+    rotating.rotate(actor=Actor.cli(), overlap=timedelta(days=1))
+    gone = _key(initech, "Laptop of Peter", scopes=["tests:read"])
+    gone.revoke(actor=Actor.cli(), reason="left: moved on")
+    for name in ("Import A", "Import B", "Import C"):
+        _use(_key(initech, name, scopes=["tests:read", "tests:write"]), scopes=["tests:read"])
+    child = ApiKey(organization=initech, name="Made by management", scopes=["tests:read"])
+    secret = manager.secrets.get()
+    child.issue(
+        actor=Actor(ActorType.KEY, id=manager.pk, label=manager.name, locator=secret.locator)
+    )
+
+
+def _key(organization: Organization, name: str, **fields: object) -> ApiKey:
+    api_key = ApiKey(organization=organization, name=name, **fields)
+    api_key.issue(actor=Actor.cli())
+    then = timezone.now() - LONG_AGO
+    ApiKey.objects.filter(pk=api_key.pk).update(created_at=then)
+    ScopeGrant.objects.filter(api_key=api_key).update(granted_at=then)
+    return api_key
+
+
+def _use(api_key: ApiKey, *, scopes: list[str]) -> None:
+    now = timezone.now()
+    KeySecret.objects.filter(api_key=api_key).update(
+        last_used_at=now - timedelta(minutes=7),
+        last_used_ip="203.0.113.7",
+        last_used_user_agent="initech-importer/2.4",
+    )
+    ScopeGrant.exercise(api_key.pk, scopes, day=now.date())
+    KeyDay.objects.bulk_create(
+        KeyDay(
+            api_key=api_key,
+            day=now.date() - timedelta(days=back),
+            requests=300 + 170 * (back * 7 % 11),
+            limited=40 if back % 9 == 4 else 0,
+        )
+        for back in range(28)
+    )

@@ -1,0 +1,206 @@
+"""The audit log in the admin: found, shown as before and after, verified, exported."""
+
+import csv
+import json
+from datetime import timedelta
+from io import StringIO
+from unittest import mock
+
+from django.contrib.auth.models import Permission
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts.admin.audit_export import defused
+from accounts.models import Actor, AuditCheck, AuditEvent, AuditHead, User, audit_export
+from accounts.models.audit import SERVICE
+from tests.cast import Answer
+from tests.committed import CommittedTestCase, as_owner
+from tests.test_admin import KEYS, AdminTestCase, page_of
+
+EVENTS = "/admin/accounts/auditevent/"
+
+
+class AuditTestCase(AdminTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        AuditHead.objects.get_or_create(pk=SERVICE)
+
+    def listed(self, **query: str) -> list[str]:
+        response = self.browser.get(EVENTS, query)
+        self.assertEqual(response.status_code, 200)
+        return [event.action for event in response.context["cl"].result_list]
+
+    def export(self, form: str, query: str = "") -> list[str]:
+        """Return the lines of an export."""
+        response: Answer = self.browser.post(f"{EVENTS}export/?{query}", {"format": form})
+        self.assertEqual(response.status_code, 200)
+        self.assertIn("no-store", response["Cache-Control"])
+        self.assertIn(f'.{form}"', response["Content-Disposition"])
+        return b"".join(response.streaming_content).decode().splitlines()
+
+
+class ListTests(AuditTestCase):
+    def test_shows_what_changed_as_before_and_after(self):
+        api_key, _ = self.issue(scopes=["tests:read", "tests:write"])
+        api_key.change(actor=Actor.cli(), scopes=["tests:read"], reason="<b>fewer</b>")
+        page = self.browser.get(EVENTS).content.decode()
+        self.assertIn("<del>tests:read, tests:write</del> → <ins>tests:read</ins>", page)
+        self.assertIn("&lt;b&gt;fewer&lt;/b&gt;", page)
+        self.assertIn(page_of(KEYS, api_key.id), page)
+        event = AuditEvent.objects.get(action="api_key.changed")
+        self.assertContains(self.browser.get(page_of(EVENTS, event.id)), bytes(event.seal).hex())
+
+    def test_filters_by_action_actor_organization_and_day(self):
+        api_key, client = self.issue()
+        client.send("/v1/keys", {"name": "Child"})
+        api_key.revoke(actor=Actor.staff(self.sam), reason="unused")
+        self.issue(organization=self.globex)
+        today = timezone.now().date()
+        self.assertEqual(self.listed(action="api_key.revoked"), ["api_key.revoked"])
+        self.assertEqual(self.listed(actor="key"), ["api_key.issued"])
+        self.assertEqual(self.listed(actor="staff"), ["api_key.revoked"])
+        self.assertEqual(len(self.listed(organization=self.globex.id)), 2)
+        self.assertEqual(len(self.listed(since=f"{today}", until=f"{today}")), 6)
+        self.assertEqual(self.listed(until=f"{today - timedelta(days=1)}"), [])
+        self.assertEqual(self.listed(since=f"{today + timedelta(days=1)}"), [])
+        self.assertEqual(self.listed(actor="key", organization=self.globex.id), [])
+        self.assertContains(self.browser.get(EVENTS, {"since": "gestern"}), "Enter a valid date")
+
+    def test_the_filter_offers_every_action_that_there_is(self):
+        self.issue()
+        self.assertEqual(AuditEvent.actions(), ["api_key.issued", "organization.created"])
+
+    def test_finds_ids_addresses_requests_names_and_words(self):
+        api_key, client = self.issue()
+        client.send("/v1/keys", {"name": "Child"})
+        why = {"category": "left", "text": "moved to Mars"}
+        self.browser.post(page_of(KEYS, api_key.id, "revoke"), why)
+        event = AuditEvent.objects.get(action="api_key.revoked")
+        by_key = AuditEvent.objects.get(actor_type="key")
+        for q, actions in [
+            (api_key.id, ["api_key.revoked", "api_key.issued"]),
+            (event.id, ["api_key.revoked"]),
+            (self.globex.id, ["organization.created"]),
+            (by_key.request_id, ["api_key.issued"]),
+            ("127.0.0.1", ["api_key.revoked", "api_key.issued"]),
+            ("192.0.2.1", []),
+            ("to mars", ["api_key.revoked"]),
+            ("sam", ["api_key.revoked"]),
+            ("nothing", []),
+        ]:
+            with self.subTest(q):
+                self.assertEqual(self.listed(q=q), actions)
+
+    def test_takes_under_ten_queries_and_counts_nothing(self):
+        for _ in range(20):
+            self.issue()
+        with CaptureQueriesContext(connection) as queries:
+            self.browser.get(EVENTS, {"organization": self.acme.id, "q": "x", "actor": "cli"})
+        self.assertLess(len(queries), 10)
+        self.assertNotIn("COUNT(", str(queries.captured_queries).upper())
+
+
+class ExportTests(AuditTestCase):
+    def test_csv_holds_what_the_list_finds_and_no_formula(self):
+        api_key, _ = self.issue(name='=HYPERLINK("http://evil.example")')
+        api_key.revoke(actor=Actor.staff(self.sam), reason="=1+1")
+        rows = list(csv.DictReader(self.export("csv", f"organization={self.acme.id}")))
+        actions = [row["action"] for row in rows]
+        self.assertEqual(actions, ["api_key.revoked", "api_key.issued", "organization.created"])
+        self.assertEqual(rows[0]["reason"], "'=1+1")
+        self.assertEqual(json.loads(rows[1]["changes"])["scopes"][0], None)
+        for row in rows:
+            for cell in row.values():
+                self.assertFalse(cell.startswith(("=", "+", "-", "@", "\t", "\r")), cell)
+
+    def test_defuses_every_beginning_of_a_formula(self):
+        for beginning in ("=", "+", "-", "@", "\t", "\r"):
+            self.assertEqual(defused(f"{beginning}1"), f"'{beginning}1")
+        self.assertEqual([defused(v) for v in (None, 5, "a=b")], ["", "5", "a=b"])
+
+    def test_json_lines_hold_every_column(self):
+        self.issue()
+        lines = [json.loads(line) for line in self.export("jsonl", "action=api_key.issued")]
+        self.assertEqual(len(lines), 1)
+        event = AuditEvent.objects.get(action="api_key.issued")
+        self.assertEqual(lines[0]["id"], event.id)
+        self.assertEqual(lines[0]["changes"], event.changes)
+        self.assertEqual(lines[0]["seal"], bytes(event.seal).hex())
+
+    def test_streams_all_pages_some_at_a_time(self):
+        for _ in range(7):
+            self.issue()
+        with mock.patch.object(audit_export, "AT_A_TIME", 3):
+            lines = [json.loads(line) for line in self.export("jsonl")]
+        self.assertEqual(len(lines), len({line["id"] for line in lines}))
+        self.assertEqual(len(lines), 2 + 7)
+
+    def test_is_an_event_of_the_organization_or_of_the_service(self):
+        self.export("csv", f"organization={self.acme.id}&action=api_key.issued")
+        event = AuditEvent.objects.get(action="audit_log.exported")
+        self.assertEqual((event.organization_id, event.actor_label), (self.acme.id, "sam"))
+        self.assertEqual(
+            event.changes["filters"][1],
+            {"organization": self.acme.id, "action": "api_key.issued"},
+        )
+        for query in ("", "organization=org_nowhere00000"):
+            self.export("jsonl", query)
+        self.assertEqual(AuditEvent.objects.filter(organization_id=SERVICE).count(), 2)
+
+    def test_takes_its_own_right_a_format_and_post(self):
+        looker = self.colleague("view_auditevent")
+        self.assertNotContains(looker.get(EVENTS), "JSON Lines")
+        self.assertEqual(looker.post(f"{EVENTS}export/", {"format": "csv"}).status_code, 403)
+        for answer in (
+            self.browser.get(f"{EVENTS}export/", {"format": "csv"}),
+            self.browser.post(f"{EVENTS}export/", {"format": "xml"}),
+        ):
+            self.assertEqual(answer.status_code, 302)
+        self.assertFalse(AuditEvent.objects.filter(action="audit_log.exported").exists())
+
+
+class VerifyTests(CommittedTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.browser = self.staff()
+
+    def verify(self, organization_id: str) -> Answer:
+        return self.browser.post(f"{EVENTS}verify/", {"organization": organization_id}, follow=True)
+
+    def test_says_that_a_chain_is_whole_and_keeps_when(self):
+        self.assertContains(self.browser.get(EVENTS, {"organization": self.acme.id}), "Never")
+        answer = self.verify(self.acme.id)
+        self.assertContains(answer, "All 1 events are as they were written")
+        self.assertContains(answer, "Last found whole")
+        self.assertEqual(AuditCheck.objects.get(pk=self.acme.id).sequence, 1)
+
+    def test_shows_when_the_command_found_it_whole(self):
+        call_command("verify_audit", stdout=StringIO(), stderr=StringIO())
+        self.assertEqual(AuditCheck.objects.get(pk=self.globex.id).sequence, 1)
+        page = self.browser.get(EVENTS, {"organization": self.globex.id})
+        self.assertContains(page, "Last found whole")
+
+    def test_says_what_was_done_to_a_chain_and_keeps_no_success(self):
+        with as_owner() as cursor:
+            cursor.execute("SET LOCAL session_replication_role = replica")
+            cursor.execute(
+                "UPDATE accounts_auditevent SET reason = 'x' WHERE organization_id = %s",
+                [self.acme.id],
+            )
+        self.assertContains(self.verify(self.acme.id), "is not what was written")
+        self.assertFalse(AuditCheck.objects.exists())
+
+    def test_leaves_long_chains_to_the_command_and_unknown_ones_alone(self):
+        with mock.patch("accounts.admin.audit_chain.MOST_VERIFIED", 0):
+            self.assertContains(self.verify(self.acme.id), "manage.py verify_audit")
+        for unknown in ("", "org_nowhere00000", "a\x00b"):
+            self.assertContains(self.verify(unknown), "There is no such chain")
+        user = User.objects.create_user("uma", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename="view_apikey"))
+        stranger = Client()
+        stranger.force_login(user)
+        answer = stranger.post(f"{EVENTS}verify/", {"organization": self.acme.id})
+        self.assertEqual(answer.status_code, 403)

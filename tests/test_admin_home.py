@@ -1,0 +1,77 @@
+"""The first page says what needs attention, and each number leads to the list that it counts."""
+
+import re
+from datetime import timedelta
+from html import unescape
+
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Actor, Meter, Organization, Usage, User
+from accounts.models.usage import ALWAYS
+from apikeys.models import ApiKey, KeyDay, KeySecret, ScopeGrant
+from tests.test_admin import AdminTestCase
+
+MATTER = re.compile(r'<a href="([^"]+)"><strong>([\d,+]+)</strong> ([^<]+)</a>')
+
+
+class HomeTests(AdminTestCase):
+    def matters(self, browser: Client | None = None) -> dict[str, tuple[str, str]]:
+        """Return number and link of each matter, by what it says."""
+        page = (browser or self.browser).get("/admin/").content.decode()
+        return {said: (number, unescape(url)) for url, number, said in MATTER.findall(page)}
+
+    def test_every_number_leads_to_a_list_of_just_that_many(self):
+        now = timezone.now()
+        self.issue(expires_at=now + timedelta(days=3), scopes=["tests:read"])
+        long_ago = now - timedelta(days=100)
+        for used in (None, now - timedelta(days=95), now):
+            old, _ = self.issue(name="Old", scopes=["tests:read", "tests:write"])
+            ApiKey.objects.filter(pk=old.pk).update(created_at=long_ago)
+            ScopeGrant.objects.filter(api_key=old).update(granted_at=long_ago)
+            KeySecret.objects.filter(api_key=old).update(last_used_at=used)
+        rotating, _ = self.issue(livemode=False)
+        rotating.rotate(actor=Actor.cli(), overlap=timedelta(hours=1))
+        self.issue()[0].revoke(actor=Actor.cli())
+        self.globex.suspend(actor=Actor.cli(), reason="unpaid")
+        Usage.objects.create(
+            organization=self.acme, livemode=True, meter=Meter.DOMAINS, period_start=ALWAYS, used=9
+        )
+
+        matters = self.matters()
+
+        numbers = [int(number) for number, _ in matters.values()]
+        self.assertEqual(numbers, [1, 2, 1, 3, 1, 1, 1, 1])
+        for said, (number, url) in matters.items():
+            with self.subTest(said):
+                rows = self.browser.get(url).context["cl"].result_list
+                self.assertEqual(len(rows), int(number))
+
+    def test_draws_the_requests_of_30_days_and_says_them_in_a_table(self):
+        one, two = self.issue()[0], self.issue()[0]
+        today = timezone.now().date()
+        for api_key in (one, two):
+            KeyDay.objects.create(api_key=api_key, day=today, requests=600, limited=5)
+        page = self.browser.get("/admin/").content.decode()
+        self.assertIn("1,200 requests, 10 of them refused", page)
+        self.assertIn(f'{today}</td><td class="number">1,200</td><td class="number">10</td>', page)
+
+    def test_shows_nobody_more_than_their_rights(self):
+        for rights, count in [
+            ((), 0),
+            (("view_organization",), 2),
+            (("view_apikey", "view_plan"), 6),
+        ]:
+            with self.subTest(rights):
+                self.assertEqual(len(self.matters(self.colleague(*rights))), count)
+        nobody = Client()
+        nobody.force_login(User.objects.get(username="user-0"))
+        self.assertContains(nobody.get("/admin/"), "no right to see anything")
+
+    def test_numbers_beyond_a_thousand_are_not_counted_out(self):
+        rows = [
+            Organization(name="Many", plan_id="free", suspended_at=timezone.now())
+            for _ in range(1005)
+        ]
+        Organization.objects.bulk_create(rows)
+        self.assertEqual(self.matters()["organizations are suspended"][0], "1,000+")

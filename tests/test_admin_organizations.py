@@ -1,0 +1,151 @@
+"""Organizations in the admin: what they bought and used, and the verbs that change it."""
+
+from datetime import date
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.models import AuditEvent, Meter, Organization, Usage
+from accounts.models.usage import ALWAYS
+from tests.cast import Answer
+from tests.test_admin import ORGANIZATIONS, AdminTestCase, page_of
+
+
+class OrganizationTestCase(AdminTestCase):
+    def use(self, n: int, *, meter: Meter = Meter.TESTS, start: date | None = None) -> None:
+        month = timezone.now().date().replace(day=1)
+        Usage.objects.create(
+            organization=self.acme, livemode=True, meter=meter, period_start=start or month, used=n
+        )
+
+    def send(self, verb: str, **fields: Any) -> Answer:
+        return self.browser.post(page_of(ORGANIZATIONS, self.acme.id, verb), fields, follow=True)
+
+    def listed(self, **query: str) -> set[str]:
+        rows = self.browser.get(ORGANIZATIONS, query).context["cl"].result_list
+        return {organization.name for organization in rows}
+
+
+class PageTests(OrganizationTestCase):
+    def test_shows_terms_usage_keys_and_events(self):
+        self.issue(name="Nightly")
+        self.use(900)
+        Organization.objects.filter(pk=self.acme.pk).update(domains_limit=25)
+        page = self.browser.get(page_of(ORGANIZATIONS, self.acme.id)).content.decode()
+        for said in (
+            self.acme.id,
+            "Nightly</a>",
+            "1 active live key, 0 active test keys of 100",
+            'value="900" aria-label="live tests">90 %</meter>',
+            "nearly used up",
+            "agreed, not the plan's",
+            "organization.created",
+        ):
+            self.assertIn(said, page)
+
+    def test_whoever_may_not_see_keys_or_events_sees_neither(self):
+        self.issue(name="Nightly")
+        browser = self.colleague("view_organization")
+        page = browser.get(page_of(ORGANIZATIONS, self.acme.id)).content.decode()
+        self.assertNotIn("Nightly", page)
+        self.assertNotIn("organization.created", page)
+        self.assertNotIn("/suspend/", page)
+
+    def test_a_new_one_is_asked_for_a_name_and_a_plan_only(self):
+        form = self.browser.get(f"{ORGANIZATIONS}add/").context["adminform"].form
+        self.assertEqual(list(form.fields), ["name", "plan"])
+        answer = self.browser.post(
+            f"{ORGANIZATIONS}add/",
+            {"name": "Initech", "plan": "free", "_continue": "1", "contact_email": "x@example.com"},
+        )
+        made = Organization.objects.get(name="Initech")
+        self.assertEqual(answer["Location"], page_of(ORGANIZATIONS, made.id))
+        self.assertEqual(made.contact_email, "")
+
+
+class PlanTests(OrganizationTestCase):
+    def form(self, **fields: Any) -> dict[str, Any]:
+        """Return the form as it was opened, hidden initial values included, and filled in."""
+        page = self.browser.get(page_of(ORGANIZATIONS, self.acme.id, "plan"))
+        form = page.context["form"]
+        sent = {"reason": "agreed by phone"}
+        for name in ("plan", "requests_per_minute", "tests_limit", "domains_limit"):
+            value = form[name].value()
+            sent[name] = sent[form[name].html_initial_name] = "" if value is None else str(value)
+        return {**sent, **fields}
+
+    def test_changes_the_plan_and_the_limits_with_a_reason(self):
+        self.send("plan", **self.form(plan="business", tests_limit="9000"))
+        self.acme.refresh_from_db()
+        self.assertEqual((self.acme.plan_id, self.acme.tests_limit), ("business", 9000))
+        event = AuditEvent.objects.get(action="organization.plan_changed")
+        self.assertEqual(event.reason, "agreed by phone")
+        self.assertEqual(event.changes["plan"], ["team", "business"])
+
+    def test_a_stale_tab_changes_only_what_was_touched_in_it(self):
+        form = self.form(tests_limit="9000")
+        Organization.objects.filter(pk=self.acme.pk).update(plan="starter", domains_limit=7)
+        self.send("plan", **form)
+        self.acme.refresh_from_db()
+        self.assertEqual(
+            (self.acme.plan_id, self.acme.tests_limit, self.acme.domains_limit),
+            ("starter", 9000, 7),
+        )
+
+    def test_nonsense_is_shown_beside_its_field(self):
+        for fields in (
+            {"plan": "platinum"},
+            {"tests_limit": "-1"},
+            {"tests_limit": "9" * 20},
+            {"reason": ""},
+        ):
+            answer = self.send("plan", **self.form(**fields))
+            self.assertTrue(answer.context["form"].errors, fields)
+        self.assertContains(self.send("plan", **self.form()), "nothing changed")
+
+
+class ContactTests(OrganizationTestCase):
+    def test_is_set_and_taken_away_and_stays_out_of_the_audit_log(self):
+        answer = self.send("contact", contact_email=" olga@acme.example ")
+        self.assertContains(answer, "olga@acme.example")
+        event = AuditEvent.objects.get(action="organization.contact_changed")
+        self.assertEqual(event.changes, {"contact_email": [None, "o…@acme.example"]})
+        self.assertContains(self.send("contact", contact_email="olga@acme.example"), "nothing")
+        self.send("contact", contact_email="")
+        self.acme.refresh_from_db()
+        self.assertEqual(self.acme.contact_email, "")
+
+    def test_takes_no_nonsense_and_no_key(self):
+        key = self.issue()[1].key
+        for email in ("olga", "a@b@c", "x" * 255 + "@example.com", f"{key}@example.com"):
+            self.send("contact", contact_email=email)
+        self.acme.refresh_from_db()
+        self.assertEqual(self.acme.contact_email, "")
+
+
+class AttentionTests(OrganizationTestCase):
+    def test_finds_the_suspended(self):
+        self.send("suspend", reason="unpaid")
+        self.assertEqual(self.listed(attention="suspended"), {"Acme"})
+
+    def test_finds_those_above_four_fifths_of_a_limit(self):
+        self.use(799)
+        self.assertEqual(self.listed(attention="near"), set())
+        Usage.objects.update(used=800)
+        self.assertEqual(self.listed(attention="near"), {"Acme"})
+        Organization.objects.filter(pk=self.acme.pk).update(tests_limit=2_000_000_000)
+        self.assertEqual(self.listed(attention="near"), set())
+
+    def test_last_months_tests_do_not_count_and_domains_always_do(self):
+        self.use(1000, start=date(2020, 1, 1))
+        self.use(1000, start=ALWAYS)
+        self.assertEqual(self.listed(attention="near"), set())
+        self.use(9, meter=Meter.DOMAINS, start=ALWAYS)
+        self.assertEqual(self.listed(attention="near"), {"Acme"})
+
+    def test_a_stale_tab_is_told_that_nothing_changed(self):
+        self.send("suspend", reason="unpaid")
+        self.assertContains(self.send("suspend", reason="again"), "was suspended already")
+        self.send("resume", reason="paid")
+        self.assertContains(self.send("resume", reason="again"), "was not suspended")
+        self.assertEqual(AuditEvent.objects.filter(action="organization.suspended").count(), 1)
