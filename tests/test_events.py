@@ -106,11 +106,12 @@ class EventsTests(ApiTestCase):
         browser = self.staff()
         browser.defaults["HTTP_USER_AGENT"] = "Firefox of Sam"
         url = f"/admin/apikeys/apikey/{self.key.id}/revoke/"
-        browser.post(url, {"reason": "suspicious customer"}, REMOTE_ADDR="203.0.113.9")
+        why = {"category": "other", "text": "suspicious customer"}
+        browser.post(url, why, REMOTE_ADDR="203.0.113.9")
         stored = AuditEvent.objects.latest("sequence")
         self.assertEqual(
             (stored.actor_type, stored.reason, stored.ip, stored.user_agent),
-            ("staff", "suspicious customer", "203.0.113.9", "Firefox of Sam"),
+            ("staff", "other: suspicious customer", "203.0.113.9", "Firefox of Sam"),
         )
         event = self.events()[0]
         self.assertEqual(event["action"], "api_key.revoked")

@@ -10,7 +10,19 @@ from django.apps import apps
 from django.db import connection, models, transaction
 from django.test import override_settings
 
-from accounts.models import Actor, AuditHead, Meter, Organization, Plan, RateWindow, User
+from accounts.models import (
+    Actor,
+    AuditCheck,
+    AuditHead,
+    LogInTries,
+    Meter,
+    Organization,
+    Plan,
+    RateWindow,
+    RecoveryCode,
+    SecondFactor,
+    User,
+)
 from apikeys import meters
 from apikeys.models import ApiKey, KeyDay, KeySecret
 from apikeys.models.cascade import revoke_with_all_it_made
@@ -18,7 +30,7 @@ from tests.cast import ApiClient, ApiTestCase
 from tests.committed import CommittedTestCase, in_threads
 
 # Of both modes: who the customer is, and where its one audit log ends.
-OF_BOTH = {Organization, Plan, User, AuditHead}
+OF_BOTH = {Organization, Plan, User, AuditHead, AuditCheck, LogInTries, RecoveryCode, SecondFactor}
 # A request that waits for a lock fails, instead of passing late.
 IMPATIENCE = "SET lock_timeout = '300ms'"
 

@@ -57,6 +57,8 @@ PAGES: Final[dict[str, frozenset[str]]] = {
     "accounts_organization_delete": NONE,
     "accounts_organization_suspend": SELL,
     "accounts_organization_resume": SELL,
+    "accounts_organization_plan": SELL,
+    "accounts_organization_contact": SELL,
     "accounts_plan_changelist": GROUPED,
     "accounts_plan_add": NONE,
     "accounts_plan_change": GROUPED,
@@ -67,6 +69,8 @@ PAGES: Final[dict[str, frozenset[str]]] = {
     "accounts_auditevent_change": GROUPED,
     "accounts_auditevent_history": GROUPED,
     "accounts_auditevent_delete": NONE,
+    "accounts_auditevent_verify": GROUPED,
+    "accounts_auditevent_export": WATCH,
     "apikeys_apikey_changelist": GROUPED,
     "apikeys_apikey_add": ISSUE,
     "apikeys_apikey_change": GROUPED,
@@ -74,6 +78,13 @@ PAGES: Final[dict[str, frozenset[str]]] = {
     "apikeys_apikey_delete": NONE,
     "apikeys_apikey_find": GROUPED,
     "apikeys_apikey_revoke": ISSUE,
+    "apikeys_apikey_revoke-made": ISSUE,
+    "apikeys_apikey_rotate": ISSUE,
+    "apikeys_apikey_finish-rotation": ISSUE,
+    "apikeys_apikey_narrow": ISSUE,
+    "apikeys_apikey_addresses": ISSUE,
+    "apikeys_apikey_bulk_revoke": ISSUE,
+    "apikeys_apikey_bulk_narrow": ISSUE,
     "accounts_user_changelist": WATCH,
     "accounts_user_add": ALONE,
     "accounts_user_change": WATCH,
@@ -97,7 +108,9 @@ WRITES: Final[dict[str, frozenset[str]]] = {
     "auth_group_change": ALONE,
 }
 # By model, the actions of its list and who has them.
-ACTIONS: Final[dict[str, dict[str, frozenset[str]]]] = {}
+ACTIONS: Final[dict[str, dict[str, frozenset[str]]]] = {
+    "apikeys.apikey": {"revoke_selected": ISSUE, "narrow_selected": ISSUE},
+}
 
 # What ends a session, or is sent only.
 ENDS: Final = frozenset({"login", "logout", "second_factor_leave"})
