@@ -8,10 +8,10 @@ uv_compile = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 
 # Its rules are ours and lie here; nothing is asked of its maker's servers.
 semgrep := SEMGREP_ENABLE_VERSION_CHECK=0 SEMGREP_SEND_METRICS=off .venv-security/bin/semgrep
 
-.PHONY: help run test pictures check fuzz lock clean install
+.PHONY: help run test pictures check fuzz bench bench-growth bench-profile lock clean install install-bench
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 run: install ## Install what is missing, start the service and its database; PORT=8000
 	@exec $(python) manage.py run_demo --port $(PORT)
@@ -40,15 +40,29 @@ fuzz: install ## Send what the OpenAPI document allows and forbids to the real s
 	@bin/install .venv-security requirements/security.txt
 	@$(python) security/fuzz.py
 
-lock: install ## Renew both lock files from pyproject.toml
+bench: install-bench ## Measure against the peers and against the floor; ten minutes of a quiet machine
+	@exec .venv-bench/bin/python -m bench.compare
+
+bench-growth: install-bench ## Measure growth and writes
+	@exec .venv-bench/bin/python -m bench.growth
+
+bench-profile: install-bench ## Show where an authenticated request spends its time
+	@exec .venv-bench/bin/python -m bench.profile_ours
+
+lock: install ## Renew the lock files from pyproject.toml
 	$(python) -m pip install --quiet uv
 	$(uv_compile) pyproject.toml --output-file requirements/production.txt
 	$(uv_compile) pyproject.toml --group dev --output-file requirements.txt
 	$(uv_compile) --group security --output-file requirements/security.txt
+	$(uv_compile) pyproject.toml --group bench --constraint requirements.txt --output-file requirements/bench.txt
 
 clean: ## Remove .venv, the development database and its secrets
 	@$$(command -v .venv/bin/python || command -v python3) -m reachscore.embedded.remove .local/postgres
-	rm -rf .venv .venv-security .local staticfiles .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@$$(command -v .venv/bin/python || command -v python3) -m reachscore.embedded.remove .local/bench/postgres
+	rm -rf .venv .venv-bench .venv-security .local staticfiles .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 install:
 	@bin/install
+
+install-bench:
+	@bin/install .venv-bench requirements/bench.txt

@@ -1,0 +1,76 @@
+"""The one PostgreSQL of a run, with a schema for each set of data; seeded once and kept."""
+
+import os
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from bench.machine import LOCAL
+from bench.processes import parent_of, tree
+from reachscore.embedded.cluster import Cluster
+from reachscore.embedded.places import PORT
+from reachscore.embedded.server import SUPERUSER
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+SEEDED: Final = "Seeded by the benchmark, version 1; nothing here is of any worth."
+
+
+class Database:
+    """PostgreSQL as it comes, fsync on: an embedded one, or the one that DATABASE_URL names.
+
+    Works in schemas of its own alone, whatever else the database holds.
+    """
+
+    def __init__(self) -> None:
+        given = os.environ.get("DATABASE_URL")
+        self.is_ours = not given
+        self.parameters: dict[str, Any] = conninfo_to_dict(given) if given else self._embedded()
+
+    def _embedded(self) -> dict[str, Any]:
+        cluster = Cluster(home=LOCAL / "postgres")
+        cluster.ensure_running()
+        host, port = str(cluster.socket_folder), str(PORT)
+        return {"host": host, "port": port, "user": SUPERUSER, "dbname": "reachscore"}
+
+    def url(self, schema: str) -> str:
+        """Return what DATABASE_URL is for this schema."""
+        options = f"{self.parameters.get('options') or ''} -c search_path={schema}".strip()
+        return make_conninfo("", **{**self.parameters, "options": options})
+
+    def connect(self, schema: str) -> Connection:
+        return psycopg.connect(self.url(schema), autocommit=True)
+
+    @property
+    def version(self) -> str:
+        with self.connect("public") as connection:
+            return str(connection.execute("SHOW server_version").fetchall()[0][0])
+
+    def is_seeded(self, schema: str) -> bool:
+        query = "SELECT obj_description(to_regnamespace(%s), 'pg_namespace')"
+        with self.connect("public") as connection:
+            return connection.execute(query, [schema]).fetchone() == (SEEDED,)
+
+    def begin(self, schema: str) -> None:
+        """Make an empty schema, in place of what an interrupted seeding left."""
+        name = sql.Identifier(schema)
+        with self.connect("public") as connection:
+            connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(name))
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(name))
+
+    def finish(self, schema: str) -> None:
+        """Mark a schema as seeded, and let the planner know what is in it."""
+        with self.connect(schema) as connection:
+            connection.execute("VACUUM ANALYZE")
+            connection.execute(
+                sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(schema), SEEDED)
+            )
+
+    def processes(self) -> list[int]:
+        """Return the server's processes where it is our own; nobody else's is ever touched."""
+        if not self.is_ours:
+            return []
+        with self.connect("public") as connection:
+            return tree(parent_of(connection.info.backend_pid))

@@ -1,0 +1,41 @@
+-- wrk: sends the requests of a file, a line each: method, path, Authorization and body, with tabs
+-- between. Picks them at random, or takes each once in order and stops when they are used up.
+local requests, in_order, sent = {}, false, 0
+
+function init(arguments)
+    local file, order, seed = arguments[1], arguments[2], arguments[3]
+    in_order = order == "in-order"
+    math.randomseed(tonumber(seed))
+    for line in io.lines(file) do
+        local method, path, key, body = line:match("^([^\t]*)\t([^\t]*)\t([^\t]*)\t(.*)$")
+        local headers = {
+            ["Authorization"] = key,
+            ["X-Forwarded-Proto"] = "https", -- As the proxy in front of production adds them.
+            ["X-Forwarded-For"] = "192.0.2.7",
+        }
+        if body ~= "" then
+            headers["Content-Type"] = "application/json"
+        end
+        requests[#requests + 1] = wrk.format(method, path, headers, body ~= "" and body or nil)
+    end
+end
+
+function request()
+    if not in_order then
+        return requests[math.random(#requests)]
+    end
+    sent = sent + 1
+    if sent >= #requests then
+        wrk.thread:stop()
+    end
+    return requests[math.min(sent, #requests)]
+end
+
+function done(summary, latency)
+    local errors = summary.errors
+    io.write(string.format(
+        '\n{"requests": %d, "microseconds": %d, "p50": %d, "p99": %d, "refused": %d, "broken": %d}\n',
+        summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+        errors.status, errors.connect + errors.read + errors.write + errors.timeout
+    ))
+end
