@@ -1,6 +1,9 @@
 """Query parameters: read as strictly as bodies, and documented by the same classes."""
 
 import re
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
 from typing import Any, Final
 
 from django.http import QueryDict
@@ -25,6 +28,8 @@ class QuerySerializer(serializers.Serializer[Any]):
 
         Raises ParameterUnknown, and ParameterInvalid with the parameter's name.
         """
+        if not query:
+            return dict(cls._of_none())
         reader = cls()
         for name, values in query.lists():
             if name not in reader.fields:
@@ -35,6 +40,12 @@ class QuerySerializer(serializers.Serializer[Any]):
                 raise ParameterInvalid(f"{name} must be given once.", field=name)
         fields: dict[str, Any] = reader.run_validation(query.dict())
         return fields
+
+    @classmethod
+    @cache
+    def _of_none(cls) -> Mapping[str, Any]:
+        """Return what comes of no parameters: always the same, and most requests have none."""
+        return MappingProxyType(cls().run_validation({}))
 
 
 class NoQuery(QuerySerializer):
