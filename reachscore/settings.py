@@ -98,14 +98,14 @@ MIDDLEWARE = [
     "reachscore.api.page_security.NoKeyInRedirectMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "reachscore.api.middleware.ApiMiddleware",
-    "reachscore.api.page_security.PolicyMiddleware",
+    "reachscore.api.pages_only.PolicyMiddleware",
     "reachscore.api.page_security.KeyInUrlMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "reachscore.api.pages_only.PageSessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "reachscore.api.pages_only.PageUserMiddleware",
+    "reachscore.api.pages_only.PageMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 

@@ -180,7 +180,7 @@ class BugTests(ApiTestCase):
         with (
             mock.patch("reachscore.api.handler.unknown_path", side_effect=RuntimeError),
             mock.patch(
-                "django.contrib.sessions.middleware.SessionMiddleware.process_request",
+                "django.middleware.common.CommonMiddleware.process_request",
                 side_effect=RuntimeError("the cause"),
             ),
             self.assertLogs("django.request", logging.ERROR),

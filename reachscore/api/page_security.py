@@ -1,8 +1,7 @@
 """What holds for every page, as `ApiMiddleware` holds for every call of the API."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
-from csp.middleware import CSPMiddleware
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -10,13 +9,6 @@ from django.shortcuts import render
 from reachscore.api.catalogue import CATALOGUE
 from reachscore.api.middleware import ApiKeyInUrl, is_api, url_holds_key
 from reachscore.api.redaction import holds_key
-
-
-class PolicyMiddleware(CSPMiddleware):
-    """django-csp's, for pages alone: no browser runs JSON, and a policy takes 70 µs to build."""
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        return self.get_response(request) if is_api(request) else super().__call__(request)
 
 
 class NoKeyInRedirectMiddleware:
