@@ -1,6 +1,9 @@
 """The one PostgreSQL of a run, with a schema for each set of data; seeded once and kept."""
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg
@@ -15,6 +18,7 @@ from reachscore.embedded.server import SUPERUSER
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
+LOCK: Final = 7_204_461  # Any number that no other advisory lock has.
 SEEDED: Final = "Seeded by the benchmark, version 1; nothing here is of any worth."
 
 
@@ -47,6 +51,15 @@ class Database:
     def version(self) -> str:
         with self.connect("public") as connection:
             return str(connection.execute("SHOW server_version").fetchall()[0][0])
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep a second run away: each gives the keys in use new secrets. Ends the program."""
+        with self.connect("public") as connection:
+            found = connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK]).fetchone()
+            if found != (True,):
+                sys.exit("Another run of the benchmark uses this database.")
+            yield
 
     def is_seeded(self, schema: str) -> bool:
         query = "SELECT obj_description(to_regnamespace(%s), 'pg_namespace')"

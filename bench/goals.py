@@ -31,6 +31,7 @@ class Goal:
         }
 
 
+MORE_KEYS: Final = Goal("10,000 keys", 0.95, 1.0, ours="1,000,000 keys")
 GOALS: Final = (
     Goal("djangorestframework-api-key", 2.5, 3.5),
     Goal("django-rest-knox", 3, 4.5),

@@ -15,10 +15,15 @@ PATH: Final = "/v1/auth/me"
 
 
 def write_requests(
-    file: Path, authorizations: Iterable[str], *, method: str = "GET", path: str = PATH
+    file: Path,
+    authorizations: Iterable[str],
+    *,
+    method: str = "GET",
+    path: str = PATH,
+    body: str = "",
 ) -> Path:
     """Write the requests of a file, one for each Authorization header; return the file."""
-    file.write_text("".join(f"{method}\t{path}\t{one}\t\n" for one in authorizations))
+    file.write_text("".join(f"{method}\t{path}\t{one}\t{body}\n" for one in authorizations))
     file.chmod(0o600)
     return file
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.goals import GOALS
+from bench.load import Run
 from bench.ratios import Rounds, ratio
 from bench.tables import goals_table, origin, speed_table, table
 from bench.variants import OURS, VARIANTS
@@ -41,6 +42,74 @@ def write_comparison(
     sections.append(f"## What each does\n\n{table(('', 'does'), rows)}")
     write(folder, "RESULTS.md", "Results", described, [READING, *sections])
     write_json(folder / "results.json", {**described, "goals": goals, "measured": plain(measured)})
+
+
+GROWTH: Final = """\
+As in RESULTS.md, ours alone, on more and more of everything; 16 connections. Of data: pinned, one
+worker on one core. Of workers: unpinned, on as many cores as the machine has, so that more workers
+than cores can only show that they do no harm. Writes: a worker a core; each makes an audit event
+and waits for the disk. `consume` is called by four processes, each call a transaction that waits
+for the disk, too."""
+
+
+def write_growth(
+    folder: Path,
+    described: dict[str, Any],
+    found: dict[str, Any],
+    *,
+    goal: dict[str, Any],
+    base: str,
+) -> None:
+    """Write GROWTH.md and growth.json."""
+    data, workers = found["data"], found["workers"]
+    headings = ("", "a second", "p50 ms", "p99 ms")
+    slow = [_row(name, run) for name, run in found["argon2"].items()]
+    verbs = [_row(name, run) for name, run in found["verbs"].items()]
+    consumed = [(name, f"{rate:,.0f}", "", "") for name, rate in found["consume"].items()]
+    sections = [
+        f"## The goal\n\n{goals_table([goal])}",
+        f"## More data\n\n{speed_table(data, data[0], base=base)}",
+        f"## More workers\n\n{speed_table(workers, workers[0], base='1 worker')}",
+        f"## Writes\n\n{table(headings, [*verbs, *consumed])}",
+        f"## A slow hash on the path of a request, 4 connections\n\n{table(headings, slow)}",
+    ]
+    write(folder, "GROWTH.md", "Growth and writes", described, [GROWTH, *sections])
+    runs = {name: asdict(run) for part in ("argon2", "verbs") for name, run in found[part].items()}
+    measured = plain({"data": data, "workers": workers})
+    results = {**described, "goal": goal, "measured": measured, "once": runs}
+    write_json(folder / "growth.json", {**results, "consume": found["consume"]})
+
+
+PROFILE: Final = """\
+Where one worker's processor time goes in `GET /v1/auth/me`, everything on. Sampled each millisecond
+of processor time in one process that calls the WSGI application as granian does; what granian adds
+is the difference to the same request served. Waiting for PostgreSQL takes no processor time and
+stands apart."""
+
+
+def write_profile(
+    folder: Path, described: dict[str, Any], sampled: dict[str, Any], *, served_ms: float
+) -> None:
+    """Write PROFILE.md."""
+    cpu_ms, clock_ms, groups = sampled["cpu_ms"], sampled["clock_ms"], sampled["groups"]
+    samples = sum(groups.values())
+    parts = {name: count / samples * cpu_ms for name, count in groups.items()}
+    parts["granian: HTTP, WSGI, threads"] = max(0.0, served_ms - cpu_ms)
+    total = sum(parts.values())
+    ordered = sorted(parts.items(), key=lambda part: -part[1])
+    rows = [(name, f"{ms / total:.0%}", f"{ms:.3f}") for name, ms in ordered]
+    rows += [("all of it", "100%", f"{total:.3f}")]
+    told = (
+        f"One request after the other, without a server, takes {clock_ms:.2f} ms, of which "
+        f"{clock_ms - cpu_ms:.2f} ms are waiting: for PostgreSQL, and for the processor where "
+        "something else runs."
+    )
+    headings = ("", "of the processor time", "ms")
+    write(folder, "PROFILE.md", "A profile", described, [PROFILE, table(headings, rows), told])
+
+
+def _row(name: str, run: Run) -> tuple[str, str, str, str]:
+    return name, f"{run.requests_a_second:,.0f}", f"{run.p50_ms:.1f}", f"{run.p99_ms:.1f}"
 
 
 def write(

@@ -36,8 +36,12 @@ class Stage:
     def open(cls) -> Iterator["Stage"]:
         """Start the database and make the folder. It is nobody else's: keys lie in it."""
         end_tidily()
-        with tempfile.TemporaryDirectory(prefix="reachscore-bench-") as folder:
-            yield cls(Database(), production_environ(), Path(folder))
+        database = Database()
+        with (
+            database.alone(),
+            tempfile.TemporaryDirectory(prefix="reachscore-bench-") as folder,
+        ):
+            yield cls(database, production_environ(), Path(folder))
 
     @property
     def pepper(self) -> bytes:
