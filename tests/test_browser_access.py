@@ -50,6 +50,7 @@ def newcomer() -> str:
 
 def type_password(window: Window, name: str) -> None:
     window.visit("/admin/login/?next=/admin/apikeys/apikey/")
+    window.check_access()
     window.page.get_by_label("Username").fill(name)
     window.page.get_by_label("Password").fill(PASSWORD)
     window.press("Log in")
@@ -65,6 +66,7 @@ def test_it_is_set_up_at_the_first_log_in_and_asked_at_the_next(window, strict_s
     type_password(window, name)
     page = window.page
     assert page.get_by_role("heading", name="Set up your second factor").is_visible()
+    window.check_access()
     box = page.get_by_role("img", name="QR code").bounding_box()
     assert box is not None
     assert box["width"] == box["height"] > 150
@@ -76,6 +78,7 @@ def test_it_is_set_up_at_the_first_log_in_and_asked_at_the_next(window, strict_s
     type_code(window, f"{totp(secret):06}")
     codes = page.locator("li code").all_inner_texts()
     assert len(codes) == 10
+    window.check_access()
     window.press("I have stored them: go on")
     assert page.url.endswith("/admin/apikeys/apikey/")
     window.travel("back")

@@ -83,6 +83,15 @@ def test_the_lists_and_forms_are_for_all(staff):
         f"{EVENTS}?organization=org_nothing00000",
         "/admin/accounts/plan/",
         "/admin/accounts/plan/team/change/",
+        "/admin/accounts/user/",
+        "/admin/accounts/user/add/",
+        "/admin/accounts/user/1/change/",
+        "/admin/accounts/user/1/history/",
+        "/admin/auth/group/",
+        "/admin/auth/group/add/",
+        "/admin/auth/group/1/change/",
+        "/admin/password_change/",
+        "/admin/second_factor/",
     ):
         staff.visit(path)
         looked_at(staff, "keys" if path == KEYS else "")
