@@ -1,13 +1,15 @@
 """What the client would like to read."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from reachscore.api.refusals import NotAcceptable
+
+ANYTHING: Final = "*/*"
 
 
 class SteadyNegotiation(DefaultContentNegotiation):
@@ -17,6 +19,10 @@ class SteadyNegotiation(DefaultContentNegotiation):
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[Any, Any]:
         """Raises NotAcceptable."""
+        # Sent by most clients: there is nothing to weigh.
+        if request.META.get("HTTP_ACCEPT", ANYTHING) == ANYTHING:
+            first = next(iter(renderers))
+            return first, first.media_type
         try:
             chosen: tuple[Any, Any] = super().select_renderer(request, renderers, format_suffix)
         except (LookupError, ValueError):
