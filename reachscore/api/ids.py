@@ -8,7 +8,11 @@ BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 def random_base62(length: int) -> str:
     """Return `length` characters from the system's CSPRNG, 5.95 bits each."""
-    return "".join(secrets.choice(BASE62) for _ in range(length))
+    number, text = secrets.randbelow(62**length), ""
+    for _ in range(length):
+        number, digit = divmod(number, 62)
+        text += BASE62[digit]
+    return text
 
 
 def new_id(prefix: str) -> str:
