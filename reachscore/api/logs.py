@@ -33,6 +33,10 @@ def configure(config: Mapping[str, Any]) -> None:
     """Django's LOGGING_CONFIG: also lead into the log what Python writes to stderr by itself."""
     logging.config.dictConfig(dict(config))
     logging.captureWarnings(capture=True)
+    # No line says where in the code it was written, nor by which thread: look for neither, as
+    # "Optimization" in Python's logging HOWTO has it.
+    logging._srcfile = None  # noqa: SLF001
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda args: _log_uncaught(
         args.exc_type, args.exc_value, args.exc_traceback
