@@ -24,7 +24,7 @@ def leave(*_: object) -> Never:
 
 def end_tidily() -> None:
     """Let a signal that ends this program end what it started, too."""
-    for request in (signal.SIGTERM, signal.SIGHUP):
+    for request in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(request, leave)
 
 
