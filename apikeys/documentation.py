@@ -11,24 +11,26 @@ from drf_spectacular.utils import (
 )
 
 from apikeys import examples
-from apikeys.serializers import (
+from apikeys.answers import (
     AuthContext,
-    AuthContextQuery,
     EventList,
-    EventListQuery,
     IssuedKey,
     Key,
-    KeyChange,
     KeyList,
+    KeyUsage,
+    RevokedKey,
+    Usage,
+)
+from apikeys.serializers import (
+    AuthContextQuery,
+    EventListQuery,
+    KeyChange,
     KeyListQuery,
     KeyRequest,
-    KeyUsage,
     KeyUsageQuery,
     NoBody,
     RevocationQuery,
-    RevokedKey,
     RotationRequest,
-    Usage,
 )
 from reachscore.api.idempotency import FORM, HEADER, REPLAYED_HEADER
 from reachscore.api.openapi import EVERYWHERE, SHARED_HEADERS, WITH_BODY, error_responses
