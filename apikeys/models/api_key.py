@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Collection, Mapping
+from datetime import timedelta
 from functools import partial
-from typing import Any, Final, Never
+from typing import Any, Final
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -15,20 +15,18 @@ from django.utils import timezone
 from accounts.models import Actor, AuditLog, Organization, Plan
 from apikeys.exceptions import KeyChangedMeanwhile, KeyLimitReached, KeyNotActive
 from apikeys.models.acting_key import ActingKey
+from apikeys.models.key_rules import CLEAN, as_shown, check_end, clean_reason
 from apikeys.models.key_secret import KeySecret
 from apikeys.models.key_status import KeyStatus
 from apikeys.models.key_usage import ScopeGrant
-from apikeys.networks import NetworkField, clean_networks
-from apikeys.scopes import ALL_SCOPES, clean_scopes
+from apikeys.networks import NetworkField
+from apikeys.scopes import ALL_SCOPES
 from reachscore.api.ids import new_id
 from reachscore.api.metrics import KEYS_ISSUED, KEYS_REVOKED
-from reachscore.api.moments import format_moment, years_after
+from reachscore.api.moments import format_moment
 from reachscore.api.refusals import ParameterInvalid
-from reachscore.api.text import clean_line
 
-LONGEST_LIFE_YEARS: Final = 10
 LONGEST_OVERLAP: Final = timedelta(days=7)
-LARGEST_SHARE: Final = 1_000_000_000
 # What a new key has of its maker's where nothing is said; None is no limit.
 INHERITABLE: Final = ("expires_at", "allowed_ips", "max_tests_per_month")
 
@@ -179,7 +177,7 @@ class ApiKey(models.Model):
 
         Inside a verb. `but` is a key that does not count against the limit. Raises as `issue`.
         """
-        for name, clean in _CLEAN.items():
+        for name, clean in CLEAN.items():
             setattr(self, name, clean(getattr(self, name)))
         acting = ActingKey.of(actor)
         if acting is not None:
@@ -188,7 +186,7 @@ class ApiKey(models.Model):
             for name in inherit:
                 setattr(self, name, acting.own(name))
             acting.require_given({name: getattr(self, name) for name in ("scopes", *INHERITABLE)})
-        _check_end(self.expires_at)
+        check_end(self.expires_at)
         self._check_limit(but=but)
         return acting
 
@@ -211,20 +209,20 @@ class ApiKey(models.Model):
         ResourceNotFound, KeyNotActive, KeyChangedMeanwhile, ExceedsCaller.
         """
         reason = clean_reason(reason)
-        cleaned = {n: _CLEAN[n](v) if n in _CLEAN else v for n, v in fields.items()}
+        cleaned = {n: CLEAN[n](v) if n in CLEAN else v for n, v in fields.items()}
         with AuditLog.of(self.organization_id) as audit:
             acting = ActingKey.of(actor)
             if acting is not None:
                 acting.require_managing()
             self._read_active(acting, seen)
             before = self._granted()
-            changed = {n: v for n, v in cleaned.items() if _as_shown(v) != before[n]}
+            changed = {n: v for n, v in cleaned.items() if as_shown(v) != before[n]}
             if not changed:
                 return False
             if acting is not None:
                 acting.require_given(changed)
             if "expires_at" in changed:
-                _check_end(changed["expires_at"])
+                check_end(changed["expires_at"])
             if acting is None or not acting.is_limited:
                 self.lowered_at = None
             elif not acting.reaches_as_far_as(self) and set(changed) != {"name"}:
@@ -347,7 +345,7 @@ class ApiKey(models.Model):
     def _granted(self) -> dict[str, Any]:
         """Return what the audit log shows before and after a change, in JSON's types."""
         names = ("name", "scopes", *INHERITABLE)
-        return {name: _as_shown(getattr(self, name)) for name in names}
+        return {name: as_shown(getattr(self, name)) for name in names}
 
     def _record(
         self,
@@ -361,54 +359,3 @@ class ApiKey(models.Model):
         audit.record(
             action, self, actor=actor, livemode=self.livemode, reason=reason, changes=changes
         )
-
-
-def clean_reason(reason: str) -> str:
-    """Return why a key is revoked, trimmed; it may be empty.
-
-    Raises ParameterInvalid, ContainsApiKey.
-    """
-    return clean_line(reason, field="reason", max_length=200, required=False)
-
-
-def _clean_name(name: str) -> str:
-    return clean_line(name, field="name", max_length=100)
-
-
-def _clean_allowed_ips(allowed_ips: list[str] | None) -> list[str] | None:
-    return None if allowed_ips is None else clean_networks(allowed_ips)
-
-
-def _clean_share(max_tests_per_month: int | None) -> int | None:
-    if max_tests_per_month is not None and not 0 <= max_tests_per_month <= LARGEST_SHARE:
-        message = f"max_tests_per_month must be from 0 to {LARGEST_SHARE}; null is all of the plan."
-        raise ParameterInvalid(message, field="max_tests_per_month")
-    return max_tests_per_month
-
-
-_CLEAN: Final[dict[str, Callable[[Any], Any]]] = {
-    "name": _clean_name,
-    "scopes": clean_scopes,
-    "allowed_ips": _clean_allowed_ips,
-    "max_tests_per_month": _clean_share,
-}
-
-
-def _as_shown(value: Any) -> Any:
-    """Return a field's value as clients see it: a moment to the second."""
-    return format_moment(value) if isinstance(value, datetime) else value
-
-
-def _check_end(expires_at: datetime | None) -> None:
-    """Refuse an end that is past or too far off."""
-    if expires_at is None:
-        return
-    now = timezone.now()
-    if expires_at <= now:
-        _refuse_end("must be in the future")
-    if expires_at > years_after(now, LONGEST_LIFE_YEARS):
-        _refuse_end(f"must be at most {LONGEST_LIFE_YEARS} years from now")
-
-
-def _refuse_end(rule: str) -> Never:
-    raise ParameterInvalid(f"expires_at {rule}.", field="expires_at")

@@ -8,7 +8,8 @@ from django.db.models import QuerySet
 
 from accounts.models import Actor, AuditLog
 from apikeys.models.acting_key import ActingKey
-from apikeys.models.api_key import ApiKey, clean_reason
+from apikeys.models.api_key import ApiKey
+from apikeys.models.key_rules import clean_reason
 from apikeys.models.key_secret import KeySecret
 from apikeys.models.key_status import KeyStatus
 from reachscore.api.metrics import KEYS_REVOKED

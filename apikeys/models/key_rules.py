@@ -1,0 +1,68 @@
+"""What the fields of a key must be, whoever sets them."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final, Never
+
+from django.utils import timezone
+
+from apikeys.networks import clean_networks
+from apikeys.scopes import clean_scopes
+from reachscore.api.moments import format_moment, years_after
+from reachscore.api.refusals import ParameterInvalid
+from reachscore.api.text import clean_line
+
+LONGEST_LIFE_YEARS: Final = 10
+LARGEST_SHARE: Final = 1_000_000_000
+
+
+def clean_reason(reason: str) -> str:
+    """Return why a key is revoked, trimmed; it may be empty.
+
+    Raises ParameterInvalid, ContainsApiKey.
+    """
+    return clean_line(reason, field="reason", max_length=200, required=False)
+
+
+def _clean_name(name: str) -> str:
+    return clean_line(name, field="name", max_length=100)
+
+
+def _clean_allowed_ips(allowed_ips: list[str] | None) -> list[str] | None:
+    return None if allowed_ips is None else clean_networks(allowed_ips)
+
+
+def _clean_share(max_tests_per_month: int | None) -> int | None:
+    if max_tests_per_month is not None and not 0 <= max_tests_per_month <= LARGEST_SHARE:
+        message = f"max_tests_per_month must be from 0 to {LARGEST_SHARE}; null is all of the plan."
+        raise ParameterInvalid(message, field="max_tests_per_month")
+    return max_tests_per_month
+
+
+# What each field of a key is put through before it is looked at any further.
+CLEAN: Final[dict[str, Callable[[Any], Any]]] = {
+    "name": _clean_name,
+    "scopes": clean_scopes,
+    "allowed_ips": _clean_allowed_ips,
+    "max_tests_per_month": _clean_share,
+}
+
+
+def as_shown(value: Any) -> Any:
+    """Return a field's value as clients see it: a moment to the second."""
+    return format_moment(value) if isinstance(value, datetime) else value
+
+
+def check_end(expires_at: datetime | None) -> None:
+    """Raises ParameterInvalid for an end that is past or too far off."""
+    if expires_at is None:
+        return
+    now = timezone.now()
+    if expires_at <= now:
+        _refuse_end("must be in the future")
+    if expires_at > years_after(now, LONGEST_LIFE_YEARS):
+        _refuse_end(f"must be at most {LONGEST_LIFE_YEARS} years from now")
+
+
+def _refuse_end(rule: str) -> Never:
+    raise ParameterInvalid(f"expires_at {rule}.", field="expires_at")
