@@ -1,17 +1,41 @@
 """What runs at every request is planned once a connection."""
 
+import secrets
+
+from django.conf import settings
 from django.db import connection
+from django.test import override_settings
 
 from tests.cast import ApiTestCase
 
-PREPARED = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%%apikeys_keyday%%'"
+PLANS = """
+    SELECT generic_plans, custom_plans
+      FROM pg_prepared_statements
+     WHERE statement LIKE '%%apikeys_keyday%%'
+"""
 
 
 class PreparedTests(ApiTestCase):
     def test_the_authenticating_statement_is_prepared_after_its_fifth_run(self):
+        self.assertEqual(len(self.plans_after(7)), 1)
+
+    def test_it_is_not_planned_anew_each_time(self):
+        ((generic, custom),) = self.plans_after(20)
+        self.assertLessEqual(custom, 5)  # PostgreSQL tries that many before it settles.
+        self.assertGreater(generic, 5)
+
+    def test_nor_while_a_pepper_is_rotated_out(self):
+        peppers = {2: secrets.token_bytes(32), **settings.API_KEY_PEPPERS}
+        with override_settings(API_KEY_PEPPERS=peppers):
+            ((generic, custom),) = self.plans_after(20)
+        self.assertLessEqual(custom, 5)
+        self.assertGreater(generic, 5)
+
+    def plans_after(self, requests: int) -> list[tuple[int, int]]:
         _, client = self.issue()
-        for _ in range(7):
+        for _ in range(requests):
             self.assertEqual(client.get("/v1/auth/me").status_code, 200)
         with connection.cursor() as cursor:
-            cursor.execute(PREPARED)
-            self.assertEqual(cursor.fetchone(), (1,))
+            cursor.execute(PLANS)
+            plans: list[tuple[int, int]] = cursor.fetchall()
+        return plans
