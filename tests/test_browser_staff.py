@@ -248,9 +248,13 @@ def test_everything_is_reached_by_keyboard(staff):
     page.wait_for_url("**/revoke/")
     page.get_by_label("Leaked").focus()
     page.keyboard.press("Space")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent").strip() == "Revoke key"
+    focused = ""
+    for _ in range(5):  # How many fields there are depends on what the key has made.
+        page.keyboard.press("Tab")
+        focused = page.evaluate("document.activeElement.textContent").strip()
+        if focused == "Revoke key":
+            break
+    assert focused == "Revoke key"
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
     page.keyboard.press("Enter")
     page.get_by_text("is revoked; its next request is refused").wait_for()
