@@ -22,10 +22,12 @@ from reachscore.api.addresses import Address
 # beforehand: it would plan the prepared statement anew each time, and that takes longer than to
 # run it.
 # All columns are named: a prepared `SELECT *` dies after a migration.
+# Times come back as Unix times: Django's reader of one timestamp takes longer than the whole row.
 FIND_CALLER: Final = """
     WITH found AS (
-        SELECT s.id AS secret_id, s.locator, s.pepper_id, s.last_used_at,
-               LEAST(k.expires_at, s.expires_at) AS expires_at,
+        SELECT s.id AS secret_id, s.locator, s.pepper_id,
+               EXTRACT(EPOCH FROM s.last_used_at)::float8 AS last_used_at,
+               EXTRACT(EPOCH FROM LEAST(k.expires_at, s.expires_at))::float8 AS expires_at,
                k.revoked_at IS NOT NULL AS is_revoked,
                COALESCE(k.expires_at <= %(now)s, FALSE) AS key_is_expired,
                s.ended_at IS NOT NULL OR COALESCE(s.expires_at <= %(now)s, FALSE)
@@ -75,20 +77,20 @@ FIND_CALLER: Final = """
            key_id, key_name, scopes, livemode, max_tests_per_month,
            organization_id, organization_name, plan,
            requests_per_minute, tests_limit, tests_renew, domains_limit,
-           rate.started_at, rate.requests
+           EXTRACT(EPOCH FROM rate.started_at)::float8, rate.requests
       FROM found
       LEFT JOIN rate ON TRUE
 """
 
 
 class Found(NamedTuple):
-    """A row of FIND_CALLER."""
+    """A row of FIND_CALLER; its times are Unix times."""
 
     secret_id: int
     locator: str
     pepper_id: int
-    last_used_at: datetime | None
-    expires_at: datetime | None
+    last_used_at: float | None
+    expires_at: float | None
     is_revoked: bool
     key_is_expired: bool
     secret_is_over: bool
@@ -106,7 +108,7 @@ class Found(NamedTuple):
     tests_limit: int | None
     tests_renew: bool
     domains_limit: int | None
-    window_started_at: datetime | None
+    window_started_at: float | None
     requests_this_minute: int | None
 
 

@@ -1,7 +1,7 @@
 """Who a request acts as, and how a plaintext proves it."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 from rest_framework.request import Request
@@ -27,7 +27,7 @@ from reachscore.api.request_log import note_caller
 from reachscore.api.response_headers import add_response_header
 
 EXPIRY_HEADER: Final = "ReachScore-Key-Expires-At"
-EXPIRY_NOTICE: Final = timedelta(days=30)
+EXPIRY_NOTICE_SECONDS: Final = 30 * 24 * 60 * 60
 RATE_HEADERS: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 SECONDS_A_WINDOW: Final = 60
 
@@ -94,8 +94,9 @@ def find_caller(plaintext: str, *, now: datetime) -> Caller:
     if not note_use(found.secret_id, last_used_at=found.last_used_at, now=now, origin=origin):
         found = _find_live(plaintext, now=now)
     note_caller(key_id=found.key_id, organization_id=found.organization_id)
-    if found.expires_at is not None and found.expires_at - now <= EXPIRY_NOTICE:
-        add_response_header(EXPIRY_HEADER, format_moment(found.expires_at))
+    if found.expires_at is not None and found.expires_at - now.timestamp() <= EXPIRY_NOTICE_SECONDS:
+        expires_at = datetime.fromtimestamp(found.expires_at, UTC)
+        add_response_header(EXPIRY_HEADER, format_moment(expires_at))
     if found.pepper_id != signing_pepper_id():
         KeySecret.renew_digest(plaintext, locator=found.locator, pepper_id=found.pepper_id)
     if found.is_suspended:
@@ -126,9 +127,9 @@ def find_caller(plaintext: str, *, now: datetime) -> Caller:
     return caller
 
 
-def _end_of(window_started_at: datetime | None) -> int:
+def _end_of(window_started_at: float | None) -> int:
     """Return the Unix time at which a window ends; 0 where there is none."""
-    return int(window_started_at.timestamp()) + SECONDS_A_WINDOW if window_started_at else 0
+    return int(window_started_at) + SECONDS_A_WINDOW if window_started_at else 0
 
 
 def add_rate_headers(*, limit: int, remaining: int, ends_at: int) -> None:

@@ -34,15 +34,14 @@ NOTE_FIRST_USE: Final = """
 """
 
 
-def note_use(
-    secret_id: int, *, last_used_at: datetime | None, now: datetime, origin: Origin
-) -> bool:
-    """Note that a secret was presented, where `last_used_at` is over a minute old or None.
+def note_use(secret_id: int, *, last_used_at: float | None, now: datetime, origin: Origin) -> bool:
+    """Note that a secret was presented, where `last_used_at`, a Unix time, is over a minute old
+    or None.
 
     False where it was its first use and a verb had ended the secret meanwhile: what was read of it
     no longer holds.
     """
-    if last_used_at is not None and now - last_used_at < PRECISION:
+    if last_used_at is not None and now.timestamp() - last_used_at < PRECISION.total_seconds():
         return True
     is_first = last_used_at is None
     with connection.cursor() as cursor:

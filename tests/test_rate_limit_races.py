@@ -57,7 +57,7 @@ class ThreadTests(CommittedTestCase):
     def test_a_burst_over_a_turning_minute_loses_and_gains_nothing(self):
         """Clocks differ, and statements overtake each other: times come in no order."""
 
-        def count(number: int) -> list[tuple[datetime, int]]:
+        def count(number: int) -> list[tuple[float, int]]:
             around = random.Random(number)
             answers = []
             for step in range(50):
@@ -70,7 +70,7 @@ class ThreadTests(CommittedTestCase):
             return answers
 
         calls = [lambda number=number: count(number) for number in range(8)]
-        windows: defaultdict[datetime, list[int]] = defaultdict(list)
+        windows: defaultdict[float, list[int]] = defaultdict(list)
         for part in in_threads(*calls):
             self.assertEqual(part, sorted(part))  # Nobody saw a window go back.
             for started_at, number in part:
