@@ -6,11 +6,13 @@ from typing import Any, Final, NamedTuple
 
 from django.db import InterfaceError, OperationalError, connection
 
+from accounts.models.usage import ALWAYS
 from apikeys.keys import verifying_digests
 from reachscore.api.addresses import Address
 
 # In this order:
-# found    The secret by its digest, with its key, organization and plan. The digest is unique, and
+# found    The secret by its digest, with its key, organization and plan, and what is used of the
+#          plan in the periods that accounts.models.usage.period_of names. The digest is unique, and
 #          nobody can steer it without the pepper, so that an index may look it up. An address that
 #          is not known is NULL, and a list allows none such.
 # counted  The same row where the key may be used; else nothing is counted. What is counted waits
@@ -40,11 +42,19 @@ FIND_CALLER: Final = """
                o.id AS organization_id, o.name AS organization_name, p.slug AS plan,
                COALESCE(o.requests_per_minute, p.requests_per_minute) AS requests_per_minute,
                COALESCE(o.tests_limit, p.tests_limit) AS tests_limit, p.tests_renew,
-               COALESCE(o.domains_limit, p.domains_limit) AS domains_limit
+               COALESCE(o.domains_limit, p.domains_limit) AS domains_limit,
+               tests.used AS tests_used, domains.used AS domains_used
           FROM apikeys_keysecret s
           JOIN apikeys_apikey k ON k.id = s.api_key_id
           JOIN accounts_organization o ON o.id = k.organization_id
           JOIN accounts_plan p ON p.slug = o.plan_id
+          LEFT JOIN accounts_usage tests
+            ON tests.organization_id = o.id AND tests.livemode = k.livemode
+           AND tests.meter = 'tests'
+           AND tests.period_start = CASE WHEN p.tests_renew THEN %(month)s ELSE %(always)s END
+          LEFT JOIN accounts_usage domains
+            ON domains.organization_id = o.id AND domains.livemode = k.livemode
+           AND domains.meter = 'domains' AND domains.period_start = %(always)s
          WHERE s.digest IN (DIGESTS)
     ), counted AS (
         SELECT key_id, organization_id, livemode, requests_per_minute,
@@ -77,6 +87,7 @@ FIND_CALLER: Final = """
            key_id, key_name, scopes, livemode, max_tests_per_month,
            organization_id, organization_name, plan,
            requests_per_minute, tests_limit, tests_renew, domains_limit,
+           COALESCE(tests_used, 0), COALESCE(domains_used, 0),
            EXTRACT(EPOCH FROM rate.started_at)::float8, rate.requests
       FROM found
       LEFT JOIN rate ON TRUE
@@ -108,6 +119,8 @@ class Found(NamedTuple):
     tests_limit: int | None
     tests_renew: bool
     domains_limit: int | None
+    tests_used: int
+    domains_used: int
     window_started_at: float | None
     requests_this_minute: int | None
 
@@ -123,6 +136,8 @@ def fetch_caller(plaintext: str, *, now: datetime, address: Address | None) -> F
             "now": now,
             "minute": now.replace(second=0, microsecond=0),
             "today": now.date(),
+            "month": now.date().replace(day=1),
+            "always": ALWAYS,
             "address": str(address) if address else None,
         },
     )

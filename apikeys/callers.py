@@ -46,6 +46,8 @@ class Caller:
     tests_limit: int | None
     tests_renew: bool
     domains_limit: int | None
+    tests_used: int
+    domains_used: int
     max_tests_per_month: int | None
     requests_per_minute: int | None
     requests_this_minute: int
@@ -114,6 +116,8 @@ def find_caller(plaintext: str, *, now: datetime) -> Caller:
         tests_limit=found.tests_limit,
         tests_renew=found.tests_renew,
         domains_limit=found.domains_limit,
+        tests_used=found.tests_used,
+        domains_used=found.domains_used,
         max_tests_per_month=found.max_tests_per_month,
         requests_per_minute=found.requests_per_minute,
         requests_this_minute=found.requests_this_minute or 0,

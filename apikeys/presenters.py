@@ -3,13 +3,12 @@
 No nested serializers: they would cost more than all the rest of a request.
 """
 
-from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery, Sum
 
-from accounts.models import AuditEvent, Meter
+from accounts.models import AuditEvent
 from accounts.models.audit import ActorType
 from accounts.models.usage import month_of
 from apikeys.callers import Caller
@@ -93,7 +92,7 @@ def key_usage(api_key: ApiKey, *, days: int, today: date) -> dict[str, object]:
     }
 
 
-def usage(caller: Caller, used: Mapping[Meter, int], *, now: datetime) -> dict[str, object]:
+def usage(caller: Caller, *, now: datetime) -> dict[str, object]:
     """Build a Usage; one query."""
     begins, ends = month_of(now)
     calls = KeyDay.objects.filter(
@@ -103,7 +102,7 @@ def usage(caller: Caller, used: Mapping[Meter, int], *, now: datetime) -> dict[s
         day__lt=ends.date(),
     ).aggregate(total=Sum("requests", default=0), rate_limited=Sum("limited", default=0))
     tests_limit = caller.tests_limit if caller.livemode else None
-    tests = used[Meter.TESTS]
+    tests = caller.tests_used
     return {
         "object": "usage",
         "period_start": format_moment(begins),
@@ -114,7 +113,7 @@ def usage(caller: Caller, used: Mapping[Meter, int], *, now: datetime) -> dict[s
             "overage": max(0, tests - tests_limit) if tests_limit is not None else 0,
         },
         "domains": {
-            "used": used[Meter.DOMAINS],
+            "used": caller.domains_used,
             "limit": caller.domains_limit if caller.livemode else None,
         },
         "api_calls": calls,
@@ -151,7 +150,7 @@ def event_object(event: AuditEvent) -> dict[str, object]:
     }
 
 
-def auth_context(caller: Caller, used: Mapping[Meter, int]) -> dict[str, object]:
+def auth_context(caller: Caller) -> dict[str, object]:
     """Build an AuthContext. The sandbox is never limited, so a test key sees no limits."""
     return {
         "key_id": caller.key_id,
@@ -163,9 +162,9 @@ def auth_context(caller: Caller, used: Mapping[Meter, int]) -> dict[str, object]
             "plan": caller.plan,
         },
         "usage": {
-            "tests_this_month": used[Meter.TESTS],
+            "tests_this_month": caller.tests_used,
             "tests_limit": caller.tests_limit if caller.livemode else None,
-            "domains": used[Meter.DOMAINS],
+            "domains": caller.domains_used,
             "domains_limit": caller.domains_limit if caller.livemode else None,
         },
         "livemode": caller.livemode,

@@ -277,7 +277,7 @@ class NoPlaintextTests(ApiTestCase):
         """Break a view of the API, a page and a piece of middleware over the key."""
         for text in spellings(presenter.key):
             for broken, url in (
-                ("apikeys.views.used_by", "/v1/auth/me"),
+                ("apikeys.views.auth_context", "/v1/auth/me"),
                 ("reachscore.api.handler.refusals.ResourceNotFound", "/v1/nope"),
                 ("apikeys.admin.ApiKeyAdmin.get_queryset", "/admin/apikeys/apikey/"),
                 ("django.middleware.common.CommonMiddleware.process_request", "/v1/auth/me"),

@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from django.db import connection, models
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Greatest
 
 from accounts.models.organization import Organization
@@ -21,16 +21,6 @@ TAKE: Final = """
        SET used = u.used + EXCLUDED.used
      WHERE %(limit)s::bigint IS NULL OR u.used + EXCLUDED.used <= %(limit)s
  RETURNING used
-"""
-
-
-# By hand: for the ORM to build it takes longer than PostgreSQL does to answer it, at every auth/me.
-FIND_USED: Final = """
-    SELECT meter, used
-      FROM accounts_usage
-     WHERE organization_id = %(organization_id)s
-       AND livemode = %(livemode)s
-       AND (meter, period_start) IN (('tests', %(tests_since)s), ('domains', %(domains_since)s))
 """
 
 
@@ -126,16 +116,10 @@ def used_now(
     organization_id: str, *, livemode: bool, tests_renew: bool, now: datetime
 ) -> dict[Meter, int]:
     """Return what is used of each meter in its current period; one query, zero where no row is."""
-    periods = {meter: period_of(meter, tests_renew=tests_renew, now=now) for meter in Meter}
-    with connection.cursor() as cursor:
-        cursor.execute(
-            FIND_USED,
-            {
-                "organization_id": organization_id,
-                "livemode": livemode,
-                "tests_since": periods[Meter.TESTS],
-                "domains_since": periods[Meter.DOMAINS],
-            },
-        )
-        used = dict(cursor.fetchall())
+    month = period_of(Meter.TESTS, tests_renew=tests_renew, now=now)
+    standing = period_of(Meter.DOMAINS, tests_renew=tests_renew, now=now)
+    rows = Usage.objects.filter(organization_id=organization_id, livemode=livemode).filter(
+        Q(meter=Meter.TESTS, period_start=month) | Q(meter=Meter.DOMAINS, period_start=standing)
+    )
+    used = dict(rows.values_list("meter", "used"))
     return {meter: used.get(meter.value, 0) for meter in Meter}
