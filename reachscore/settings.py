@@ -95,24 +95,26 @@ MIDDLEWARE = [
     "reachscore.api.request_log.RequestLogMiddleware",
     "reachscore.api.proxies.SchemeMiddleware",
     "reachscore.api.middleware.RequestIdMiddleware",
+    "reachscore.api.middleware.ApiMiddleware",
+    # From here on for pages only: from ApiMiddleware, a call goes to the views.
     "reachscore.api.page_security.NoKeyInRedirectMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "reachscore.api.middleware.ApiMiddleware",
-    "reachscore.api.pages_only.PolicyMiddleware",
+    "csp.middleware.CSPMiddleware",
     "reachscore.api.page_security.KeyInUrlMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "reachscore.api.pages_only.PageSessionMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "reachscore.api.pages_only.PageUserMiddleware",
-    "reachscore.api.pages_only.PageMessageMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "reachscore.api.middleware.end_of_pages",
 ]
 
 # Production is HTTPS only: pages redirect, the API refuses (a redirect would hide from the client
 # that its key went over the wire in the clear), and probes come from inside.
 SECURE_SSL_REDIRECT = PRODUCTION
-SECURE_REDIRECT_EXEMPT = [r"^v1(/|\Z)", r"^(healthz|readyz|metrics)\Z"]
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)\Z"]
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION

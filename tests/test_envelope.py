@@ -180,7 +180,7 @@ class BugTests(ApiTestCase):
         with (
             mock.patch("reachscore.api.handler.unknown_path", side_effect=RuntimeError),
             mock.patch(
-                "django.middleware.common.CommonMiddleware.process_request",
+                "django.core.handlers.base.BaseHandler.resolve_request",
                 side_effect=RuntimeError("the cause"),
             ),
             self.assertLogs("django.request", logging.ERROR),

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable
+from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Final
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost, SuspiciousOperation
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from reachscore.api.after_success import begin_after_success, run_after_success
@@ -16,8 +17,13 @@ from reachscore.api.refusals import HostNotAllowed, Refusal, RequestInvalid, ref
 from reachscore.api.request_id import begin_request
 from reachscore.api.response_headers import begin_response_headers
 
+Handler = Callable[[HttpRequest], HttpResponseBase]
+
 API_PATH: Final = re.compile(r"/v1(/|\Z)")
 KEY_PARAMETERS: Final = ("api_key", "key", "token", "access_token")
+
+# Of the chain that this thread is building.
+_views: ContextVar[Handler] = ContextVar("views")
 
 
 class ApiKeyInUrl(Refusal):
@@ -40,7 +46,7 @@ def is_api(request: HttpRequest) -> bool:
 class RequestIdMiddleware:
     """Gives every request its id, and every response the same."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+    def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -51,34 +57,61 @@ class RequestIdMiddleware:
 
 
 class ApiMiddleware:
-    """Under /v1: refuses in JSON what no view should see, and lets no answer be stored.
+    """Under /v1: refuses in JSON what no view should see, and lets no answer be stored or shown.
 
-    Puts on every answer what `add_response_header` was given, and runs `after_success`.
+    Puts on every answer what `add_response_header` was given, and runs `after_success`. Passes by
+    the middleware that stands between it and `end_of_pages`: what that does is for browsers.
     """
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
+    def __init__(self, get_response: Handler) -> None:
+        self.answer_page = get_response
+        self.answer_call = _views.get()
+        self.headers = _api_headers()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not is_api(request):
-            return self.get_response(request)
+            return self.answer_page(request)
         response: HttpResponseBase
-        headers, waiting = begin_response_headers(), begin_after_success()
+        added, waiting = begin_response_headers(), begin_after_success()
         try:
             refuse_wrong_host(request)
             refuse_plain_http(request)
             refuse_key_in_url(request)
-            response = self.get_response(request)
+            response = self.answer_call(request)
         except Refusal as refusal:
             response = refusal_response(request, refusal)
         except SuspiciousOperation:
             response = refusal_response(request, RequestInvalid())
         if response.status_code < HTTPStatus.BAD_REQUEST:
             run_after_success(waiting)
-        response["Cache-Control"] = "no-store"
-        for name, value in headers.items():
+        if isinstance(response, HttpResponse):
+            added["Content-Length"] = str(len(response.content))
+        for name, value in (self.headers | added).items():
             response[name] = value
         return response
+
+
+def end_of_pages(get_response: Handler) -> Handler:
+    """Stand last in MIDDLEWARE, to show ApiMiddleware what lies behind: the views.
+
+    Django builds its chain from the end, in one go.
+    """
+    _views.set(get_response)
+    return get_response
+
+
+def _api_headers() -> dict[str, str]:
+    """Return what every answer carries, as OWASP's REST Security Cheat Sheet lists it."""
+    headers = {
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": settings.X_FRAME_OPTIONS,
+    }
+    if settings.SECURE_HSTS_SECONDS:  # Plain HTTP, where browsers ignore it, is refused.
+        headers["Strict-Transport-Security"] = (
+            f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains; preload"
+        )
+    return headers
 
 
 def refuse_wrong_host(request: HttpRequest) -> None:

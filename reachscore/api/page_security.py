@@ -1,20 +1,18 @@
 """What holds for every page, as `ApiMiddleware` holds for every call of the API."""
 
-from collections.abc import Callable
-
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
 from reachscore.api.catalogue import CATALOGUE
-from reachscore.api.middleware import ApiKeyInUrl, is_api, url_holds_key
+from reachscore.api.middleware import ApiKeyInUrl, Handler, url_holds_key
 from reachscore.api.redaction import holds_key
 
 
 class NoKeyInRedirectMiddleware:
     """Refuses in place of a redirect that would repeat a key, such as Django's to HTTPS."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+    def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -25,13 +23,11 @@ class NoKeyInRedirectMiddleware:
 class KeyInUrlMiddleware:
     """Refuses a page whose URL holds a key, before a list, a log-in or an error page repeats it."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+    def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if is_api(request) or not url_holds_key(request):
-            return self.get_response(request)
-        return refused(request)
+        return refused(request) if url_holds_key(request) else self.get_response(request)
 
 
 def refused(request: HttpRequest) -> HttpResponseBase:
