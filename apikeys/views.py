@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.viewsets import ViewSetMixin
 
 from accounts.models import AuditEvent
@@ -48,6 +48,7 @@ from apikeys.serializers import (
     RotationRequest,
 )
 from reachscore.api.idempotency import REPLAYED_HEADER, fingerprint, idempotency_token
+from reachscore.api.json_response import json_response
 from reachscore.api.lists import list_page
 from reachscore.api.parameters import ID_SHAPE
 from reachscore.api.refusals import ResourceNotFound
@@ -77,7 +78,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         return [self.permissions.get(self.action, ManagesKeys)()]
 
     @documentation.list_keys
-    def list(self, request: Request) -> Response:
+    def list(self, request: Request) -> HttpResponse:
         """List keys, newest first; a restricted key sees itself only."""
         caller, keys = caller_of(request), self._keys()
         if not caller.is_unrestricted:
@@ -89,10 +90,10 @@ class KeyViewSet(ViewSetMixin, ApiView):
             query=self.query,
             to_object=key_object,
         )
-        return Response(page)
+        return json_response(page)
 
     @documentation.create_key
-    def create(self, request: Request) -> Response:
+    def create(self, request: Request) -> HttpResponse:
         """Make a key of the caller's organization and mode, and show it once."""
         caller = caller_of(request)
         fields = self.body(KeyRequest)
@@ -115,25 +116,25 @@ class KeyViewSet(ViewSetMixin, ApiView):
         return self._answer_once(issue, issue_again, status=201)
 
     @documentation.retrieve_key
-    def retrieve(self, request: Request, key_id: str) -> Response:
+    def retrieve(self, request: Request, key_id: str) -> HttpResponse:
         """Show a key, with the use of its scopes."""
-        return Response(key_object(self._show(key_id)))
+        return json_response(key_object(self._show(key_id)))
 
     @documentation.key_usage
-    def usage(self, request: Request, key_id: str) -> Response:
+    def usage(self, request: Request, key_id: str) -> HttpResponse:
         """Show a key's requests by day."""
         days, today = self.query["days"], timezone.now().date()
-        return Response(key_usage(self._find(key_id), days=days, today=today))
+        return json_response(key_usage(self._find(key_id), days=days, today=today))
 
     @documentation.change_key
-    def partial_update(self, request: Request, key_id: str) -> Response:
+    def partial_update(self, request: Request, key_id: str) -> HttpResponse:
         """Change what is given of a key."""
         fields = self.body(KeyChange)
         self._find(key_id).change(actor=caller_of(request).actor, **fields)
-        return Response(key_object(self._show(key_id)))
+        return json_response(key_object(self._show(key_id)))
 
     @documentation.revoke_key
-    def destroy(self, request: Request, key_id: str) -> Response:
+    def destroy(self, request: Request, key_id: str) -> HttpResponse:
         """Revoke a key, and with `cascade` everything it made."""
         actor, reason = caller_of(request).actor, self.query["reason"]
         answer = {}
@@ -143,10 +144,10 @@ class KeyViewSet(ViewSetMixin, ApiView):
             answer["cascade"] = vars(cascade)
         else:
             self._find(key_id).revoke(actor=actor, reason=reason)
-        return Response(key_object(self._show(key_id)) | answer)
+        return json_response(key_object(self._show(key_id)) | answer)
 
     @documentation.rotate_key
-    def rotate(self, request: Request, key_id: str) -> Response:
+    def rotate(self, request: Request, key_id: str) -> HttpResponse:
         """Give a key a new secret and show it once; the old one lives on for a while."""
         actor = caller_of(request).actor
         overlap = timedelta(seconds=self.body(RotationRequest, optional=True)["overlap_seconds"])
@@ -161,14 +162,14 @@ class KeyViewSet(ViewSetMixin, ApiView):
         return self._answer_once(rotate, rotate_again, status=200)
 
     @documentation.finish_rotation
-    def finish_rotation(self, request: Request, key_id: str) -> Response:
+    def finish_rotation(self, request: Request, key_id: str) -> HttpResponse:
         """End the secret that is being rotated out."""
         self.body(NoBody, optional=True)
         self._find(key_id).finish_rotation(actor=caller_of(request).actor)
-        return Response(key_object(self._show(key_id)))
+        return json_response(key_object(self._show(key_id)))
 
     @documentation.list_events
-    def events(self, request: Request, key_id: str) -> Response:
+    def events(self, request: Request, key_id: str) -> HttpResponse:
         """List what was done to a key, or what it did, newest first."""
         api_key = self._find(key_id)
         events = AuditEvent.objects.filter(
@@ -181,7 +182,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
             query=self.query,
             to_object=event_object,
         )
-        return Response(page)
+        return json_response(page)
 
     def _keys(self) -> QuerySet[ApiKey]:
         """Return all the keys that exist for the caller."""
@@ -208,12 +209,12 @@ class KeyViewSet(ViewSetMixin, ApiView):
         again: Callable[[RememberedRequest], str],
         *,
         status: int,
-    ) -> Response:
+    ) -> HttpResponse:
         """Carry out a request that shows a plaintext; sent again with its token, `again`."""
         token = idempotency_token(self.request)
         if token is None:
             api_key, plaintext = first()
-            return Response(issued_key(self._show(api_key.pk), plaintext), status=status)
+            return json_response(issued_key(self._show(api_key.pk), plaintext), status=status)
         body = fingerprint(self.request, self.request.data)
         caller_id = caller_of(self.request).key_id
         with Attempt.begin(caller_id=caller_id, token=token, fingerprint=body) as attempt:
@@ -224,7 +225,9 @@ class KeyViewSet(ViewSetMixin, ApiView):
             else:
                 plaintext = again(attempt.earlier)
                 key_id, headers = attempt.earlier.secret.api_key_id, {REPLAYED_HEADER: "true"}
-        return Response(issued_key(self._show(key_id), plaintext), status=status, headers=headers)
+        return json_response(
+            issued_key(self._show(key_id), plaintext), status=status, headers=headers
+        )
 
 
 class AuthContextView(ApiView):
@@ -234,14 +237,14 @@ class AuthContextView(ApiView):
     queries = {"get": AuthContextQuery}
 
     @documentation.auth_context
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """Say whose key this is, what it may do and how much of the plan is used."""
         caller = caller_of(request)
         answer = auth_context(caller)
         if "require" in self.query:
             missing = [scope for scope in self.query["require"] if scope not in caller.scopes]
             answer |= {"allowed": not missing, "missing": missing}
-        return Response(answer)
+        return json_response(answer)
 
 
 class UsageView(ApiView):
@@ -250,7 +253,7 @@ class UsageView(ApiView):
     permission_classes = [requires(read=Scope.BILLING_MANAGE)]
 
     @documentation.usage
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """Show the current month of the caller's organization and mode."""
         caller = caller_of(request)
-        return Response(usage(caller, now=timezone.now()))
+        return json_response(usage(caller, now=timezone.now()))

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from django.core.exceptions import DisallowedHost
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from reachscore.api.catalogue import CATALOGUE
+from reachscore.api.json_response import json_response
 from reachscore.api.request_id import current_request_id
 
 # Longer than a database takes to restart, short enough that nobody gives up.
@@ -145,7 +146,7 @@ class InternalError(Refusal):
     code = "internal_error"
 
 
-def refusal_response(request: HttpRequest, refusal: Refusal) -> JsonResponse:
+def refusal_response(request: HttpRequest, refusal: Refusal) -> HttpResponse:
     """Answer with the contract's error envelope and the refusal's headers."""
     error: dict[str, object] = {
         "type": refusal.type,
@@ -158,12 +159,7 @@ def refusal_response(request: HttpRequest, refusal: Refusal) -> JsonResponse:
     error["doc_url"] = _error_page(request, refusal) + "#" + refusal.code
     error["request_id"] = current_request_id()
     error.update(refusal.details)
-    return JsonResponse(
-        {"error": error},
-        status=refusal.status,
-        headers=refusal.headers,
-        json_dumps_params={"ensure_ascii": False, "separators": (",", ":")},
-    )
+    return json_response({"error": error}, status=refusal.status, headers=refusal.headers)
 
 
 def _error_page(request: HttpRequest, refusal: Refusal) -> str:
