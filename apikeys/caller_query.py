@@ -4,7 +4,9 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
 from accounts.models.usage import ALWAYS
 from apikeys.keys import verifying_digests
@@ -157,19 +159,34 @@ def _fetch(statement: str, parameters: dict[str, Any]) -> tuple[Any, ...] | None
     Instead of asking before every request whether the connection still lives, as Django's health
     check would: that is a round trip more. At worst, one request is counted twice.
     """
+    connection = connections[DEFAULT_DB_ALIAS]
     connection.health_check_done = True  # type: ignore[attr-defined]
     try:
-        return _fetch_once(statement, parameters)
+        return _fetch_once(connection, statement, parameters)
     except (OperationalError, InterfaceError):
         never_connected = connection.connection is None
         if never_connected or connection.in_atomic_block or connection.is_usable():
             raise
         connection.close()
-        return _fetch_once(statement, parameters)
+        return _fetch_once(connection, statement, parameters)
 
 
-def _fetch_once(statement: str, parameters: dict[str, Any]) -> tuple[Any, ...] | None:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        row: tuple[Any, ...] | None = cursor.fetchone()
+def _fetch_once(
+    connection: BaseDatabaseWrapper, statement: str, parameters: dict[str, Any]
+) -> tuple[Any, ...] | None:
+    cursor = _cursor_of(connection)
+    cursor.execute(statement, parameters)
+    row: tuple[Any, ...] | None = cursor.fetchone()
     return row
+
+
+def _cursor_of(connection: BaseDatabaseWrapper) -> CursorWrapper:
+    """Return a cursor that is made once a connection: it remembers how each parameter is written
+    and each column is read, where a new one looks all of them up again."""
+    connection.ensure_connection()
+    cursor = getattr(connection, "caller_cursor", None)
+    if cursor is None or cursor.connection is not connection.connection:
+        cursor = connection.create_cursor()
+        connection.caller_cursor = cursor  # type: ignore[attr-defined]
+    wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
+    return wrap(cursor)
