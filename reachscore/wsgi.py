@@ -4,6 +4,9 @@ import os
 
 import django
 from django.conf import settings
+from django.core.cache import close_caches
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, reset_queries
 
 from reachscore.api.request import SteadyHandler
 
@@ -13,5 +16,12 @@ django.setup(set_prefix=False)
 # Requests only: a migration may well take longer, and waits for its locks.
 options = settings.DATABASES["default"]["OPTIONS"]
 options["options"] = f"{options.get('options', '')} {settings.WEB_DATABASE_OPTIONS}".strip()
+
+# Around each request Django also tidies up what there is none of here, caches and recorded queries,
+# and looks twice for a broken connection: once is enough, before the next request.
+if not settings.DEBUG:
+    request_started.disconnect(reset_queries)
+request_finished.disconnect(close_caches)
+request_finished.disconnect(close_old_connections)
 
 application = SteadyHandler()
