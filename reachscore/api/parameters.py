@@ -6,9 +6,9 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Final
 
-from django.http import QueryDict
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.request import Request
 
 from reachscore.api.fields import StringField
 from reachscore.api.redaction import quote_input
@@ -23,14 +23,14 @@ class QuerySerializer(serializers.Serializer[Any]):
     """The parameters of one endpoint: each known, and given once."""
 
     @classmethod
-    def read(cls, query: QueryDict) -> dict[str, Any]:
+    def read(cls, request: Request) -> dict[str, Any]:
         """Return the parameters that were given, and the defaults of those that were not.
 
         Raises ParameterUnknown, and ParameterInvalid with the parameter's name.
         """
-        if not query:
+        if not request.META.get("QUERY_STRING"):
             return dict(cls._of_none())
-        reader = cls()
+        query, reader = request.query_params, cls()
         for name, values in query.lists():
             if name not in reader.fields:
                 shown = quote_input(name)

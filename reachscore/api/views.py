@@ -31,7 +31,7 @@ class ApiView(APIView):
         super().initial(request, *args, **kwargs)
         handler = getattr(self, "action", None) or (request.method or "").lower()
         query = self.queries.get("get" if handler == "head" else handler, NoQuery)
-        self.query = query.read(request.query_params)
+        self.query = query.read(request)
 
     def body(
         self, serializer_class: type[StrictSerializer], *, optional: bool = False
