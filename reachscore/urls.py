@@ -1,13 +1,14 @@
 from django.contrib import admin
-from django.urls import include, path, re_path
+from django.urls import path, re_path
 from django.views.generic import RedirectView
 
+from apikeys.urls import urlpatterns as api_patterns
 from reachscore import health
 from reachscore.api import exposition, handler, pages
 
 urlpatterns = [
+    *api_patterns,
     path("", pages.home, name="home"),
-    path("v1/", include("apikeys.urls")),
     path("v1/openapi.json", pages.OpenApiView.as_view(), name="openapi"),
     re_path(r"^v1(?:/[\s\S]*)?\Z", handler.unknown_path, name="unknown"),
     path("docs", pages.DocsView.as_view(), name="docs"),
