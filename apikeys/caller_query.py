@@ -6,7 +6,6 @@ from typing import Any, Final, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import CursorWrapper
 
 from accounts.models.usage import ALWAYS
 from apikeys.keys import verifying_digests
@@ -175,12 +174,13 @@ def _fetch_once(
     connection: BaseDatabaseWrapper, statement: str, parameters: dict[str, Any]
 ) -> tuple[Any, ...] | None:
     cursor = _cursor_of(connection)
-    cursor.execute(statement, parameters)
+    wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
+    wrap(cursor).execute(statement, parameters)
     row: tuple[Any, ...] | None = cursor.fetchone()
     return row
 
 
-def _cursor_of(connection: BaseDatabaseWrapper) -> CursorWrapper:
+def _cursor_of(connection: BaseDatabaseWrapper) -> Any:
     """Return a cursor that is made once a connection: it remembers how each parameter is written
     and each column is read, where a new one looks all of them up again."""
     connection.ensure_connection()
@@ -188,5 +188,4 @@ def _cursor_of(connection: BaseDatabaseWrapper) -> CursorWrapper:
     if cursor is None or cursor.connection is not connection.connection:
         cursor = connection.create_cursor()
         connection.caller_cursor = cursor  # type: ignore[attr-defined]
-    wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
-    return wrap(cursor)
+    return cursor

@@ -18,7 +18,7 @@ def json_response(
     DRF's Response would do the same by way of a template response, a renderer and a new encoder.
     """
     return HttpResponse(
-        _to_json(data), content_type=CONTENT_TYPE, status=status, headers=dict(headers or {})
+        _to_json(data).encode(), content_type=CONTENT_TYPE, status=status, headers=headers
     )
 
 

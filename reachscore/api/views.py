@@ -26,10 +26,11 @@ class ApiView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Raises MethodNotAllowed; what authentication, permissions and limits raise; then
         ParameterUnknown, ParameterInvalid for the query."""
-        if request.method not in self.allowed_methods:
+        method = (request.method or "").lower()
+        if method not in self.http_method_names or not hasattr(self, method):
             raise MethodNotAllowed(request.method or "")
         super().initial(request, *args, **kwargs)
-        handler = getattr(self, "action", None) or (request.method or "").lower()
+        handler = getattr(self, "action", None) or method
         query = self.queries.get("get" if handler == "head" else handler, NoQuery)
         self.query = query.read(request)
 
