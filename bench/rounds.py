@@ -65,10 +65,10 @@ def cores() -> tuple[set[int], set[int]]:
 def separate(servers: Iterable[Server], others: Iterable[int]) -> None:
     """Give the servers one core, and the others, this program and its wrk the next one."""
     server_core, other_core = cores()
-    for server in servers:
-        pin(server.process.pid, server_core)
     for pid in (os.getpid(), *others):
         pin(pid, other_core)
+    for server in servers:  # Last: they descend from this program.
+        pin(server.process.pid, server_core)
 
 
 def unite(others: Iterable[int]) -> None:
