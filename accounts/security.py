@@ -32,6 +32,5 @@ def log_failed_login(
 
 def log_failure(what: str, username: str) -> None:
     """Write who was tried, from where; the name cut and redacted: people paste keys there."""
-    address = current_origin().address
-    fields = {"user": quote_input(username), "address": str(address) if address else None}
+    fields = {"user": quote_input(username), "address": current_origin().address}
     logger.warning(what, extra={"fields": fields})

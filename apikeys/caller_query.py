@@ -9,7 +9,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from accounts.models.usage import ALWAYS
 from apikeys.keys import verifying_digests
-from reachscore.api.addresses import Address
 
 # In this order:
 # found    The secret by its digest, with its key, organization and plan, and what is used of the
@@ -126,7 +125,7 @@ class Found(NamedTuple):
     requests_this_minute: int | None
 
 
-def fetch_caller(plaintext: str, *, now: datetime, address: Address | None) -> Found | None:
+def fetch_caller(plaintext: str, *, now: datetime, address: str | None) -> Found | None:
     """Find the key that a well-formed plaintext proves, whatever its state, and count the call
     where the key may be used; None for a plaintext that was never issued."""
     digests = verifying_digests(plaintext)
@@ -139,7 +138,7 @@ def fetch_caller(plaintext: str, *, now: datetime, address: Address | None) -> F
             "today": now.date(),
             "month": now.date().replace(day=1),
             "always": ALWAYS,
-            "address": str(address) if address else None,
+            "address": address,
         },
     )
     return Found(*row) if row is not None else None

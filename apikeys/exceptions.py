@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from accounts.models import Meter
 from apikeys.scopes import ALL_SCOPES
-from reachscore.api.addresses import Address
 from reachscore.api.moments import format_moment
 from reachscore.api.refusals import Refusal
 
@@ -105,7 +104,7 @@ class IpNotAllowed(Refusal):
 
     code = "ip_not_allowed"
 
-    def __init__(self, address: Address | None) -> None:
+    def __init__(self, address: str | None) -> None:
         seen = f"from {address}" if address else "from an address that cannot be known"
         super().__init__(f"This request came {seen}, where this API key may not be used.")
 

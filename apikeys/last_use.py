@@ -51,7 +51,7 @@ def note_use(secret_id: int, *, last_used_at: float | None, now: datetime, origi
                 "secret_id": secret_id,
                 "now": now,
                 "minute_ago": now - PRECISION,
-                "ip": str(origin.address) if origin.address else None,
+                "ip": origin.address,
                 "user_agent": origin.user_agent,
             },
         )

@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import models
 
-from reachscore.api.addresses import Address
 from reachscore.api.redaction import quote_input
 from reachscore.api.refusals import ParameterInvalid
 
@@ -94,11 +93,14 @@ def is_within(inner: Iterable[str] | None, outer: Iterable[str] | None) -> bool:
     return all(any(_holds(big, ip_network(small)) for big in allowed) for small in inner)
 
 
-def allows(networks: Iterable[str] | None, address: Address | None) -> bool:
+def allows(networks: Iterable[str] | None, address: str | None) -> bool:
     """Tell whether `address` may use a key with these networks; an unknown one only if any may."""
     if networks is None:
         return True
-    return address is not None and any(address in ip_network(network) for network in networks)
+    if address is None:
+        return False
+    client = ip_address(address)
+    return any(client in ip_network(network) for network in networks)
 
 
 def _collapsed(networks: Iterable[str], kind: type[Any]) -> list[Network]:

@@ -1,7 +1,5 @@
 """The client's address is what the trusted proxies say, and never what the client says."""
 
-from ipaddress import ip_address
-
 import pytest
 
 from reachscore.api.addresses import client_address
@@ -27,6 +25,7 @@ from reachscore.api.addresses import client_address
         (1, "198.51.100.7, ", None),
         (1, "198.51.100.7, unknown", None),
         (1, "198.51.100.7:443", None),
+        (1, "198.51.100.7%eth0", None),
         (1, "[2001:db8::7]", None),
         (1, "198.51.100.07", None),
         (1, "198.51.100.7/24", None),
@@ -41,7 +40,7 @@ def test_counts_the_trusted_proxies_from_the_right(settings, proxies, forwarded,
     meta = {"REMOTE_ADDR": "192.0.2.1"}
     if forwarded is not None:
         meta["HTTP_X_FORWARDED_FOR"] = forwarded
-    assert client_address(meta) == (address and ip_address(address))
+    assert client_address(meta) == address
 
 
 @pytest.mark.parametrize(
@@ -50,9 +49,9 @@ def test_counts_the_trusted_proxies_from_the_right(settings, proxies, forwarded,
 )
 def test_the_sockets_own_address_is_read_the_same_way(settings, socket, address):
     settings.TRUSTED_PROXY_COUNT = 0
-    assert client_address({"REMOTE_ADDR": socket}) == (address and ip_address(address))
+    assert client_address({"REMOTE_ADDR": socket}) == address
 
 
 def test_a_zone_cannot_carry_text(settings):
     settings.TRUSTED_PROXY_COUNT = 1
-    assert str(client_address({"HTTP_X_FORWARDED_FOR": "fe80::1%any text"})) == "fe80::1"
+    assert client_address({"HTTP_X_FORWARDED_FOR": "fe80::1%any text"}) == "fe80::1"

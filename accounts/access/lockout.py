@@ -6,7 +6,7 @@ many names ends as well. Both end by themselves after COOL_OFF.
 """
 
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_network
+from ipaddress import ip_network
 from typing import Any, Final, TypeVar
 
 from django.contrib.auth.backends import ModelBackend
@@ -17,7 +17,6 @@ from django.utils.crypto import salted_hmac
 
 from accounts.models import SERVICE, Actor, AuditEvent, AuditLog, LogInTries, User
 from accounts.models.log_in_tries import COOL_OFF
-from reachscore.api.addresses import Address
 from reachscore.api.origin import current_origin
 
 MOST_TRIES: Final = 10
@@ -104,12 +103,12 @@ def record_lock_out(username: str) -> None:
             audit.record("staff.locked_out", user, actor=Actor.stranger())
 
 
-def _pair_of(username: str, address: Address | None) -> str:
+def _pair_of(username: str, address: str | None) -> str:
     """Return what stands for this name tried from this address. All unknown addresses are one."""
     return _digest(f"{_place(address)} {username}")
 
 
-def _take(pair: str, address: Address | None) -> int | None:
+def _take(pair: str, address: str | None) -> int | None:
     """Count a try; return the number for the pair, None where it is one too many for either."""
     if address is not None:
         subject = _digest(_place(address))
@@ -123,15 +122,15 @@ def _take(pair: str, address: Address | None) -> int | None:
     return None
 
 
-def _give_back(address: Address | None) -> None:
+def _give_back(address: str | None) -> None:
     if address is not None:
         LogInTries.give_back(_digest(_place(address)))
 
 
-def _place(address: Address | None) -> str:
+def _place(address: str | None) -> str:
     """One client has the whole of a /64 to choose its IPv6 addresses from."""
-    if isinstance(address, IPv6Address):
-        return str(ip_network((address, 64), strict=False))
+    if address is not None and ":" in address:
+        return str(ip_network(f"{address}/64", strict=False))
     return str(address)
 
 

@@ -193,7 +193,7 @@ class AuditLog:
             livemode=livemode,
             reason=reason,
             changes=as_stored(changes or {}),
-            ip=str(origin.address) if origin.address else None,
+            ip=origin.address,
             user_agent=origin.user_agent,
             request_id=current_request_id(),
         )

@@ -5,7 +5,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 
-from reachscore.api.addresses import Address, client_address
+from reachscore.api.addresses import client_address
 from reachscore.api.redaction import holds_key, printable, redact
 
 LONGEST_USER_AGENT: Final = 200
@@ -15,7 +15,7 @@ LONGEST_USER_AGENT: Final = 200
 class Origin:
     """A client as it was seen; `address` is None where it cannot be known."""
 
-    address: Address | None = None
+    address: str | None = None
     raw_user_agent: str = ""
 
     @property

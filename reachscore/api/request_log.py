@@ -63,7 +63,6 @@ class RequestLogMiddleware:
         status = SIMULATED if is_simulated() else response.status_code
         count_request(route=route, status=status, seconds=seconds)
         key_id, organization_id = _caller.get()
-        address = current_origin().address
         fields = {
             "method": request.method if request.method in METHODS else "other",
             "route": route,
@@ -71,7 +70,7 @@ class RequestLogMiddleware:
             "ms": round(seconds * 1000, 1),
             "key": key_id,
             "organization": organization_id,
-            "address": str(address) if address else None,
+            "address": current_origin().address,
         }
         if is_simulated():
             fields[SIMULATED] = True

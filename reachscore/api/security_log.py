@@ -9,8 +9,6 @@ from typing import Final
 
 from django.utils import timezone
 
-from reachscore.api.addresses import Address
-
 logger = logging.getLogger("reachscore.security")
 
 WINDOW: Final = timedelta(minutes=1)
@@ -31,10 +29,10 @@ class FailedAuthentications:
         self._addresses: set[str] = set()
         self._since: datetime | None = None
 
-    def count(self, reason: str, address: Address | None) -> None:
+    def count(self, reason: str, address: str | None) -> None:
         """Count one failure; `reason` is the refusal's code."""
         self.flush_when_due()
-        name = str(address or "unknown")
+        name = address or "unknown"
         with self._lock:
             if self._since is None:
                 self._since = timezone.now()
