@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final
 
@@ -103,8 +104,13 @@ def fields_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _time(record: logging.LogRecord) -> str:
-    moment = datetime.fromtimestamp(record.created, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, fraction = divmod(record.created, 1)
+    return f"{_second(int(seconds))}.{int(fraction * 1000):03d}Z"
+
+
+@lru_cache(maxsize=2)  # One is written anew a thousand times before the next one comes.
+def _second(unix_time: int) -> str:
+    return datetime.fromtimestamp(unix_time, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
