@@ -7,7 +7,7 @@ from django.db import connection
 
 from reachscore.api.origin import Origin
 
-PRECISION: Final = timedelta(minutes=1)
+PRECISION_SECONDS: Final = 60
 
 # A row that a verb holds is left for the next request: nothing that works may wait for a rotation.
 # Two requests can come here in either order; the time never goes back.
@@ -41,7 +41,7 @@ def note_use(secret_id: int, *, last_used_at: float | None, now: datetime, origi
     False where it was its first use and a verb had ended the secret meanwhile: what was read of it
     no longer holds.
     """
-    if last_used_at is not None and now.timestamp() - last_used_at < PRECISION.total_seconds():
+    if last_used_at is not None and now.timestamp() - last_used_at < PRECISION_SECONDS:
         return True
     is_first = last_used_at is None
     with connection.cursor() as cursor:
@@ -50,7 +50,7 @@ def note_use(secret_id: int, *, last_used_at: float | None, now: datetime, origi
             {
                 "secret_id": secret_id,
                 "now": now,
-                "minute_ago": now - PRECISION,
+                "minute_ago": now - timedelta(seconds=PRECISION_SECONDS),
                 "ip": origin.address,
                 "user_agent": origin.user_agent,
             },

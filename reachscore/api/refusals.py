@@ -1,11 +1,12 @@
 """How code says no, and the one shape in which clients read it."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 
 from reachscore.api.catalogue import CATALOGUE
 from reachscore.api.json_response import json_response
@@ -164,10 +165,16 @@ def refusal_response(request: HttpRequest, refusal: Refusal) -> HttpResponse:
 
 def _error_page(request: HttpRequest, refusal: Refusal) -> str:
     """The page's address; without a host where the client named a wrong one: never echo that."""
-    page = reverse("errors")
+    page = _page_below(get_script_prefix())
     if refusal.code == HostNotAllowed.code:
         return page
     try:
         return request.build_absolute_uri(page)
     except DisallowedHost:
         return page
+
+
+@cache
+def _page_below(_prefix: str) -> str:
+    """Return the page's path: the same for as long as the service is mounted at the same place."""
+    return reverse("errors")
