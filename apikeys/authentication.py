@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -25,36 +26,44 @@ class BearerAuthentication(BaseAuthentication):
     """`Authorization: Bearer rk_…` makes `request.user` a verified Caller."""
 
     def authenticate(self, request: Request) -> tuple[Caller, None]:
-        """Raises ApiKeyMissing, ApiKeyInvalid, ApiKeyExpired, SecretEnded; for a caller that is
-        known, but may not call, OrganizationSuspended, IpNotAllowed; and what a test key asked to
-        be refused with."""
-        try:
-            caller = self._caller(request)
-        except Refusal as refusal:
-            count_authentication(refusal.code)
-            failed_authentications.count(refusal.code, current_origin().address)
-            raise
-        count_authentication("ok")
-        refuse_as_asked(request, caller)
-        return caller, None
-
-    def _caller(self, request: Request) -> Caller:
-        header = request.META.get("HTTP_AUTHORIZATION")
-        if header is None:
-            raise ApiKeyMissing(fix=_fix_for_other_header(request))
-        scheme, _, key = header.partition(" ")
-        key = key.strip(" ")
-        if scheme.lower() != "bearer" or not is_well_formed(key):
-            fix = _fix_for_form(scheme, key)
-            raise ApiKeyInvalid(NOT_ONE_KEY if fix else "", fix=fix)
-        return find_caller(key, now=timezone.now())
+        """Raises what `authenticate` raises."""
+        return authenticate(request), None
 
     def authenticate_header(self, request: Request) -> str:
         """Tell DRF that "no caller" is a 401 here; without it, DRF answers 403."""
         return ApiKeyMissing.challenge
 
 
-def _fix_for_other_header(request: Request) -> str:
+def authenticate(request: Request | HttpRequest) -> Caller:
+    """Return who calls, and count the call.
+
+    Raises ApiKeyMissing, ApiKeyInvalid, ApiKeyExpired, SecretEnded; for a caller that is known, but
+    may not call, OrganizationSuspended, IpNotAllowed; and what a test key asked to be refused with.
+    """
+    try:
+        caller = _caller(request)
+    except Refusal as refusal:
+        count_authentication(refusal.code)
+        failed_authentications.count(refusal.code, current_origin().address)
+        raise
+    count_authentication("ok")
+    refuse_as_asked(request, caller)
+    return caller
+
+
+def _caller(request: Request | HttpRequest) -> Caller:
+    header = request.META.get("HTTP_AUTHORIZATION")
+    if header is None:
+        raise ApiKeyMissing(fix=_fix_for_other_header(request))
+    scheme, _, key = header.partition(" ")
+    key = key.strip(" ")
+    if scheme.lower() != "bearer" or not is_well_formed(key):
+        fix = _fix_for_form(scheme, key)
+        raise ApiKeyInvalid(NOT_ONE_KEY if fix else "", fix=fix)
+    return find_caller(key, now=timezone.now())
+
+
+def _fix_for_other_header(request: Request | HttpRequest) -> str:
     """Say where the key belongs when it came in a header of another API's."""
     for meta, name in OTHER_HEADERS.items():
         if meta in request.META:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
@@ -45,7 +46,7 @@ UNPROVEN: Final = frozenset(
 UNCOUNTED: Final = UNPROVEN | {"organization_suspended", "ip_not_allowed"}
 
 
-def refuse_as_asked(request: Request, caller: Caller) -> None:
+def refuse_as_asked(request: Request | HttpRequest, caller: Caller) -> None:
     """Raise the refusal that the request's header names; nothing where it has none.
 
     Raises RateLimitExceeded where that is so in earnest; SimulateInLiveMode, SimulateUnknownCode.

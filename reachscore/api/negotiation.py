@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
+from django.http import HttpRequest
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -12,6 +13,11 @@ from reachscore.api.refusals import NotAcceptable
 ANYTHING: Final = "*/*"
 
 
+def accepts_anything(request: Request | HttpRequest) -> bool:
+    """Tell whether there is nothing to weigh, as with most clients."""
+    return bool(request.META.get("HTTP_ACCEPT", ANYTHING) == ANYTHING)
+
+
 class SteadyNegotiation(DefaultContentNegotiation):
     """DRF's, for which an Accept header that cannot be read is one that cannot be served."""
 
@@ -19,8 +25,7 @@ class SteadyNegotiation(DefaultContentNegotiation):
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[Any, Any]:
         """Raises NotAcceptable."""
-        # Sent by most clients: there is nothing to weigh.
-        if request.META.get("HTTP_ACCEPT", ANYTHING) == ANYTHING:
+        if accepts_anything(request):
             first = next(iter(renderers))
             return first, first.media_type
         try:
