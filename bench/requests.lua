@@ -10,7 +10,8 @@ function init(arguments)
         local method, path, key, body = line:match("^([^\t]*)\t([^\t]*)\t([^\t]*)\t(.*)$")
         local headers = {
             ["Authorization"] = key,
-            ["X-Forwarded-Proto"] = "https", -- As the proxy in front of production adds them.
+            ["Host"] = "127.0.0.1", -- As the proxy in front of production passes it on.
+            ["X-Forwarded-Proto"] = "https", -- As it adds them.
             ["X-Forwarded-For"] = "192.0.2.7",
         }
         if body ~= "" then

@@ -22,7 +22,7 @@ ENVIRON: Final = {
     "SERVER_PROTOCOL": "HTTP/1.1",
     "SERVER_SOFTWARE": "granian",
     "REMOTE_ADDR": "127.0.0.1",
-    "HTTP_HOST": "127.0.0.1:8000",
+    "HTTP_HOST": "127.0.0.1",
     "HTTP_X_FORWARDED_PROTO": "https",
     "HTTP_X_FORWARDED_FOR": "192.0.2.7",
     "wsgi.version": (1, 0),

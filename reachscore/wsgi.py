@@ -5,6 +5,7 @@ import os
 import django
 from django.conf import settings
 from django.core.cache import close_caches
+from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, reset_queries
 
@@ -18,10 +19,12 @@ options = settings.DATABASES["default"]["OPTIONS"]
 options["options"] = f"{options.get('options', '')} {settings.WEB_DATABASE_OPTIONS}".strip()
 
 # Around each request Django also tidies up what there is none of here, caches and recorded queries,
-# and looks twice for a broken connection: once is enough, before the next request.
+# looks twice for a broken connection, where once is enough, before the next request, and takes back
+# which URLs are in use, which that one says anew.
 if not settings.DEBUG:
     request_started.disconnect(reset_queries)
 request_finished.disconnect(close_caches)
 request_finished.disconnect(close_old_connections)
+request_finished.disconnect(reset_urlconf)
 
 application = SteadyHandler()

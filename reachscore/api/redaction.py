@@ -60,7 +60,8 @@ def _joined(text: str) -> str:
         text = "".join(
             unicodedata.normalize("NFKC", c) for c in text if not unicodedata.combining(c)
         )
-    return "".join(c for c in text if unicodedata.category(c) != "Cf" and not c.isspace())
+        text = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    return "".join(text.split())
 
 
 def redact(text: str) -> str:
