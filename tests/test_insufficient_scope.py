@@ -4,7 +4,7 @@ from unittest import mock
 
 from apikeys.permissions import Closed
 from apikeys.scopes import ALL_SCOPES
-from apikeys.views import AuthContextView
+from apikeys.views import UsageView
 from tests.cast import Answer, ApiTestCase
 
 
@@ -65,8 +65,8 @@ class InsufficientScopeTests(ApiTestCase):
 
     def test_a_view_that_names_no_scope_is_shut_and_says_what_the_key_has(self):
         _, client = self.issue()
-        with mock.patch.object(AuthContextView, "permission_classes", [Closed]):
-            response = client.get("/v1/auth/me")
+        with mock.patch.object(UsageView, "permission_classes", [Closed]):
+            response = client.get("/v1/usage")
         self.assertNames(response, required=[], granted=list(ALL_SCOPES))
 
     def test_other_refusals_carry_neither(self):

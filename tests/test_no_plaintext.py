@@ -280,7 +280,7 @@ class NoPlaintextTests(ApiTestCase):
                 ("apikeys.views.auth_context", "/v1/auth/me"),
                 ("reachscore.api.handler.refusals.ResourceNotFound", "/v1/nope"),
                 ("apikeys.admin.ApiKeyAdmin.get_queryset", "/admin/apikeys/apikey/"),
-                ("django.middleware.common.CommonMiddleware.process_request", "/v1/auth/me"),
+                ("django.core.handlers.base.BaseHandler.resolve_request", "/v1/auth/me"),
             ):
                 for debug in (False, True) if text == presenter.key else (False,):
                     with ExitStack() as stack:

@@ -43,7 +43,7 @@ class RequireTests(ApiTestCase):
 
     def test_costs_no_further_query(self):
         self.api.get("/v1/auth/me")
-        with self.assertNumQueries(2):
+        with self.assertNumQueries(1):
             self.api.get("/v1/auth/me?require=tests:write")
 
     def test_a_scope_that_there_is_not_is_refused_not_missing(self):
