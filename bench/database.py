@@ -19,6 +19,10 @@ from reachscore.embedded.server import SUPERUSER
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 LOCK: Final = 7_204_461  # Any number that no other advisory lock has.
+EXTENSIONS: Final = "bench_extensions"  # What the migrations create is for all schemas.
+HOME_OF_EXTENSION: Final = """
+    SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'pg_trgm'
+"""
 SEEDED: Final = "Seeded by the benchmark, version 1; nothing here is of any worth."
 
 
@@ -41,7 +45,9 @@ class Database:
 
     def url(self, schema: str) -> str:
         """Return what DATABASE_URL is for this schema."""
-        options = f"{self.parameters.get('options') or ''} -c search_path={schema}".strip()
+        options = (
+            f"{self.parameters.get('options') or ''} -c search_path={schema},{EXTENSIONS}".strip()
+        )
         return make_conninfo("", **{**self.parameters, "options": options})
 
     def connect(self, schema: str) -> Connection:
@@ -72,6 +78,10 @@ class Database:
         with self.connect("public") as connection:
             connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(name))
             connection.execute(sql.SQL("CREATE SCHEMA {}").format(name))
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {EXTENSIONS}")
+            connection.execute(f"CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA {EXTENSIONS}")
+            if connection.execute(HOME_OF_EXTENSION).fetchone() != (EXTENSIONS,):
+                sys.exit("This database has pg_trgm already: name one that is the benchmark's own.")
 
     def finish(self, schema: str) -> None:
         """Mark a schema as seeded, and let the planner know what is in it."""
