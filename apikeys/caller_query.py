@@ -184,7 +184,8 @@ def _cursor_of(connection: BaseDatabaseWrapper) -> Any:
     and each column is read, where a new one looks all of them up again."""
     connection.ensure_connection()
     cursor = getattr(connection, "caller_cursor", None)
-    if cursor is None or cursor.connection is not connection.connection:
-        cursor = connection.create_cursor()
+    if cursor is None or cursor.closed or cursor.connection is not connection.connection:
+        with connection.wrap_database_errors:
+            cursor = connection.create_cursor()
         connection.caller_cursor = cursor  # type: ignore[attr-defined]
     return cursor

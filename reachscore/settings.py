@@ -44,7 +44,7 @@ API_KEY_PEPPERS = numbered_keys(environ, "API_KEY_PEPPERS")
 AUDIT_KEYS = numbered_keys(environ, "AUDIT_KEYS")
 if PRODUCTION:
     refuse_weak_secrets(SECRET_KEY, API_KEY_PEPPERS=API_KEY_PEPPERS, AUDIT_KEYS=AUDIT_KEYS)
-ALLOWED_HOSTS = [host.strip() for host in environ["ALLOWED_HOSTS"].split(",")]
+ALLOWED_HOSTS = [host.strip() for host in environ["ALLOWED_HOSTS"].split(",") if host.strip()]
 # How many proxies of ours stand in front: what they write of a request is believed.
 TRUSTED_PROXY_COUNT = count(environ, "TRUSTED_PROXY_COUNT", default=0)
 METRICS_TOKEN = token(environ, "METRICS_TOKEN")

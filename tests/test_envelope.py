@@ -51,6 +51,14 @@ class PathAndMethodTests(ApiTestCase):
                         if method != "head":
                             self.assertRefused(response, 405, "method_not_allowed")
 
+    def test_an_entry_that_is_no_host_does_not_let_itself_in(self):
+        odd = ["testserver", "", "*x", "other.example:5"]
+        with override_settings(ALLOWED_HOSTS=odd):
+            for host in odd[1:]:
+                with self.subTest(host):
+                    response = self.client.get("/v1/auth/me", headers={"Host": host})
+                    self.assertRefused(response, 400, "host_not_allowed")
+
     def test_a_wrong_host_is_refused_without_repeating_it(self):
         for debug in (False, True):
             with self.subTest(debug=debug), override_settings(DEBUG=debug):

@@ -40,6 +40,8 @@ class ApiOverHttpsTests(ApiTestCase):
                     response = client.get(path, headers=headers)
                     error = self.assertRefused(response, 400, "https_required")
                     self.assertIn("rotate it", error["fix"])
+                    # RFC 6797 §7.2 forbids it over plain HTTP.
+                    self.assertNotIn("Strict-Transport-Security", response.headers)
 
     def test_a_key_over_https_works_and_the_browser_is_told_to_stay(self):
         _, client = self.issue()

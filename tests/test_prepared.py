@@ -7,6 +7,7 @@ from django.db import connection
 from django.test import override_settings
 
 from tests.cast import ApiTestCase
+from tests.committed import CommittedTestCase
 
 PLANS = """
     SELECT generic_plans, custom_plans
@@ -39,3 +40,16 @@ class PreparedTests(ApiTestCase):
             cursor.execute(PLANS)
             plans: list[tuple[int, int]] = cursor.fetchall()
         return plans
+
+
+class KeptCursorTests(CommittedTestCase):
+    def test_a_lost_cursor_or_connection_costs_no_request(self):
+        _, client = self.issue()
+        self.assertEqual(client.get("/v1/auth/me").status_code, 200)
+        connection.caller_cursor.close()  # type: ignore[attr-defined]
+        self.assertEqual(client.get("/v1/auth/me").status_code, 200)
+        connection.connection.close()  # As a database that goes away, unseen by Django.
+        self.assertEqual(client.get("/v1/auth/me").status_code, 200)
+        del connection.caller_cursor  # type: ignore[attr-defined]
+        connection.connection.close()
+        self.assertEqual(client.get("/v1/auth/me").status_code, 200)

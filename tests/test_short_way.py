@@ -10,7 +10,11 @@ from django.test import Client
 from rest_framework.views import APIView
 
 from accounts.models import Actor
+from apikeys.authentication import BearerAuthentication
 from apikeys.keys import new_plaintext
+from apikeys.permissions import AnyCaller
+from apikeys.throttling import RateLimit
+from apikeys.views import AuthContextView
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 ME = "/v1/auth/me"
@@ -61,6 +65,13 @@ class ShortWayTests(ApiTestCase):
                 with self.assertRaises(ZeroDivisionError):
                     ask()
                 self.assertEqual(drf.call_count, number)
+
+    def test_stands_for_exactly_these_rules(self):
+        """Whatever the long way comes to ask more, the short one has to ask, too."""
+        view = AuthContextView
+        self.assertEqual(view.authentication_classes, [BearerAuthentication])
+        self.assertEqual(view.permission_classes, [AnyCaller])
+        self.assertEqual(view.throttle_classes, [RateLimit])
 
     def test_leads_to_the_same_answer_in_either_mode(self):
         for client in (self.api, self.issue(livemode=False)[1], self.restricted()):

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from datetime import date
-from typing import Any, Final
+from typing import Final
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.http import HttpResponse
 
 CONTENT_TYPE: Final = "application/json"
@@ -13,7 +13,7 @@ CONTENT_TYPE: Final = "application/json"
 def json_response(
     data: object, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
-    """Answer with an object of plain Python: dictionaries, lists, texts, numbers, dates.
+    """Answer with dictionaries and lists of what has a form in JSON, or in DjangoJSONEncoder.
 
     DRF's Response would do the same by way of a template response, a renderer and a new encoder.
     """
@@ -22,14 +22,7 @@ def json_response(
     )
 
 
-def _plain(value: Any) -> str:
-    """Raises TypeError for what the contract knows no form of."""
-    if type(value) is date:
-        return value.isoformat()
-    raise TypeError(f"No form in JSON for {type(value).__name__}.")
-
-
 # Made once: json.dumps makes an encoder a call.
 _to_json: Final = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=DjangoJSONEncoder().default
 ).encode

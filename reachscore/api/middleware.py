@@ -20,6 +20,7 @@ from reachscore.api.response_headers import begin_response_headers
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 API_PATH: Final = re.compile(r"/v1(/|\Z)")
+PLAIN_HOST: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 KEY_PARAMETERS: Final = ("api_key", "key", "token", "access_token")
 
 # Of the chain that this thread is building.
@@ -66,7 +67,12 @@ class ApiMiddleware:
     def __init__(self, get_response: Handler) -> None:
         self.answer_page = get_response
         self.answer_call = _views.get()
-        self.headers = _api_headers()
+        self.headers = {
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": settings.X_FRAME_OPTIONS,
+        }
+        self.transport_security = _transport_security()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not is_api(request):
@@ -84,6 +90,8 @@ class ApiMiddleware:
             response = refusal_response(request, RequestInvalid())
         if response.status_code < HTTPStatus.BAD_REQUEST:
             run_after_success(waiting)
+        if self.transport_security and request.is_secure():
+            added["Strict-Transport-Security"] = self.transport_security
         if isinstance(response, HttpResponse):
             added["Content-Length"] = str(len(response.content))
         for name, value in (self.headers | added).items():
@@ -100,18 +108,14 @@ def end_of_pages(get_response: Handler) -> Handler:
     return get_response
 
 
-def _api_headers() -> dict[str, str]:
-    """Return what every answer carries, as OWASP's REST Security Cheat Sheet lists it."""
-    headers = {
-        "Cache-Control": "no-store",
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": settings.X_FRAME_OPTIONS,
-    }
-    if settings.SECURE_HSTS_SECONDS:  # Plain HTTP, where browsers ignore it, is refused.
-        headers["Strict-Transport-Security"] = (
-            f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains; preload"
-        )
-    return headers
+def _transport_security() -> str:
+    """Return RFC 6797's header as Django's SecurityMiddleware writes it; nothing in development."""
+    if not settings.SECURE_HSTS_SECONDS:
+        return ""
+    directives = [f"max-age={settings.SECURE_HSTS_SECONDS}"]
+    directives += ["includeSubDomains"] if settings.SECURE_HSTS_INCLUDE_SUBDOMAINS else []
+    directives += ["preload"] if settings.SECURE_HSTS_PRELOAD else []
+    return "; ".join(directives)
 
 
 def refuse_wrong_host(request: HttpRequest) -> None:
@@ -119,7 +123,8 @@ def refuse_wrong_host(request: HttpRequest) -> None:
 
     Raises HostNotAllowed.
     """
-    if request.META.get("HTTP_HOST") in settings.ALLOWED_HOSTS:  # Nothing to take apart.
+    host = request.META.get("HTTP_HOST", "")
+    if host in settings.ALLOWED_HOSTS and PLAIN_HOST.fullmatch(host):  # Nothing to take apart.
         return
     try:
         request.get_host()
