@@ -34,3 +34,6 @@ DATABASES["default"]["CLUSTER"] = Cluster(home=Path(home), throwaway=True)
 SECOND_FACTOR_REQUIRED = "REACHSCORE_TEST_SECOND_FACTOR" in os.environ
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.sibling"]  # No part of the product.
+# Look for a file when it is asked for, as in development: each client of a test builds the
+# middleware anew, and would look for all of them.
+WHITENOISE_AUTOREFRESH = True
