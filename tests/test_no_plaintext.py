@@ -1,4 +1,8 @@
-"""No plaintext anywhere: keys are presented wherever one fits, then looked for where one stays."""
+"""No plaintext anywhere: keys are presented wherever one fits, then looked for where one stays.
+
+One key in every spelling, and again after its revocation. What another origin changes is the making
+alone, so keys of the others are presented once, plain but for bugs, and looked for everywhere, too.
+"""
 
 import html
 import io
@@ -115,8 +119,9 @@ def spellings(key: str) -> list[str]:
 class Presenter:
     """Sends one key wherever a request has room for one; remembers what came back to stay."""
 
-    def __init__(self, key: str, browser: Client) -> None:
+    def __init__(self, key: str, browser: Client, spelled: list[str]) -> None:
         self.key = key
+        self.spelled = spelled
         self.stays: list[str] = []
         self.api: list[str] = []
         self.clients = (ApiClient(key), Client(), browser)
@@ -150,7 +155,7 @@ class Presenter:
                 self._keep(client.post(page, {"username": self.key}, headers=headers))
 
     def _urls(self, pages: tuple[str, ...]) -> Iterator[str]:
-        for spelling in spellings(self.key):
+        for spelling in self.spelled:
             for path in PATHS:
                 yield path.format(*[spelling] * path.count("{}"))
         for page in pages:
@@ -159,7 +164,7 @@ class Presenter:
 
     def _headers(self) -> Iterator[dict[str, str]]:
         for name in HEADERS:
-            for spelling in spellings(self.key)[:3]:
+            for spelling in self.spelled[:3]:
                 yield {name: spelling}
         yield {"Authorization": f"Bearer {self.key}"}
         yield {"Authorization": f"Basic {self.key}"}
@@ -274,7 +279,10 @@ class NoPlaintextTests(ApiTestCase):
                 call_command(*command, stdout=io.StringIO(), stderr=io.StringIO())
 
     def _bugs(self, presenter: Presenter) -> None:
-        """Break a view of the API, a page and a piece of middleware over the key."""
+        """Break a view of the API, a page and a piece of middleware over the key.
+
+        In every spelling, whatever the origin: there are two formatters of the log.
+        """
         for text in spellings(presenter.key):
             for broken, url in (
                 ("apikeys.views.auth_context", "/v1/auth/me"),
@@ -331,17 +339,22 @@ class NoPlaintextTests(ApiTestCase):
                 decoded = unquote(decoded)
 
     def _present_and_search(
-        self, origin: str, formatter: type[JsonFormatter | TextFormatter]
+        self,
+        origin: str,
+        formatter: type[JsonFormatter | TextFormatter],
+        *,
+        thoroughly: bool = False,
     ) -> None:
         key = self.keys[origin]
-        presenter = Presenter(key, self.browser)
+        presenter = Presenter(key, self.browser, spellings(key) if thoroughly else [key])
         with captured_logs(formatter) as logs:
             presenter.everywhere(self._forms())
             self._bugs(presenter)
             self._commands(key)  # Revokes it at last.
             self.assertRefused(ApiClient(key).get("/v1/auth/me"), 401, "api_key_invalid")
-            presenter.everywhere([])
-            self._bugs(presenter)
+            if thoroughly:
+                presenter.everywhere([])
+                self._bugs(presenter)
         self.assertNowhere(
             key,
             {
@@ -357,7 +370,7 @@ class NoPlaintextTests(ApiTestCase):
         self.assertIn("broke on", logs.getvalue())
 
     def test_of_a_key_made_over_the_api(self):
-        self._present_and_search("api", JsonFormatter)
+        self._present_and_search("api", JsonFormatter, thoroughly=True)
 
     def test_of_a_key_made_in_the_admin(self):
         self._present_and_search("admin", TextFormatter)
