@@ -1,5 +1,6 @@
 """`manage.py serve` in production's settings, on a PostgreSQL that a test may stop and break."""
 
+import fcntl
 import json
 import os
 import secrets
@@ -35,6 +36,9 @@ class NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 OPENER = urllib.request.build_opener(NoRedirects)
+
+# The same in all workers of pytest-xdist, another in the next run.
+RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
 
 
 @dataclass
@@ -124,7 +128,8 @@ class ProductionServer:
     def __init__(
         self, database: Database, *, like: "ProductionServer | None" = None, workers: int = 2
     ) -> None:
-        """Prepare an instance; `like` another it has the same secrets."""
+        """Prepare an instance; `like` another it has the same secrets, and starts beside it."""
+        self.is_another = like is not None
         self.workers = workers
         self.port = free_port()
         self.database = database
@@ -148,11 +153,24 @@ class ProductionServer:
         return done.stdout.strip()
 
     def __enter__(self) -> "ProductionServer":
-        as_owner = {**self.environ, "DATABASE_URL": self.database.url("reachscore_owner")}
-        self._manage(as_owner, "migrate", "--verbosity=0")
-        self.manage("collectstatic", "--noinput", "--verbosity=0")
+        if not self.is_another:
+            as_owner = {**self.environ, "DATABASE_URL": self.database.url("reachscore_owner")}
+            self._manage(as_owner, "migrate", "--verbosity=0")
+            self.collect_files()
         self.start()
         return self
+
+    def collect_files(self) -> None:
+        """Collect the pages' files, which takes longer than to migrate, but once a run only."""
+        folder = ROOT / "staticfiles"
+        folder.mkdir(exist_ok=True)
+        with (folder / ".collected").open("a+") as collected:
+            fcntl.flock(collected, fcntl.LOCK_EX)  # Two workers may come at once.
+            collected.seek(0)
+            if collected.read() != RUN:
+                self.manage("collectstatic", "--noinput", "--verbosity=0")
+                collected.truncate(0)
+                collected.write(RUN)
 
     def __exit__(self, *_: object) -> None:
         self.stop()

@@ -24,7 +24,7 @@ def database() -> Database:
 
 @pytest.fixture(scope="module")
 def server(database: Database) -> Iterator[ProductionServer]:
-    with ProductionServer(database) as production:
+    with ProductionServer(database, workers=1) as production:
         yield production
 
 
