@@ -1,7 +1,8 @@
 """No plaintext anywhere: keys are presented wherever one fits, then looked for where one stays.
 
 One key in every spelling, and again after its revocation. What another origin changes is the making
-alone, so keys of the others are presented once, plain but for bugs, and looked for everywhere, too.
+alone, so keys of the others are presented once, plain but for bugs, and of the admin's queries in
+those of the keys' pages; they are looked for everywhere, too.
 """
 
 import html
@@ -108,6 +109,7 @@ ADMIN_PAGES = (
     *(f"/admin/{model}/" for model in ADMIN_MODELS),
     *(f"/admin/{model}/add/" for model in ADMIN_MODELS),
 )
+PAGES_OF_KEYS = tuple(page for page in ADMIN_PAGES if "/apikey/" in page)
 
 
 def spellings(key: str) -> list[str]:
@@ -119,9 +121,10 @@ def spellings(key: str) -> list[str]:
 class Presenter:
     """Sends one key wherever a request has room for one; remembers what came back to stay."""
 
-    def __init__(self, key: str, browser: Client, spelled: list[str]) -> None:
+    def __init__(self, key: str, browser: Client, *, thoroughly: bool) -> None:
         self.key = key
-        self.spelled = spelled
+        self.spelled = spellings(key) if thoroughly else [key]
+        self.admin_pages = ADMIN_PAGES if thoroughly else PAGES_OF_KEYS
         self.stays: list[str] = []
         self.api: list[str] = []
         self.clients = (ApiClient(key), Client(), browser)
@@ -133,7 +136,7 @@ class Presenter:
         self._around(Client(), PUBLIC_PAGES, ("/v1/auth/me", "/admin/login/"))
         self._around(self.clients[0], PUBLIC_PAGES, ("/v1/auth/me", "/v1/nope"))
         if forms:
-            self._around(self.clients[-1], ADMIN_PAGES, ("/admin/apikeys/apikey/",))
+            self._around(self.clients[-1], self.admin_pages, ("/admin/apikeys/apikey/",))
         for client in self.clients:
             for body in self._bodies():
                 self._keep(client.post("/v1/keys", body, content_type="application/json"))
@@ -346,7 +349,7 @@ class NoPlaintextTests(ApiTestCase):
         thoroughly: bool = False,
     ) -> None:
         key = self.keys[origin]
-        presenter = Presenter(key, self.browser, spellings(key) if thoroughly else [key])
+        presenter = Presenter(key, self.browser, thoroughly=thoroughly)
         with captured_logs(formatter) as logs:
             presenter.everywhere(self._forms())
             self._bugs(presenter)
