@@ -20,9 +20,9 @@ from apikeys.keys import verifying_digests
 # rate     The minute's window, restarted by the first request of a later minute. A request that
 #          began just before the turn and came just after it counts into the newer one.
 # day      The key's requests today.
-# DIGESTS stands for a placeholder a pepper. Of an array PostgreSQL cannot know the length
-# beforehand: it would plan the prepared statement anew each time, and that takes longer than to
-# run it.
+# ALWAYS stands for that date, and DIGESTS for a placeholder a pepper. Of an array PostgreSQL cannot
+# know the length beforehand: it would plan the prepared statement anew each time, and that takes
+# longer than to run it.
 # All columns are named: a prepared `SELECT *` dies after a migration.
 # Times come back as Unix times: Django's reader of one timestamp takes longer than the whole row.
 FIND_CALLER: Final = """
@@ -51,10 +51,12 @@ FIND_CALLER: Final = """
           LEFT JOIN accounts_usage tests
             ON tests.organization_id = o.id AND tests.livemode = k.livemode
            AND tests.meter = 'tests'
-           AND tests.period_start = CASE WHEN p.tests_renew THEN %(month)s ELSE %(always)s END
+           AND tests.period_start = CASE
+               WHEN p.tests_renew THEN date_trunc('month', %(now)s AT TIME ZONE 'UTC')::date
+               ELSE ALWAYS END
           LEFT JOIN accounts_usage domains
             ON domains.organization_id = o.id AND domains.livemode = k.livemode
-           AND domains.meter = 'domains' AND domains.period_start = %(always)s
+           AND domains.meter = 'domains' AND domains.period_start = ALWAYS
          WHERE s.digest IN (DIGESTS)
     ), counted AS (
         SELECT key_id, organization_id, livemode, requests_per_minute,
@@ -64,7 +66,7 @@ FIND_CALLER: Final = """
            AND NOT (is_revoked OR key_is_expired OR secret_is_over OR is_suspended)
     ), rate AS (
         INSERT INTO accounts_ratewindow AS w (organization_id, livemode, started_at, requests)
-        SELECT organization_id, livemode, %(minute)s, 1
+        SELECT organization_id, livemode, date_trunc('minute', %(now)s), 1
           FROM counted
          WHERE requests_per_minute IS NOT NULL
             ON CONFLICT (organization_id, livemode) DO UPDATE
@@ -74,7 +76,7 @@ FIND_CALLER: Final = """
      RETURNING started_at, requests
     ), day AS (
         INSERT INTO apikeys_keyday AS d (api_key_id, day, requests, limited)
-        SELECT key_id, %(today)s, 1,
+        SELECT key_id, (%(now)s AT TIME ZONE 'UTC')::date, 1,
                CASE WHEN rate.requests > requests_per_minute THEN 1 ELSE 0 END
           FROM counted
           LEFT JOIN rate ON TRUE
@@ -134,10 +136,6 @@ def fetch_caller(plaintext: str, *, now: datetime, address: str | None) -> Found
         {
             **{f"digest_{number}": digest for number, digest in enumerate(digests)},
             "now": now,
-            "minute": now.replace(second=0, microsecond=0),
-            "today": now.date(),
-            "month": now.date().replace(day=1),
-            "always": ALWAYS,
             "address": address,
         },
     )
@@ -148,7 +146,7 @@ def fetch_caller(plaintext: str, *, now: datetime, address: str | None) -> Found
 def statement_for(digests: int) -> str:
     """Return FIND_CALLER for this many digests, one as a rule."""
     places = ", ".join(f"%(digest_{number})s" for number in range(digests))
-    return FIND_CALLER.replace("DIGESTS", places)
+    return FIND_CALLER.replace("DIGESTS", places).replace("ALWAYS", f"DATE '{ALWAYS}'")
 
 
 def _fetch(statement: str, parameters: dict[str, Any]) -> tuple[Any, ...] | None:

@@ -14,6 +14,7 @@ from typing import Final
 from django.core.management.base import CommandError
 from granian.cli import entrypoint
 
+THREADS_A_WORKER: Final = 3
 LONGEST_IDLE_SECONDS: Final = "600"
 PR_SET_PDEATHSIG: Final = 1
 
@@ -48,15 +49,15 @@ def refuse_taken_port(host: str, port: int) -> None:
 def server_command(*, host: str, port: int, workers: int | None = None) -> list[str]:
     """Return the command that serves the WSGI application; by default a worker a core.
 
-    Two threads a worker, so that one slow request does not hold up the next; they are kept idle as
-    long as granian lets them, because a thread takes its database connection with it.
+    Three threads a worker: two keep a core busy while one waits for PostgreSQL. They are kept idle
+    as long as granian lets them, because a thread takes its database connection with it.
     """
     options = {
         "--interface": "wsgi",
         "--host": host,
         "--port": str(port),
         "--workers": str(workers or os.cpu_count() or 1),
-        "--blocking-threads": "2",
+        "--blocking-threads": str(THREADS_A_WORKER),
         "--blocking-threads-idle-timeout": LONGEST_IDLE_SECONDS,
         # Longer than any request may take; a worker that is not done by then is killed.
         "--workers-kill-timeout": "30",

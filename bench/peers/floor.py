@@ -8,10 +8,15 @@ from typing import Any
 from psycopg_pool import ConnectionPool
 
 from bench.peers.floor_sql import FIND, answer
+from reachscore.server import THREADS_A_WORKER
 
 # A connection a thread of the server.
 pool = ConnectionPool(
-    os.environ["DATABASE_URL"], min_size=2, max_size=2, kwargs={"autocommit": True}, open=True
+    os.environ["DATABASE_URL"],
+    min_size=THREADS_A_WORKER,
+    max_size=THREADS_A_WORKER,
+    kwargs={"autocommit": True},
+    open=True,
 )
 
 
