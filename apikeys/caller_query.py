@@ -9,6 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from accounts.models.usage import ALWAYS
 from apikeys.keys import verifying_digests
+from reachscore.api.broken_connections import close_if_broken
 
 # In this order:
 # found    The secret by its digest, with its key, organization and plan, and what is used of the
@@ -156,6 +157,7 @@ def _fetch(statement: str, parameters: dict[str, Any]) -> tuple[Any, ...] | None
     check would: that is a round trip more. At worst, one request is counted twice.
     """
     connection = connections[DEFAULT_DB_ALIAS]
+    close_if_broken(connection)
     connection.health_check_done = True  # type: ignore[attr-defined]
     try:
         return _fetch_once(connection, statement, parameters)

@@ -97,6 +97,7 @@ MIDDLEWARE = [
     "reachscore.api.middleware.RequestIdMiddleware",
     "reachscore.api.middleware.ApiMiddleware",
     # From here on for pages only: from ApiMiddleware, a call goes to the views.
+    "reachscore.api.broken_connections.close_before_page",
     "reachscore.api.page_security.NoKeyInRedirectMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",

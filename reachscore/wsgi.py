@@ -19,12 +19,13 @@ options = settings.DATABASES["default"]["OPTIONS"]
 options["options"] = f"{options.get('options', '')} {settings.WEB_DATABASE_OPTIONS}".strip()
 
 # Around each request Django also tidies up what there is none of here, caches and recorded queries,
-# looks twice for a broken connection, where once is enough, before the next request, and takes back
-# which URLs are in use, which that one says anew.
+# takes back which URLs are in use, which the next one says anew, and looks twice for a connection
+# that broke; for that, see reachscore.api.broken_connections.
 if not settings.DEBUG:
     request_started.disconnect(reset_queries)
-request_finished.disconnect(close_caches)
+request_started.disconnect(close_old_connections)
 request_finished.disconnect(close_old_connections)
+request_finished.disconnect(close_caches)
 request_finished.disconnect(reset_urlconf)
 
 application = SteadyHandler()
