@@ -1,5 +1,6 @@
 """The WSGI application, for the production server and for runserver."""
 
+import gc
 import os
 
 import django
@@ -29,3 +30,7 @@ request_finished.disconnect(close_caches)
 request_finished.disconnect(reset_urlconf)
 
 application = SteadyHandler()
+
+# The code and its settings stay for good: no collection need look through them again.
+gc.collect()
+gc.freeze()
