@@ -170,7 +170,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 LANGUAGE_CODE = "en-us"
-USE_I18N = False
+USE_I18N = False  # There is one language: nothing is looked up for it.
 TIME_ZONE = "UTC"
 USE_TZ = True
 FORMAT_MODULE_PATH = "reachscore.formats"  # Locale formats win over DATETIME_FORMAT.

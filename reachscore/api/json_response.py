@@ -13,7 +13,7 @@ CONTENT_TYPE: Final = "application/json"
 def json_response(
     data: object, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
-    """Answer with dictionaries and lists of what has a form in JSON, or in DjangoJSONEncoder.
+    """Answer with an object that json can write, with what DjangoJSONEncoder adds to it: dates.
 
     DRF's Response would do the same by way of a template response, a renderer and a new encoder.
     """
