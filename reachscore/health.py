@@ -1,6 +1,8 @@
 """For whatever watches the service: is the process up, and may it be sent requests?"""
 
+from collections.abc import Iterator
 from functools import cache
+from typing import Final
 
 from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
@@ -11,7 +13,15 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from apikeys.models import KeySecret
-from reachscore.api.metrics import count_database_error
+from reachscore.api.faults import describe_fault
+from reachscore.api.metrics import count_database_error, show_warning
+
+# Commits of this role; a second is more than a replica that keeps up ever takes.
+COUNT_WAITING_COMMITS: Final = """
+    SELECT count(*) FROM pg_stat_activity
+     WHERE datname = current_database() AND wait_event = 'SyncRep'
+       AND query_start < now() - interval '1 second'
+"""
 
 
 @csrf_exempt
@@ -26,18 +36,31 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when requests can be served, else 503 and what is wrong."""
+    """Answer 200 if this instance can serve requests, else 503 with its problems.
+
+    What another instance could not do better is a warning, in the body and in a metric, with 200:
+    else one lost standby would take every instance out of the proxy.
+    """
+    warnings = []
+    fault = None
     try:
         problems = _problems()
+        for kind, count, warning in _warnings():
+            show_warning(kind, count)
+            if count:
+                warnings.append(warning)
     except DatabaseError as error:
         count_database_error(error)
-        problems = ["The database does not answer."]
-    if problems:
-        return JsonResponse({"status": "unavailable", "problems": problems}, status=503)
-    return JsonResponse({"status": "ok"})
+        problems, fault = ["The database does not answer."], describe_fault(error)
+    if not problems:
+        return JsonResponse({"status": "ok", "warnings": warnings})
+    response = JsonResponse({"status": "unavailable", "problems": problems}, status=503)
+    response.logged_fields = {"problems": problems, "fault": fault}  # type: ignore[attr-defined]
+    return response
 
 
 def _problems() -> list[str]:
+    """Return what makes this very instance unfit."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('transaction_read_only')")
         if cursor.fetchone() == ("on",):
@@ -50,6 +73,14 @@ def _problems() -> list[str]:
     if KeySecret.some_under_missing_pepper():
         return ["A stored secret hangs on a pepper that API_KEY_PEPPERS does not list."]
     return []
+
+
+def _warnings() -> Iterator[tuple[str, int, str]]:
+    """Yield every kind of warning: its name in the metric, how many, and a sentence."""
+    with connection.cursor() as cursor:
+        cursor.execute(COUNT_WAITING_COMMITS)
+        (waiting,) = cursor.fetchone()
+    yield "commits_waiting", waiting, f"Commits wait for a synchronous replica: {waiting}."
 
 
 @cache

@@ -3,14 +3,20 @@
 from unittest import mock
 
 from django.db import OperationalError, connection
-from django.test import Client, TestCase
+from django.test import Client, TestCase, override_settings
+from prometheus_client.parser import text_string_to_metric_families
+
+from reachscore.api.logs import fields_of
+
+TOKEN = "a-token-of-the-tests"
 
 
 class HealthTests(TestCase):
     def test_both_need_no_key_and_are_not_cached(self):
-        for path in ("/healthz", "/readyz"):
+        ok = {"status": "ok"}
+        for path, body in (("/healthz", ok), ("/readyz", {**ok, "warnings": []})):
             response = Client().get(path)
-            self.assertEqual((response.status_code, response.json()), (200, {"status": "ok"}))
+            self.assertEqual((response.status_code, response.json()), (200, body))
             self.assertIn("no-store", response["Cache-Control"])
 
     def test_without_a_database_the_process_is_up_but_not_ready(self):
@@ -26,6 +32,30 @@ class HealthTests(TestCase):
         response = Client().get("/readyz")
         self.assertEqual(response.status_code, 503)
         self.assertIn("1 migration is not applied", response.json()["problems"][0])
+
+    def test_the_log_line_of_a_failing_readyz_says_why(self):
+        gone = OperationalError("gone")
+        no_cursor = mock.patch.object(connection, "cursor", side_effect=gone)
+        with no_cursor, self.assertLogs("reachscore.request") as logs:
+            Client().get("/readyz")
+        fields = fields_of(logs.records[-1])
+        self.assertEqual(fields["problems"], ["The database does not answer."])
+        self.assertEqual(fields["fault"], "OperationalError, no connection")
+
+    @override_settings(METRICS_TOKEN=TOKEN)
+    def test_a_warning_leaves_it_ready_and_stands_in_a_metric(self):
+        for count in (2, 0):
+            found = [("commits_waiting", count, "Commits wait.")]
+            with mock.patch("reachscore.health._warnings", return_value=found):
+                response = Client().get("/readyz")
+            shown = ["Commits wait."] if count else []
+            self.assertEqual(response.json(), {"status": "ok", "warnings": shown})
+            self.assertEqual(response.status_code, 200)
+            text = Client().get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).content
+            families = text_string_to_metric_families(text.decode())
+            (family,) = [f for f in families if f.name == "reachscore_warnings"]
+            values = {sample.labels["kind"]: sample.value for sample in family.samples}
+            self.assertEqual(values["commits_waiting"], count)
 
     def test_only_reading_is_allowed(self):
         for path in ("/healthz", "/readyz"):

@@ -193,6 +193,7 @@ class CountTests(ApiTestCase):
             for client in (ApiClient(key), ApiClient("x-marks"), self.staff()):
                 client.get(path, {"q": "x-marks"}, headers={"User-Agent": "x-marks"})
                 client.generic("X-MARKS", path)
+        self.client.get("/readyz")
         text = self.scrape()
         self.assertNotIn("marks", text.lower())
         self.assertNotIn(key[17:], text)
@@ -201,7 +202,7 @@ class CountTests(ApiTestCase):
             for sample in re.findall(r"\{(.*)\}", text)
             for name in re.findall(r'(\w+)="', sample)
         }
-        self.assertEqual(names, {"route", "status", "le", "result", "verb", "error"})
+        self.assertEqual(names, {"route", "status", "le", "result", "verb", "error", "kind"})
 
 
 @contextmanager

@@ -17,9 +17,14 @@ def is_database_fault(exception: BaseException | None) -> bool:
     return isinstance(exception, OperationalError | InterfaceError)
 
 
-def log_database_fault(exception: Exception) -> None:
-    """Say which fault it was by its SQLSTATE; the message could hold values."""
+def describe_fault(exception: Exception) -> str:
+    """Return the driver's class and SQLSTATE; the message could hold values."""
     cause = exception.__cause__
     state = getattr(cause, "sqlstate", None) or "no connection"
-    name = type(cause or exception).__name__
-    logger.warning("Database fault behind request %s: %s, %s", current_request_id(), name, state)
+    return f"{type(cause or exception).__name__}, {state}"
+
+
+def log_database_fault(exception: Exception) -> None:
+    """Log which fault it was."""
+    fault = describe_fault(exception)
+    logger.warning("Database fault behind request %s: %s", current_request_id(), fault)

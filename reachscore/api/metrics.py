@@ -7,7 +7,7 @@ from functools import cache
 from typing import Final
 
 from django import db
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY: Final = CollectorRegistry()
 
@@ -41,6 +41,13 @@ _DATABASE_ERRORS: Final = Counter(
     "Requests that met a database error, by its class.",
     ["error"],
     registry=REGISTRY,
+)
+_WARNINGS: Final = Gauge(
+    "reachscore_warnings",
+    "What /readyz warns of, by kind, as its last answer found it; 0 for nothing.",
+    ["kind"],
+    registry=REGISTRY,
+    multiprocess_mode="mostrecent",
 )
 
 # The most telling first: each is caught as itself, whatever subclass the driver raised.
@@ -77,3 +84,8 @@ def count_database_error(exception: Exception) -> None:
         if isinstance(exception, kind):
             _DATABASE_ERRORS.labels(name).inc()
             return
+
+
+def show_warning(kind: str, count: int) -> None:
+    """Show how many of this kind of warning there are now."""
+    _WARNINGS.labels(kind).set(count)

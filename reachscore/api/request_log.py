@@ -74,6 +74,7 @@ class RequestLogMiddleware:
         }
         if is_simulated():
             fields[SIMULATED] = True
+        fields |= getattr(response, "logged_fields", {})
         logger.info("request", extra={"fields": fields})
         failed_authentications.flush_when_due()
         return response
