@@ -62,7 +62,8 @@ class CommandTests(ApiTestCase):
         self.refused("no organization", "issue_api_key", "org_nothing00000", "--name", "CI")
         self.refused("Did you mean tests:read?", *issue, "--scope", "tests:raed")
         self.refused("--expires-at must be", *issue, "--expires-at", "tomorrow")
-        self.refused("--expires-at must be", *issue, "--expires-at", "")
+        for text in ("", "2030-01-31T12:00:00+05:99", "2030-01-31T12:00:00-22:99"):
+            self.refused("--expires-at must be", *issue, f"--expires-at={text}")
         self.refused("There is no scope", *issue, "--scope", "")
         self.refused("in the future", *issue, "--expires-at", "2020-01-01T00:00:00Z")
         self.assertEqual(ApiKey.objects.count(), 0)

@@ -1,14 +1,18 @@
 """`POST /v1/keys` makes what was asked for, or says why not and makes nothing."""
 
 from datetime import UTC, datetime, timedelta
+from unittest import mock
 
 import time_machine
 
 from apikeys.models import ApiKey
 from apikeys.scopes import ALL_SCOPES
+from reachscore.api.moments import parse_moment
+from reachscore.api.refusals import ParameterInvalid
 from tests.cast import ApiTestCase
 
 NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)
+BAD_OFFSETS = ("+00:60", "+05:99", "-22:99", "+24:00", "+23:60", "-24:00")
 DOCUMENTED = [
     "id",
     "object",
@@ -157,6 +161,7 @@ class ExpiryTests(ApiTestCase):
             "2027-01-01T00:00:60Z",
             "2027-01-01T00:00Z",
             "2027-01-01T00:00:00+99:00",
+            *(f"2027-01-01T00:00:00{offset}" for offset in BAD_OFFSETS),
             "2027-01-01T00:00:00." + "9" * 1000 + "Z",
             "２０２７-01-01T00:00:00Z",
             "tomorrow",
@@ -170,6 +175,18 @@ class ExpiryTests(ApiTestCase):
                 response = client.send("/v1/keys", {"name": "x", "expires_at": sent})
                 self.assertRefused(response, 400, "parameter_invalid", field="expires_at")
                 self.assertNothingWritten(response)
+
+    def test_a_time_or_offset_that_rfc_3339_lacks_is_refused_though_python_takes_it(self):
+        """As from Python 3.14 on, whose `fromisoformat` takes 24:00, too."""
+        lenient = mock.Mock(fromisoformat=lambda _: NOW)
+        with mock.patch("reachscore.api.moments.datetime", lenient):
+            self.assertEqual(parse_moment("2027-01-01T23:59:59+23:59", field="f"), NOW)
+            for text in (
+                *(f"2027-01-01T00:00:00{offset}" for offset in BAD_OFFSETS),
+                *(f"2027-01-01T{time}Z" for time in ("24:00:00", "23:60:00", "23:59:60")),
+            ):
+                with self.subTest(text), self.assertRaises(ParameterInvalid):
+                    parse_moment(text, field="f")
 
 
 class BadFieldTests(ApiTestCase):

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from apikeys.networks import clean_networks
 from apikeys.scopes import clean_scopes
-from reachscore.api.moments import format_moment, years_after
+from reachscore.api.moments import format_moment, whole_second, years_after
 from reachscore.api.refusals import ParameterInvalid
 from reachscore.api.text import clean_line
 
@@ -39,10 +39,15 @@ def _clean_share(max_tests_per_month: int | None) -> int | None:
     return max_tests_per_month
 
 
+def _clean_end(expires_at: datetime | None) -> datetime | None:
+    return expires_at and whole_second(expires_at)
+
+
 # What each field of a key is put through before it is looked at any further.
 CLEAN: Final[dict[str, Callable[[Any], Any]]] = {
     "name": _clean_name,
     "scopes": clean_scopes,
+    "expires_at": _clean_end,
     "allowed_ips": _clean_allowed_ips,
     "max_tests_per_month": _clean_share,
 }

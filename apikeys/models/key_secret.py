@@ -20,6 +20,7 @@ from apikeys.keys import (
     signing_digest,
     verifying_digests,
 )
+from reachscore.api.moments import whole_second
 
 if TYPE_CHECKING:
     from apikeys.models.api_key import ApiKey
@@ -111,12 +112,16 @@ class KeySecret(models.Model):
         return cls.objects.filter(api_key=api_key, ended_at=None).exclude(expires_at=None).first()
 
     def rotate_out(self, overlap: timedelta, *, at_the_latest: datetime | None) -> datetime:
-        """Let this secret end after `overlap` and return when. Call it inside a verb."""
+        """Let this secret end after `overlap`, at a whole second, and return when.
+
+        Call it inside a verb.
+        """
         now = timezone.now()
         if not overlap:
             self.end()
             return now
-        self.expires_at = min(now + overlap, at_the_latest or now + overlap)
+        end = whole_second(now + overlap)  # As clients see it: not a fraction later.
+        self.expires_at = min(end, at_the_latest or end)
         self.save(update_fields=["expires_at"])
         return self.expires_at
 

@@ -6,8 +6,10 @@ from typing import Final
 
 from reachscore.api.refusals import ParameterInvalid
 
+# Python takes minutes over 59 in an offset, and from 3.14 on 24:00 as the next day's midnight.
+_MINUTE: Final = r"([01]\d|2[0-3]):[0-5]\d"
 _RFC_3339: Final = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+    rf"\d{{4}}-\d\d-\d\d[Tt]{_MINUTE}:[0-5]\d(\.\d{{1,9}})?([Zz]|[+-]{_MINUTE})", re.ASCII
 )
 
 
@@ -32,6 +34,11 @@ def parse_moment(text: str, *, field: str) -> datetime:
 def format_moment(moment: datetime) -> str:
     """Write an aware datetime, e.g. `2026-03-11T10:30:00Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def whole_second(moment: datetime) -> datetime:
+    """Return the second that `moment` is shown as: rounded down."""
+    return moment.replace(microsecond=0)
 
 
 def years_after(moment: datetime, years: int) -> datetime:
