@@ -17,6 +17,7 @@ from accounts.admin.audit_filters import ActionFilter, ActorFilter, WhereAndWhen
 from accounts.models import AuditEvent, Organization
 from accounts.models.audit import SERVICE
 from accounts.staff import VerbAdmin
+from accounts.staff.bases import search_text
 from accounts.staff.columns import moment
 
 # The admin's pages of what events are about; who knows more kinds adds them.
@@ -35,7 +36,7 @@ class AuditEventAdmin(ChainAdmin, ExportAdmin, VerbAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        text = search_term.strip()
+        text = search_text(search_term)
         return (matching(queryset, text) if text else queryset), False
 
     def facts(self, request: HttpRequest, obj: AuditEvent) -> dict[str, Any]:

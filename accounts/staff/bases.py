@@ -1,7 +1,7 @@
 """The kinds of page: rows that are read, and rows that verbs change."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote
@@ -13,6 +13,9 @@ from django.urls import URLPattern, path, reverse
 
 from accounts.models import Actor, User
 from accounts.staff.verb_page import VerbPage
+from reachscore.api.text import composed
+
+LONGEST_SEARCH: Final = 200  # No stored text is longer.
 
 if TYPE_CHECKING:
     AnyModelAdmin = admin.ModelAdmin[Any]
@@ -23,6 +26,11 @@ else:
 def staff_of(request: HttpRequest) -> Actor:
     """Return the member of staff behind an admin request, as the audit log names them."""
     return Actor.staff(cast(User, request.user))
+
+
+def search_text(search_term: str) -> str:
+    """Return what was typed into a search box as stored texts are written: trimmed, in NFC."""
+    return composed(search_term.strip(), max_length=LONGEST_SEARCH)
 
 
 class ReadOnlyAdmin(AnyModelAdmin):
@@ -36,6 +44,12 @@ class ReadOnlyAdmin(AnyModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        """Search in the form in which texts are stored."""
+        return super().get_search_results(request, queryset, search_text(search_term))
 
     def page_url(self, obj: models.Model, verb: str = "change") -> str:
         """Return the address of an object's page, or of one of its verbs."""

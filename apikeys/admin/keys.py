@@ -9,6 +9,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.admin.audit import PAGES_OF_TARGETS
+from accounts.staff.bases import search_text
 from accounts.staff.columns import badge, moment
 from apikeys.admin.bulk_admin import BulkAdmin
 from apikeys.admin.change import Addresses, Narrow
@@ -45,7 +46,7 @@ class ApiKeyAdmin(BulkAdmin, IssueAdmin, FindByKeyAdmin, KeyPageAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        text = search_term.strip()
+        text = search_text(search_term)
         return (matching(queryset, text) if text else queryset), False
 
     def rows(self, queryset: QuerySet[Any], ids: list[Any]) -> QuerySet[Any]:

@@ -13,6 +13,8 @@ from reachscore.api.refusals import ContainsApiKey, ParameterInvalid
 
 # Letters by their category, yet nothing is seen of them.
 _FILLERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+REPLACEMENT: Final = "\ufffd"  # What a decoder writes in the place of bytes that it cannot read.
+MOST_IN_ONE: Final = 4  # Characters that NFC composes into one, such as those of U+1F82.
 _UNPRINTABLE: Final = ("Cc", "Cs", "Zl", "Zp")
 # These turn the reading direction: a name that holds one can be made to look like another name.
 _BIDI_CONTROLS: Final = frozenset(
@@ -21,13 +23,16 @@ _BIDI_CONTROLS: Final = frozenset(
 
 
 def clean_line(text: str, *, field: str, max_length: int, required: bool = True) -> str:
-    """Return one line of visible text, trimmed, of at most `max_length` characters.
+    """Return one line of visible text in NFC, trimmed, of at most `max_length` characters.
 
     Raises ParameterInvalid for control characters, blank or long text; ContainsApiKey.
     """
-    line = text.strip()
+    line = composed(text.strip(), max_length=max_length)
     if any(_is_unfit(c) for c in line):
         raise ParameterInvalid(f"{field} must not hold control characters.", field=field)
+    if REPLACEMENT in line:
+        message = f"{field} holds U+FFFD: it was not in UTF-8 once, and characters of it are lost."
+        raise ParameterInvalid(message, field=field)
     if required and not any(_is_visible(c) for c in line):
         raise ParameterInvalid(f"{field} must hold at least one visible character.", field=field)
     if len(line) > max_length:
@@ -35,6 +40,16 @@ def clean_line(text: str, *, field: str, max_length: int, required: bool = True)
     if holds_key(line):
         raise ContainsApiKey(f"{field} holds an API key.", field=field)
     return line
+
+
+def composed(text: str, *, max_length: int) -> str:
+    """Return `text` in NFC, the one form in which texts are stored and looked for.
+
+    A text that is longer than `max_length` in any form is returned as it is: normalizing many
+    combining marks takes quadratic time.
+    """
+    is_short = len(text) <= max_length * MOST_IN_ONE
+    return unicodedata.normalize("NFC", text) if is_short else text
 
 
 def refuse_key(text: str) -> None:
