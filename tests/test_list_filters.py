@@ -163,9 +163,25 @@ class BadParameterTests(ApiTestCase):
         for query in ("unused_for_days=1", "unused_for_days=3650", "expires_within_days=3650"):
             self.assertEqual(self.api.get(f"/v1/keys?{query}").status_code, 200)
 
-    def test_bytes_that_are_no_utf_8_are_a_name_that_nobody_has(self):
-        response = self.api.get("/v1/keys?name=%FF%ED%A0%80")
-        self.assertEqual((response.status_code, response.json()["data"]), (200, []))
+    def test_a_query_that_is_not_utf_8_is_refused_and_does_nothing(self):
+        api_key, _ = self.issue()
+        for url, field in (
+            ("/v1/keys?limit=5&name=%FF%ED%A0%80", "name"),
+            ("/v1/keys?name=caf\xe9", "name"),  # Raw bytes, as a server hands them over.
+            ("/v1/keys?%E4=1", "\ufffd"),
+            ("/v1/auth/me?require=%E4", "require"),
+        ):
+            with self.subTest(url):
+                path, _, query = url.partition("?")
+                response = self.api.get(path, QUERY_STRING=query)
+                self.assertRefused(response, 400, "parameter_invalid", field=field)
+        url = f"/v1/keys/{api_key.id}?reason=Gesch%E4ft"
+        self.assertRefused(self.api.delete(url), 400, "parameter_invalid", field="reason")
+        api_key.refresh_from_db()
+        self.assertIsNone(api_key.revoked_at)
+        self.api.delete(f"/v1/keys/{api_key.id}", QUERY_STRING="reason=Gesch\xc3\xa4ft+%26+more")
+        api_key.refresh_from_db()
+        self.assertEqual(api_key.revoked_reason, "Geschäft & more")
 
     def test_a_misspelt_value_is_told_the_right_one(self):
         for query, meant in [("status=Active", "active"), ("scope=test:read", "tests:read")]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import unquote, unquote_to_bytes
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -30,6 +31,7 @@ class QuerySerializer(serializers.Serializer[Any]):
         """
         if not request.META.get("QUERY_STRING"):
             return dict(cls._of_none())
+        refuse_other_than_utf_8(request.META["QUERY_STRING"])
         query, reader = request.query_params, cls()
         for name, values in query.lists():
             if name not in reader.fields:
@@ -46,6 +48,19 @@ class QuerySerializer(serializers.Serializer[Any]):
     def _of_none(cls) -> Mapping[str, Any]:
         """Return what comes of no parameters: always the same, and most requests have none."""
         return MappingProxyType(cls().run_validation({}))
+
+
+def refuse_other_than_utf_8(query: str) -> None:
+    """Raise ParameterInvalid for a raw query (as WSGI has it, in Latin-1) that is not UTF-8.
+
+    Django reads such bytes as U+FFFD, and a reason would be stored so.
+    """
+    for pair in query.split("&"):
+        try:
+            unquote_to_bytes(pair.encode("latin-1")).decode()
+        except UnicodeDecodeError:
+            field = quote_input(unquote(pair.partition("=")[0]))[1:-1]
+            raise ParameterInvalid("The query must be in UTF-8.", field=field) from None
 
 
 class NoQuery(QuerySerializer):
