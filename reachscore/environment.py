@@ -18,6 +18,56 @@ from psycopg.conninfo import conninfo_to_dict
 
 LEAST_KEY_BYTES: Final = 32
 LEAST_TOKEN_CHARACTERS: Final = 16
+SECRETS: Final = ("SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS")
+SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+# White space, quotes and a byte order mark around a value; inside it, control characters and bytes
+# that are not UTF-8.
+_STRAY: Final = re.compile("^[\\s'\"‘’“”\ufeff]|[\\s'\"‘’“”\ufeff]$|[\x01-\x1f\x7f\ud800-\udfff]")
+# What Django can match: a dot in front stands for every subdomain.
+_HOST: Final = re.compile(r"\.?[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", re.IGNORECASE)
+
+
+def refuse_stray_characters(environ: Mapping[str, str], *names: str) -> None:
+    """Raise ImproperlyConfigured if values have quotes, white space or line ends left around them.
+
+    Shells and systemd take these off; Docker and files written on Windows leave them in.
+    """
+    stray = [name for name in names if _STRAY.search(environ.get(name, ""))]
+    if stray:
+        raise ImproperlyConfigured(
+            f"Take the quotes, white space and line ends (CR, LF) off the value of "
+            f"{', '.join(stray)}."
+        )
+
+
+def refuse_development_by_accident(environ: Mapping[str, str]) -> None:
+    """Raise ImproperlyConfigured if production's environment has lost its DATABASE_URL.
+
+    Without this check, commands would run on a new development database and report success.
+    """
+    if not environ.get("DATABASE_URL", "unset").strip():
+        raise ImproperlyConfigured("DATABASE_URL is blank. Set it, or unset it for development.")
+    found = [name for name in SECRETS if name in environ]
+    if found and "DATABASE_URL" not in environ and environ.get("DEBUG") != "true":
+        raise ImproperlyConfigured(
+            f"DATABASE_URL is not set, but {' and '.join(found)} is, as in production. Set "
+            "DATABASE_URL, or DEBUG=true for development."
+        )
+
+
+def host_names(environ: Mapping[str, str], name: str) -> list[str]:
+    """Read `api.example.com,127.0.0.1,[::1]`.
+
+    Raises ImproperlyConfigured for anything that no request's Host header can match, and for `*`.
+    """
+    hosts = [host.strip() for host in environ[name].split(",") if host.strip()]
+    if not hosts or not all(_HOST.fullmatch(host) for host in hosts):
+        raise ImproperlyConfigured(
+            f"{name} must hold host names with commas between, such as "
+            "api.example.com,127.0.0.1,[::1]: without scheme, port, path, quotes or *."
+        )
+    return hosts
 
 
 def flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
@@ -40,7 +90,7 @@ def count(environ: Mapping[str, str], name: str, *, default: int) -> int:
 
 
 def require(environ: Mapping[str, str], *names: str) -> None:
-    """Raises ImproperlyConfigured that names every one of `names` that is not set."""
+    """Raise ImproperlyConfigured that names every one of `names` that is not set."""
     missing = [name for name in names if not environ.get(name)]
     if missing:
         raise ImproperlyConfigured(
@@ -87,11 +137,27 @@ def numbered_keys(environ: Mapping[str, str], name: str) -> dict[int, bytes]:
 
 
 def database_from_url(url: str) -> dict[str, Any]:
-    """Turn a `postgres://` URL into Django's settings, the way libpq itself reads it."""
+    """Turn a `postgres://` URL into Django's settings, the way libpq itself reads it.
+
+    Raises ImproperlyConfigured, without showing it, for a URL that libpq cannot read or reads
+    wrong: what follows a raw `@` or `/` in the password it takes for the host, and shows in errors.
+    """
     try:
         parts: dict[str, Any] = dict(conninfo_to_dict(url))
     except psycopg.ProgrammingError:
-        raise ImproperlyConfigured("DATABASE_URL is not a postgres:// URL.") from None
+        parts = {}
+    if (
+        not re.match("postgres(ql)?://", url)
+        or not ("dbname" in parts or "service" in parts)
+        or not re.fullmatch("[0-9,]*", parts.get("port", ""))
+        or url.count("@") > 1
+        or ("@" in url.partition("?")[0] and "user" not in parts)
+        or parts.get("sslmode", "prefer") not in SSL_MODES
+    ):
+        raise ImproperlyConfigured(
+            "DATABASE_URL must read postgres://user:password@host:5432/name?sslmode=verify-full. "
+            "In the password, write % as %25, @ as %40 and / as %2F."
+        )
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": parts.pop("dbname", ""),

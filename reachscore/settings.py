@@ -12,11 +12,15 @@ from csp.constants import NONE, SELF
 
 from reachscore.embedded.cluster import Cluster
 from reachscore.environment import (
+    SECRETS,
     count,
     database_from_url,
     development_secrets,
     flag,
+    host_names,
     numbered_keys,
+    refuse_development_by_accident,
+    refuse_stray_characters,
     require,
     token,
 )
@@ -25,18 +29,24 @@ from reachscore.weak_secrets import refuse_weak_secrets
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOCAL_DIR = BASE_DIR / ".local"  # What is made on this machine; git ignores it.
 
+refuse_development_by_accident(os.environ)
+refuse_stray_characters(
+    os.environ,
+    *("DATABASE_URL", "DEBUG", *SECRETS, "ALLOWED_HOSTS", "TRUSTED_PROXY_COUNT"),
+    *("METRICS_TOKEN", "SECOND_FACTOR_REQUIRED", "PREPARED_STATEMENTS", "HSTS_PRELOAD"),
+)
 DATABASE_URL = os.environ.get("DATABASE_URL", "")
 PRODUCTION = bool(DATABASE_URL) and not flag(os.environ, "DEBUG", default=False)
 DEBUG = flag(os.environ, "DEBUG", default=not PRODUCTION)
 
 if PRODUCTION:
-    require(os.environ, "SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS", "ALLOWED_HOSTS")
+    require(os.environ, *SECRETS, "ALLOWED_HOSTS")
     environ = dict(os.environ)
 else:
     environ = {
         "ALLOWED_HOSTS": "127.0.0.1,localhost,[::1]",
         **development_secrets(LOCAL_DIR / "secrets.json"),
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if value},
     }
 
 SECRET_KEY = environ["SECRET_KEY"]
@@ -44,7 +54,7 @@ API_KEY_PEPPERS = numbered_keys(environ, "API_KEY_PEPPERS")
 AUDIT_KEYS = numbered_keys(environ, "AUDIT_KEYS")
 if PRODUCTION:
     refuse_weak_secrets(SECRET_KEY, API_KEY_PEPPERS=API_KEY_PEPPERS, AUDIT_KEYS=AUDIT_KEYS)
-ALLOWED_HOSTS = [host.strip() for host in environ["ALLOWED_HOSTS"].split(",") if host.strip()]
+ALLOWED_HOSTS = host_names(environ, "ALLOWED_HOSTS")
 # How many proxies of ours stand in front: what they write of a request is believed.
 TRUSTED_PROXY_COUNT = count(environ, "TRUSTED_PROXY_COUNT", default=0)
 METRICS_TOKEN = token(environ, "METRICS_TOKEN")
@@ -117,7 +127,9 @@ MIDDLEWARE = [
 SECURE_SSL_REDIRECT = PRODUCTION
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)\Z"]
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if PRODUCTION else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
+SECURE_HSTS_INCLUDE_SUBDOMAINS = PRODUCTION
+# Asks browsers to build the domain into their lists, which takes months to undo.
+SECURE_HSTS_PRELOAD = flag(environ, "HSTS_PRELOAD", default=False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
 SESSION_COOKIE_AGE = 8 * 60 * 60  # From the log-in on; accounts.access.sessions ends idle ones.
 

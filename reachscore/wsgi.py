@@ -2,10 +2,12 @@
 
 import gc
 import os
+import sys
 
 import django
 from django.conf import settings
 from django.core.cache import close_caches
+from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, reset_queries
@@ -13,7 +15,10 @@ from django.db import close_old_connections, reset_queries
 from reachscore.api.request import SteadyHandler
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "reachscore.settings")
-django.setup(set_prefix=False)
+try:
+    django.setup(set_prefix=False)
+except ImproperlyConfigured as error:
+    sys.exit(str(error))
 
 # Requests only: a migration may well take longer, and waits for its locks.
 options = settings.DATABASES["default"]["OPTIONS"]

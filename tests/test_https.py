@@ -80,6 +80,16 @@ class SettingsTests(SimpleTestCase):
         self.assertEqual(shown, [True, YEAR, True, True, 2])
         self.assertEqual(json.loads(python(SHOW).stdout), [False, 0, False, False, 0])
 
+    def test_hsts_preload_is_sent_only_if_it_is_set(self):
+        show = SHOW.replace("s.TRUSTED_PROXY_COUNT", "s.SECURE_HSTS_PRELOAD")
+        for environ, preload in [({}, False), ({"HSTS_PRELOAD": "true"}, True)]:
+            shown = json.loads(python(show, **PRODUCTION, **environ).stdout)
+            self.assertEqual(shown, [True, YEAR, True, True, preload])
+            with behind(1), override_settings(SECURE_HSTS_PRELOAD=shown[-1]):
+                for path in ("/v1/auth/me", "/docs"):
+                    header = Client().get(path, headers=HTTPS)["Strict-Transport-Security"]
+                    self.assertEqual("preload" in header, preload, path)
+
     def test_without_proxies_the_header_says_nothing(self):
         for forwarded in ("", "https", "http"):
             self.assertEqual(scheme_before_proxies(forwarded, proxies=0), "")
