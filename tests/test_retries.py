@@ -1,12 +1,10 @@
 """A request with an Idempotency-Key may be sent again: what is made with it is never made twice."""
 
 import hashlib
-import io
 import json
 from datetime import timedelta
 
 import time_machine
-from django.core.management import call_command
 from django.db import connection
 
 from accounts.models import Actor, AuditEvent
@@ -198,23 +196,7 @@ class SameRequestTests(RetryTestCase):
         self.assertEqual(ApiKey.objects.count(), 4)
 
 
-class ForgetTests(RetryTestCase):
-    def test_the_command_deletes_what_is_older_and_says_how_many(self):
-        with time_machine.travel(NOW, tick=False) as clock:
-            for token in ("t-1", "t-2"):
-                self.create(token)
-            clock.shift(timedelta(hours=1))
-            kept = self.create("t-3").json()
-            for hours, printed in [(22, "0"), (1, "2"), (0, "0")]:
-                clock.shift(timedelta(hours=hours))
-                out = io.StringIO()
-                call_command("forget_old_requests", stdout=out)
-                self.assertEqual(out.getvalue(), f"{printed}\n")
-            again = self.create("t-3")
-            self.replayed(again)
-            self.assertEqual(again.json()["id"], kept["id"])
-            self.made(self.create("t-1"))
-
+class KeptTests(RetryTestCase):
     def test_nothing_that_is_kept_reveals_a_secret_or_a_token(self):
         secrets = [self.create("t-secret-token").json()["key"] for _ in range(2)]
         secrets.append(self.send_rotation(self.key.id, "t-secret-token-2").json()["key"])

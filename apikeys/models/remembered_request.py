@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import connection, models, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Length
 from django.db.models.lookups import Exact
 from django.utils import timezone
@@ -57,10 +58,9 @@ class RememberedRequest(models.Model):
         return f"{self.caller_id} at {self.created_at:%Y-%m-%dT%H:%M:%SZ}"
 
     @classmethod
-    def clear_old(cls) -> int:
-        """Delete what is no longer remembered; return how many."""
-        deleted, _ = cls.objects.filter(created_at__lte=timezone.now() - REMEMBERED_FOR).delete()
-        return deleted
+    def too_old(cls, now: datetime) -> QuerySet[RememberedRequest]:
+        """Return the requests that can no longer be retried at `now`."""
+        return cls.objects.filter(created_at__lte=now - REMEMBERED_FOR)
 
     def issue_again(self, wanted: ApiKey, *, actor: Actor, inherit: Collection[str]) -> str:
         """Answer `ApiKey.issue` again: return a fresh secret of the key that was made then.

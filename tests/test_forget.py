@@ -1,0 +1,82 @@
+"""`manage.py forget` deletes what nothing needs any more, in short transactions."""
+
+import io
+from datetime import UTC, date, datetime, timedelta
+from unittest import mock
+
+import time_machine
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import AuditEvent, LogInTries
+from apikeys.models import KeyDay, RememberedRequest
+from tests.retries import NOW, RetryTestCase
+
+
+class ForgetTests(RetryTestCase):
+    def forget(self) -> str:
+        out = io.StringIO()
+        call_command("forget", stdout=out)
+        return out.getvalue()
+
+    def test_remembered_requests_go_after_24_hours_and_no_sooner(self):
+        with time_machine.travel(NOW, tick=False) as clock:
+            for token in ("t-1", "t-2"):
+                self.create(token)
+            clock.shift(timedelta(hours=1))
+            kept = self.create("t-3").json()
+            for hours, deleted in [(22, 0), (1, 2), (0, 0)]:
+                clock.shift(timedelta(hours=hours))
+                self.assertIn(f"{deleted} remembered requests\n", self.forget())
+            again = self.create("t-3")
+            self.replayed(again)
+            self.assertEqual(again.json()["id"], kept["id"])
+            self.made(self.create("t-1"))
+
+    def test_key_days_go_after_13_whole_months(self):
+        for now, oldest in [
+            (datetime(2026, 1, 31, 23, 59, tzinfo=UTC), date(2024, 12, 1)),
+            (datetime(2026, 2, 1, tzinfo=UTC), date(2025, 1, 1)),
+            (datetime(2026, 12, 5, tzinfo=UTC), date(2025, 11, 1)),
+        ]:
+            days = [oldest - timedelta(days=n) for n in (-1, 0, 1, 2)]
+            for day in days:
+                KeyDay.objects.create(api_key=self.key, day=day, requests=1, limited=0)
+            with self.subTest(now), time_machine.travel(now, tick=False):
+                self.assertTrue(self.forget().startswith("2 key days\n"))
+                left = KeyDay.objects.order_by("day").values_list("day", flat=True)
+                self.assertEqual(list(left), [days[1], days[0]])
+            KeyDay.objects.all().delete()
+
+    def test_tries_to_log_in_go_when_they_have_ended(self):
+        with time_machine.travel(NOW, tick=False) as clock:
+            LogInTries.take("a", most=10)
+            clock.shift(timedelta(minutes=14))
+            LogInTries.take("b", most=10)
+            self.assertIn("0 log-in tries\n", self.forget())
+            clock.shift(timedelta(minutes=1))
+            self.assertIn("1 log-in tries\n", self.forget())
+            self.assertEqual(LogInTries.objects.get().subject, "b")
+
+    def test_many_rows_go_in_batches_of_one_statement_each(self):
+        LogInTries.objects.bulk_create(
+            LogInTries(subject=str(n), tries=1, ends_at=NOW) for n in range(7)
+        )
+        for n in range(5):
+            day = date(2020, 1, 1 + n)
+            KeyDay.objects.create(api_key=self.key, day=day, requests=1, limited=0)
+        events = AuditEvent.objects.count()
+        with (
+            mock.patch("apikeys.management.commands.forget.BATCH", 2),
+            CaptureQueriesContext(
+                connection,
+            ) as queries,
+        ):
+            self.assertEqual(self.forget(), "5 key days\n7 log-in tries\n0 remembered requests\n")
+        deletes = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
+        self.assertEqual(len(deletes), 3 + 4 + 1)
+        for sql in deletes:
+            self.assertIn("LIMIT 2 FOR UPDATE SKIP LOCKED", sql)
+        self.assertEqual(RememberedRequest.objects.count(), 0)
+        self.assertEqual(AuditEvent.objects.count(), events)
