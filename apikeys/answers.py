@@ -75,7 +75,6 @@ class CascadeCounts(serializers.Serializer[Any]):
 
     keys_revoked = serializers.IntegerField(min_value=0)
     secrets_ended = serializers.IntegerField(min_value=0)
-    secrets_restored = serializers.IntegerField(min_value=0)
 
 
 class RevokedKey(Key):

@@ -69,17 +69,14 @@ REPLAYED: Final = OpenApiParameter(
     REPLAYED_HEADER,
     str,
     OpenApiParameter.HEADER,
-    response=[200, 201],
+    response=[201],
     description="`true`: an earlier sending had been carried out, and its secret was replaced.",
 )
-RETRIES: Final = (
-    "parameter_invalid",
-    "contains_api_key",
-    "idempotency_key_reused",
-    "idempotency_in_progress",
-    "idempotency_secret_used",
-)
 ITSELF: Final = "Takes an unrestricted key, or the key itself."
+NO_LIMITS: Final = (
+    "Takes the key itself, or an unrestricted key without limits of its own: no end, addresses or "
+    "share, and not a secret that is being rotated out."
+)
 
 
 def _answer(serializer: type[Any], description: str, name: str, value: object) -> OpenApiResponse:
@@ -114,7 +111,9 @@ create_key = extend_schema(
         **error_responses(
             *EVERYWHERE,
             *WITH_BODY,
-            *RETRIES,
+            "idempotency_key_reused",
+            "idempotency_in_progress",
+            "idempotency_secret_used",
             "insufficient_scope",
             "exceeds_caller",
             "key_limit_reached",
@@ -157,8 +156,8 @@ change_key = extend_schema(
     operation_id="change_key",
     summary="Change an API key",
     description="Sets what is given and leaves the rest. Holds from the next request on. Takes an "
-    "unrestricted key, and gives nothing that the calling key does not hold. A revoked or expired "
-    "key cannot be changed.",
+    "unrestricted key, and for another key than itself one without limits of its own. Gives "
+    "nothing that the calling key does not hold. A revoked or expired key cannot be changed.",
     tags=KEYS,
     parameters=[*SHARED_HEADERS, KEY_ID],
     request=KeyChange,
@@ -183,17 +182,20 @@ rotate_key = extend_schema(
     operation_id="rotate_key",
     summary="Rotate an API key",
     description="Gives the key a new secret. The id and all the rest stay; the old secret works "
-    "for `overlap_seconds` more, and never beyond the key's own end. Where a rotation is open, its "
-    "old secret ends at once: there are never more than two. " + ITSELF,
+    "for `overlap_seconds` more, and never beyond the key's own end. While a rotation is open and "
+    "its new secret was never used, rotating again replaces that one, and the old one ends no "
+    "later than it would: this request can be sent again, and an `Idempotency-Key` has no effect. "
+    "Once the new secret was used, the oldest ends at once: there are never more than two. A key "
+    "that rotates itself cannot send it again: a secret that is being rotated out does not rotate. "
+    + NO_LIMITS,
     tags=KEYS,
-    parameters=[*SHARED_HEADERS, KEY_ID, TOKEN, REPLAYED],
+    parameters=[*SHARED_HEADERS, KEY_ID],
     request={"application/json": RotationRequest},
     responses={
         200: _answer(IssuedKey, "The new secret.", "Rotated", examples.ROTATED_KEY),
         **error_responses(
             *EVERYWHERE,
             *(code for code in WITH_BODY if code != "missing_required_field"),
-            *RETRIES,
             "insufficient_scope",
             "exceeds_caller",
             "resource_not_found",
@@ -207,7 +209,7 @@ finish_rotation = extend_schema(
     operation_id="finish_rotation",
     summary="Finish a rotation",
     description="Ends the old secret now, where a rotation is open; else changes nothing. "
-    + ITSELF,
+    + NO_LIMITS,
     tags=KEYS,
     parameters=[*SHARED_HEADERS, KEY_ID],
     request={"application/json": NoBody},
@@ -217,6 +219,7 @@ finish_rotation = extend_schema(
             *EVERYWHERE,
             *(code for code in WITH_BODY if code != "missing_required_field"),
             "insufficient_scope",
+            "exceeds_caller",
             "resource_not_found",
             "key_not_active",
         ),

@@ -81,7 +81,7 @@ REVOKED_KEY: Final[dict[str, Any]] = {
     "status": "revoked",
     "revoked_at": "2026-03-12T09:00:00Z",
     "revoked_reason": "exposed in a build log",
-    "cascade": {"keys_revoked": 2, "secrets_ended": 1, "secrets_restored": 1},
+    "cascade": {"keys_revoked": 2, "secrets_ended": 1},
 }
 
 EVENT: Final[dict[str, Any]] = {

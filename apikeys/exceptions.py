@@ -121,12 +121,6 @@ class KeyNotActive(Refusal):
     code = "key_not_active"
 
 
-class KeyChangedMeanwhile(Refusal):
-    """Whoever decided this saw the key as it no longer is."""
-
-    code = "key_changed_meanwhile"
-
-
 class KeyLimitReached(Refusal):
     """The organization has as many active keys of this mode as its plan grants."""
 

@@ -24,7 +24,7 @@ NOTE_LATER_USE: Final = """
            )
 """
 
-# This one waits: a replay of the request that issued the secret may be ending it as never used.
+# This one waits: a rotation or a repeated creation may be ending the secret as never used.
 NOTE_FIRST_USE: Final = """
     UPDATE apikeys_keysecret
        SET last_used_at = GREATEST(last_used_at, %(now)s),

@@ -1,6 +1,5 @@
 """The endpoints: `/v1/keys` with what lies below, `GET /v1/usage` and `GET /v1/auth/me`."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -17,10 +16,10 @@ from apikeys import documentation
 from apikeys.authentication import authenticate
 from apikeys.callers import caller_of
 from apikeys.filters import filtered
-from apikeys.models import ApiKey, RememberedRequest
-from apikeys.models.api_key import INHERITABLE
+from apikeys.models import ApiKey
+from apikeys.models.acting_key import INHERITABLE
 from apikeys.models.cascade import revoke_with_all_it_made
-from apikeys.models.remembered_request import Attempt
+from apikeys.models.remembered_request import issue_once
 from apikeys.permissions import (
     AnyCaller,
     ManagesKeys,
@@ -110,14 +109,20 @@ class KeyViewSet(ViewSetMixin, ApiView):
             max_tests_per_month=fields.get("max_tests_per_month"),
         )
         inherit = set(INHERITABLE) - set(fields)
-
-        def issue() -> tuple[ApiKey, str]:
-            return api_key, api_key.issue(actor=caller.actor, inherit=inherit)
-
-        def issue_again(earlier: RememberedRequest) -> str:
-            return earlier.issue_again(api_key, actor=caller.actor, inherit=inherit)
-
-        return self._answer_once(issue, issue_again, status=201)
+        token = idempotency_token(request)
+        if token is None:
+            plaintext = api_key.issue(actor=caller.actor, inherit=inherit)
+            return json_response(issued_key(self._show(api_key.pk), plaintext), status=201)
+        key_id, plaintext, is_replay = issue_once(
+            api_key,
+            actor=caller.actor,
+            inherit=inherit,
+            token=token,
+            fingerprint=fingerprint(request, request.data),
+        )
+        headers = {REPLAYED_HEADER: "true"} if is_replay else {}
+        answer = issued_key(self._show(key_id), plaintext)
+        return json_response(answer, status=201, headers=headers)
 
     @documentation.retrieve_key
     def retrieve(self, request: Request, key_id: str) -> HttpResponse:
@@ -153,17 +158,9 @@ class KeyViewSet(ViewSetMixin, ApiView):
     @documentation.rotate_key
     def rotate(self, request: Request, key_id: str) -> HttpResponse:
         """Give a key a new secret and show it once; the old one lives on for a while."""
-        actor = caller_of(request).actor
         overlap = timedelta(seconds=self.body(RotationRequest, optional=True)["overlap_seconds"])
-        api_key = self._find(key_id)
-
-        def rotate() -> tuple[ApiKey, str]:
-            return api_key, api_key.rotate(actor=actor, overlap=overlap)
-
-        def rotate_again(earlier: RememberedRequest) -> str:
-            return earlier.rotate_again(actor=actor)
-
-        return self._answer_once(rotate, rotate_again, status=200)
+        plaintext = self._find(key_id).rotate(actor=caller_of(request).actor, overlap=overlap)
+        return json_response(issued_key(self._show(key_id), plaintext))
 
     @documentation.finish_rotation
     def finish_rotation(self, request: Request, key_id: str) -> HttpResponse:
@@ -206,32 +203,6 @@ class KeyViewSet(ViewSetMixin, ApiView):
         if found is None:
             raise ResourceNotFound("Your organization has no such key in this mode.")
         return found
-
-    def _answer_once(
-        self,
-        first: Callable[[], tuple[ApiKey, str]],
-        again: Callable[[RememberedRequest], str],
-        *,
-        status: int,
-    ) -> HttpResponse:
-        """Carry out a request that shows a plaintext; sent again with its token, `again`."""
-        token = idempotency_token(self.request)
-        if token is None:
-            api_key, plaintext = first()
-            return json_response(issued_key(self._show(api_key.pk), plaintext), status=status)
-        body = fingerprint(self.request, self.request.data)
-        caller_id = caller_of(self.request).key_id
-        with Attempt.begin(caller_id=caller_id, token=token, fingerprint=body) as attempt:
-            if attempt.earlier is None:
-                api_key, plaintext = first()
-                attempt.remember(api_key)
-                key_id, headers = api_key.pk, {}
-            else:
-                plaintext = again(attempt.earlier)
-                key_id, headers = attempt.earlier.secret.api_key_id, {REPLAYED_HEADER: "true"}
-        return json_response(
-            issued_key(self._show(key_id), plaintext), status=status, headers=headers
-        )
 
 
 class AuthContextView(ApiView):

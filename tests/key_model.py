@@ -59,7 +59,6 @@ class Key:
     networks: Networks
     maker: Secret | None
     revoked: bool = False
-    lowered: bool = False
     id: str = ""
     secrets: list[Secret] = field(default_factory=list)
 
@@ -97,13 +96,6 @@ class Secret:
     def is_limited(self) -> bool:
         return self.own_end != NEVER or self.key.networks is not None
 
-    def reaches_as_far_as(self, key: Key) -> bool:
-        try:
-            _holds(self, key.scopes, key.end, key.networks)
-        except Refused:
-            return False
-        return True
-
 
 @dataclass(frozen=True)
 class Wish:
@@ -116,9 +108,9 @@ class Wish:
 
 @dataclass
 class Memory:
-    """A request with a token that was carried out."""
+    """A creation with a token that was carried out."""
 
-    request: object
+    wish: Wish
     secret: Secret
     at: datetime
 
@@ -157,7 +149,10 @@ class World:
     ) -> tuple[Secret, bool]:
         """Return the secret that is shown, and whether this is a replay."""
         _manages(by)
-        memory = self._memory(by, token, wish)
+        memory = self.memories.get((by.key, token)) if by and token else None
+        if memory and self.now - memory.at >= REMEMBERED:
+            memory = None
+        _refuse("idempotency_key_reused", memory is not None and memory.wish != wish)
         scopes = EVERY_SCOPE if wish.scopes == INHERIT else wish.scopes
         end, networks = (by.own_end, by.key.networks) if by else (NEVER, None)
         end = end if wish.end == INHERIT else wish.end
@@ -171,49 +166,51 @@ class World:
         ]
         _refuse("key_limit_reached", len(siblings) >= self.limit)
         if memory:
-            return self._replace(by, memory), True
+            old, key = memory.secret, memory.secret.key
+            _holds(by, key.scopes, key.end, key.networks)
+            stale = old.used or not old.is_newest or not self.is_active(key)
+            _refuse("idempotency_secret_used", stale)
+            old.ended = True
+            memory.secret = self._grant(key, issuer=by)
+            return memory.secret, True
         key = Key(*home, scopes, end, networks, maker=by)
         self.keys.append(key)
-        return self._grant(by, key, token, wish, issuer=None), False
+        secret = self._grant(key, issuer=None)
+        if by and token:
+            self.memories[by.key, token] = Memory(wish, secret, self.now)
+        return secret, False
 
-    def rotate(
-        self, by: Secret | None, key: Key, overlap: timedelta | None, token: str = ""
-    ) -> tuple[Secret, bool]:
-        """The same, for a rotation."""
-        _reaches(by, key)
-        memory = self._memory(by, token, (key, overlap))
-        if memory and by:
-            # Of itself, the secret that is being rotated out may see the answer again.
-            return self._replace(by, memory, own=by.key is key), True
+    def rotate(self, by: Secret | None, key: Key, overlap: timedelta | None) -> tuple[Secret, bool]:
+        """The same, for a rotation, which is never a replay."""
+        _controls(by, key)
+        _refuse("exceeds_caller", by is not None and by.end != NEVER)
         _refuse("key_not_active", not self.is_active(key))
-        _is_handed(by, key)
+        open_ = [s for s in key.secrets if self.is_live(s) and not s.is_newest]
+        newest = [s for s in key.secrets if s.is_newest]
+        retired = newest if not open_ or any(s.used for s in newest) else open_
         for secret in key.secrets:
-            if not secret.is_newest or overlap == timedelta(0):
+            if secret not in retired or overlap == timedelta(0):
                 secret.ended = True
             else:
-                secret.end = min(self.now + (overlap or DEFAULT_OVERLAP), key.end)
-        return self._grant(by, key, token, (key, overlap), issuer=by), False
+                secret.end = min(self.now + (overlap or DEFAULT_OVERLAP), secret.own_end)
+        return self._grant(key, issuer=by), False
 
     def change(self, by: Secret | None, key: Key, name: str, value: object) -> None:
         """Change `scopes`, `end` or `networks`."""
         _manages(by)
-        _reaches(by, key)
+        _controls(by, key)
         _refuse("key_not_active", not self.is_active(key))
         if getattr(key, name) == value:
             return
         mine = {"scopes": frozenset[str](), "end": self.now, "networks": by and by.key.networks}
         _holds(by, **{**mine, name: value})  # type: ignore[arg-type]
         _refuse("parameter_invalid", name == "end" and key_end(value) <= self.now)
-        if by is None or not by.is_limited:
-            key.lowered = False
-        elif not by.reaches_as_far_as(key):
-            key.lowered = True
         setattr(key, name, value)
         self.events[key.organization] += 1
 
     def finish_rotation(self, by: Secret | None, key: Key) -> None:
         """End what is being rotated out, if anything is."""
-        _reaches(by, key)
+        _controls(by, key)
         _refuse("key_not_active", not self.is_active(key))
         for secret in key.secrets:
             if self.is_live(secret) and not secret.is_newest:
@@ -240,22 +237,14 @@ class World:
         children = [key for key in self.keys if key.maker in known and not key.revoked]
         for child in children:
             self.revoke(None, child)
-        ended = restored = 0
+        ended = 0
         for key in filter(self.is_active, self.keys):
             lost = [s for s in key.secrets if s in known and self.is_live(s)]
-            left = [s for s in key.secrets if s not in known and self.is_live(s)]
-            if any(secret.is_newest for secret in lost) and left and _may_be_handed(by, key):
-                left[0].end = NEVER
-                restored += 1
             for secret in lost:
                 secret.ended = True
             ended += len(lost)
             self.events[key.organization] += bool(lost)
-        return {
-            "keys_revoked": len(children),
-            "secrets_ended": ended,
-            "secrets_restored": restored,
-        }
+        return {"keys_revoked": len(children), "secrets_ended": ended}
 
     def suspend(self, organization: str) -> None:
         """Staff only."""
@@ -278,32 +267,10 @@ class World:
             return [by.key]
         return [key for key in self.keys if key.home == by.key.home]
 
-    def _memory(self, by: Secret | None, token: str, request: object) -> Memory | None:
-        memory = self.memories.get((by.key, token)) if by and token else None
-        if memory is None or self.now - memory.at >= REMEMBERED:
-            return None
-        _refuse("idempotency_key_reused", memory.request != request)
-        return memory
-
-    def _replace(self, by: Secret | None, memory: Memory, *, own: bool = False) -> Secret:
-        old, key = memory.secret, memory.secret.key
-        _is_handed(by, key, own=own)
-        stale = old.used or not old.is_newest or not self.is_active(key)
-        _refuse("idempotency_secret_used", stale)
-        old.ended = True
-        memory.secret = Secret(key, issuer=by)
-        key.secrets.append(memory.secret)
-        self.events[key.organization] += 1
-        return memory.secret
-
-    def _grant(
-        self, by: Secret | None, key: Key, token: str, request: object, *, issuer: Secret | None
-    ) -> Secret:
+    def _grant(self, key: Key, *, issuer: Secret | None) -> Secret:
         secret = Secret(key, issuer)
         key.secrets.append(secret)
         self.events[key.organization] += 1
-        if by and token:
-            self.memories[by.key, token] = Memory(request, secret, self.now)
         return secret
 
 
@@ -327,37 +294,19 @@ def _reaches(by: Secret | None, key: Key) -> None:
         _refuse("resource_not_found", key.home != by.key.home)
 
 
-def _holds(
-    by: Secret | None,
-    scopes: frozenset[str],
-    end: datetime,
-    networks: Networks,
-    *,
-    own_end: datetime | None = None,
-) -> None:
+def _controls(by: Secret | None, key: Key) -> None:
+    """Who has limits changes and rotates no other key."""
+    _reaches(by, key)
+    _refuse("exceeds_caller", by is not None and key is not by.key and by.is_limited)
+
+
+def _holds(by: Secret | None, scopes: frozenset[str], end: datetime, networks: Networks) -> None:
     """A key gives nothing that it does not hold."""
     if by is None:
         return
     too_much = (
         not scopes <= by.key.scopes
-        or end > (own_end or by.own_end)
+        or end > by.own_end
         or not PLACES[networks] <= PLACES[by.key.networks]
     )
     _refuse("exceeds_caller", too_much)
-
-
-def _is_handed(by: Secret | None, key: Key, *, own: bool = False) -> None:
-    """Nobody sees a plaintext who could not have made its key, nor who is being rotated out."""
-    if by is None:
-        return
-    _refuse("exceeds_caller", not own and by.end != NEVER)
-    _refuse("exceeds_caller", key.lowered and by.is_limited)
-    _holds(by, key.scopes, key.end, key.networks, own_end=by.key.end if own else None)
-
-
-def _may_be_handed(by: Secret | None, key: Key) -> bool:
-    try:
-        _is_handed(by, key)
-    except Refused:
-        return False
-    return True

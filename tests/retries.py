@@ -21,21 +21,15 @@ class RetryTestCase(ApiTestCase):
     ) -> Answer:
         return (by or self.client_of_key).send("/v1/keys", body, **{HEADER: token})
 
-    def send_rotation(
-        self, key_id: str, token: str = "t-1", body: object = None, *, by: ApiClient | None = None
-    ) -> Answer:
-        client = by or self.client_of_key
-        return client.send(f"/v1/keys/{key_id}/rotate", body or {}, **{HEADER: token})
-
-    def made(self, response: Answer, status: int = 201) -> ApiClient:
+    def made(self, response: Answer) -> ApiClient:
         """Check that a request was carried out for the first time; return the new key's client."""
-        self.assertEqual(response.status_code, status, response.content)
+        self.assertEqual(response.status_code, 201, response.content)
         self.assertNotIn("Idempotent-Replayed", response)
         return ApiClient(response.json()["key"])
 
-    def replayed(self, response: Answer, status: int = 201) -> ApiClient:
+    def replayed(self, response: Answer) -> ApiClient:
         """Check that a request was answered again; return the client of the fresh secret."""
-        self.assertEqual(response.status_code, status, response.content)
+        self.assertEqual(response.status_code, 201, response.content)
         self.assertEqual(response["Idempotent-Replayed"], "true")
         return ApiClient(response.json()["key"])
 

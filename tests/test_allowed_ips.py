@@ -9,7 +9,7 @@ from accounts.models import Actor
 from apikeys.keys import checksum
 from apikeys.models import ApiKey
 from reachscore.api.ids import random_base62
-from tests.cast import Answer, ApiClient, ApiTestCase
+from tests.cast import ApiClient, ApiTestCase
 
 
 class FormTests(ApiTestCase):
@@ -108,7 +108,6 @@ class InheritanceTests(ApiTestCase):
             self.assertEqual(response.status_code, 201)
 
     def test_a_subset_is_given_and_anything_more_is_not(self):
-        target, _ = self.issue(allowed_ips=["127.0.0.1/32"])
         for sent, given in [
             (["127.0.0.1"], True),
             (["127.0.0.0/9"], True),
@@ -126,18 +125,12 @@ class InheritanceTests(ApiTestCase):
             (None, False),
         ]:
             with self.subTest(sent):
-                answers: list[Answer] = [
-                    self.api.send("/v1/keys", {"name": "x", "allowed_ips": sent}),
-                    self.api.change(f"/v1/keys/{target.id}", {"allowed_ips": sent}),
-                ]
-                for response, status in zip(answers, (201, 200), strict=True):
-                    if given:
-                        self.assertEqual(response.status_code, status, response.content)
-                    else:
-                        error = self.assertRefused(
-                            response, 403, "exceeds_caller", field="allowed_ips"
-                        )
-                        self.assertIn(", ".join(self.own), error["message"])
+                response = self.api.send("/v1/keys", {"name": "x", "allowed_ips": sent})
+                if given:
+                    self.assertEqual(response.status_code, 201, response.content)
+                else:
+                    error = self.assertRefused(response, 403, "exceeds_caller", field="allowed_ips")
+                    self.assertIn(", ".join(self.own), error["message"])
 
     def test_two_neighbours_together_allow_the_whole(self):
         _, caller = self.issue(allowed_ips=["127.0.0.0/9", "127.128.0.0/9"])

@@ -145,34 +145,3 @@ class AttackerTests(AttackTestCase):
         _, client = self.issue()
         self.acme.suspend(actor=Actor.cli(), reason="unpaid")
         self.assertRepelled(client, (403, "organization_suspended"))
-
-
-@time_machine.travel(NOW, tick=False)
-class NarrowerCallerTests(AttackTestCase):
-    """A managing key that holds less may see the victim and lessen it, but not reach further."""
-
-    def assertReachesNoFurther(self, client: ApiClient) -> None:
-        before = self.state()
-        for name in ("create", "widen", "rotate"):
-            with self.subTest(name):
-                response = ATTACKS[name](client, self.path)
-                field = response.json()["error"].get("field")
-                self.assertRefused(response, 403, "exceeds_caller", field=field)
-        for name in ("me", "list", "retrieve", "head", "events"):
-            self.assertEqual(ATTACKS[name](client, self.path).status_code, 200)
-        self.assertEqual(self.state(), before)
-        for name in ("rename", "finish", "revoke", "cascade"):
-            self.assertEqual(ATTACKS[name](client, self.path).status_code, 200)
-        done = ["changed", "rotation_finished", "revoked"]
-        self.assertEqual(self.actions(self.victim)[-3:], done)
-
-    def test_a_key_that_ends_earlier(self):
-        self.assertReachesNoFurther(self.issue(expires_at=NOW + timedelta(days=8))[1])
-
-    def test_a_secret_that_is_being_rotated_out(self):
-        api_key, old = self.issue()
-        self.rotate(old, api_key)
-        self.assertReachesNoFurther(old)
-
-    def test_a_key_bound_to_fewer_addresses(self):
-        self.assertReachesNoFurther(self.issue(allowed_ips=["127.0.0.1"])[1])

@@ -25,7 +25,7 @@ class CascadeTestCase(ApiTestCase):
         self.assertEqual(response.status_code, 200, response.content)
         self.assertEqual(response.json()["status"], "revoked")
         counts: dict[str, Any] = response.json()["cascade"]
-        self.assertEqual(list(counts), ["keys_revoked", "secrets_ended", "secrets_restored"])
+        self.assertEqual(list(counts), ["keys_revoked", "secrets_ended"])
         return counts
 
     def works(self, *clients: ApiClient) -> list[bool]:
@@ -42,7 +42,7 @@ class KeysMadeTests(CascadeTestCase):
             clients.append(client)
         restricted, last = self.make(client, scopes=["tests:read"])
         counts = self.cascade()
-        self.assertEqual(counts, {"keys_revoked": 6, "secrets_ended": 0, "secrets_restored": 0})
+        self.assertEqual(counts, {"keys_revoked": 6, "secrets_ended": 0})
         self.assertEqual(self.works(self.thief, *clients, last), [False] * 7)
         self.assertEqual(self.actions(restricted), ["issued", "revoked"])
 
@@ -84,9 +84,7 @@ class KeysMadeTests(CascadeTestCase):
         self.make(self.thief)
         self.cascade()
         events = AuditEvent.objects.count()
-        self.assertEqual(
-            self.cascade(), {"keys_revoked": 0, "secrets_ended": 0, "secrets_restored": 0}
-        )
+        self.assertEqual(self.cascade(), {"keys_revoked": 0, "secrets_ended": 0})
         self.assertEqual(AuditEvent.objects.count(), events)
 
     def test_leaves_makers_siblings_other_modes_and_other_organizations_alone(self):
@@ -150,23 +148,26 @@ class SecretsIssuedTests(CascadeTestCase):
         secrets = self.api.get(f"/v1/keys/{self.key.id}").json()["secrets"]
         return [(secret["locator"], secret["expires_at"]) for secret in secrets]
 
-    def test_its_secret_ends_and_the_retiring_one_gets_its_own_end_back(self):
+    def test_its_secret_ends_and_the_retiring_one_keeps_its_end(self):
         new = self.rotate(self.thief, self.key, overlap_seconds=60)
         counts = self.cascade()
-        self.assertEqual(counts, {"keys_revoked": 0, "secrets_ended": 1, "secrets_restored": 1})
+        self.assertEqual(counts, {"keys_revoked": 0, "secrets_ended": 1})
         self.assertEqual(self.works(new, self.old), [False, True])
-        self.assertEqual(self.live(), [(self.old.key[8:16], None)])
-        with time_machine.travel(NOW + timedelta(days=1), tick=False):
-            self.assertEqual(self.works(self.old), [True])
+        end = "2026-03-11T10:31:00Z"
+        self.assertEqual(self.live(), [(self.old.key[8:16], end)])
         event = AuditEvent.objects.filter(target_id=self.key.id).latest("sequence")
         self.assertEqual(
             event.changes,
             {
                 "ended_secrets": [[new.key[8:16]], None],
                 "cascade_of": [None, self.root.id],
-                "restored_secret": [None, self.old.key[8:16]],
             },
         )
+        # Its owner rotates: never longer than it had, whatever overlap is asked for.
+        newest = self.rotate(self.api, self.key, overlap_seconds=604800)
+        self.assertEqual(self.live(), [(newest.key[8:16], None), (self.old.key[8:16], end)])
+        with time_machine.travel(NOW + timedelta(seconds=60), tick=False):
+            self.assertEqual(self.works(self.old, newest), [False, True])
 
     def test_a_retiring_one_that_has_ended_meanwhile_stays_ended(self):
         for overlap in (0, 60):
@@ -177,15 +178,16 @@ class SecretsIssuedTests(CascadeTestCase):
                 with time_machine.travel(NOW + timedelta(seconds=60), tick=False):
                     counts = self.cascade(root)
                     self.assertEqual(self.works(new, old), [False, False])
-                self.assertEqual((counts["secrets_ended"], counts["secrets_restored"]), (1, 0))
+                self.assertEqual(counts["secrets_ended"], 1)
                 # The key is not lost: a managing key gives it a new secret.
                 self.assertEqual(self.works(self.rotate(self.api, api_key)), [True])
 
     def test_where_both_are_the_roots_both_end(self):
         second = self.rotate(self.thief, self.key, overlap_seconds=3600)
+        second.get("/v1/auth/me")
         third = self.rotate(self.thief, self.key, overlap_seconds=3600)
         counts = self.cascade()
-        self.assertEqual(counts, {"keys_revoked": 0, "secrets_ended": 2, "secrets_restored": 0})
+        self.assertEqual(counts, {"keys_revoked": 0, "secrets_ended": 2})
         self.assertEqual(self.works(self.old, second, third), [False] * 3)
         self.assertEqual(self.live(), [])
         self.assertEqual(self.api.get(f"/v1/keys/{self.key.id}").json()["status"], "active")
@@ -193,9 +195,10 @@ class SecretsIssuedTests(CascadeTestCase):
 
     def test_a_retiring_secret_of_the_roots_ends_and_the_newest_of_another_stays(self):
         second = self.rotate(self.thief, self.key, overlap_seconds=3600)
+        second.get("/v1/auth/me")
         third = self.rotate(self.api, self.key, overlap_seconds=3600)
         counts = self.cascade()
-        self.assertEqual(counts, {"keys_revoked": 0, "secrets_ended": 1, "secrets_restored": 0})
+        self.assertEqual(counts, {"keys_revoked": 0, "secrets_ended": 1})
         self.assertEqual(self.works(second, third), [False, True])
         self.assertEqual(self.live(), [(third.key[8:16], None)])
 
@@ -226,13 +229,4 @@ class SecretsIssuedTests(CascadeTestCase):
         self.rotate(self.api, ended, overlap_seconds=0)
         with time_machine.travel(NOW + timedelta(seconds=1), tick=False):
             counts = self.cascade()
-        self.assertEqual(counts, {"keys_revoked": 0, "secrets_ended": 0, "secrets_restored": 0})
-
-    def test_the_restored_secrets_own_end_is_the_keys(self):
-        api_key, old = self.issue(expires_at=NOW + timedelta(hours=1))
-        self.rotate(self.thief, api_key, overlap_seconds=60)
-        self.assertEqual(self.cascade()["secrets_restored"], 1)
-        with time_machine.travel(NOW + timedelta(minutes=59), tick=False):
-            self.assertEqual(self.works(old), [True])
-        with time_machine.travel(NOW + timedelta(hours=1), tick=False):
-            self.assertRefused(old.get("/v1/auth/me"), 401, "api_key_expired")
+        self.assertEqual(counts, {"keys_revoked": 0, "secrets_ended": 0})

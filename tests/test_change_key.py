@@ -222,61 +222,26 @@ class CeilingTests(ApiTestCase):
         self.assertRefused(response, 403, "insufficient_scope")
         self.assertEqual(client.get("/v1/auth/me").json()["scopes"], ["tests:read"])
 
-    def test_nothing_is_given_beyond_the_callers_own_end(self):
-        own_end = "2026-03-12T10:30:00Z"
-        caller, client = self.issue(expires_at=NOW + DAY)
-        forever, _ = self.issue()
-        for target in (caller, forever):
-            for sent in (None, "2026-03-12T10:30:01Z", "2027-01-01T00:00:00Z"):
-                if target is forever and sent is None:
-                    continue
-                response = client.change(path(target), {"expires_at": sent})
-                error = self.assertRefused(response, 403, "exceeds_caller", field="expires_at")
-                self.assertIn(own_end, error["message"])
-            response = client.change(path(target), {"expires_at": own_end})
-            self.assertEqual(response.status_code, 200)
-        self.assertEqual(self.actions(caller), ["issued"])
-        # What it no longer has, nobody who expires gives back.
-        response = client.change(path(forever), {"expires_at": None})
-        self.assertRefused(response, 403, "exceeds_caller", field="expires_at")
-
-    def test_a_longer_life_that_is_there_may_stay_and_is_sent_back_unharmed(self):
-        _, client = self.issue(expires_at=NOW + DAY, allowed_ips=["127.0.0.1"])
-        target, _ = self.issue()
-        body = {"name": "renamed", "expires_at": None, "allowed_ips": None}
-        response = client.change(path(target), body)
-        self.assertEqual(response.status_code, 200)
-        self.assertEqual(response.json()["name"], "renamed")
-
-    def test_a_secret_being_rotated_out_gives_no_longer_life_than_its_own(self):
-        caller, old = self.issue()
-        self.rotate(old, caller, overlap_seconds=3600)
-        target, _ = self.issue(expires_at=NOW + timedelta(minutes=1))
-        for sent in (None, "2026-03-11T11:30:01Z"):
-            response = old.change(path(target), {"expires_at": sent})
-            self.assertRefused(response, 403, "exceeds_caller", field="expires_at")
-        response = old.change(path(target), {"expires_at": "2026-03-11T11:30:00Z"})
-        self.assertEqual(response.status_code, 200)
-
-    def test_nothing_is_given_beyond_the_callers_own_addresses(self):
-        caller, client = self.issue(allowed_ips=["127.0.0.0/8", "2001:db8::/32"])
-        target, _ = self.issue(allowed_ips=["127.0.0.1"])
-        for key, sent in [
-            (caller, None),
-            (target, None),
-            (target, ["126.0.0.0/7"]),
-            (target, ["127.0.0.1", "192.0.2.7"]),
-            (target, ["2001:db8::/31"]),
-            (target, ["::/0"]),
-            (caller, ["127.0.0.0/8", "2001:db8::/32", "192.0.2.7"]),
-        ]:
-            with self.subTest(sent):
-                response = client.change(path(key), {"allowed_ips": sent})
-                error = self.assertRefused(response, 403, "exceeds_caller", field="allowed_ips")
-                self.assertIn("127.0.0.0/8, 2001:db8::/32", error["message"])
-        for sent in (["127.1.0.0/16"], ["127.0.0.0/8", "2001:db8:5::/48"]):
-            response = client.change(path(target), {"allowed_ips": sent})
-            self.assertEqual(response.status_code, 200)
+    def test_a_key_gives_itself_nothing_beyond_its_own_limits(self):
+        caller, client = self.issue(
+            expires_at=NOW + DAY,
+            allowed_ips=["127.0.0.0/8", "2001:db8::/32"],
+            max_tests_per_month=5,
+        )
+        table: list[tuple[str, list[Any], Any]] = [
+            ("expires_at", [None, "2026-03-12T10:30:01Z"], "2026-03-12T10:29:59Z"),
+            ("allowed_ips", [None, ["126.0.0.0/7"], ["::/0"]], ["127.1.0.0/16", "127.0.0.1"]),
+            ("max_tests_per_month", [None, 6], 4),
+        ]
+        own = "2026-03-12T10:30:00Z", "127.0.0.0/8, 2001:db8::/32", "5"
+        for (field, wider, narrower), mine in zip(table, own, strict=True):
+            for sent in wider:
+                with self.subTest(field, sent=sent):
+                    response = client.change(path(caller), {field: sent})
+                    error = self.assertRefused(response, 403, "exceeds_caller", field=field)
+                    self.assertIn(mine, error["message"])
+            self.assertEqual(client.change(path(caller), {field: narrower}).status_code, 200)
+        self.assertEqual(self.actions(caller), ["issued", "changed", "changed", "changed"])
 
     def test_staff_has_no_ceiling(self):
         api_key, _ = self.issue(scopes=["tests:read"], expires_at=NOW + DAY)

@@ -115,7 +115,7 @@ class KeyObjectTests(ApiTestCase):
             (secret,) = self.show(api_key)["secrets"]
         self.assertEqual(secret["locator"], new.key[8:16])
 
-    def test_the_hint_is_the_restored_secrets_after_a_cascade(self):
+    def test_the_hint_is_the_older_secrets_after_a_cascade_ended_the_newest(self):
         helper, helping = self.make(self.api)
         api_key, old = self.issue()
         self.rotate(helping, api_key)

@@ -63,7 +63,7 @@ class RealAnswerTests(ApiTestCase):
         self.assertEqual([f"{error.json_path}: {error.message}" for error in errors], [])
 
     def setUp(self) -> None:
-        _, self.api = self.issue(expires_at=timezone.now() + timedelta(days=9))
+        _, self.api = self.issue()
         self.api.raise_request_exception = False
         self.key, secret = self.issue(expires_at=timezone.now() + timedelta(days=8))
         self.rotate(secret, self.key)
@@ -131,7 +131,8 @@ class RealAnswerTests(ApiTestCase):
         busy = self.organization("Busy", "team")
         Organization.objects.filter(pk=busy.pk).update(requests_per_minute=0)
         _, limited = self.issue(organization=busy)
-        callers = (self.restricted(), elsewhere, limited)
+        _, ending = self.issue(expires_at=timezone.now() + timedelta(days=9))
+        callers = (self.restricted(), elsewhere, limited, ending)
         answers += [caller.generic(method.upper(), url) for caller in callers]
         if path.startswith("/v1/keys/{key_id}"):
             inactive = path.replace("{key_id}", self.revoked.id)

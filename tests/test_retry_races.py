@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from functools import partial
+from itertools import product
 
 from accounts.models import Actor, AuditEvent
 from apikeys.models import ApiKey, RememberedRequest
@@ -18,28 +19,17 @@ MANY = 20
 class ParallelRetryTests(RaceTestCase):
     def test_many_at_once_leave_one_key_and_one_secret(self):
         _, caller = self.issue()
-        self.check(post(caller, "/v1/keys", {"name": "CI"}, **TOKEN), 201)
-        self.assertEqual(ApiKey.objects.count(), 2)
-
-    def test_many_rotations_at_once_are_one(self):
-        key, old = self.issue()
-        self.check(post(old, f"/v1/keys/{key.pk}/rotate", {}, **TOKEN), 200)
-        self.assertEqual(ApiKey.objects.count(), 1)
-        self.assertEqual(AuditEvent.objects.filter(action="api_key.rotated").count(), 1)
-        self.assertEqual(get(old)().status_code, 200)
-
-    def check(self, send: Call, status: int) -> None:
-        """Send a request many times at once, once each and then as a patient client does."""
+        send = post(caller, "/v1/keys", {"name": "CI"}, **TOKEN)
         once = in_threads(*[send] * MANY)
         for answer in once:
-            if answer.status_code != status:
+            if answer.status_code != 201:
                 self.assertRefused(answer, 409, "idempotency_in_progress")
                 self.assertEqual(answer["Retry-After"], "1")
         patient = in_threads(*[partial(send_until_answered, send)] * (MANY // 2))
-        answers = [answer for answer in once if answer.status_code == status]
+        answers = [answer for answer in once if answer.status_code == 201]
         answers += [*patient, send()]
 
-        self.assertEqual({answer.status_code for answer in answers}, {status})
+        self.assertEqual({answer.status_code for answer in answers}, {201})
         self.assertEqual(len({answer.json()["id"] for answer in answers}), 1)
         first = [answer for answer in answers if "Idempotent-Replayed" not in answer]
         self.assertEqual(len(first), 1)
@@ -51,6 +41,7 @@ class ParallelRetryTests(RaceTestCase):
         for client in ended:
             self.assertRefused(get(client)(), 401, "api_key_expired")
         self.assertEqual(get(last)().status_code, 200)
+        self.assertEqual(ApiKey.objects.count(), 2)
 
     def test_while_the_first_is_running_the_others_do_not_wait(self):
         _, caller = self.issue()
@@ -84,50 +75,67 @@ class ParallelRetryTests(RaceTestCase):
 
 
 class FirstUseTests(RaceTestCase):
+    """The first use of a secret meets the request that would replace it as never used."""
+
     def setUp(self) -> None:
         super().setUp()
         _, self.caller = self.issue()
+        self.key, self.old = self.issue()
 
-    def begin(self, token: str) -> tuple[ApiClient, Call, Call]:
-        """Make a key; return its client, a use of it, and the retry of its creation."""
+    def begin(self, verb: str, token: str) -> tuple[ApiClient, Call, Call]:
+        """Show a secret; return its client, a use of it, and the request sent again."""
         send = post(self.caller, "/v1/keys", {"name": "CI"}, **{"Idempotency-Key": token})
+        if verb == "rotate":
+            self.key, self.old = self.issue()
+            send = post(self.caller, f"/v1/keys/{self.key.pk}/rotate", {})
         client = ApiClient(send().json()["key"])
         return client, get(client), send
 
-    def winner(self, use: Answer, replay: Answer) -> str:
+    def winner(self, verb: str, client: ApiClient, use: Answer, again: Answer) -> str:
         """Check that one of the two won and the other was told; return which."""
         if use.status_code == 200:
-            self.assertRefused(replay, 409, "idempotency_secret_used")
+            # It works on: of a rotation, for the overlap, and in place of the older one.
+            self.assertEqual(get(client)().status_code, 200)
+            if verb == "rotate":
+                self.assertEqual(again.status_code, 200)
+                self.assertRefused(get(self.old)(), 401, "api_key_expired")
+                self.assertEqual(self.live_secrets(self.key.pk)[0].locator, client.key[8:16])
+            else:
+                self.assertRefused(again, 409, "idempotency_secret_used")
             return "use"
         self.assertRefused(use, 401, "api_key_expired")
-        self.assertEqual(replay["Idempotent-Replayed"], "true")
-        self.assertEqual(get(ApiClient(replay.json()["key"]))().status_code, 200)
-        return "replay"
+        if verb == "rotate":
+            self.assertEqual(get(self.old)().status_code, 200)
+        else:
+            self.assertEqual(again["Idempotent-Replayed"], "true")
+        self.assertEqual(get(ApiClient(again.json()["key"]))().status_code, 200)
+        return "again"
 
-    def test_whichever_comes_first_to_the_secrets_row_wins(self):
-        for first in ("use", "replay"):
-            with self.subTest(first):
-                client, use, replay = self.begin(first)
+    def test_the_first_to_come_to_the_secrets_row_wins(self):
+        for verb, first in product(("issue", "rotate"), ("use", "again")):
+            with self.subTest(f"{verb}: {first}"):
+                client, use, again = self.begin(verb, first)
                 with self.queue() as queue:
                     self.lock_secret(client)
-                    for call in [use, replay] if first == "use" else [replay, use]:
+                    for call in [use, again] if first == "use" else [again, use]:
                         queue.add(call)
                 answers = queue.answers()
-                if first == "replay":
+                if first == "again":
                     answers.reverse()
-                self.assertEqual(self.winner(*answers), first)
+                self.assertEqual(self.winner(verb, client, *answers), first)
 
     def test_never_both_in_any_of_many_rounds(self):
-        winners: Counter[str] = Counter()
-        head_start = 0.005  # The retry has more to do before it comes to the row.
-        for number in range(40):
-            _, use, replay = self.begin(f"t-{number}")
-            use_later = partial(later, use, head_start)
-            winner = self.winner(*in_threads(use_later, replay))
-            winners[winner] += 1
-            # Whoever lost is helped, so that most rounds are close.
-            head_start *= 1.5 if winner == "use" else 1 / 1.5
-        self.assertEqual(set(winners), {"use", "replay"}, winners)
+        for verb in ("issue", "rotate"):
+            winners: Counter[str] = Counter()
+            head_start = 0.005  # The other request has more to do before it comes to the row.
+            for number in range(20):
+                client, use, again = self.begin(verb, f"t-{number}")
+                use_later = partial(later, use, head_start)
+                winner = self.winner(verb, client, *in_threads(use_later, again))
+                winners[winner] += 1
+                # The one that lost is helped, so that most rounds are close.
+                head_start *= 1.5 if winner == "use" else 1 / 1.5
+            self.assertEqual(set(winners), {"use", "again"}, winners)
 
 
 def send_until_answered(send: Call) -> Answer:

@@ -5,8 +5,8 @@ from typing import Any
 
 import time_machine
 
-from accounts.models import AuditEvent
-from apikeys.models import ApiKey, KeySecret
+from accounts.models import Actor, AuditEvent, Organization
+from apikeys.models import ApiKey, KeySecret, RememberedRequest
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)
@@ -181,59 +181,113 @@ class RotateTests(ApiTestCase):
             },
         )
 
-
-@time_machine.travel(NOW, tick=False)
-class WhoMayRotateTests(ApiTestCase):
-    def test_a_restricted_key_rotates_itself_only(self):
-        api_key, client = self.issue(scopes=["tests:read"])
-        other, _ = self.issue(scopes=["tests:read"])
-        self.assertRefused(client.send(path(other), {}), 403, "insufficient_scope")
-        self.assertEqual(self.actions(other), ["issued"])
-        new = self.rotate(client, api_key)
-        self.assertEqual(new.get("/v1/auth/me").json()["scopes"], ["tests:read"])
-
-    def test_a_secret_being_rotated_out_is_handed_no_other(self):
-        api_key, old = self.issue()
-        self.rotate(old, api_key, overlap_seconds=3600)
-        other, _ = self.issue()
-        soon, _ = self.issue(expires_at=NOW + timedelta(hours=1))
-        for target in (api_key, other, soon):
-            self.assertRefused(old.send(path(target), {}), 403, "exceeds_caller")
-        response = old.send("/v1/keys", {"name": "x", "expires_at": None})
-        self.assertRefused(response, 403, "exceeds_caller", field="expires_at")
-        self.assertEqual(self.actions(api_key), ["issued", "rotated"])
-        self.assertEqual(self.actions(other), ["issued"])
-        # A new key gets its end.
-        child, _ = self.make(old)
-        self.assertEqual(child.expires_at, NOW + timedelta(hours=1))
-
-    def test_a_managing_key_rotates_what_lies_within_its_own_life_and_addresses(self):
-        _, client = self.issue(expires_at=NOW + DAY, allowed_ips=["127.0.0.0/8"])
-        table: list[tuple[dict[str, Any], str | None]] = [
-            ({"expires_at": NOW + DAY, "allowed_ips": ["127.0.0.1/32"]}, None),
-            ({"expires_at": NOW + DAY, "allowed_ips": ["127.0.0.0/8"]}, None),
-            ({"expires_at": NOW + DAY + SECOND, "allowed_ips": ["127.0.0.1/32"]}, "expires_at"),
-            ({"allowed_ips": ["127.0.0.1/32"]}, "expires_at"),
-            ({"expires_at": NOW + DAY}, "allowed_ips"),
-            ({"expires_at": NOW + DAY, "allowed_ips": ["::1/128"]}, "allowed_ips"),
-        ]
-        for fields, refused_for in table:
-            with self.subTest(fields):
-                target, _ = self.issue(**fields)
-                response = client.send(path(target), {})
-                if refused_for is None:
-                    self.assertEqual(response.status_code, 200)
-                else:
-                    error = self.assertRefused(response, 403, "exceeds_caller")
-                    self.assertIn(target.id, error["message"])
-                    self.assertIn(refused_for, error["message"])
-                    self.assertEqual(self.actions(target), ["issued"])
-
-    def test_whoever_rotated_is_noted_with_the_secret(self):
+    def test_the_key_that_rotated_is_noted_with_the_secret(self):
         root, client = self.issue()
-        target, _ = self.issue()
-        self.rotate(client, target)
-        newest = KeySecret.newest_of(target)
+        self.rotate(client, self.key)
+        newest = KeySecret.newest_of(self.key)
         assert newest is not None
         assert newest.issued_by is not None
         self.assertEqual(newest.issued_by.api_key_id, root.id)
+
+
+@time_machine.travel(NOW, tick=False)
+class AgainTests(ApiTestCase):
+    """While the new secret was never used, rotating again replaces it."""
+
+    def setUp(self) -> None:
+        _, self.api = self.issue()
+        self.key, self.old = self.issue()
+
+    def live(self) -> dict[str, str | None]:
+        secrets = self.api.get(f"/v1/keys/{self.key.id}").json()["secrets"]
+        return {secret["locator"]: secret["expires_at"] for secret in secrets}
+
+    def assertEnded(self, *clients: ApiClient) -> None:
+        for client in clients:
+            self.assertRefused(client.get("/v1/auth/me"), 401, "api_key_expired")
+
+    def test_the_unused_secret_is_replaced_and_the_older_one_ends_no_later(self):
+        for overlaps, minutes, end in [
+            ((3600, 3600), 10, "2026-03-11T11:30:00Z"),
+            ((3600, 604800), 59, "2026-03-11T11:30:00Z"),
+            ((604800, 3600), 10, "2026-03-11T11:40:00Z"),
+            ((3600, 60, 604800), 0.5, "2026-03-11T10:31:30Z"),
+        ]:
+            self.key, self.old = self.issue()
+            with self.subTest(overlaps), time_machine.travel(NOW, tick=False) as clock:
+                replaced = []
+                for overlap in overlaps:
+                    replaced.append(self.rotate(self.api, self.key, overlap_seconds=overlap))
+                    clock.shift(timedelta(minutes=minutes))
+                clock.shift(-timedelta(minutes=minutes))
+                new = replaced.pop()
+                self.assertEqual(self.live(), {self.old.key[8:16]: end, new.key[8:16]: None})
+                self.assertEnded(*replaced)
+                for client in (self.old, new):
+                    self.assertEqual(client.get("/v1/auth/me").status_code, 200)
+
+    def test_no_overlap_ends_the_older_one_at_once(self):
+        first = self.rotate(self.api, self.key, overlap_seconds=3600)
+        new = self.rotate(self.api, self.key, overlap_seconds=0)
+        self.assertEqual(self.live(), {new.key[8:16]: None})
+        self.assertEnded(self.old, first)
+
+    def test_staff_replaces_it_too(self):
+        self.rotate(self.api, self.key)
+        new = ApiClient(self.key.rotate(actor=Actor.staff(self.sam), overlap=7 * DAY))
+        end = "2026-03-12T10:30:00Z"
+        self.assertEqual(self.live(), {self.old.key[8:16]: end, new.key[8:16]: None})
+
+    def test_the_event_names_all_three_secrets(self):
+        first = self.rotate(self.api, self.key, overlap_seconds=3600)
+        new = self.rotate(self.api, self.key, overlap_seconds=60)
+        event = AuditEvent.objects.latest("sequence")
+        self.assertEqual(event.action, "api_key.rotated")
+        self.assertEqual(
+            event.changes,
+            {
+                "secret": [self.old.key[8:16], new.key[8:16]],
+                "old_secret_ends": ["2026-03-11T11:30:00Z", "2026-03-11T10:31:00Z"],
+                "ended_secret": [first.key[8:16], None],
+            },
+        )
+
+    def test_a_secret_that_was_presented_is_retired_and_not_replaced(self):
+        acme = Organization.objects.filter(pk=self.acme.pk)
+        for status, limit, fields in [
+            (200, 100_000, {}),
+            (429, 0, {}),
+            (403, 100_000, {"allowed_ips": ["192.0.2.7"]}),
+        ]:
+            with self.subTest(status):
+                self.key, self.old = self.issue(**fields)
+                first = self.rotate(self.api, self.key, overlap_seconds=3600)
+                acme.update(requests_per_minute=limit)
+                self.assertEqual(first.get("/v1/auth/me").status_code, status)
+                acme.update(requests_per_minute=100_000)
+                new = self.rotate(self.api, self.key, overlap_seconds=60)
+                end = "2026-03-11T10:31:00Z"
+                self.assertEqual(self.live(), {first.key[8:16]: end, new.key[8:16]: None})
+                self.assertEnded(self.old)
+
+    def test_where_no_rotation_is_open_an_unused_newest_secret_is_retired(self):
+        with time_machine.travel(NOW, tick=False) as clock:
+            first = self.rotate(self.api, self.key, overlap_seconds=60)
+            clock.shift(timedelta(seconds=60))
+            second = self.rotate(self.api, self.key, overlap_seconds=60)
+            self.api.send(f"/v1/keys/{self.key.id}/finish_rotation", {})
+            self.assertEqual(self.live(), {second.key[8:16]: None})
+            third = self.rotate(self.api, self.key, overlap_seconds=60)
+            end = "2026-03-11T10:32:00Z"
+            self.assertEqual(self.live(), {second.key[8:16]: end, third.key[8:16]: None})
+        self.assertEnded(self.old, first)
+
+    def test_an_idempotency_key_has_no_effect(self):
+        for token in ("t-1", "t-1", '"', "é", "x" * 256, self.api.key):
+            response = self.api.send(path(self.key), {}, **{"Idempotency-Key": token})
+            self.assertEqual(response.status_code, 200)
+            self.assertNotIn("Idempotent-Replayed", response)
+        self.assertEqual(len(self.live()), 2)
+        self.assertEqual(RememberedRequest.objects.count(), 0)
+        made = self.api.send("/v1/keys", {"name": "x"}, **{"Idempotency-Key": "t-1"})
+        self.assertEqual(made.status_code, 201)

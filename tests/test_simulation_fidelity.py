@@ -9,9 +9,7 @@ from django.db import OperationalError, transaction
 from django.test import override_settings
 
 from accounts.models import Actor, Plan
-from apikeys.exceptions import KeyChangedMeanwhile
 from apikeys.keys import new_plaintext
-from apikeys.models import ApiKey
 from apikeys.simulation import CODES
 from tests.cast import Answer, ApiClient, ApiTestCase
 
@@ -177,11 +175,6 @@ class FidelityTests(ApiTestCase):
         refused = self.live.get(ME)
         self.agree(requests_per_minute=100_000)
         return refused
-
-    def key_changed_meanwhile(self) -> Answer:
-        """Said to staff whose page is old; no request of the API can meet it."""
-        with mock.patch.object(ApiKey, "change", side_effect=KeyChangedMeanwhile):
-            return self.live.change(f"{KEYS}/{self.issue()[0].id}", {"name": "x"})
 
     def key_not_active(self) -> Answer:
         ended = self.issue()[0]

@@ -66,12 +66,9 @@ class Narrow(SeenPage):
         ]
         return form
 
-    def carry_out_seen(self, fields: dict[str, Any], seen: dict[str, Any]) -> HttpResponse:
+    def carry_out(self, fields: dict[str, Any]) -> HttpResponse:
         changed = self.obj.change(
-            actor=staff_of(self.request),
-            scopes=fields["scopes"],
-            reason=fields["reason"],
-            seen=seen,
+            actor=staff_of(self.request), scopes=fields["scopes"], reason=fields["reason"]
         )
         if not changed:
             return self.unchanged(f"{self.obj} keeps all it had; nothing changed.")
@@ -82,7 +79,6 @@ class Narrow(SeenPage):
 class AddressesForm(SeenForm):
     """From where a key may be used."""
 
-    seen = forms.JSONField(widget=forms.HiddenInput, required=False)
     allowed_ips = forms.CharField(
         label="Allowed addresses",
         required=False,
@@ -127,12 +123,11 @@ class Addresses(SeenPage):
         if refusal.field == "allowed_ips":
             form.add_error("allowed_ips", refusal.fix)
 
-    def carry_out_seen(self, fields: dict[str, Any], seen: dict[str, Any]) -> HttpResponse:
+    def carry_out(self, fields: dict[str, Any]) -> HttpResponse:
         changed = self.obj.change(
             actor=staff_of(self.request),
             allowed_ips=fields["allowed_ips"],
             reason=fields["reason"],
-            seen=seen,
         )
         if not changed:
             return self.unchanged(f"{self.obj} may be used from where it was; nothing changed.")

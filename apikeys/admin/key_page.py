@@ -2,8 +2,6 @@
 
 from typing import Any, Final
 
-from django.contrib import admin
-from django.contrib.admin.utils import quote
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -77,8 +75,3 @@ def events_url(request: HttpRequest, api_key: ApiKey) -> str:
     if not request.user.has_perm("accounts.view_auditevent"):
         return ""
     return f"{reverse('admin:accounts_auditevent_changelist')}?q={api_key.pk}"
-
-
-def key_url(api_key: ApiKey) -> str:
-    """Return the address of a key's page."""
-    return reverse(f"{admin.site.name}:apikeys_apikey_change", args=[quote(api_key.pk)])

@@ -39,7 +39,7 @@ class Revoke(VerbPage):
     def asks(self, data: Any = None) -> forms.Form:
         form = super().asks(data)
         would = would_revoke(self.obj)
-        if would == Cascade(0, 0, 0):
+        if would == Cascade(0, 0):
             del form.fields["cascade"]
         else:
             cascade = form.fields["cascade"]
@@ -86,7 +86,7 @@ class RevokeMade(Revoke):
 
     @classmethod
     def applies_to(cls, obj: ApiKey) -> bool:
-        return obj.revoked_at is not None and would_revoke(obj) != Cascade(0, 0, 0)
+        return obj.revoked_at is not None and would_revoke(obj) != Cascade(0, 0)
 
     def says(self) -> list[str]:
         return [f"Revokes at once and for good: {counted(would_revoke(self.obj))}."]
@@ -104,13 +104,6 @@ class RevokeMade(Revoke):
 
 
 def counted(cascade: Cascade) -> str:
-    """Say how many keys and secrets go, and how many secrets come back."""
-    keys, secrets, restored = (
-        cascade.keys_revoked,
-        cascade.secrets_ended,
-        cascade.secrets_restored,
-    )
-    parts = [f"{keys} key{pluralize(keys)} revoked", f"{secrets} secret{pluralize(secrets)} ended"]
-    if restored:
-        parts.append(f"{restored} secret{pluralize(restored)} restored")
-    return ", ".join(parts)
+    """Say how many keys and secrets go."""
+    keys, secrets = cascade.keys_revoked, cascade.secrets_ended
+    return f"{keys} key{pluralize(keys)} revoked, {secrets} secret{pluralize(secrets)} ended"

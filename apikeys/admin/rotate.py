@@ -52,13 +52,18 @@ class Rotate(SeenPage):
             )
         ]
         if retiring := self.obj.retiring_locator:
-            said.append(f"A rotation is still open: the secret {retiring} ends at once.")
+            newest = KeySecret.newest_of(self.obj)
+            happens = (
+                f"its new secret was never used and is replaced, and {retiring} ends no later than "
+                "it would"
+                if newest is None or newest.last_used_at is None
+                else f"the secret {retiring} ends at once"
+            )
+            said.append(f"A rotation is still open: {happens}.")
         return said
 
-    def carry_out_seen(self, fields: dict[str, Any], seen: dict[str, Any]) -> HttpResponse:
-        plaintext = self.obj.rotate(
-            actor=staff_of(self.request), overlap=fields["overlap"], seen=seen
-        )
+    def carry_out(self, fields: dict[str, Any]) -> HttpResponse:
+        plaintext = self.obj.rotate(actor=staff_of(self.request), overlap=fields["overlap"])
         self.model_admin.log_change(self.request, self.obj, "Rotated.")
         response = TemplateResponse(
             self.request,
@@ -108,8 +113,8 @@ class FinishRotation(SeenPage):
             )
         ]
 
-    def carry_out_seen(self, fields: dict[str, Any], seen: dict[str, Any]) -> HttpResponse:
-        if self.obj.finish_rotation(actor=staff_of(self.request), seen=seen):
+    def carry_out(self, fields: dict[str, Any]) -> HttpResponse:
+        if self.obj.finish_rotation(actor=staff_of(self.request)):
             return self.changed(
                 f"The old secret of {self.obj} has ended.", history="Finished the rotation."
             )

@@ -1,19 +1,20 @@
 """Forms that say by what they were decided, so that a stale tab changes nothing."""
 
-from abc import abstractmethod
+import json
 from typing import Any, ClassVar
 
 from django import forms
 from django.http import HttpResponse
+from django.utils.crypto import salted_hmac
 
+from accounts.models import AuditLog
 from accounts.staff import VerbPage
-from apikeys.exceptions import KeyChangedMeanwhile, KeyNotActive
 
 
 class SeenForm(forms.Form):
-    """Carries what its page showed of the key."""
+    """Carries a token of what its page showed of the key."""
 
-    seen = forms.JSONField(widget=forms.HiddenInput)
+    seen = forms.CharField(widget=forms.HiddenInput, required=False)
 
 
 class SeenPage(VerbPage):
@@ -23,22 +24,19 @@ class SeenPage(VerbPage):
     sees: ClassVar[str]  # The attribute of the key that the decision stands on.
 
     def asks(self, data: Any = None) -> forms.Form:
-        return self.form_class(data, initial={"seen": getattr(self.obj, self.sees)})
+        return self.form_class(data, initial={"seen": self.token()})
+
+    def token(self) -> str:
+        """Return a digest of what the decision stands on, as it is now."""
+        shown = json.dumps(getattr(self.obj, self.sees))
+        return salted_hmac(f"apikeys.seen.{self.sees}", shown).hexdigest()
 
     def post(self, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not self.obj.is_active:
-            return self.unchanged(f"{self.obj} is {self.obj.status}; nothing changed.")
-        return super().post(*args, **kwargs)
-
-    def carry_out(self, fields: dict[str, Any]) -> HttpResponse:
-        try:
-            return self.carry_out_seen(fields, {self.sees: fields["seen"]})
-        except KeyNotActive:
+        # Under the lock of the verb, which no other verb can hold between this look and the change.
+        with AuditLog.of(self.obj.organization_id):
             self.obj.refresh_from_db()
-            return self.unchanged(f"{self.obj} is {self.obj.status}; nothing changed.")
-        except KeyChangedMeanwhile:
-            return self.unchanged(self.too_late())
-
-    @abstractmethod
-    def carry_out_seen(self, fields: dict[str, Any], seen: dict[str, Any]) -> HttpResponse:
-        """Call the verb, as `carry_out`, with what its caller saw."""
+            if not self.obj.is_active:
+                return self.unchanged(f"{self.obj} is {self.obj.status}; nothing changed.")
+            if self.request.POST.get("seen") != self.token():
+                return self.unchanged(self.too_late())
+            return super().post(*args, **kwargs)

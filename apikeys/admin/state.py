@@ -1,7 +1,7 @@
 """What state a key is in, as staff want to see it: finer than `KeyStatus`, still derived."""
 
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
@@ -48,9 +48,3 @@ def states_of(api_key: ApiKey, unended_secrets: list[KeySecret]) -> list[State]:
     if any(secret.expires_at and secret.is_live for secret in unended_secrets):
         found.append(State.ROTATING)
     return found or [State.ACTIVE]
-
-
-def is_rotating(api_key: Any) -> bool:
-    """Tell whether a rotation of this key is open; one query."""
-    retiring = KeySecret.rotated_out_of(api_key)
-    return api_key.is_active and retiring is not None and retiring.is_live

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from accounts.models import Actor
 from accounts.models.audit import ActorType
@@ -27,6 +27,11 @@ from reachscore.api.refusals import ResourceNotFound
 
 if TYPE_CHECKING:
     from apikeys.models.api_key import ApiKey
+
+# What a new key has of its maker's where nothing is said; None is no limit.
+INHERITABLE: Final = ("expires_at", "allowed_ips", "max_tests_per_month")
+# What a key gives to another.
+GIVEN: Final = ("scopes", *INHERITABLE)
 
 
 @dataclass(frozen=True)
@@ -73,13 +78,11 @@ class ActingKey:
         return min(ends, default=None)
 
     @property
-    def is_being_rotated_out(self) -> bool:
-        """Whether the secret it presented has been retired by a rotation."""
-        return self.secret.expires_at is not None
-
-    @property
     def is_limited(self) -> bool:
-        """Whether it has an end, a list of addresses or a share of its own."""
+        """Return True if it has an end, a list of addresses or a share of its own.
+
+        A secret that is being rotated out has an end.
+        """
         limits = (self.expires_at, self.api_key.allowed_ips, self.api_key.max_tests_per_month)
         return any(limit is not None for limit in limits)
 
@@ -101,59 +104,48 @@ class ActingKey:
         if (target.organization_id, target.livemode) != mine:
             raise ResourceNotFound
 
+    def require_control(self, target: ApiKey) -> None:
+        """Raise what `require_reach` raises, then ExceedsCaller if the target is another key and
+        this one has limits.
+
+        A key that changed or rotated others could pass its own limits by way of them.
+        """
+        self.require_reach(target)
+        if target.pk != self.api_key.pk and self.is_limited:
+            raise ExceedsCaller(
+                "A key with limits of its own makes and revokes keys; it neither changes nor "
+                "rotates others.",
+                fix="Use a key without limits: no end, no addresses and no monthly share of its "
+                "own, and a secret that is not being rotated out.",
+            )
+
+    def require_rotating(self, target: ApiKey) -> None:
+        """Raise what `require_control` raises, and ExceedsCaller if the secret that was presented
+        is being rotated out: with a new one it would outlive its own end."""
+        self.require_control(target)
+        if self.secret.expires_at is not None:
+            raise ExceedsCaller(
+                "A secret that is being rotated out does not rotate.",
+                fix="Use the key's newest secret. If it is lost, an unrestricted key without "
+                "limits of its own can rotate this key, and so can our staff.",
+            )
+
     def require_given(self, fields: Mapping[str, Any]) -> None:
         """Raises ExceedsCaller, with the field, where `scopes`, `expires_at`, `allowed_ips` or
         `max_tests_per_month` of `fields` is more than this key holds itself."""
         if "scopes" in fields:
             self._require_scopes(fields["scopes"])
         if "expires_at" in fields:
-            _require_life(fields["expires_at"], own_end=self.expires_at)
+            self._require_life(fields["expires_at"])
         if "allowed_ips" in fields:
             self._require_networks(fields["allowed_ips"])
         if "max_tests_per_month" in fields:
             self._require_share(fields["max_tests_per_month"])
 
-    def require_all_of(self, target: ApiKey, *, of_its_own_rotation: bool = False) -> None:
-        """Raises ExceedsCaller unless all that `target` is good for lies within what this key
-        holds: nobody is handed a plaintext who could not have made its key.
-
-        Nor a secret that is being rotated out: it would outlive its own end. With
-        `of_its_own_rotation` what it held when it asked for that rotation counts. Nor a key with
-        limits where one such has narrowed `target` before: who widens it again means its owner.
-        """
-        if of_its_own_rotation:
-            own_end = self.api_key.expires_at
-        elif self.is_being_rotated_out:
-            raise ExceedsCaller("A secret that is being rotated out is handed no other.")
-        else:
-            own_end = self.expires_at
-        if target.lowered_at is not None and self.is_limited:
-            message = f"The key {target.pk} reached further before a key with limits narrowed it."
-            raise ExceedsCaller(message, fix="Use a key without limits of its own.")
-        self._require_within(target, own_end=own_end)
-
-    def may_be_handed(self, target: ApiKey) -> bool:
-        """Tell whether `require_all_of` lets pass."""
+    def require_within(self, target: ApiKey) -> None:
+        """Raise ExceedsCaller unless this key could make one like `target`."""
         try:
-            self.require_all_of(target)
-        except ExceedsCaller:
-            return False
-        return True
-
-    def reaches_as_far_as(self, target: ApiKey) -> bool:
-        """Tell whether all that `target` is good for lies within what this key holds now."""
-        try:
-            self._require_within(target, own_end=self.expires_at)
-        except ExceedsCaller:
-            return False
-        return True
-
-    def _require_within(self, target: ApiKey, *, own_end: datetime | None) -> None:
-        try:
-            self._require_scopes(target.scopes)
-            _require_life(target.expires_at, own_end=own_end)
-            self._require_networks(target.allowed_ips)
-            self._require_share(target.max_tests_per_month)
+            self.require_given({name: getattr(target, name) for name in GIVEN})
         except ExceedsCaller as refusal:
             message = f"The key {target.pk} reaches further than the calling one: {refusal.message}"
             raise ExceedsCaller(message) from None
@@ -162,6 +154,13 @@ class ActingKey:
         if not set(scopes) <= set(self.api_key.scopes):
             message = "scopes must not hold one that the calling key lacks."
             raise ExceedsCaller(message, field="scopes")
+
+    def _require_life(self, expires_at: datetime | None) -> None:
+        own = self.expires_at
+        if own is not None and (expires_at is None or expires_at > own):
+            limit = format_moment(own)
+            message = f"expires_at must not be later than the calling key's own end, {limit}."
+            raise ExceedsCaller(message, field="expires_at")
 
     def _require_networks(self, allowed_ips: Sequence[str] | None) -> None:
         if not is_within(allowed_ips, self.api_key.allowed_ips):
@@ -174,10 +173,3 @@ class ActingKey:
         if own is not None and (share is None or share > own):
             message = f"max_tests_per_month must not be more than the calling key's own, {own}."
             raise ExceedsCaller(message, field="max_tests_per_month")
-
-
-def _require_life(expires_at: datetime | None, *, own_end: datetime | None) -> None:
-    if own_end is not None and (expires_at is None or expires_at > own_end):
-        limit = format_moment(own_end)
-        message = f"expires_at must not be later than the calling key's own end, {limit}."
-        raise ExceedsCaller(message, field="expires_at")

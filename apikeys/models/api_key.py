@@ -13,8 +13,8 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.models import Actor, AuditLog, Organization, Plan
-from apikeys.exceptions import KeyChangedMeanwhile, KeyLimitReached, KeyNotActive
-from apikeys.models.acting_key import ActingKey
+from apikeys.exceptions import KeyLimitReached, KeyNotActive
+from apikeys.models.acting_key import GIVEN, ActingKey
 from apikeys.models.key_rules import CLEAN, as_shown, check_end, clean_reason
 from apikeys.models.key_secret import KeySecret
 from apikeys.models.key_status import KeyStatus
@@ -27,8 +27,6 @@ from reachscore.api.moments import format_moment
 from reachscore.api.refusals import ParameterInvalid
 
 LONGEST_OVERLAP: Final = timedelta(days=7)
-# What a new key has of its maker's where nothing is said; None is no limit.
-INHERITABLE: Final = ("expires_at", "allowed_ips", "max_tests_per_month")
 
 
 class ApiKey(models.Model):
@@ -53,12 +51,6 @@ class ApiKey(models.Model):
     allowed_ips = ArrayField(NetworkField(), null=True, blank=True, help_text="Null: any address.")
     max_tests_per_month = models.PositiveIntegerField(
         null=True, blank=True, help_text="Its own share of the plan. Null: all of it."
-    )
-    lowered_at = models.DateTimeField(
-        null=True,
-        editable=False,
-        help_text="When a key with limits of its own narrowed it from beyond them. Null: by none, "
-        "or changed since by one without.",
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.CharField(max_length=200, editable=False)
@@ -136,7 +128,7 @@ class ApiKey(models.Model):
 
     @property
     def newest_locator(self) -> str:
-        """Name the secret that the next rotation retires; empty where every one was ended."""
+        """Name the newest secret; empty where every one was ended."""
         newest = KeySecret.newest_of(self)
         return newest.locator if newest else ""
 
@@ -185,28 +177,21 @@ class ApiKey(models.Model):
             acting.require_reach(self)
             for name in inherit:
                 setattr(self, name, acting.own(name))
-            acting.require_given({name: getattr(self, name) for name in ("scopes", *INHERITABLE)})
+            acting.require_given({name: getattr(self, name) for name in GIVEN})
         check_end(self.expires_at)
         self._check_limit(but=but)
         return acting
 
-    def change(
-        self,
-        *,
-        actor: Actor,
-        reason: str = "",
-        seen: Mapping[str, Any] | None = None,
-        **fields: Any,
-    ) -> bool:
+    def change(self, *, actor: Actor, reason: str = "", **fields: Any) -> bool:
         """Set those of `name`, `scopes` and INHERITABLE that are given.
 
         None stands for no limit: “never”, “any address”, “all of the plan”. A field that is given
         as it was is not looked at, so that a whole object can be sent back; False where all were.
-        An acting key must be unrestricted and gives nothing that it does not hold, so that it
-        cannot widen itself. `seen` is what the caller decided by.
+        An acting key must be unrestricted, and without limits of its own to change another key. It
+        gives nothing that it does not hold, so that it cannot widen itself.
 
         Raises ParameterInvalid and ContainsApiKey, with the field; ManagingTakesAllScopes,
-        ResourceNotFound, KeyNotActive, KeyChangedMeanwhile, ExceedsCaller.
+        ResourceNotFound, KeyNotActive, ExceedsCaller.
         """
         reason = clean_reason(reason)
         cleaned = {n: CLEAN[n](v) if n in CLEAN else v for n, v in fields.items()}
@@ -214,7 +199,8 @@ class ApiKey(models.Model):
             acting = ActingKey.of(actor)
             if acting is not None:
                 acting.require_managing()
-            self._read_active(acting, seen)
+                acting.require_control(self)
+            self._read_active()
             before = self._granted()
             changed = {n: v for n, v in cleaned.items() if as_shown(v) != before[n]}
             if not changed:
@@ -223,30 +209,26 @@ class ApiKey(models.Model):
                 acting.require_given(changed)
             if "expires_at" in changed:
                 check_end(changed["expires_at"])
-            if acting is None or not acting.is_limited:
-                self.lowered_at = None
-            elif not acting.reaches_as_far_as(self) and set(changed) != {"name"}:
-                self.lowered_at = timezone.now()
             for name, value in changed.items():
                 setattr(self, name, value)
-            self.save(update_fields=[*changed, "lowered_at"])
+            self.save(update_fields=changed)
             ScopeGrant.follow(self)
             after = self._granted()
             changes = {name: (before[name], after[name]) for name in changed}
             self._record(audit, "api_key.changed", actor, reason=reason, changes=changes)
         return True
 
-    def rotate(
-        self, *, actor: Actor, overlap: timedelta, seen: Mapping[str, Any] | None = None
-    ) -> str:
-        """Give this key a new secret and return its plaintext; the old one lives on for `overlap`.
+    def rotate(self, *, actor: Actor, overlap: timedelta) -> str:
+        """Give this key a new secret and return its plaintext; the old one lives on for `overlap`,
+        never beyond an end that it has already, nor the key's.
 
-        Never beyond the key's own end. Where a rotation is open, its old secret ends now: there
-        are never more than two. An acting key must hold all that this key is good for. `seen` is
-        what the caller decided by.
+        If a rotation is open and its new secret was never used, that one is replaced, so that a
+        rotation can be repeated. If it was used, it is rotated out and the older one ends now:
+        there are never more than two. An acting key that rotates another must have no limits of
+        its own, and one that rotates itself a secret that is not being rotated out.
 
         Raises ParameterInvalid; ManagingTakesAllScopes, ResourceNotFound, KeyNotActive,
-        KeyChangedMeanwhile, ExceedsCaller.
+        ExceedsCaller.
         """
         if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
             most = int(LONGEST_OVERLAP.total_seconds())
@@ -254,31 +236,39 @@ class ApiKey(models.Model):
             raise ParameterInvalid(message, field="overlap_seconds")
         with AuditLog.of(self.organization_id) as audit:
             acting = ActingKey.of(actor)
-            self._read_active(acting, seen)
             if acting is not None:
-                acting.require_all_of(self)
-            earlier, old = KeySecret.rotated_out_of(self), KeySecret.newest_of(self)
-            ended = earlier if earlier is not None and earlier.is_live else None
-            if earlier is not None:  # Though it may have run out: there is room for one only.
-                earlier.end()
-            old_end = old and old.rotate_out(overlap, at_the_latest=self.expires_at)
+                acting.require_rotating(self)
+            self._read_active()
+            newest, older = KeySecret.lock_unended_of(self)
+            was_open = older is not None and older.is_live
+            if was_open and (newest is None or newest.last_used_at is None):
+                retired, ended = older, newest
+            else:
+                retired, ended = newest, older
+            if ended is not None:  # Though it may have run out: there is room for one only.
+                ended.end()
+            changes: dict[str, tuple[Any, Any]] = {}
+            if retired is not None:
+                before = as_shown(retired.expires_at)
+                end = retired.rotate_out(overlap, at_the_latest=self.expires_at)
+                changes["old_secret_ends"] = (before, format_moment(end))
             secret, plaintext = KeySecret.issue(self, issued_by=acting.secret if acting else None)
-            changes = {
-                "secret": (old and old.locator, secret.locator),
-                "old_secret_ends": (None, old_end and format_moment(old_end)),
-            }
-            if ended is not None:
+            changes["secret"] = (retired and retired.locator, secret.locator)
+            if ended is not None and was_open:
                 changes["ended_secret"] = (ended.locator, None)
             self._record(audit, "api_key.rotated", actor, changes=changes)
         return plaintext
 
-    def finish_rotation(self, *, actor: Actor, seen: Mapping[str, Any] | None = None) -> bool:
+    def finish_rotation(self, *, actor: Actor) -> bool:
         """End the secret that is being rotated out now; False where no rotation is open.
 
-        Raises ManagingTakesAllScopes, ResourceNotFound, KeyNotActive, KeyChangedMeanwhile.
+        Raises ManagingTakesAllScopes, ResourceNotFound, KeyNotActive, ExceedsCaller.
         """
         with AuditLog.of(self.organization_id) as audit:
-            self._read_active(ActingKey.of(actor), seen)
+            acting = ActingKey.of(actor)
+            if acting is not None:
+                acting.require_control(self)
+            self._read_active()
             old = KeySecret.rotated_out_of(self)
             if old is None or not old.is_live:
                 return False
@@ -318,19 +308,11 @@ class ApiKey(models.Model):
         self.refresh_from_db(fields=["revoked_at", "revoked_by", "revoked_reason"])
         return changed > 0
 
-    def _read_active(self, acting: ActingKey | None, seen: Mapping[str, Any] | None = None) -> None:
-        """Read this key's row again, under the lock.
-
-        Raises ManagingTakesAllScopes, ResourceNotFound where it is out of reach; KeyNotActive;
-        KeyChangedMeanwhile where an attribute of `seen` has another value now.
-        """
-        if acting is not None:
-            acting.require_reach(self)
+    def _read_active(self) -> None:
+        """Read this key's row again, under the lock. Raises KeyNotActive."""
         self.refresh_from_db()
         if not self.is_active:
             raise KeyNotActive(f"The key {self.pk} is {self.status}.")
-        if any(getattr(self, name) != value for name, value in (seen or {}).items()):
-            raise KeyChangedMeanwhile
 
     def _check_limit(self, *, but: str | None) -> None:
         limit = Plan.objects.get(organizations=self.organization_id).active_keys_limit
@@ -344,8 +326,7 @@ class ApiKey(models.Model):
 
     def _granted(self) -> dict[str, Any]:
         """Return what the audit log shows before and after a change, in JSON's types."""
-        names = ("name", "scopes", *INHERITABLE)
-        return {name: as_shown(getattr(self, name)) for name in names}
+        return {name: as_shown(getattr(self, name)) for name in ("name", *GIVEN)}
 
     def _record(
         self,

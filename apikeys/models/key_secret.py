@@ -103,7 +103,7 @@ class KeySecret(models.Model):
 
     @classmethod
     def newest_of(cls, api_key: ApiKey) -> KeySecret | None:
-        """Return the secret that the next rotation retires; None where every one was ended."""
+        """Return the newest secret; None where it was ended."""
         return cls.objects.filter(api_key=api_key, ended_at=None, expires_at=None).first()
 
     @classmethod
@@ -111,24 +111,31 @@ class KeySecret(models.Model):
         """Return the secret that the last rotation retired, unless a verb has ended it since."""
         return cls.objects.filter(api_key=api_key, ended_at=None).exclude(expires_at=None).first()
 
-    def rotate_out(self, overlap: timedelta, *, at_the_latest: datetime | None) -> datetime:
-        """Let this secret end after `overlap`, at a whole second, and return when.
+    @classmethod
+    def lock_unended_of(cls, api_key: ApiKey) -> tuple[KeySecret | None, KeySecret | None]:
+        """Lock and return the newest secret and the one that was rotated out. Call it inside a
+        verb.
 
-        Call it inside a verb.
+        The lock orders a verb and a first use: the one that comes second finds what the first did.
+        """
+        locked = cls.objects.select_for_update(no_key=True).filter(api_key=api_key, ended_at=None)
+        by_kind = {secret.expires_at is None: secret for secret in locked}
+        return by_kind.get(True), by_kind.get(False)
+
+    def rotate_out(self, overlap: timedelta, *, at_the_latest: datetime | None) -> datetime:
+        """Let this secret end after `overlap`, at a whole second, or earlier if it would already.
+
+        Return when it ends. Call it inside a verb.
         """
         now = timezone.now()
         if not overlap:
             self.end()
             return now
-        end = whole_second(now + overlap)  # As clients see it: not a fraction later.
-        self.expires_at = min(end, at_the_latest or end)
+        # At the second that clients see, not a fraction later.
+        ends = [whole_second(now + overlap), at_the_latest, self.expires_at]
+        self.expires_at = min(end for end in ends if end is not None)
         self.save(update_fields=["expires_at"])
         return self.expires_at
-
-    def give_back(self) -> None:
-        """Let this secret live as long as its key again. Call it inside a verb."""
-        self.expires_at = None
-        self.save(update_fields=["expires_at"])
 
     def end(self) -> None:
         """Stop this secret at once and for good. Call it inside a verb."""

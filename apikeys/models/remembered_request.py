@@ -1,10 +1,9 @@
-"""Requests that may be sent again: what is remembered of them, and how they are answered again."""
+"""Creations that may be sent again: what is remembered, and how they are answered again."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -20,7 +19,6 @@ from apikeys.exceptions import (
     IdempotencyKeyReused,
     IdempotencySecretUsed,
 )
-from apikeys.models.acting_key import ActingKey
 from apikeys.models.api_key import ApiKey
 from apikeys.models.key_secret import KeySecret
 
@@ -31,7 +29,7 @@ TRY_LOCK: Final = "SELECT pg_try_advisory_xact_lock(%s)"
 
 
 class RememberedRequest(models.Model):
-    """A request with an Idempotency-Key that issued a secret.
+    """A creation with an Idempotency-Key, and the secret that its last answer showed.
 
     Holds digests of the token and of the request, and which secret was issued: nothing of it can
     reveal one. A refused request is not remembered.
@@ -63,100 +61,64 @@ class RememberedRequest(models.Model):
         return cls.objects.filter(created_at__lte=now - REMEMBERED_FOR)
 
     def issue_again(self, wanted: ApiKey, *, actor: Actor, inherit: Collection[str]) -> str:
-        """Answer `ApiKey.issue` again: return a fresh secret of the key that was made then.
+        """Put a fresh secret in the place of the one issued then, and return its plaintext.
 
-        Everything is checked as for a new key. Raises as `ApiKey.issue`; ExceedsCaller where the
-        key has come to reach further than the acting one; IdempotencySecretUsed.
+        Everything is checked as for a new key. Raises as `ApiKey.issue`; ExceedsCaller if the key
+        has come to reach further than the acting one; IdempotencySecretUsed if the secret was used
+        or has been rotated out or ended.
         """
         with AuditLog.of(wanted.organization_id) as audit:
             acting = wanted.check_new(actor=actor, inherit=inherit, but=self.secret.api_key_id)
-            return self._replace_secret(audit, acting, actor=actor)
-
-    def rotate_again(self, *, actor: Actor) -> str:
-        """Answer `ApiKey.rotate` again: return a fresh secret in the place of the one issued then.
-
-        The old secret keeps the end that it got then. Raises ManagingTakesAllScopes,
-        ResourceNotFound, ExceedsCaller, IdempotencySecretUsed.
-        """
-        with AuditLog.of(self.caller.organization_id) as audit:
-            acting = ActingKey.of(actor)
-            # A key that rotated itself is being rotated out since, by this very request.
-            is_itself = acting is not None and acting.api_key.pk == self.secret.api_key_id
-            return self._replace_secret(audit, acting, actor=actor, of_its_own_rotation=is_itself)
-
-    def _replace_secret(
-        self,
-        audit: AuditLog,
-        acting: ActingKey | None,
-        *,
-        actor: Actor,
-        of_its_own_rotation: bool = False,
-    ) -> str:
-        """Put a fresh secret in the place of the one issued, as long as that was never used."""
-        # The lock orders this and the first use: whichever comes second finds what the first did.
-        old = KeySecret.objects.select_for_update(no_key=True).get(pk=self.secret_id)
-        api_key = ApiKey.objects.get(pk=old.api_key_id)
-        if acting is not None:
-            acting.require_reach(api_key)
-            acting.require_all_of(api_key, of_its_own_rotation=of_its_own_rotation)
-        is_newest = old.ended_at is None and old.expires_at is None
-        if not (api_key.is_active and is_newest and old.last_used_at is None):
-            raise IdempotencySecretUsed
-        old.end()
-        fresh, plaintext = KeySecret.issue(api_key, issued_by=acting.secret if acting else None)
-        RememberedRequest.objects.filter(pk=self.pk).update(secret=fresh)
-        audit.record(
-            "api_key.secret_replaced",
-            api_key,
-            actor=actor,
-            livemode=api_key.livemode,
-            changes={"secret": (old.locator, fresh.locator)},
-        )
+            # The lock orders this and the first use: the second finds what the first did.
+            old = KeySecret.objects.select_for_update(no_key=True).get(pk=self.secret_id)
+            api_key = ApiKey.objects.get(pk=old.api_key_id)
+            if acting is not None:
+                acting.require_within(api_key)
+            is_newest = old.ended_at is None and old.expires_at is None
+            if not (api_key.is_active and is_newest and old.last_used_at is None):
+                raise IdempotencySecretUsed
+            old.end()
+            fresh, plaintext = KeySecret.issue(api_key, issued_by=acting.secret if acting else None)
+            RememberedRequest.objects.filter(pk=self.pk).update(secret=fresh)
+            audit.record(
+                "api_key.secret_replaced",
+                api_key,
+                actor=actor,
+                livemode=api_key.livemode,
+                changes={"secret": (old.locator, fresh.locator)},
+            )
         return plaintext
 
 
-class Attempt:
-    """One sending of a request with an Idempotency-Key, inside its transaction."""
+def issue_once(
+    wanted: ApiKey, *, actor: Actor, inherit: Collection[str], token: str, fingerprint: bytes
+) -> tuple[str, str, bool]:
+    """Issue `wanted`, or answer again if a request with this token has issued a key before.
 
-    def __init__(self, *, caller_id: str, token: str, fingerprint: bytes) -> None:
-        self._caller_id = caller_id
-        self._token_digest = hashlib.sha256(token.encode()).digest()
-        self._fingerprint = fingerprint
-        self.earlier = self._find()
+    Return the key's id, the plaintext, and whether it is answered again.
 
-    @classmethod
-    @contextmanager
-    def begin(cls, *, caller_id: str, token: str, fingerprint: bytes) -> Iterator[Attempt]:
-        """Open the transaction in which the request is carried out and remembered.
-
-        `earlier` is the request as it was remembered, where this is not its first sending.
-
-        Raises IdempotencyInProgress while another sending is carried out, IdempotencyKeyReused
-        where the token came with another request.
-        """
-        with transaction.atomic():
-            _lock(caller_id, token)
-            yield cls(caller_id=caller_id, token=token, fingerprint=fingerprint)
-
-    def remember(self, api_key: ApiKey) -> None:
-        """Note that this request issued the newest secret of `api_key`."""
-        RememberedRequest.objects.create(
-            caller_id=self._caller_id,
-            token_digest=self._token_digest,
-            fingerprint=self._fingerprint,
-            secret=KeySecret.objects.get(api_key=api_key, ended_at=None, expires_at=None),
-        )
-
-    def _find(self) -> RememberedRequest | None:
-        rows = RememberedRequest.objects.filter(
-            caller_id=self._caller_id, token_digest=self._token_digest
-        )
-        forgotten = timezone.now() - REMEMBERED_FOR
-        rows.filter(created_at__lte=forgotten).delete()
-        found = rows.select_related("secret", "caller").first()
-        if found is not None and bytes(found.fingerprint) != self._fingerprint:
-            raise IdempotencyKeyReused(found.created_at)
-        return found
+    Raises IdempotencyInProgress while another sending is carried out, IdempotencyKeyReused if the
+    token came with another request; else as `ApiKey.issue` and `RememberedRequest.issue_again`.
+    """
+    token_digest = hashlib.sha256(token.encode()).digest()
+    with transaction.atomic():
+        _lock(actor.id, token)
+        sent = RememberedRequest.objects.filter(caller_id=actor.id, token_digest=token_digest)
+        sent.filter(created_at__lte=timezone.now() - REMEMBERED_FOR).delete()
+        earlier = sent.select_related("secret").first()
+        if earlier is None:
+            plaintext = wanted.issue(actor=actor, inherit=inherit)
+            RememberedRequest.objects.create(
+                caller_id=actor.id,
+                token_digest=token_digest,
+                fingerprint=fingerprint,
+                secret=wanted.secrets.get(),
+            )
+            return wanted.pk, plaintext, False
+        if bytes(earlier.fingerprint) != fingerprint:
+            raise IdempotencyKeyReused(earlier.created_at)
+        plaintext = earlier.issue_again(wanted, actor=actor, inherit=inherit)
+        return earlier.secret.api_key_id, plaintext, True
 
 
 def _lock(caller_id: str, token: str) -> None:

@@ -77,8 +77,9 @@ CATALOGUE: Final[dict[str, Problem]] = {
     "exceeds_caller": Problem(
         403,
         "The calling key cannot give more than it holds itself: no further scope, no longer life, "
-        "no other address, no larger monthly share.",
-        "Ask for no more than the calling key has, or use one that has it.",
+        "no other address, no larger monthly share. A key with limits of its own neither changes "
+        "nor rotates others.",
+        "Ask for no more than the calling key has, or use a key without limits.",
     ),
     "ip_not_allowed": Problem(
         403,
@@ -193,11 +194,6 @@ CATALOGUE: Final[dict[str, Problem]] = {
         409,
         "This key is revoked or expired, and stays as it is.",
         "Make a new key: POST /v1/keys.",
-    ),
-    "key_changed_meanwhile": Problem(
-        409,
-        "This key was changed since it was read; nothing was changed now.",
-        "Read the key again, then decide again.",
     ),
     "idempotency_key_reused": Problem(
         409,
