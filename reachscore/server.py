@@ -84,7 +84,13 @@ def metrics_folder() -> Iterator[None]:
     if not os.environ.get("METRICS_TOKEN"):
         yield
         return
-    folder = tempfile.mkdtemp(prefix="reachscore-metrics-")
+    try:
+        folder = tempfile.mkdtemp(prefix="reachscore-metrics-")
+    except OSError as error:
+        sys.stderr.write(f"There are no metrics, for want of a temporary folder: {error}.\n")
+        del os.environ["METRICS_TOKEN"]
+        yield
+        return
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
     try:
         yield

@@ -1,15 +1,20 @@
 """`/metrics`: shut without its token, the sum of all workers, and nothing of the clients' in it."""
 
+import io
 import os
 import re
+import secrets
+import shutil
 import signal
 import stat
+import struct
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +32,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from accounts.models import Actor
 from apikeys.keys import new_plaintext
 from reachscore.environment import token
+from reachscore.server import metrics_folder
 from tests.cast import ApiClient, ApiTestCase
 from tests.demo_server import ROOT, free_port, manage
 
@@ -206,13 +212,20 @@ class CountTests(ApiTestCase):
 
 
 @contextmanager
-def serving(port: int, workers: int, **environ: str) -> Iterator["subprocess.Popen[str]"]:
+def serving(
+    port: int, workers: int, *, prefix: Sequence[str] = (), **environ: str
+) -> Iterator["subprocess.Popen[str]"]:
     """Run `manage.py serve` on the tests' cluster; it has ended after the block."""
     assert manage("migrate", "-v0").returncode == 0
-    serve = [sys.executable, "manage.py", "serve", f"--port={port}", f"--workers={workers}"]
+    command = [sys.executable, "manage.py", "serve", f"--port={port}", f"--workers={workers}"]
     environ = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", **environ}
     server = subprocess.Popen(
-        serve, cwd=ROOT, env=environ, stderr=subprocess.PIPE, text=True, process_group=0
+        [*prefix, *command],
+        cwd=ROOT,
+        env=environ,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
     )
     try:
         deadline = time.monotonic() + 30
@@ -264,6 +277,114 @@ def test_the_answer_is_the_sum_of_all_workers_and_nothing_stays_behind(tmp_path:
     # Each worker wrote what it had counted before it ended.
     counts = re.findall(r"'reason': 'api_key_missing', 'address': '127.0.0.1', 'count': (\d+)", log)
     assert sum(map(int, counts)) == 60, log
+
+
+# Runs a command with a file system of 16 KiB, four pages, on $TMPDIR.
+UNSHARE = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+MOUNT = "mount -t tmpfs -o size=16k tmpfs $TMPDIR"
+
+
+def can_mount(folder: Path) -> bool:
+    environ = {**os.environ, "TMPDIR": str(folder)}
+    try:
+        return (
+            subprocess.run([*UNSHARE, "sh", "-c", MOUNT], env=environ, check=False).returncode == 0
+        )
+    except OSError:
+        return False
+
+
+def test_full_disk_costs_metrics_and_no_request(tmp_path: Path) -> None:
+    if not can_mount(tmp_path):
+        pytest.skip("This machine lets nobody mount a file system of their own.")
+    port = free_port()
+    prefix = [*UNSHARE, "sh", "-c", f'{MOUNT} && exec "$@"', "sh"]
+    paths = ("/v1/auth/me", "/healthz", "/v1/keys", "/docs", "/docs/errors", "/nowhere")
+    with serving(port, 2, prefix=prefix, METRICS_TOKEN=TOKEN, TMPDIR=str(tmp_path)) as server:
+        for _ in range(10):
+            answers = [fetch(port, path)[0] for path in paths]
+            assert answers == [401, 200, 401, 200, 200, 404]
+        assert fetch(port, "/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
+        assert server.poll() is None
+        server.send_signal(signal.SIGTERM)
+        _, log = server.communicate(timeout=40)
+    missing = "Metrics are missing until a restart: No space left on device."
+    assert log.count(missing) == 2, log  # A line a worker.
+
+
+class MetricFileTests(SimpleTestCase):
+    def run_worker(self, code: str, folder: str) -> None:
+        """Run `code` in a process that has `metrics` and keeps their values in `folder`."""
+        done = subprocess.run(
+            [sys.executable, "-c", f"from reachscore.api import metrics\n{code}"],
+            cwd=ROOT,
+            env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": folder},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_file_that_is_empty_or_torn_is_left_out_of_the_scrape(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.run_worker("for n in range(3): metrics.count_authentication('ok')", folder)
+            (whole,) = Path(folder).glob("counter_*.db")
+            (size,) = struct.unpack_from("i", whole.read_bytes())
+            torn = {
+                "counter_1.db": b"",
+                "counter_2.db": whole.read_bytes()[:3],
+                "counter_3.db": whole.read_bytes()[: size - 20],
+                "counter_4.db": struct.pack("i", 2**30) + whole.read_bytes()[4:],
+                "counter_5.db": struct.pack("ixxxxi", 4096, -9) + bytes(4096),
+                "counter_6.db": struct.pack("i", size) + secrets.token_bytes(size),
+                "counter_7.db": struct.pack("ixxxxi4s", 64, 4, b"1234") + bytes(64),
+                "counter_8.db": struct.pack("ixxxxi4s", 64, 4, b"[]  ") + bytes(64),
+                "histogram_9.db": struct.pack("ixxxxi4s", 64, 4, b"\xff{}1") + bytes(64),
+                "counter_10.db": bytes(2**16),
+            }
+            for name, content in torn.items():
+                Path(folder, name).write_bytes(content)
+            Path(folder, "counter_11.db").mkdir()
+            with (
+                mock.patch.dict(os.environ, {"PROMETHEUS_MULTIPROC_DIR": folder}),
+                override_settings(METRICS_TOKEN=TOKEN),
+                self.assertLogs("reachscore.metrics", "WARNING") as logs,
+            ):
+                for _ in range(2):
+                    answer = self.client.get(
+                        "/metrics", headers={"Authorization": f"Bearer {TOKEN}"}
+                    )
+                    read = samples(answer.content.decode())
+                    self.assertEqual(read["reachscore_authentications_total", "ok"], 3)
+            self.assertEqual(len(logs.output), len(torn))  # The blank one is whole, the folder not.
+            shutil.rmtree(folder)
+            with (
+                mock.patch.dict(os.environ, {"PROMETHEUS_MULTIPROC_DIR": folder}),
+                override_settings(METRICS_TOKEN=TOKEN),
+            ):
+                answer = self.client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+            self.assertEqual(answer.status_code, 200)
+            os.mkdir(folder)
+
+    def test_space_is_taken_before_it_is_written_to(self):
+        code = "for n in range(400): metrics.count_request(route=str(n), status=200, seconds=1)"
+        with tempfile.TemporaryDirectory() as folder:
+            self.run_worker(code, folder)
+            for file in Path(folder).iterdir():
+                self.assertGreaterEqual(file.stat().st_blocks * 512, file.stat().st_size)
+            (grown,) = Path(folder).glob("histogram_*.db")
+            self.assertGreater(grown.stat().st_size, 2**19)
+
+    def test_server_without_a_temporary_folder_serves_without_metrics(self):
+        with (
+            mock.patch.dict(os.environ, {"METRICS_TOKEN": TOKEN}),
+            mock.patch("tempfile.mkdtemp", side_effect=OSError(28, "No space left on device")),
+            mock.patch("sys.stderr", io.StringIO()) as stderr,
+            metrics_folder(),
+        ):
+            self.assertNotIn("METRICS_TOKEN", os.environ)
+            self.assertNotIn("PROMETHEUS_MULTIPROC_DIR", os.environ)
+        self.assertIn("There are no metrics", stderr.getvalue())
 
 
 def test_without_a_token_no_folder_is_made(tmp_path: Path) -> None:

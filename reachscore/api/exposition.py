@@ -9,8 +9,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
 
+from reachscore.api.metric_files import FOLDER, SharedFiles
 from reachscore.api.metrics import REGISTRY
 from reachscore.api.origin import current_origin
 from reachscore.api.security_log import failed_authentications
@@ -41,8 +41,8 @@ def _metrics(request: HttpRequest) -> HttpResponse:
 
 def _registry() -> CollectorRegistry:
     """Return the sum of all workers where several share a folder, else this process's own."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    if FOLDER not in os.environ:
         return REGISTRY
     summed = CollectorRegistry()
-    MultiProcessCollector(summed)  # type: ignore[no-untyped-call]
+    summed.register(SharedFiles())
     return summed

@@ -9,6 +9,9 @@ from typing import Final
 from django import db
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from reachscore.api.metric_files import share_values
+
+share_values()
 REGISTRY: Final = CollectorRegistry()
 
 _REQUESTS: Final = Counter(
