@@ -48,6 +48,7 @@ from apikeys.serializers import (
     RevocationQuery,
     RotationRequest,
 )
+from reachscore.api.body import has_body
 from reachscore.api.handler import handle_exception
 from reachscore.api.idempotency import REPLAYED_HEADER, fingerprint, idempotency_token
 from reachscore.api.json_response import json_response
@@ -215,10 +216,10 @@ class AuthContextView(ApiView):
         """Take a short way with the most frequent request: a GET with nothing but a key.
 
         Of DRF's steps, authentication and limit are all that such a request can fail; a parameter,
-        another method or a choice of media types takes the long way.
+        a body, another method or a choice of media types takes the long way.
         """
-        has_query = bool(request.META.get("QUERY_STRING"))
-        if request.method != "GET" or has_query or not accepts_anything(request):
+        has_more = bool(request.META.get("QUERY_STRING")) or has_body(request)
+        if request.method != "GET" or has_more or not accepts_anything(request):
             return super().dispatch(request, *args, **kwargs)
         try:
             caller = authenticate(request)

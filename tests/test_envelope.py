@@ -73,6 +73,14 @@ class PathAndMethodTests(ApiTestCase):
                 response = client.get("/v1/auth/me", headers={"Accept": accept})
                 self.assertRefused(response, 406, "not_acceptable")
 
+    def test_no_preference_is_json(self):
+        _, client = self.issue()
+        for accept in ("", " ", "*/*", " */*", "*/*;q=0.8", "application/*", "text/html, */*"):
+            for path in ("/v1/auth/me", "/v1/keys", "/v1/openapi.json"):
+                with self.subTest(accept=accept, path=path):
+                    response = client.get(path, headers={"Accept": accept})
+                    self.assertEqual(response.status_code, 200)
+
 
 class BodyTests(ApiTestCase):
     def setUp(self) -> None:
@@ -133,6 +141,25 @@ class BodyTests(ApiTestCase):
         for content_type in ("application/json; charset=UTF-8", "Application/JSON"):
             self.assertEqual(self.send(b'{"name": "x"}', content_type).status_code, 201)
 
+    def test_a_body_in_a_content_coding_is_refused(self):
+        for coding, status in (
+            ("gzip", 415),
+            ("GZIP", 415),
+            ("identity, gzip", 415),
+            ("br", 415),
+            ("nonsense", 415),
+            ("identity", 201),
+            ("Identity", 201),
+            ("", 201),
+        ):
+            with self.subTest(coding):
+                body = {"name": "x"}
+                response = self.api.send("/v1/keys", body, **{"Content-Encoding": coding})
+                self.assertEqual(response.status_code, status)
+                if status == 415:
+                    self.assertRefused(response, 415, "unsupported_media_type")
+                    self.assertEqual(response["Accept-Encoding"], "identity")
+
     def test_a_body_of_64_kib_is_read_and_one_byte_more_is_not(self):
         def body(size: int) -> bytes:
             return b'{"name": "x"' + b" " * (size - 13) + b"}"
@@ -164,6 +191,72 @@ class BodyTests(ApiTestCase):
     def test_authority_is_asked_before_the_body_is_looked_at(self):
         response = self.client.post("/v1/keys", b"x" * 100_000, content_type="text/plain")
         self.assertRefused(response, 401, "api_key_missing")
+
+
+class UnreadBodyTests(ApiTestCase):
+    """Where only the query is read, a body that says something is not dropped in silence."""
+
+    def setUp(self) -> None:
+        self.api_key, self.api = self.issue()
+        self.url = f"/v1/keys/{self.make(self.api)[0].id}"
+
+    def test_a_body_is_refused_and_nothing_is_done(self):
+        json = "application/json"
+        form = "application/x-www-form-urlencoded"
+        for body, content_type in (
+            (b'{"cascade": true, "reason": "leaked"}', json),
+            (b"cascade=true&reason=leaked", form),
+            (
+                b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n',
+                "multipart/form-data; boundary=x",
+            ),
+            (b"[]", json),
+            (b"{} {}", json),
+            (b"null", json),
+            (b"0", ""),
+            (b"\xff", ""),
+            (b" " * 1001, json),
+            (b"x" * 3_000_000, ""),
+        ):
+            for method, url in (
+                ("DELETE", self.url),
+                ("GET", self.url),
+                ("GET", "/v1/keys"),
+                ("HEAD", "/v1/keys"),
+                ("GET", "/v1/auth/me"),
+                ("GET", "/v1/auth/me?require=tests:read"),
+                ("GET", "/v1/usage"),
+                ("GET", "/v1/openapi.json"),
+            ):
+                with self.subTest(body=body[:40], method=method, url=url):
+                    response = self.api.generic(method, url, body, content_type=content_type)
+                    self.assertEqual(response.status_code, 400)
+                    if method != "HEAD":
+                        self.assertRefused(response, 400, "parameter_unknown")
+        self.assertEqual(self.api.get(self.url).json()["status"], "active")
+
+    def test_the_fix_names_the_parameters_of_the_query(self):
+        for method, url, fix in (
+            ("DELETE", self.url, "Send no body; parameters go into the query: reason, cascade."),
+            ("GET", "/v1/usage", "Send no body."),
+        ):
+            response = self.api.generic(method, url, b"{1}", content_type="application/json")
+            error = self.assertRefused(response, 400, "parameter_unknown")
+            self.assertEqual(error["fix"], fix)
+
+    def test_who_calls_is_asked_first(self):
+        response = self.client.generic("DELETE", self.url, b'{"cascade": true}')
+        self.assertRefused(response, 401, "api_key_missing")
+
+    def test_a_body_that_says_nothing_passes(self):
+        for body in (b"", b"{}", b" {\r\n}\t", b"  \n"):
+            for content_type in ("application/json", ""):
+                with self.subTest(body):
+                    for url in (self.url, "/v1/auth/me"):
+                        response = self.api.generic("GET", url, body, content_type=content_type)
+                        self.assertEqual(response.status_code, 200)
+        response = self.api.generic("DELETE", f"{self.url}?reason=gone", b"{}")
+        self.assertEqual(response.json()["revoked_reason"], "gone")
 
 
 class BugTests(ApiTestCase):

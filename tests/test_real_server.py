@@ -156,6 +156,42 @@ def test_what_only_a_socket_can_send_is_refused_too(server):
         assert expected in answer, (lines[0][:60], answer[:300])
 
 
+def test_a_body_that_no_endpoint_reads_is_refused_though_it_be_chunked(server):
+    bearer = ("-H", f"Authorization: Bearer {server.key('live')}")
+    as_json = ("-H", "Content-Type: application/json")
+    made = json.loads(run(SEED_CREATE.format(url=server.url, key=server.key("live"))))
+    url = f"/v1/keys/{made['id']}"
+    chunked = ("-H", "Transfer-Encoding: chunked")
+    cascade = ("-d", '{"cascade": true, "reason": "leaked"}')
+    for sent in (
+        (*as_json, *cascade),
+        (*as_json, *cascade, *chunked),
+        ("-d", "cascade=true", *chunked),
+        ("-d", " " * 5_000, *chunked),
+        ("-F", "cascade=true"),
+    ):
+        for method in ("DELETE", "GET"):
+            assert status(server, url, *bearer, "-X", method, *sent) == 400, (method, sent)
+    own = ("-H", f"Authorization: Bearer {made['key']}")
+    assert status(server, "/v1/auth/me", *own, *as_json, "-X", "GET", "-d", "{}") == 200
+    assert status(server, "/v1/auth/me", *own, *chunked, "-X", "GET", "-d", " {} ") == 200
+    assert status(server, url, *bearer, *chunked, "-X", "DELETE", "-d", "{}") == 200
+
+
+def test_bytes_that_are_no_utf_8_and_codings_are_refused_by_the_server_too(server):
+    bearer = ("-H", f"Authorization: Bearer {server.key('live')}")
+    as_json = ("-H", "Content-Type: application/json")
+    assert status(server, "/v1/keys?name=Gesch%E4ft", *bearer) == 400
+    assert status(server, "/v1/keys?name=Gesch%C3%A4ft", *bearer) == 200
+    body = (*bearer, *as_json, "-d", '{"name": "coded"}')
+    assert status(server, "/v1/keys", *body, "-H", "Content-Encoding: gzip") == 415
+    assert status(server, "/v1/keys", *body, "-H", "Content-Encoding: identity") == 201
+    assert status(server, "/v1/auth/me", *bearer, "-H", "Accept;") == 200  # Empty, to curl.
+    file = "/static/reachscore/site.css"
+    for given in ("0-0", "-1"):
+        assert status(server, file, "-H", f"Range: bytes={given}") == 206
+
+
 def test_no_charset_hides_a_key_in_the_url(server):
     for charset in ("utf-16", "rot13", "undefined", "idna", "utf-8"):
         url = f"/v1/auth/me?x={server.key('test')}"

@@ -1,9 +1,10 @@
 """Request bodies: one JSON object, bounded, read strictly."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import IO, Any, Final, Never
 
+from django.http import HttpRequest
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
@@ -12,18 +13,41 @@ from reachscore.api.redaction import quote_input
 from reachscore.api.refusals import (
     InvalidJson,
     LengthRequired,
+    ParameterUnknown,
     RequestTooLarge,
     UnsupportedMediaType,
 )
 from reachscore.api.request import parse_content_type
 
 MOST_LENGTH_DIGITS: Final = 10
+LONGEST_EMPTY_BODY: Final = 1000  # White space and `{}` are no more than this.
 
 
-def has_body(request: Request) -> bool:
+def has_body(request: Request | HttpRequest) -> bool:
     """Tell whether the request has a body, of known length or not (RFC 9112 §6.3)."""
     length = request.META.get("CONTENT_LENGTH") or "0"
     return length != "0" or "HTTP_TRANSFER_ENCODING" in request.META
+
+
+def refuse_body(request: Request, *, parameters: Collection[str]) -> None:
+    """Refuse a body that says anything where only the query, with `parameters`, is read.
+
+    `{"cascade": true}` sent with a DELETE must not be dropped in silence. A chunked body, which
+    Django takes for an empty one, is read from the server. Raises ParameterUnknown.
+    """
+    if not has_body(request):
+        return
+    length = request.META.get("CONTENT_LENGTH") or str(LONGEST_EMPTY_BODY + 1)
+    is_read = len(length) <= MOST_LENGTH_DIGITS and length.isascii() and length.isdecimal()
+    if is_read and int(length) <= LONGEST_EMPTY_BODY + 1:
+        body: bytes = request.META["wsgi.input"].read(int(length))
+        if len(body) <= LONGEST_EMPTY_BODY and b"".join(body.split()) in (b"", b"{}"):
+            return
+    names = ", ".join(parameters)
+    raise ParameterUnknown(
+        f"A {request.method} takes no body. Nothing was done.",
+        fix=f"Send no body; parameters go into the query: {names}." if names else "Send no body.",
+    )
 
 
 def refuse_unbounded_body(request: Request) -> None:
@@ -40,7 +64,8 @@ def refuse_unbounded_body(request: Request) -> None:
 
 
 def refuse_undeclared_body(request: Request) -> None:
-    """Refuse a body that is not declared as exactly JSON, in UTF-8 where it names a charset.
+    """Refuse a body that is not declared as exactly JSON, not compressed, in UTF-8 if it names
+    a charset.
 
     Raises UnsupportedMediaType.
     """
@@ -51,6 +76,12 @@ def refuse_undeclared_body(request: Request) -> None:
         raise UnsupportedMediaType
     if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
         raise UnsupportedMediaType("JSON is read in UTF-8 only.")
+    codings = request.META.get("HTTP_CONTENT_ENCODING", "").lower().split(",")
+    if not {coding.strip() for coding in codings} <= {"", "identity"}:
+        raise UnsupportedMediaType(
+            "A body is read as it is: in no Content-Encoding but identity.",
+            headers={"Accept-Encoding": "identity"},
+        )
 
 
 class JsonObjectParser(BaseParser):

@@ -14,8 +14,8 @@ ANYTHING: Final = "*/*"
 
 
 def accepts_anything(request: Request | HttpRequest) -> bool:
-    """Tell whether there is nothing to weigh, as with most clients."""
-    return bool(request.META.get("HTTP_ACCEPT", ANYTHING) == ANYTHING)
+    """Return True if there is nothing to weigh, as with most clients."""
+    return request.META.get("HTTP_ACCEPT", "").strip() in ("", ANYTHING)
 
 
 class SteadyNegotiation(DefaultContentNegotiation):

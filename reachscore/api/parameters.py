@@ -45,6 +45,12 @@ class QuerySerializer(serializers.Serializer[Any]):
 
     @classmethod
     @cache
+    def names(cls) -> tuple[str, ...]:
+        """Return what the parameters are called."""
+        return tuple(cls().fields)
+
+    @classmethod
+    @cache
     def _of_none(cls) -> Mapping[str, Any]:
         """Return what comes of no parameters: always the same, and most requests have none."""
         return MappingProxyType(cls().run_validation({}))

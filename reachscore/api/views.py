@@ -6,7 +6,12 @@ from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from reachscore.api.body import has_body, refuse_unbounded_body, refuse_undeclared_body
+from reachscore.api.body import (
+    has_body,
+    refuse_body,
+    refuse_unbounded_body,
+    refuse_undeclared_body,
+)
 from reachscore.api.fields import StrictSerializer
 from reachscore.api.parameters import NoQuery, QuerySerializer
 
@@ -25,13 +30,15 @@ class ApiView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Raises MethodNotAllowed; what authentication, permissions and limits raise; then
-        ParameterUnknown, ParameterInvalid for the query."""
+        ParameterUnknown, ParameterInvalid for the query, and for a body where none is read."""
         method = (request.method or "").lower()
         if method not in self.http_method_names or not hasattr(self, method):
             raise MethodNotAllowed(request.method or "")
         super().initial(request, *args, **kwargs)
         handler = getattr(self, "action", None) or method
         query = self.queries.get("get" if handler == "head" else handler, NoQuery)
+        if method not in ("post", "patch"):
+            refuse_body(request, parameters=query.names())
         self.query = query.read(request)
 
     def body(
