@@ -159,6 +159,9 @@ class TestsUsed(serializers.Serializer[Any]):
     used = serializers.IntegerField(min_value=0)
     limit = serializers.IntegerField(min_value=0, allow_null=True)
     overage = serializers.IntegerField(min_value=0)
+    resets_at = serializers.DateTimeField(
+        allow_null=True, help_text="When `used` begins anew. Null: never, as on the free plan."
+    )
 
 
 class DomainsUsed(serializers.Serializer[Any]):

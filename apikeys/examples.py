@@ -45,7 +45,12 @@ USAGE: Final[dict[str, Any]] = {
     "object": "usage",
     "period_start": "2026-03-01T00:00:00Z",
     "period_end": "2026-04-01T00:00:00Z",
-    "tests": {"used": 145, "limit": 1000, "overage": 0},
+    "tests": {
+        "used": 145,
+        "limit": 1000,
+        "overage": 0,
+        "resets_at": "2026-04-01T00:00:00Z",
+    },
     "domains": {"used": 3, "limit": 10},
     "api_calls": {"total": 48210, "rate_limited": 12},
     "livemode": True,

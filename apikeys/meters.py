@@ -59,14 +59,20 @@ def consume(caller: Caller, meter: Meter, n: int = 1) -> None:
 
 
 def release(caller: Caller, meter: Meter, n: int = 1) -> None:
-    """Count `n` less of what stands, such as a domain that is gone; never less than nothing."""
+    """Count `n` less of what stands, such as a domain that is gone; never less than nothing.
+
+    Raises ValueError for tests: what is released after the month's turn, or by another key than
+    the one whose share it took, would be taken from the wrong count.
+    """
     if n < 1:
         raise ValueError("n must be 1 or more.")
+    if meter is Meter.TESTS:
+        raise ValueError("Tests are counted when they are made and cannot be released.")
     Usage.give_back(
         caller.organization_id,
         livemode=caller.livemode,
         meter=meter,
-        period_start=period_of(meter, tests_renew=caller.tests_renew, now=timezone.now()),
+        period_start=ALWAYS,
         n=n,
     )
 

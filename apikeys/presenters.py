@@ -111,6 +111,7 @@ def usage(caller: Caller, *, now: datetime) -> dict[str, object]:
             "used": tests,
             "limit": tests_limit,
             "overage": max(0, tests - tests_limit) if tests_limit is not None else 0,
+            "resets_at": format_moment(ends) if caller.tests_renew else None,
         },
         "domains": {
             "used": caller.domains_used,

@@ -135,6 +135,13 @@ class ReleaseTests(MeterTestCase):
         self.consume(Meter.DOMAINS)
         self.assertFull(Meter.DOMAINS)
 
+    def test_tests_cannot_be_released_in_any_month_or_mode(self):
+        self.consume(Meter.TESTS, 2)
+        for client in (self.api, self.issue(livemode=False)[1]):
+            with self.assertRaisesMessage(ValueError, "cannot be released"):
+                meters.release(self.as_caller(client), Meter.TESTS)
+        self.assertEqual(self.used(Meter.TESTS), 2)
+
     def test_never_goes_below_nothing(self):
         caller = self.as_caller(self.api)
         meters.release(caller, Meter.DOMAINS)

@@ -12,6 +12,8 @@ from tests.cast import ApiClient, ApiTestCase
 NOON = datetime(2026, 3, 10, 12, 0, 20, tzinfo=UTC)
 DAY = timedelta(days=1)
 
+APRIL = {"resets_at": "2026-04-01T00:00:00Z"}
+
 
 class UsageTestCase(ApiTestCase):
     def setUp(self) -> None:
@@ -126,7 +128,7 @@ class OrganizationUsageTests(UsageTestCase):
             "object": "usage",
             "period_start": "2026-03-01T00:00:00Z",
             "period_end": "2026-04-01T00:00:00Z",
-            "tests": {"used": 145, "limit": 1000, "overage": 0},
+            "tests": {"used": 145, "limit": 1000, "overage": 0, **APRIL},
             "domains": {"used": 3, "limit": 10},
             "api_calls": {"total": 4, "rate_limited": 1},
             "livemode": True,
@@ -159,27 +161,31 @@ class OrganizationUsageTests(UsageTestCase):
     def test_what_is_beyond_a_lowered_limit_is_overage(self):
         self.use(Meter.TESTS, 145, period=date(2026, 3, 1))
         self.agree(tests_limit=100)
-        self.assertEqual(self.usage()["tests"], {"used": 145, "limit": 100, "overage": 45})
+        self.assertEqual(self.usage()["tests"], {"used": 145, "limit": 100, "overage": 45, **APRIL})
 
     def test_no_limit_is_null_and_has_no_overage(self):
         self.use(Meter.TESTS, 5, period=date(2026, 3, 1))
         self.agree(plan=Plan.objects.get(slug="enterprise"))
         answer = self.usage()
-        self.assertEqual(answer["tests"], {"used": 5, "limit": None, "overage": 0})
+        self.assertEqual(answer["tests"], {"used": 5, "limit": None, "overage": 0, **APRIL})
         self.assertEqual(answer["domains"], {"used": 0, "limit": None})
 
     def test_the_free_plans_tests_are_counted_over_the_months(self):
         self.agree(plan=Plan.objects.get(slug="free"))
         self.use(Meter.TESTS, 25, period=ALWAYS)
         self.clock.shift(60 * DAY)
-        self.assertEqual(self.usage()["tests"], {"used": 25, "limit": 25, "overage": 0})
+        never = {"resets_at": None}
+        expected = {"used": 25, "limit": 25, "overage": 0, **never}
+        self.assertEqual(self.usage()["tests"], expected)
+        sandbox = self.usage(self.issue(livemode=False)[1])
+        self.assertEqual(sandbox["tests"], {"used": 0, "limit": None, "overage": 0, **never})
 
     def test_each_mode_and_organization_has_numbers_of_its_own(self):
         self.use(Meter.TESTS, 145, period=date(2026, 3, 1))
         self.use(Meter.TESTS, 7, period=date(2026, 3, 1), livemode=False)
         self.assertEqual(self.usage()["api_calls"]["total"], 1)
         sandbox = self.usage(self.issue(livemode=False)[1])
-        self.assertEqual(sandbox["tests"], {"used": 7, "limit": None, "overage": 0})
+        self.assertEqual(sandbox["tests"], {"used": 7, "limit": None, "overage": 0, **APRIL})
         self.assertEqual((sandbox["api_calls"]["total"], sandbox["livemode"]), (1, False))
         stranger = self.usage(self.issue(organization=self.globex)[1])
         self.assertEqual((stranger["tests"]["used"], stranger["api_calls"]["total"]), (0, 1))
