@@ -165,6 +165,7 @@ TEMPLATES = [
 ]
 
 AUTH_USER_MODEL = "accounts.User"
+LOGIN_REDIRECT_URL = "admin:index"  # Where a `next` that is none of our addresses leads.
 AUTHENTICATION_BACKENDS = ["accounts.access.lockout.LockingBackend"]
 # For staff. API keys are random, not chosen, and are digested under a pepper instead.
 PASSWORD_HASHERS = [

@@ -1,7 +1,7 @@
 """The filters of the audit log, and what its search box understands."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -87,10 +87,14 @@ class WhereAndWhen(admin.ListFilter):
         if fields.get("organization"):
             queryset = queryset.filter(organization_id=fields["organization"])
         if fields.get("since"):
-            queryset = queryset.filter(created_at__gte=_midnight(fields["since"]))
+            queryset = queryset.filter(
+                created_at__gte=datetime.combine(fields["since"], time(), UTC)
+            )
         if fields.get("until"):
-            until = _midnight(fields["until"]) + timedelta(days=1)
-            queryset = queryset.filter(created_at__lt=until)
+            # Not before the next midnight: the last day of all has none.
+            queryset = queryset.filter(
+                created_at__lte=datetime.combine(fields["until"], time.max, UTC)
+            )
         return queryset
 
 
@@ -108,7 +112,3 @@ def matching(events: Events, text: str) -> Events:
     except ValueError:
         words = Q(actor_label__icontains=text) | Q(reason__icontains=text)
         return events.filter(exact | words)
-
-
-def _midnight(day: Any) -> datetime:
-    return datetime.combine(day, time(), UTC)
