@@ -20,6 +20,8 @@ LEAST_KEY_BYTES: Final = 32
 LEAST_TOKEN_CHARACTERS: Final = 16
 SECRETS: Final = ("SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS")
 SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+MOST_GATEWAY_TOKENS: Final = 2
+_GATEWAY_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{32,255}")
 
 # White space, quotes and a byte order mark around a value; inside it, control characters and bytes
 # that are not UTF-8.
@@ -111,6 +113,22 @@ def token(environ: Mapping[str, str], name: str) -> str:
             "without spaces."
         )
     return value
+
+
+def gateway_tokens(environ: Mapping[str, str], name: str) -> tuple[bytes, ...]:
+    """Read one token, or two with a comma between while it is changed; none if not set.
+
+    Raises ImproperlyConfigured, without showing a value, for any other form. The characters are
+    those that need no quotes in the configuration of a proxy.
+    """
+    value = environ.get(name, "")
+    tokens = value.split(",") if value else []
+    if len(tokens) > MOST_GATEWAY_TOKENS or not all(map(_GATEWAY_TOKEN.fullmatch, tokens)):
+        raise ImproperlyConfigured(
+            f"{name} must hold one token, or two with a comma between, each of 32 to 255 "
+            "characters: letters, digits and ._~+/=-"
+        )
+    return tuple(token.encode() for token in tokens)
 
 
 def numbered_keys(environ: Mapping[str, str], name: str) -> dict[int, bytes]:

@@ -17,6 +17,7 @@ from reachscore.environment import (
     database_from_url,
     development_secrets,
     flag,
+    gateway_tokens,
     host_names,
     numbered_keys,
     refuse_development_by_accident,
@@ -52,11 +53,12 @@ else:
 SECRET_KEY = environ["SECRET_KEY"]
 API_KEY_PEPPERS = numbered_keys(environ, "API_KEY_PEPPERS")
 AUDIT_KEYS = numbered_keys(environ, "AUDIT_KEYS")
+GATEWAY_TOKENS = gateway_tokens(environ, "GATEWAY_TOKEN")  # By them the proxy proves itself.
+numbered = {"GATEWAY_TOKEN": dict(enumerate(GATEWAY_TOKENS)), "AUDIT_KEYS": AUDIT_KEYS}
 if PRODUCTION:
-    refuse_weak_secrets(SECRET_KEY, API_KEY_PEPPERS=API_KEY_PEPPERS, AUDIT_KEYS=AUDIT_KEYS)
+    refuse_weak_secrets(SECRET_KEY, API_KEY_PEPPERS=API_KEY_PEPPERS, **numbered)
 ALLOWED_HOSTS = host_names(environ, "ALLOWED_HOSTS")
-# How many proxies of ours stand in front: what they write of a request is believed.
-TRUSTED_PROXY_COUNT = count(environ, "TRUSTED_PROXY_COUNT", default=0)
+TRUSTED_PROXY_COUNT = count(environ, "TRUSTED_PROXY_COUNT", default=0)  # Where none has a token.
 METRICS_TOKEN = token(environ, "METRICS_TOKEN")
 # Whether staff need an authenticator app beside their password.
 SECOND_FACTOR_REQUIRED = flag(environ, "SECOND_FACTOR_REQUIRED", default=PRODUCTION)
@@ -70,8 +72,7 @@ DATABASES: dict[str, dict[str, Any]] = {
         "CLUSTER": Cluster(home=LOCAL_DIR / "postgres"),
     }
 }
-# A connection a request would cost more than the request.
-DATABASES["default"]["CONN_MAX_AGE"] = None
+DATABASES["default"]["CONN_MAX_AGE"] = None  # One a request would cost more than the request.
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # Authentication has a cheaper way.
 options = DATABASES["default"].setdefault("OPTIONS", {})
 # A server that does not answer must not hold a request for long.
@@ -103,7 +104,6 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "reachscore.api.request_log.RequestLogMiddleware",
-    "reachscore.api.proxies.SchemeMiddleware",
     "reachscore.api.middleware.RequestIdMiddleware",
     "reachscore.api.middleware.ApiMiddleware",
     # From here on for pages only: from ApiMiddleware, a call goes to the views.

@@ -14,6 +14,7 @@ for name in (
     "AUDIT_KEYS",
     "SECOND_FACTOR_REQUIRED",
     "TRUSTED_PROXY_COUNT",
+    "GATEWAY_TOKEN",
 ):
     os.environ.pop(name, None)
 os.environ["ALLOWED_HOSTS"] = "127.0.0.1,localhost,[::1],testserver"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reachscore.api.addresses import client_address
+from reachscore.api.proxies import UnreadableHeader, read_proxies
 
 
 @pytest.mark.parametrize(
@@ -18,15 +18,33 @@ from reachscore.api.addresses import client_address
         (1, "2001:DB8:0::7", "2001:db8::7"),
         (1, "::ffff:198.51.100.7", "198.51.100.7"),
         (1, "fe80::1%eth0", "fe80::1"),
+        (1, "fe80::1%any text", "fe80::1"),
+        # As Azure, IIS, and those who follow RFC 7239 write them.
+        (1, "203.0.113.7:51234", "203.0.113.7"),
+        (1, "10.9.9.9, [2001:db8::7]:443", "2001:db8::7"),
+        (2, "[2001:DB8::7], 10.0.0.1:80", "2001:db8::7"),
+        (1, '"192.0.2.7"', "192.0.2.7"),
+        (1, '"[2001:db8::7]:443"', "2001:db8::7"),
+        (1, "[fe80::1%eth0]:443", "fe80::1"),
+        (1, "[::ffff:198.51.100.7]:1", "198.51.100.7"),
+        (1, "2001:db8::1:443", "2001:db8::1:443"),
         # Unknown, rather than an entry that the client wrote.
         (1, None, None),
-        (1, "", None),
         (2, "198.51.100.7", None),
-        (1, "198.51.100.7, ", None),
         (1, "198.51.100.7, unknown", None),
-        (1, "198.51.100.7:443", None),
         (1, "198.51.100.7%eth0", None),
-        (1, "[2001:db8::7]", None),
+        (1, "198.51.100.7:", None),
+        (1, "198.51.100.7:x", None),
+        (1, "198.51.100.7:443443", None),
+        (1, "198.51.100.7:443:443", None),
+        (1, '"198.51.100.7', None),
+        (1, '"', None),
+        (1, '""198.51.100.7""', None),
+        (1, "[2001:db8::7", None),
+        (1, "[2001:db8::7]443", None),
+        (1, "[[2001:db8::7]]", None),
+        (1, "[2001:db8::7]:443 x", None),
+        (1, "[" + ":" * 30_000, None),
         (1, "198.51.100.07", None),
         (1, "198.51.100.7/24", None),
         (1, "198.51.100.7\n10.0.0.1", None),
@@ -40,7 +58,7 @@ def test_counts_the_trusted_proxies_from_the_right(settings, proxies, forwarded,
     meta = {"REMOTE_ADDR": "192.0.2.1"}
     if forwarded is not None:
         meta["HTTP_X_FORWARDED_FOR"] = forwarded
-    assert client_address(meta) == address
+    assert read_proxies(meta)[0] == address
 
 
 @pytest.mark.parametrize(
@@ -49,9 +67,18 @@ def test_counts_the_trusted_proxies_from_the_right(settings, proxies, forwarded,
 )
 def test_the_sockets_own_address_is_read_the_same_way(settings, socket, address):
     settings.TRUSTED_PROXY_COUNT = 0
-    assert client_address({"REMOTE_ADDR": socket}) == address
+    assert read_proxies({"REMOTE_ADDR": socket})[0] == address
 
 
-def test_a_zone_cannot_carry_text(settings):
-    settings.TRUSTED_PROXY_COUNT = 1
-    assert client_address({"HTTP_X_FORWARDED_FOR": "fe80::1%any text"}) == "fe80::1"
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Forwarded-Proto"])
+@pytest.mark.parametrize(
+    ("proxies", "value"),
+    [(1, ""), (1, "  "), (1, "198.51.100.7, "), (2, ""), (2, "10.9.9.9,,10.0.0.1"), (2, ",https")],
+)
+def test_an_empty_entry_where_the_proxys_should_be_is_refused(settings, header, proxies, value):
+    settings.TRUSTED_PROXY_COUNT = proxies
+    meta = {f"HTTP_{header.upper().replace('-', '_')}": value}
+    with pytest.raises(UnreadableHeader, match=f"^{header}$"):
+        read_proxies(meta)
+    settings.TRUSTED_PROXY_COUNT = 0  # Nobody looks at it.
+    read_proxies(meta)

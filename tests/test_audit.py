@@ -105,6 +105,8 @@ class OriginTests(ApiTestCase):
             ("a\x07b\u200bc", "abc"),
             (f"agent {client.key}", f"agent {client.key[:16]}_[redacted]"),
             ("x" * 5000, "x" * 200),
+            ("", "(not readable)"),  # So the server hands over “Müller/2”.
+            ("\x07", "(not readable)"),
         ]:
             client.defaults["HTTP_USER_AGENT"] = sent
             with self.subTest(sent):

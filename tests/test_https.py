@@ -4,7 +4,7 @@ import json
 
 from django.test import Client, SimpleTestCase, override_settings
 
-from reachscore.api.proxies import scheme_before_proxies
+from reachscore.api.proxies import read_proxies
 from tests.cast import ApiTestCase
 from tests.test_settings import PRODUCTION, python
 
@@ -92,7 +92,7 @@ class SettingsTests(SimpleTestCase):
 
     def test_without_proxies_the_header_says_nothing(self):
         for forwarded in ("", "https", "http"):
-            self.assertEqual(scheme_before_proxies(forwarded, proxies=0), "")
+            self.assertEqual(read_proxies({"HTTP_X_FORWARDED_PROTO": forwarded})[1], "")
 
 
 class StaffOverHttpsTests(ApiTestCase):

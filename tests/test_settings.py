@@ -18,6 +18,7 @@ from reachscore.environment import (
     database_from_url,
     development_secrets,
     flag,
+    gateway_tokens,
     numbered_keys,
 )
 
@@ -155,6 +156,41 @@ def test_a_bad_list_of_peppers_is_refused_without_showing_it(value):
         numbered_keys({"API_KEY_PEPPERS": value}, "API_KEY_PEPPERS")
     assert "API_KEY_PEPPERS" in str(caught.value)
     assert KEY[:8] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        KEY[:31],
+        f"{KEY},",
+        f",{KEY}",
+        f"{KEY}, {KEY}",
+        f"{KEY},{KEY},{KEY}",
+        f"{KEY} ",
+        f"{KEY}\n",
+        f"{KEY};",
+        f'"{KEY}"',
+        f"{KEY}é",
+        KEY * 6,
+        " ",
+    ],
+    ids=lambda value: f"{len(value)} long",
+)
+def test_a_malformed_gateway_token_is_refused_without_showing_it(value):
+    with pytest.raises(ImproperlyConfigured, match=r"^GATEWAY_TOKEN must hold") as caught:
+        gateway_tokens({"GATEWAY_TOKEN": value}, "GATEWAY_TOKEN")
+    assert KEY[:8] not in str(caught.value)
+
+
+def test_one_or_two_gateway_tokens_are_read_and_weak_or_shared_ones_are_refused_in_production():
+    assert gateway_tokens({}, "GATEWAY_TOKEN") == ()
+    assert gateway_tokens({"GATEWAY_TOKEN": ""}, "GATEWAY_TOKEN") == ()
+    both = gateway_tokens({"GATEWAY_TOKEN": f"{KEY},{'0' * 32}"}, "GATEWAY_TOKEN")
+    assert both == (KEY.encode(), b"0" * 32)
+    for value in ("changeme" * 4, PRODUCTION["SECRET_KEY"]):
+        refused = python(SHOW, **PRODUCTION, GATEWAY_TOKEN=value).stderr.splitlines()[-1]
+        assert "GATEWAY_TOKEN" in refused
+        assert value not in refused
 
 
 def test_peppers_keep_their_order_and_may_be_padded():

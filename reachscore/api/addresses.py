@@ -1,46 +1,45 @@
-"""Whose address a request comes from, as far as the proxies in front can be trusted to say."""
+"""Addresses of clients, as servers and proxies write them."""
 
-from collections.abc import Mapping
+import re
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
-from typing import Any
+from typing import Final
 
-from django.conf import settings
+LONGEST_ENTRY: Final = 100
+# `[2001:db8::7]`, `[2001:db8::7]:443` or `203.0.113.7:51234`, but `2001:db8::1:443` has no port.
+_WITH_PORT: Final = re.compile(r"\[([^][]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 
 
-def client_address(meta: Mapping[str, Any]) -> str | None:
-    """Return the client's address out of a request's `META`, in its one form; None where it cannot
-    be known.
+def read_entry(text: str) -> str | None:
+    """Return the address in an entry of X-Forwarded-For, or None if there is none.
 
-    Each trusted proxy appends the address that it saw to X-Forwarded-For, so the one that counts
-    stands TRUSTED_PROXY_COUNT entries from the right; whatever is left of it the client wrote.
-    Without proxies the header is not looked at. Fewer entries than proxies means that a request
-    came round one of them: unknown, never the next best entry.
+    Proxies also write a port, brackets, quotes, or a zone (`fe80::1%eth0`), which is free text and
+    means nothing away from the machine.
     """
-    proxies = settings.TRUSTED_PROXY_COUNT
-    if proxies < 1:
-        return _normalized(meta.get("REMOTE_ADDR", ""))
-    entries = meta.get("HTTP_X_FORWARDED_FOR", "").split(",")
-    return _normalized(entries[-proxies]) if len(entries) >= proxies else None
-
-
-def _normalized(text: str) -> str | None:
-    """Return an address in its one form, without its zone (`fe80::1%eth0`), which is free text and
-    means nothing away from the machine."""
-    address, percent, _ = text.strip().partition("%")
+    text = text.strip()
+    if len(text) > LONGEST_ENTRY:
+        return None
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1]
+    if found := _WITH_PORT.fullmatch(text):
+        text = found[1] or found[2]
+    address, percent, _ = text.partition("%")
     if percent and ":" not in address:
         return None
     try:
-        return _canonical(address)
+        return read_address(address)
     except ValueError:
         return None
 
 
 @lru_cache(maxsize=1000)  # Of addresses alone: what raises is not kept.
-def _canonical(text: str) -> str:
-    """Return the same for an IPv4 client, whether it came over a v4 socket or a v6 one.
+def read_address(text: str) -> str:
+    """Return an address in its one form: the same for an IPv4 client of a v4 and of a v6 socket.
 
-    Raises ValueError for what is no address.
+    Raises:
+        ValueError: `text` is anything but an address.
     """
+    if "%" in text:
+        raise ValueError("An address with a zone.")
     address = ip_address(text)
     return str((isinstance(address, IPv6Address) and address.ipv4_mapped) or address)

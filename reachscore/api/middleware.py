@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from reachscore.api.after_success import begin_after_success, run_after_success
+from reachscore.api.origin import current_origin, refuse_unreadable_origin
 from reachscore.api.redaction import holds_key
 from reachscore.api.refusals import HostNotAllowed, Refusal, RequestInvalid, refusal_response
 from reachscore.api.request_id import begin_request
@@ -75,11 +76,12 @@ class ApiMiddleware:
         self.transport_security = _transport_security()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if not is_api(request):
+        if not is_api(request) and not current_origin().unreadable:
             return self.answer_page(request)
         response: HttpResponseBase
         added, waiting = begin_response_headers(), begin_after_success()
         try:
+            refuse_unreadable_origin()
             refuse_wrong_host(request)
             refuse_plain_http(request)
             refuse_key_in_url(request)

@@ -1,30 +1,39 @@
 """Where the request being answered comes from: for the log, the audit log and address rules."""
 
-from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 
-from reachscore.api.addresses import client_address
+from reachscore.api.proxies import GATEWAY, UnreadableHeader, read_proxies
 from reachscore.api.redaction import holds_key, printable, redact
+from reachscore.api.refusals import RequestInvalid
 
 LONGEST_USER_AGENT: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A client as it was seen; `address` is None where it cannot be known."""
+    """A client as it was seen; `address` is None where it cannot be known.
+
+    `unreadable` names the header of a proxy for which the request must be refused.
+    """
 
     address: str | None = None
-    raw_user_agent: str = ""
+    raw_user_agent: str | None = None
+    unreadable: str = ""
 
     @property
     def user_agent(self) -> str:
-        """What the client calls itself, fit to be stored: printable, redacted, cut."""
+        """What the client calls itself, fit to be stored: printable, redacted, cut.
+
+        The server hands over an empty value for one with any byte of 0x80 or above.
+        """
+        if self.raw_user_agent is None:
+            return ""
         text = redact(printable(self.raw_user_agent[:1000]))
         if holds_key(text):  # Spaced out, which no pattern for running text finds.
             return "[redacted]"
-        return text[:LONGEST_USER_AGENT].strip()
+        return text[:LONGEST_USER_AGENT].strip() or "(not readable)"
 
 
 NOWHERE: Final = Origin()  # Outside of a request: commands.
@@ -32,11 +41,38 @@ NOWHERE: Final = Origin()  # Outside of a request: commands.
 _current: ContextVar[Origin] = ContextVar("origin", default=NOWHERE)
 
 
-def begin_origin(meta: Mapping[str, Any]) -> None:
-    """Note where the request that begins here, with this `META`, comes from."""
-    _current.set(Origin(client_address(meta), meta.get("HTTP_USER_AGENT", "")))
+def begin_origin(environ: dict[str, Any]) -> None:
+    """Note where the request that begins here comes from, and write its scheme into `environ`."""
+    address, unreadable = None, ""
+    try:
+        address, scheme = read_proxies(environ)
+    except UnreadableHeader as error:
+        unreadable = str(error)
+    else:
+        if scheme:
+            environ["wsgi.url_scheme"] = scheme  # Where Django itself looks.
+    _current.set(Origin(address, environ.get("HTTP_USER_AGENT"), unreadable))
 
 
 def current_origin() -> Origin:
     """Return where the request being answered comes from."""
     return _current.get()
+
+
+def refuse_unreadable_origin() -> None:
+    """Refuse a request about which its proxies cannot be understood.
+
+    Raises:
+        RequestInvalid: names the header.
+    """
+    name = _current.get().unreadable
+    if name == GATEWAY:
+        message = "ReachScore-Gateway is malformed, or its token is not the gateway's."
+        fix = (
+            "Send no such header: only a gateway of this service may. Operators: it must read "
+            "“<token> for=<address> proto=<http or https>”, with a token of GATEWAY_TOKEN."
+        )
+        raise RequestInvalid(message, fix=fix, field=name)
+    if name:
+        message = f"{name}, which only proxies write, is empty or not plain ASCII."
+        raise RequestInvalid(message, fix="Send no such header.", field=name)

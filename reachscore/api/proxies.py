@@ -1,38 +1,98 @@
-"""What the proxies in front say of a request: believed only as far as they are ours."""
+"""The client's address and scheme, as far as what the proxies in front say can be believed.
 
-from collections.abc import Callable
+There are three ways, by settings: GATEWAY_TOKEN, else TRUSTED_PROXY_COUNT, else the socket.
+"""
+
+from collections.abc import Callable, Mapping
+from hmac import compare_digest
+from typing import Any, Final
 
 from django.conf import settings
-from django.http import HttpRequest
-from django.http.response import HttpResponseBase
+
+from reachscore.api.addresses import read_address, read_entry
+
+GATEWAY: Final = "ReachScore-Gateway"
+LONGEST_VALUE: Final = 1000
+
+AddressAndScheme = tuple[str | None, str]
 
 
-class SchemeMiddleware:
-    """Makes `request.is_secure()` tell how the client reached the outermost proxy of ours.
+class UnreadableHeader(Exception):
+    """A header that only proxies should write is malformed, or its token is wrong. Bears its name.
 
-    Django's SECURE_PROXY_SSL_HEADER would do where every proxy replaces the header; where one
-    appends to it, Django reads the entry that the client wrote.
+    It never holds the value, which may contain a token.
     """
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        scheme = scheme_before_proxies(
-            request.META.get("HTTP_X_FORWARDED_PROTO", ""), proxies=settings.TRUSTED_PROXY_COUNT
-        )
-        if scheme:
-            request.META["wsgi.url_scheme"] = scheme  # Where Django itself looks.
-        return self.get_response(request)
+def read_proxies(environ: dict[str, Any]) -> AddressAndScheme:
+    """Return the client's address, None if unknown, and scheme, "" if nothing is said of it.
 
+    Takes the gateway's header out of `environ`, so that nothing behind can show its token.
 
-def scheme_before_proxies(forwarded: str, *, proxies: int) -> str:
-    """Return `https` or `http` as the outermost of `proxies` wrote it; nothing when there is none.
-
-    Each proxy replaces the header or appends to it, so that of more entries than proxies the
-    surplus on the left is the client's. What is not `https` exactly counts as plain.
+    Raises:
+        UnreadableHeader: the request must be refused.
     """
-    if not proxies:
-        return ""
-    entries = [entry.strip().lower() for entry in forwarded.split(",")]
-    return "https" if entries[-proxies:][0] == "https" else "http"
+    said = environ.pop("HTTP_REACHSCORE_GATEWAY", None)
+    if settings.GATEWAY_TOKENS:
+        # What did not come through the gateway is unknown: the socket's address is no client's.
+        return (None, "http") if said is None else _from_gateway(said)
+    if settings.TRUSTED_PROXY_COUNT:
+        return _from_forwarded(environ, settings.TRUSTED_PROXY_COUNT)
+    return read_entry(environ.get("REMOTE_ADDR", "")), ""
+
+
+def _read_scheme(text: str) -> str:
+    if text not in ("http", "https"):
+        raise ValueError("Neither http nor https.")
+    return text
+
+
+# What a gateway says beside its token. Values are read as they stand; nothing is decoded.
+_READERS: Final[Mapping[str, Callable[[str], str]]] = {"for": read_address, "proto": _read_scheme}
+
+
+def _from_gateway(said: str) -> AddressAndScheme:
+    """Read `<token> for=203.0.113.7 proto=https`: each name once, in any order."""
+    if len(said) > LONGEST_VALUE:
+        raise UnreadableHeader(GATEWAY)
+    token, *rest = said.split(" ")
+    sent = token.encode(errors="replace")
+    if not any(compare_digest(sent, known) for known in settings.GATEWAY_TOKENS):
+        raise UnreadableHeader(GATEWAY)
+    fields = [field.partition("=") for field in rest]
+    if sorted(name for name, _, _ in fields) != sorted(_READERS):
+        raise UnreadableHeader(GATEWAY)
+    try:
+        read = {name: _READERS[name](value) for name, _, value in fields}
+    except ValueError:
+        raise UnreadableHeader(GATEWAY) from None
+    return read["for"], read["proto"]
+
+
+def _from_forwarded(environ: Mapping[str, Any], proxies: int) -> AddressAndScheme:
+    """Read X-Forwarded-For and X-Forwarded-Proto as the outermost of `proxies` wrote them.
+
+    Each proxy appends the address that it saw, so that whatever is left of the entry that counts
+    was written by the client. Fewer entries than proxies means that a request came round one of
+    them: unknown, never the next best entry. The scheme may be replaced instead of appended; what
+    is not `https` exactly counts as plain.
+    """
+    addresses = _last_entries(environ, "X-Forwarded-For", proxies)
+    schemes = _last_entries(environ, "X-Forwarded-Proto", proxies)
+    address = read_entry(addresses[0]) if len(addresses) == proxies else None
+    return address, "https" if schemes and schemes[0].strip().lower() == "https" else "http"
+
+
+def _last_entries(environ: Mapping[str, Any], name: str, count: int) -> list[str]:
+    """Return the last `count` entries of the list in a header; none if the header is absent.
+
+    An empty first one is refused, not taken for none: the server hands over an empty value for a
+    line with any byte of 0x80 or above, so a client could empty what the proxies wrote.
+    """
+    value = environ.get(f"HTTP_{name.upper().replace('-', '_')}")
+    if value is None:
+        return []
+    entries: list[str] = value.rsplit(",", count)[-count:]
+    if not entries[0].strip():
+        raise UnreadableHeader(name)
+    return entries
