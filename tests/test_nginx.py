@@ -1,80 +1,18 @@
 """Behind the documented nginx: slow clients stop nobody, a rolling restart loses no request."""
 
-import http.client
-import json
-import re
-import shutil
-import signal
 import socket
-import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from tests.demo_server import ROOT, free_port
 from tests.production_server import Database, ProductionServer
+from tests.proxies import NGINX, Proxy, start_nginx
 
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed here")
-
-
-class Proxy:
-    """Debian's nginx with deploy/nginx.conf: other ports, no certificate, otherwise as it is."""
-
-    def __init__(self, folder: Path, instances: list[ProductionServer]) -> None:
-        assert NGINX
-        self.port, plain_port = free_port(), free_port()
-        documented = (ROOT / "deploy" / "nginx.conf").read_text()
-        for documented_port, instance in zip((8000, 8001), instances, strict=True):
-            documented = documented.replace(f":{documented_port} ", f":{instance.port} ")
-        documented = re.sub(r"\n *ssl_.*", "", documented)
-        documented = documented.replace("listen 443 ssl", f"listen 127.0.0.1:{self.port}")
-        documented = documented.replace("listen 80", f"listen 127.0.0.1:{plain_port}")
-        documented = documented.replace("X-Forwarded-Proto $scheme", "X-Forwarded-Proto https", 1)
-        documented = documented.replace("/var/log/nginx/", f"{folder}/")
-        config = folder / "nginx.conf"
-        temporary = "".join(
-            f"{kind}_temp_path {folder}/{kind};"
-            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        config.write_text(
-            f"daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;"
-            f"events {{}} http {{ {temporary}\n{documented}\n}}"
-        )
-        self.process = subprocess.Popen([NGINX, "-p", str(folder), "-c", str(config)])
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=10)
-
-    def ask(self, path: str, key: str, body: object = None) -> int:
-        """Send one request on a connection of its own and return the status."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        headers = {"Authorization": f"Bearer {key}", "Host": "127.0.0.1"}
-        try:
-            if body is None:
-                connection.request("GET", path, headers=headers)
-            else:
-                headers["Content-Type"] = "application/json"
-                connection.request("POST", path, json.dumps(body), headers)
-            response = connection.getresponse()
-            response.read()
-            return response.status
-        finally:
-            connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +24,8 @@ def instances() -> Iterator[list[ProductionServer]]:
 
 @pytest.fixture(scope="module")
 def proxy(instances, tmp_path_factory) -> Iterator[Proxy]:
-    folder = tmp_path_factory.mktemp("nginx")
-    folder.chmod(0o755)
-    running = Proxy(folder, instances)
+    ports = [instance.port for instance in instances]
+    running = start_nginx(tmp_path_factory.mktemp("nginx"), ports)
     yield running
     running.stop()
 
