@@ -55,6 +55,30 @@ class Proxy:
             connection.close()
 
 
+def send(
+    port: int, key: str, *lines: bytes, path: str = "/v1/auth/me", body: bytes = b""
+) -> tuple[int, str]:
+    """Send a GET, or a POST with a body, with these header lines as they are.
+
+    Returns the status and the body.
+    """
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        head = (
+            f"{'POST' if body else 'GET'} {path} HTTP/1.1".encode(),
+            *(b"Host: 127.0.0.1", b"Connection: close", b"Authorization: Bearer " + key.encode()),
+            *lines,
+            *(
+                [b"Content-Type: application/json", b"Content-Length: %d" % len(body)]
+                if body
+                else []
+            ),
+        )
+        connection.sendall(b"\r\n".join(head) + b"\r\n\r\n" + body)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer.status, answer.read().decode()
+
+
 def start_nginx(
     folder: Path, ports: Sequence[int], *, token: str = "unused", underscores: str = "off"
 ) -> Proxy:

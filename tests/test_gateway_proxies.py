@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.production_server import Database, ProductionServer
-from tests.proxies import HAPROXY, NGINX, Proxy, start_haproxy, start_nginx
+from tests.proxies import HAPROXY, NGINX, Proxy, send, start_haproxy, start_nginx
 
 TOKEN, OLD_TOKEN, WRONG = (secrets.token_urlsafe(32) for _ in range(3))
 ELSEWHERE = "203.0.113.7"
@@ -19,7 +19,7 @@ FORGED = f"{WRONG} for={ELSEWHERE} proto=https".encode()
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed here")
 needs_haproxy = pytest.mark.skipif(HAPROXY is None, reason="HAProxy is not installed here")
 
-# What clients send in the hope of being taken for another, by what the proxy makes of it.
+# What a client may send in the hope of being taken for another.
 HARMLESS: tuple[tuple[bytes, ...], ...] = (
     (),
     (b"ReachScore-Gateway: " + FORGED,),
@@ -28,9 +28,16 @@ HARMLESS: tuple[tuple[bytes, ...], ...] = (
     (b"X-Forwarded-For: \xe9, 203.0.113.7", "User-Agent: Müller/2".encode()),
     (b"Forwarded: for=203.0.113.7;proto=http", b"X-Real-IP: 203.0.113.7"),
 )
-ALIAS = (b"ReachScore_Gateway: " + FORGED,)
-MIXED = (b"Reachscore-gateway: " + FORGED, b"REACHSCORE_Gateway: " + FORGED)
-
+# One of the two wins: which, a client can choose by the order and by another header, since granian
+# takes Content-Type out of its list by putting the last one in its place.
+ALIAS = b"ReachScore_Gateway: " + FORGED
+ALIASES = (
+    (ALIAS,),
+    (b"Content-Type: x", ALIAS),
+    (ALIAS, b"Content-Type: x"),
+    (b"Reachscore-gateway: " + FORGED, b"REACHSCORE_Gateway: " + FORGED),
+)
+UNHARMED, SPOILED = (200, 403), (400, 400)
 MAKE_KEYS = f"""
 import json
 from accounts.models import Actor, Organization, Plan
@@ -42,19 +49,6 @@ print(json.dumps({{
     for name, address in (("here", "127.0.0.1"), ("elsewhere", "{ELSEWHERE}"))
 }}))
 """
-
-
-def send(port: int, key: str, *lines: bytes, path: str = "/v1/auth/me") -> tuple[int, str]:
-    """Send a GET with these lines as they are; return the status and the body."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-        head = (
-            *(f"GET {path} HTTP/1.1".encode(), b"Host: 127.0.0.1", b"Connection: close"),
-            *(b"Authorization: Bearer " + key.encode(), *lines),
-        )
-        connection.sendall(b"\r\n".join(head) + b"\r\n\r\n")
-        answer = http.client.HTTPResponse(connection)
-        answer.begin()
-        return answer.status, answer.read().decode()
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +74,7 @@ def keys(server: ProductionServer) -> dict[str, str]:
         pytest.param("HAProxy", marks=needs_haproxy),
     ],
 )
-def proxy(request, server, tmp_path_factory) -> Iterator[tuple[str, Proxy]]:
+def proxy(request, server, tmp_path_factory) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("proxy")
     if request.param == "HAProxy":
         running = start_haproxy(folder, server.port, token=TOKEN)
@@ -88,37 +82,38 @@ def proxy(request, server, tmp_path_factory) -> Iterator[tuple[str, Proxy]]:
         underscores = "on" if "underscores" in request.param else "off"
         ports = [server.port] * 2
         running = start_nginx(folder, ports, token=OLD_TOKEN, underscores=underscores)
-    yield request.param, running
+    yield running
     running.stop()
 
 
+def statuses(port: int, keys: dict[str, str], *lines: bytes) -> tuple[int, ...]:
+    """Return what the key of this machine and the one of elsewhere are answered."""
+    return tuple(send(port, keys[which], *lines)[0] for which in ("here", "elsewhere"))
+
+
 def test_a_client_behind_a_proxy_spoils_its_own_request_at_most(proxy, keys):
-    name, running = proxy
-    # The last one wins: here the alias, but behind HAProxy the header that the proxy set.
-    spoils = (400, 400) if name == "nginx that passes underscores" else (200, 403)
-    for lines, expected in (*((lines, (200, 403)) for lines in HARMLESS), (ALIAS, spoils)):
-        statuses = [send(running.port, keys[which], *lines)[0] for which in ("here", "elsewhere")]
-        assert tuple(statuses) == expected, (lines, statuses)
-    assert send(running.port, keys["elsewhere"], *MIXED)[0] == spoils[1]
+    for lines in HARMLESS:
+        assert statuses(proxy.port, keys, *lines) == UNHARMED, lines
+    for lines in ALIASES:
+        assert statuses(proxy.port, keys, *lines) in (UNHARMED, SPOILED), lines
 
 
 def test_an_alias_sent_straight_to_the_server_forges_nothing_in_either_order(server, keys):
-    # As a gateway would say it that sits at 203.0.113.7 itself.
     true = f"ReachScore-Gateway: {TOKEN} for=127.0.0.1 proto=https".encode()
+    orders = [order for lines in ALIASES for order in ((true, *lines), (*lines, true))]
+    seen = [statuses(server.port, keys, *lines) for lines in orders]
+    assert set(seen) == {UNHARMED, SPOILED}, seen
     for lines, expected in (
-        ((true,), (200, 403)),
-        ((true.replace(TOKEN.encode(), OLD_TOKEN.encode()),), (200, 403)),
-        ((true, *ALIAS), (400, 400)),
-        ((*ALIAS, true), (200, 403)),
-        ((true, true), (400, 400)),
-        ((*ALIAS, true, *ALIAS), (200, 403)),
-        ((true, *ALIAS, true), (400, 400)),
-        ((true, b"ReachScore-Gateway: \xe9"), (400, 400)),
-        ((b"ReachScore-Gateway: \xe9",), (400, 400)),
-        ((b"X-Forwarded-For: 127.0.0.1", b"X-Forwarded-Proto: https"), (400, 400)),
+        ((true,), UNHARMED),
+        ((true.replace(TOKEN.encode(), OLD_TOKEN.encode()),), UNHARMED),
+        ((true, true), SPOILED),
+        ((true, b"ReachScore-Gateway: \xe9"), SPOILED),
+        ((b"ReachScore-Gateway: \xe9",), SPOILED),
+        ((ALIAS,), SPOILED),
+        # As another proxy would say it; without the gateway's header the API wants HTTPS.
+        ((b"X-Forwarded-For: 127.0.0.1", b"X-Forwarded-Proto: https"), SPOILED),
     ):
-        statuses = [send(server.port, keys[which], *lines)[0] for which in ("here", "elsewhere")]
-        assert tuple(statuses) == expected, (lines, statuses)
+        assert statuses(server.port, keys, *lines) == expected, lines
 
 
 def test_without_the_header_probes_work_and_the_api_wants_https(server, keys):
@@ -160,7 +155,7 @@ def test_a_body_over_the_limit_of_nginx_is_answered_as_the_service_answers_a_sma
 
 @needs_nginx
 def test_nginx_passes_on_of_what_proxies_write_only_what_it_sets(tmp_path):
-    sent = [line for lines in (*HARMLESS, ALIAS, MIXED) for line in lines]
+    sent = [line for lines in (*HARMLESS, *ALIASES) for line in lines]
     sent += [b"X-Forwarded-Host: evil", b"X-Forwarded-Port: 1"]
     with socket.create_server(("127.0.0.1", 0)) as upstream, ThreadPoolExecutor() as pool:
         upstream.settimeout(20)

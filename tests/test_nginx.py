@@ -1,5 +1,6 @@
 """Behind the documented nginx: slow clients stop nobody, a rolling restart loses no request."""
 
+import json
 import socket
 import threading
 import time
@@ -9,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.production_server import Database, ProductionServer
-from tests.proxies import NGINX, Proxy, start_nginx
+from tests.production_server import PROXIED, Database, ProductionServer
+from tests.proxies import NGINX, Proxy, send, start_nginx
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed here")
 
@@ -111,3 +112,31 @@ def test_a_stop_lets_a_running_request_end(instances, proxy, key):
             assert waiting.result().status == 201
             assert stopping.result() == 0
     instance.start()
+
+
+def test_a_header_that_a_byte_of_the_client_empties_is_refused_or_named(instances, proxy, key):
+    database, port, path, body = (
+        instances[0].database,
+        instances[0].port,
+        "/v1/keys",
+        b'{"name":"x"}',
+    )
+    for name in PROXIED:
+        lines = [f"{n}: {v}".encode() for n, v in PROXIED.items() if n != name]
+        for value in ("é, 192.0.2.7".encode(), b"\xe9", b""):
+            status, answer = send(port, key, *lines, name.encode() + b": " + value)
+            error = json.loads(answer)["error"]
+            assert (status, error["code"], error["field"]) == (400, "request_invalid", name)
+    proxied = [f"{name}: {value}".encode() for name, value in PROXIED.items()]
+    for agent in ("Müller/2".encode(), "Müller/2".encode("latin-1"), b""):
+        line = b"User-Agent: " + agent
+        assert send(port, key, *proxied, line, path=path, body=body)[0] == 201
+        # The documented nginx passes on nothing that empties what it says itself.
+        emptied = (line, b"X-Forwarded-For: \xe9", b"X-Forwarded-Proto: \xe9")
+        assert send(proxy.port, key, *emptied, path=path, body=body)[0] == 201
+    with database.connect() as connection:
+        seen = connection.execute(
+            "SELECT user_agent, host(ip) FROM accounts_auditevent WHERE actor_type = 'key'"
+            " ORDER BY created_at DESC LIMIT 6"
+        ).fetchall()
+    assert seen == [("(not readable)", "127.0.0.1"), ("(not readable)", "192.0.2.7")] * 3
