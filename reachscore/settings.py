@@ -243,6 +243,7 @@ LOGGING = {
         "json": {"()": "reachscore.api.logs.JsonFormatter"},
         "text": {"()": "reachscore.api.logs.TextFormatter"},
     },
+    "filters": {"bugs": {"()": "reachscore.api.faults.OnlyBugs"}},
     "handlers": {
         "one": {
             "class": "reachscore.api.logs.OneHandler",
@@ -252,11 +253,11 @@ LOGGING = {
     "root": {"handlers": ["one"], "level": "INFO"},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
-        # Every request has its line already; these add what it does not say: bugs.
-        "django.request": {"handlers": [], "level": "ERROR", "propagate": True},
+        # Every request has its line already; these add what it does not say, which is bugs, and
+        # none writes a raw path or what else a stranger makes up.
+        "django.request": {"handlers": [], "level": "ERROR", "filters": ["bugs"]},
+        "django.security": {"handlers": [], "level": "CRITICAL"},
         "django.server": {"handlers": [], "level": "CRITICAL", "propagate": True},
-        "django.security.DisallowedHost": {"handlers": [], "level": "CRITICAL"},
-        "django.security.TooManyFieldsSent": {"handlers": [], "level": "CRITICAL"},
         "_granian": {"handlers": [], "level": "WARNING", "propagate": True},
         "granian.access": {"handlers": [], "level": "WARNING", "propagate": True},
     },

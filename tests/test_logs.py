@@ -9,7 +9,9 @@ from typing import Any
 from unittest import mock
 from urllib.parse import quote
 
+import psycopg
 from django.contrib.admin.utils import quote as admin_quote
+from django.db import DataError, InterfaceError, OperationalError
 from django.test import Client, RequestFactory, SimpleTestCase, override_settings
 from django.views.debug import get_exception_reporter_class
 
@@ -122,6 +124,97 @@ class RequestLineTests(ApiTestCase):
         with captured_logs(TextFormatter) as logs:
             client.get("/v1/auth/me")
         self.assertRegex(logs.lines[0], r"^\S+Z INFO reachscore.request: request method=GET route=")
+
+
+class OneLineTests(ApiTestCase):
+    """What strangers and outages cause is a line a request: with the route, no word of theirs."""
+
+    def assertOneLine(self, client: Client, method: str, url: str, status: int, **sent: Any) -> Any:
+        client.raise_request_exception = False
+        with captured_logs() as logs:
+            response = client.generic(method, url, **sent)
+        self.assertEqual(response.status_code, status, response.content[:300])
+        (line,) = logs.records()
+        self.assertEqual((line["logger"], line["status"]), ("reachscore.request", status))
+        self.assertNotIn("MARK", logs.getvalue())
+        return line
+
+    def test_a_request_that_django_refuses(self):
+        stranger, browser = Client(enforce_csrf_checks=True), self.staff()
+        form = {"content_type": "application/x-www-form-urlencoded"}
+        many = "&".join(f"MARK{n}=1" for n in range(2000))
+        for client, method, url, status, sent in (
+            (stranger, "GET", "/admin/MARK" + "x" * 16_400, 400, {}),  # DisallowedRedirect
+            (stranger, "GET", "/admin/?next=MARK" + "x" * 16_400, 400, {}),
+            (stranger, "POST", "/admin/login/?MARK", 403, {}),  # The CSRF token is missing,
+            (stranger, "POST", "/admin/MARK/", 403, {}),
+            (stranger, "POST", "/?MARK", 403, {"HTTP_ORIGIN": "https://MARK.example"}),
+            (stranger, "POST", "/", 403, {"HTTP_COOKIE": "csrftoken=MARK"}),  # or malformed.
+            (stranger, "GET", "/MARK", 404, {}),
+            (stranger, "GET", "/v1/MARK", 404, {}),
+            (stranger, "PUT", "/healthz?MARK", 405, {}),
+            (stranger, "MARK", "/favicon.ico?MARK", 403, {"HTTP_X_MARK": "MARK"}),
+            (stranger, "GET", "/docs?MARK", 400, {"HTTP_HOST": "MARK.example"}),
+            (stranger, "GET", f"/docs?{many}", 400, {}),
+            (stranger, "GET", f"/v1/keys?{many}", 400, {}),
+            (browser, "POST", "/admin/login/?MARK", 400, {"data": many, **form}),
+            (
+                browser,
+                "POST",
+                "/admin/login/?MARK",
+                400,
+                {"data": "MARK", "content_type": "multipart/form-data"},
+            ),
+            (browser, "GET", "/admin/apikeys/apikey/?MARK__x=1", 400, {}),
+            (browser, "POST", "/admin/accounts/auditevent/export/?organization=MARK%00", 302, {}),
+            (browser, "GET", "/admin/apikeys/apikey/?created_at__year=MARK", 400, {}),
+            (browser, "GET", "/static/..%2f..%2fMARK", 404, {}),
+            (Client(), "GET", "/admin/", 302, {"HTTP_COOKIE": "sessionid=MARK"}),
+        ):
+            with self.subTest(method=method, url=url[:60], sent=str(sent)[:60]):
+                self.assertOneLine(client, method, url, status, **sent)
+
+    def test_a_database_that_is_away_is_named_on_the_line_of_each_503(self):
+        _, client = self.issue()
+        away = OperationalError("MARK")
+        away.__cause__ = psycopg.errors.AdminShutdown("MARK")
+        for who, broken, url in (
+            (client, FIND, "/v1/auth/me?require=tests:read"),
+            (client, FIND, "/v1/auth/me"),
+            (
+                self.staff(),
+                "apikeys.admin.ApiKeyAdmin.get_queryset",
+                "/admin/apikeys/apikey/?q=MARK",
+            ),
+            (Client(), "reachscore.health._problems", "/readyz?MARK"),
+            (Client(), "django.core.handlers.base.BaseHandler.resolve_request", "/docs?MARK"),
+        ):
+            for error in (away, InterfaceError("MARK")):
+                with self.subTest(url=url, error=repr(error)):
+                    with mock.patch(broken, side_effect=error):
+                        line = self.assertOneLine(who, "GET", url, 503)
+                    state = "57P01" if error is away else "no "
+                    self.assertIn(state, line["fault"])
+
+    def test_what_no_column_can_hold_is_the_senders_mistake_and_a_line(self):
+        browser, error = self.staff(), DataError("MARK")
+        with mock.patch("apikeys.admin.ApiKeyAdmin.get_queryset", side_effect=error):
+            self.assertOneLine(browser, "GET", "/admin/apikeys/apikey/", 400)
+
+    def test_a_bug_of_a_page_is_under_the_request_id_and_not_under_its_path(self):
+        browser = self.staff()
+        browser.raise_request_exception = False
+        bug = RuntimeError("broke")
+        with (
+            captured_logs() as logs,
+            mock.patch("apikeys.admin.ApiKeyAdmin.get_queryset", side_effect=bug),
+        ):
+            response = browser.get("/admin/apikeys/apikey/?q=MARK")
+        traced, line = logs.records()
+        self.assertEqual(traced["message"], f"Bug behind request {response['Request-Id']}")
+        self.assertIn("RuntimeError: broke", traced["exception"])
+        self.assertEqual(line["status"], 500)
+        self.assertNotIn("MARK", logs.getvalue())
 
 
 class BugTests(ApiTestCase):

@@ -3,7 +3,7 @@
 import logging
 
 import psycopg
-from django.db import InterfaceError, InternalError, OperationalError
+from django.db import DataError, InterfaceError, InternalError, OperationalError
 
 from reachscore.api.request_id import current_request_id
 
@@ -15,6 +15,20 @@ def is_database_fault(exception: BaseException | None) -> bool:
     if isinstance(exception, InternalError):
         return isinstance(exception.__cause__, psycopg.errors.ReadOnlySqlTransaction)
     return isinstance(exception, OperationalError | InterfaceError)
+
+
+class OnlyBugs(logging.Filter):
+    """Passes only bugs of `django.request`, and the request id in the place of the raw path.
+
+    What is no bug has its line already, with the route: `reachscore.request`.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None or is_database_fault(error) or isinstance(error, DataError):
+            return False
+        record.msg, record.args = "Bug behind request %s", (current_request_id(),)
+        return True
 
 
 def describe_fault(exception: Exception) -> str:

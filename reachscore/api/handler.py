@@ -15,7 +15,7 @@ from rest_framework import exceptions as drf
 from rest_framework.views import set_rollback
 
 from reachscore.api import refusals
-from reachscore.api.faults import is_database_fault, log_database_fault
+from reachscore.api.faults import describe_fault, is_database_fault
 from reachscore.api.metrics import count_database_error
 from reachscore.api.middleware import is_api
 from reachscore.api.refusals import Refusal, refusal_response
@@ -41,12 +41,9 @@ def handle_exception(exception: Exception, context: Mapping[str, Any]) -> HttpRe
     request: HttpRequest = context["view"].request
     refusal = _refusal_for(exception, context)
     response = refusal_response(request, refusal)
-    if is_simulated():
-        # Django marks so what it has logged; anything from 500 on it would log as an error.
-        response._has_been_logged = True  # type: ignore[attr-defined] # noqa: SLF001
-    elif isinstance(refusal, refusals.TemporarilyUnavailable):
-        log_database_fault(exception)
-    elif isinstance(refusal, refusals.InternalError):
+    if is_database_fault(exception):
+        response.logged_fields = {"fault": describe_fault(exception)}  # type: ignore[attr-defined]
+    elif isinstance(refusal, refusals.InternalError) and not is_simulated():
         # The signal is what error reporters, and Django's test client, listen to.
         got_request_exception.send(sender=None, request=request)
         logger.error("Bug behind request %s", current_request_id(), exc_info=exception)
@@ -97,11 +94,15 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if is_database_fault(exception):
         refusal = refusals.TemporarilyUnavailable()
     if is_api(request):
-        return refusal_response(request, refusal)
-    if isinstance(exception, DataError):
+        response = refusal_response(request, refusal)
+    elif isinstance(exception, DataError):
         # A value that no text column can hold, such as one with a NUL: the sender's mistake.
         return defaults.bad_request(request, exception)
-    if isinstance(refusal, refusals.InternalError):
+    elif isinstance(refusal, refusals.InternalError):
         return defaults.server_error(request)
-    page = render_to_string("unavailable.html", {"refusal": refusal})
-    return HttpResponse(page, status=refusal.status, headers=refusal.headers)
+    else:
+        page = render_to_string("unavailable.html", {"refusal": refusal})
+        response = HttpResponse(page, status=refusal.status, headers=refusal.headers)
+    if isinstance(exception, Exception) and is_database_fault(exception):
+        response.logged_fields = {"fault": describe_fault(exception)}  # type: ignore[attr-defined]
+    return response
