@@ -216,6 +216,24 @@ def test_nothing_is_logged_that_holds_a_key(server):
     assert server.output.count(key[17:]) == printed
 
 
+def test_what_a_stranger_sends_is_a_line_each(server):
+    refused = {
+        ("/admin/MARK" + "x" * 16_400,): 400,
+        ("/admin/login/?MARK", "-d", "username=MARK"): 403,
+        ("/?MARK", "-X", "MARK"): 403,
+        ("/v1/MARK", "-F", "MARK=MARK"): 404,
+    }
+    before = server.output.count("\n")
+    for sent, expected in refused.items():
+        assert status(server, *sent) == expected, sent[0][:20]
+    deadline = time.monotonic() + 10
+    while server.output.count("\n") < before + len(refused) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    written = server.output.split("\n")[before:-1]
+    assert len(written) == len(refused), written
+    assert "MARK" not in "".join(written)
+
+
 def test_a_second_run_shows_no_key_and_says_how_to_make_one(server):
     with DemoServer() as second:
         assert "rk_" not in second.output
