@@ -19,15 +19,17 @@ def read_entry(text: str) -> str | None:
     text = text.strip()
     if len(text) > LONGEST_ENTRY:
         return None
+    try:
+        return read_address(text)  # As a rule it is nothing else, and is known.
+    except ValueError:
+        pass
     if len(text) > 1 and text[0] == text[-1] == '"':
         text = text[1:-1]
     if found := _WITH_PORT.fullmatch(text):
         text = found[1] or found[2]
     address, percent, _ = text.partition("%")
-    if percent and ":" not in address:
-        return None
     try:
-        return read_address(address)
+        return read_address(address) if ":" in address or not percent else None
     except ValueError:
         return None
 

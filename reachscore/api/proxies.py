@@ -77,22 +77,22 @@ def _from_forwarded(environ: Mapping[str, Any], proxies: int) -> AddressAndSchem
     them: unknown, never the next best entry. The scheme may be replaced instead of appended; what
     is not `https` exactly counts as plain.
     """
-    addresses = _last_entries(environ, "X-Forwarded-For", proxies)
-    schemes = _last_entries(environ, "X-Forwarded-Proto", proxies)
+    addresses = _last_entries(environ, "HTTP_X_FORWARDED_FOR", proxies)
+    schemes = _last_entries(environ, "HTTP_X_FORWARDED_PROTO", proxies)
     address = read_entry(addresses[0]) if len(addresses) == proxies else None
     return address, "https" if schemes and schemes[0].strip().lower() == "https" else "http"
 
 
-def _last_entries(environ: Mapping[str, Any], name: str, count: int) -> list[str]:
-    """Return the last `count` entries of the list in a header; none if the header is absent.
+def _last_entries(environ: Mapping[str, Any], key: str, count: int) -> list[str]:
+    """Return the last `count` entries of the list under `key`; none if the header is absent.
 
     An empty first one is refused, not taken for none: the server hands over an empty value for a
     line with any byte of 0x80 or above, so a client could empty what the proxies wrote.
     """
-    value = environ.get(f"HTTP_{name.upper().replace('-', '_')}")
+    value = environ.get(key)
     if value is None:
         return []
     entries: list[str] = value.rsplit(",", count)[-count:]
     if not entries[0].strip():
-        raise UnreadableHeader(name)
+        raise UnreadableHeader(key.removeprefix("HTTP_").replace("_", "-").title())
     return entries
