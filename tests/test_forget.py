@@ -1,25 +1,29 @@
 """`manage.py forget` deletes what nothing needs any more, in short transactions."""
 
 import io
+import secrets
 from datetime import UTC, date, datetime, timedelta
 from unittest import mock
 
 import time_machine
 from django.core.management import call_command
 from django.db import connection
+from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import AuditEvent, LogInTries
-from apikeys.models import KeyDay, RememberedRequest
+from accounts.models import Actor, AuditEvent, LogInTries
+from apikeys.models import KeyDay, KeySecret, RememberedRequest
+from tests.committed import CommittedTestCase
 from tests.retries import NOW, RetryTestCase
 
 
-class ForgetTests(RetryTestCase):
-    def forget(self) -> str:
-        out = io.StringIO()
-        call_command("forget", stdout=out)
-        return out.getvalue()
+def forget() -> str:
+    out = io.StringIO()
+    call_command("forget", stdout=out)
+    return out.getvalue()
 
+
+class ForgetTests(RetryTestCase):
     def test_remembered_requests_go_after_24_hours_and_no_sooner(self):
         with time_machine.travel(NOW, tick=False) as clock:
             for token in ("t-1", "t-2"):
@@ -28,7 +32,7 @@ class ForgetTests(RetryTestCase):
             kept = self.create("t-3").json()
             for hours, deleted in [(22, 0), (1, 2), (0, 0)]:
                 clock.shift(timedelta(hours=hours))
-                self.assertIn(f"{deleted} remembered requests\n", self.forget())
+                self.assertIn(f"{deleted} remembered requests\n", forget())
             again = self.create("t-3")
             self.replayed(again)
             self.assertEqual(again.json()["id"], kept["id"])
@@ -44,7 +48,7 @@ class ForgetTests(RetryTestCase):
             for day in days:
                 KeyDay.objects.create(api_key=self.key, day=day, requests=1, limited=0)
             with self.subTest(now), time_machine.travel(now, tick=False):
-                self.assertTrue(self.forget().startswith("2 key days\n"))
+                self.assertTrue(forget().startswith("2 key days\n"))
                 left = KeyDay.objects.order_by("day").values_list("day", flat=True)
                 self.assertEqual(list(left), [days[1], days[0]])
             KeyDay.objects.all().delete()
@@ -54,9 +58,9 @@ class ForgetTests(RetryTestCase):
             LogInTries.take("a", most=10)
             clock.shift(timedelta(minutes=14))
             LogInTries.take("b", most=10)
-            self.assertIn("0 log-in tries\n", self.forget())
+            self.assertIn("0 log-in tries\n", forget())
             clock.shift(timedelta(minutes=1))
-            self.assertIn("1 log-in tries\n", self.forget())
+            self.assertIn("1 log-in tries\n", forget())
             self.assertEqual(LogInTries.objects.get().subject, "b")
 
     def test_many_rows_go_in_batches_of_one_statement_each(self):
@@ -73,10 +77,36 @@ class ForgetTests(RetryTestCase):
                 connection,
             ) as queries,
         ):
-            self.assertEqual(self.forget(), "5 key days\n7 log-in tries\n0 remembered requests\n")
+            self.assertEqual(
+                forget(),
+                "5 key days\n7 log-in tries\n0 remembered requests\n0 ended secrets\n",
+            )
         deletes = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
-        self.assertEqual(len(deletes), 3 + 4 + 1)
+        self.assertEqual(len(deletes), 3 + 4 + 1 + 1)
         for sql in deletes:
-            self.assertIn("LIMIT 2 FOR UPDATE SKIP LOCKED", sql)
+            self.assertIn("SKIP LOCKED", sql)
         self.assertEqual(RememberedRequest.objects.count(), 0)
         self.assertEqual(AuditEvent.objects.count(), events)
+
+
+class CommittedForgetTests(CommittedTestCase):
+    """Outside of a test's transaction, as the command runs."""
+
+    def test_ended_secrets_leave_a_dropped_pepper_and_live_ones_stay_on_it(self):
+        peppers = [secrets.token_bytes(32) for _ in range(2)]
+        with override_settings(API_KEY_PEPPERS={7: peppers[0]}):
+            for _ in range(2):
+                self.issue()[0].revoke(actor=Actor.cli())
+            _, live = self.issue()
+        with override_settings(API_KEY_PEPPERS={9: peppers[1]}):
+            self.assertTrue(KeySecret.some_under_missing_pepper())
+            with mock.patch("apikeys.management.commands.forget.BATCH", 1):
+                self.assertIn("2 ended secrets\n", forget())
+            self.assertTrue(KeySecret.some_under_missing_pepper())
+            self.assertEqual(KeySecret.count_by_pepper(), {7: 1})
+        with override_settings(API_KEY_PEPPERS={9: peppers[1], 7: peppers[0]}):
+            self.assertEqual(live.get("/v1/auth/me").status_code, 200)
+            self.assertIn("0 ended secrets\n", forget())
+            KeySecret.objects.get(pepper_id=9).api_key.revoke(actor=Actor.cli())
+        with override_settings(API_KEY_PEPPERS={9: peppers[1]}), self.assertNumQueries(1):
+            self.assertFalse(KeySecret.some_under_missing_pepper())

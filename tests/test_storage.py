@@ -1,10 +1,13 @@
 """What the database holds proves a key, and gives none away."""
 
+import re
 import secrets
 from datetime import timedelta
 
+import time_machine
 from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import Actor, AuditEvent
@@ -93,6 +96,71 @@ class PepperTests(ApiTestCase):
                 self.assertEqual("pepper" in response.content.decode(), not ready)
                 working = old.get("/v1/auth/me").status_code == 200
                 self.assertEqual(working, ready)
+
+    def test_only_a_secret_that_could_still_authenticate_needs_its_pepper(self):
+        cli, hour = Actor.cli(), timedelta(hours=1)
+
+        def leave(api_key: ApiKey) -> None:
+            pass
+
+        def revoke(api_key: ApiKey) -> None:
+            api_key.revoke(actor=cli)
+
+        def rotate(api_key: ApiKey) -> None:
+            api_key.rotate(actor=cli, overlap=hour)
+
+        def rotate_and_finish(api_key: ApiKey) -> None:
+            rotate(api_key)
+            api_key.finish_rotation(actor=cli)
+
+        def rotate_and_revoke(api_key: ApiKey) -> None:
+            rotate(api_key)
+            revoke(api_key)
+
+        def suspend(api_key: ApiKey) -> None:
+            api_key.organization.suspend(actor=cli, reason="unpaid")
+
+        for act, ends_in, passed, needed in [
+            (leave, None, hour, True),
+            (leave, 2 * hour, hour, True),
+            (leave, hour, hour, False),
+            (revoke, None, 0 * hour, False),
+            (rotate, None, hour / 2, True),
+            (rotate, None, hour, False),
+            (rotate_and_finish, None, 0 * hour, False),
+            (rotate_and_revoke, None, 0 * hour, False),
+            (suspend, None, hour, True),
+        ]:
+            KeySecret.objects.all().delete()
+            now = timezone.now().replace(microsecond=0)
+            with self.subTest(act.__name__, ends_in=ends_in), time_machine.travel(now, tick=False):
+                with override_settings(API_KEY_PEPPERS={7: OLD}):
+                    end = None if ends_in is None else now + ends_in
+                    api_key, _ = self.issue(expires_at=end)
+                with override_settings(API_KEY_PEPPERS={9: NEW, 7: OLD}):
+                    act(api_key)
+            with (
+                time_machine.travel(now + passed, tick=False),
+                override_settings(API_KEY_PEPPERS={9: NEW}),
+            ):
+                self.assertEqual(self.client.get("/readyz").status_code, 503 if needed else 200)
+                self.assertEqual(KeySecret.count_by_pepper().get(7, 0), int(needed))
+
+    def test_missing_pepper_is_looked_for_in_ranges_of_the_index(self):
+        with (
+            override_settings(API_KEY_PEPPERS={9: NEW, 3: OLD}),
+            connection.cursor() as cursor,
+            CaptureQueriesContext(connection) as queries,
+        ):
+            # An empty table is read whole in any case; this asks what the index could do.
+            for scan in ("seqscan", "indexscan", "indexonlyscan"):
+                cursor.execute(f"SET LOCAL enable_{scan} = off")
+            self.assertFalse(KeySecret.some_under_missing_pepper())
+            (query,) = queries.captured_queries
+            cursor.execute(f"EXPLAIN {query['sql']}")
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+        for condition in ("(pepper_id > 0) AND", "(pepper_id > 9)", "(pepper_id > 3) AND"):
+            self.assertRegex(plan, rf"Index Cond: \(?{re.escape(condition)}")
 
 
 class ConstraintTests(ApiTestCase):

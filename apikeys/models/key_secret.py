@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Length
 from django.db.models.lookups import Exact
 from django.utils import timezone
@@ -24,6 +24,9 @@ from reachscore.api.moments import whole_second
 
 if TYPE_CHECKING:
     from apikeys.models.api_key import ApiKey
+
+# Of secrets that ended before their pepper was dropped: a number that no pepper has.
+NO_PEPPER: Final = 0
 
 
 class KeySecret(models.Model):
@@ -168,19 +171,40 @@ class KeySecret(models.Model):
 
     @classmethod
     def count_by_pepper(cls) -> dict[int, int]:
-        """Return how many secrets hang on each pepper; none is counted for one never used."""
-        counts = cls.objects.order_by().values_list("pepper_id").annotate(Count("pk"))
+        """Return how many secrets that could still authenticate hang on each pepper."""
+        counts = cls._usable().order_by().values_list("pepper_id").annotate(Count("pk"))
         return dict(counts)
 
     @classmethod
     def some_under_missing_pepper(cls) -> bool:
-        """Tell whether a stored secret can no longer be verified for want of its pepper.
+        """Return True if a secret that could still authenticate hangs on a pepper not listed."""
+        # Without the join first: that is all, as long as no pepper was dropped.
+        missing = cls._under_missing_pepper()
+        return missing.exists() and (missing & cls._usable()).exists()
 
-        Asks for the gaps between the known numbers: each is a range of the index, where NOT IN
+    @classmethod
+    def ended_under_missing_pepper(cls) -> QuerySet[KeySecret]:
+        """Return the secrets that hang on a pepper not listed and can never authenticate again."""
+        return cls._under_missing_pepper().exclude(pk__in=cls._usable())
+
+    @classmethod
+    def _under_missing_pepper(cls) -> QuerySet[KeySecret]:
+        """Ask for the gaps between the known numbers: each is a range of the index, where NOT IN
         would read the table.
         """
-        known = sorted(settings.API_KEY_PEPPERS)
-        gaps = Q(pepper_id__lt=known[0]) | Q(pepper_id__gt=known[-1])
+        known = sorted([NO_PEPPER, *settings.API_KEY_PEPPERS])
+        gaps = Q(pepper_id__gt=known[-1])
         for low, high in pairwise(known):
             gaps |= Q(pepper_id__gt=low, pepper_id__lt=high)
-        return cls.objects.filter(gaps).exists()
+        return cls.objects.filter(gaps)
+
+    @classmethod
+    def _usable(cls) -> QuerySet[KeySecret]:
+        """Return the secrets that could still authenticate, if only once a suspension ends."""
+        now = timezone.now()
+        return cls.objects.filter(
+            Q(expires_at=None) | Q(expires_at__gt=now),
+            Q(api_key__expires_at=None) | Q(api_key__expires_at__gt=now),
+            ended_at=None,
+            api_key__revoked_at=None,
+        )

@@ -1,11 +1,14 @@
+from collections.abc import Callable
 from datetime import date
 from typing import Any, Final
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import LogInTries
-from apikeys.models import KeyDay, RememberedRequest
+from apikeys.models import KeyDay, KeySecret, RememberedRequest
+from apikeys.models.key_secret import NO_PEPPER
 from reachscore.api.commands import VerbCommand
 
 MONTHS_OF_KEY_DAYS: Final = 13
@@ -15,33 +18,42 @@ BATCH: Final = 5_000
 class Command(VerbCommand):
     help = (
         "Delete the rows that nothing needs any more: requests a day of each key after 13 months, "
-        "tries to log in after 15 minutes, requests with an Idempotency-Key after 24 hours. Prints "
-        "how many of each. Run it daily."
+        "tries to log in after 15 minutes, requests with an Idempotency-Key after 24 hours; and "
+        "take ended secrets off peppers that were dropped. Prints how many of each. Run it daily."
     )
 
     def run(self, **options: Any) -> str:
         now = timezone.now()
         months = now.year * 12 + now.month - 1 - MONTHS_OF_KEY_DAYS
         oldest = date(months // 12, months % 12 + 1, 1)
-        return "\n".join(
-            f"{delete_in_batches(rows)} {name}"
-            for name, rows in (
-                ("key days", KeyDay.objects.filter(day__lt=oldest)),
-                ("log-in tries", LogInTries.objects.filter(ends_at__lte=now)),
-                ("remembered requests", RememberedRequest.too_old(now)),
-            )
-        )
+        counts = {
+            "key days": in_batches(KeyDay.objects.filter(day__lt=oldest), delete),
+            "log-in tries": in_batches(LogInTries.objects.filter(ends_at__lte=now), delete),
+            "remembered requests": in_batches(RememberedRequest.too_old(now), delete),
+            # They would make every /readyz slower, by a second for a million.
+            "ended secrets": in_batches(
+                KeySecret.ended_under_missing_pepper(),
+                lambda batch: batch.update(pepper_id=NO_PEPPER),
+            ),
+        }
+        return "\n".join(f"{count} {name}" for name, count in counts.items())
 
 
-def delete_in_batches(rows: "QuerySet[Any]") -> int:
-    """Delete `rows`, each batch in a transaction of its own; return how many.
+def in_batches(rows: "QuerySet[Any]", act: "Callable[[QuerySet[Any]], int]") -> int:
+    """Do `act` to `rows`, each batch in a transaction of its own; return how many there were.
 
     Rows that somebody else holds are left for the next run.
     """
     total = 0
-    deleted = BATCH
-    while deleted == BATCH:
-        batch = rows.select_for_update(skip_locked=True).values("pk")[:BATCH]
-        deleted, _ = rows.model.objects.filter(pk__in=batch).delete()
-        total += deleted
+    done = BATCH
+    while done == BATCH:
+        batch = rows.order_by().select_for_update(skip_locked=True)
+        with transaction.atomic():
+            done = act(rows.model.objects.filter(pk__in=batch.values("pk")[:BATCH]))
+        total += done
     return total
+
+
+def delete(batch: "QuerySet[Any]") -> int:
+    """Delete `batch` and return how many rows it had."""
+    return batch.delete()[0]

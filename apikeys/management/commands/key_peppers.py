@@ -9,8 +9,9 @@ from apikeys.models import KeySecret
 
 class Command(BaseCommand):
     help = (
-        "Print how many secrets hang on each pepper, a line each: number, secrets, role. A pepper "
-        "on which none hangs any more can be dropped. Exits 1 when one that is needed is missing."
+        "Print how many secrets that could still authenticate hang on each pepper, a line each: "
+        "number, secrets, role. A pepper on which none hangs any more can be dropped. Exits 1 when "
+        "one that is needed is missing."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
