@@ -24,7 +24,6 @@ from reachscore.api.broken_connections import close_if_broken
 # ALWAYS stands for that date, and DIGESTS for a placeholder a pepper. Of an array PostgreSQL cannot
 # know the length beforehand: it would plan the prepared statement anew each time, and that takes
 # longer than to run it.
-# All columns are named: a prepared `SELECT *` dies after a migration.
 # Times come back as Unix times: Django's reader of one timestamp takes longer than the whole row.
 FIND_CALLER: Final = """
     WITH found AS (

@@ -25,6 +25,7 @@ from reachscore.environment import (
     require,
     token,
 )
+from reachscore.stale import StaleOnceCursor
 from reachscore.weak_secrets import refuse_weak_secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -78,9 +79,10 @@ options = DATABASES["default"].setdefault("OPTIONS", {})
 # A server that does not answer must not hold a request for long.
 options.setdefault("connect_timeout", "3")
 # Planning the statement that authenticates takes three times as long as running it, so that each
-# connection plans it once. `false` is for PgBouncer before 1.21 in transaction mode.
+# connection plans it once. `false` is for a PgBouncer that cannot keep prepared statements.
 options["server_side_binding"] = True
 options["prepare_threshold"] = 5 if flag(environ, "PREPARED_STATEMENTS", default=True) else None
+options["cursor_factory"] = StaleOnceCursor
 # What one request may wait for a lock, and for a statement; see reachscore.wsgi.
 WEB_DATABASE_OPTIONS = "-c lock_timeout=2s -c statement_timeout=5s"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -119,6 +121,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "reachscore.api.broken_connections.StaleOnceMiddleware",
     "reachscore.api.middleware.end_of_pages",
 ]
 

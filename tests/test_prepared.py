@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import override_settings
 
-from tests.cast import ApiTestCase
+from tests.cast import Answer, ApiClient, ApiTestCase
 from tests.committed import CommittedTestCase
 
 PLANS = """
@@ -53,3 +53,14 @@ class KeptCursorTests(CommittedTestCase):
         del connection.caller_cursor  # type: ignore[attr-defined]
         connection.connection.close()
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
+
+    def test_statements_that_a_pooler_discards_cost_no_request(self):
+        _, client = self.issue()
+        for _ in range(7):
+            for answer in (client.get("/v1/auth/me"), client.get("/v1/keys"), self.create(client)):
+                self.assertLess(answer.status_code, 300, answer.content)
+            # As a pooler would, unseen by psycopg.
+            connection.connection.pgconn.exec_(b"DISCARD ALL")
+
+    def create(self, client: ApiClient) -> Answer:
+        return client.send("/v1/keys", {"name": "child"})

@@ -21,6 +21,7 @@ from apikeys.admin.bulk_form import MOST_AT_ONCE, BulkForm
 from apikeys.models import ApiKey
 from reachscore.api.faults import is_database_fault, log_database_fault
 from reachscore.api.refusals import Refusal
+from reachscore.stale import once_more
 
 if TYPE_CHECKING:
     from apikeys.admin.bulk_admin import BulkAdmin
@@ -143,7 +144,7 @@ class BulkPage(ABC, View):
         yield '<ol class="progress">'
         for place, key_id in enumerate(fields["keys"], start=1):
             try:
-                outcome, has_changed = run(self._one, key_id, fields)
+                outcome, has_changed = run(once_more(self._one), key_id, fields)
             except DatabaseError as fault:
                 if not is_database_fault(fault):
                     raise

@@ -14,6 +14,7 @@ from reachscore.api.body import (
 )
 from reachscore.api.fields import StrictSerializer
 from reachscore.api.parameters import NoQuery, QuerySerializer
+from reachscore.stale import once_more
 
 
 class ApiView(APIView):
@@ -40,6 +41,7 @@ class ApiView(APIView):
         if method not in ("post", "patch"):
             refuse_body(request, parameters=query.names())
         self.query = query.read(request)
+        setattr(self, method, once_more(getattr(self, method)))
 
     def body(
         self, serializer_class: type[StrictSerializer], *, optional: bool = False

@@ -1,0 +1,47 @@
+"""What a connection has prepared outlives a change of the schema; here it does so once at most."""
+
+from collections.abc import Callable
+from typing import Any, Final, ParamSpec, TypeVar
+
+import psycopg
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# SQLSTATEs: a plan's columns have other types since; a statement that DISCARD ALL or a pooler took
+# away, or that a pooler has from somebody else; a trigger's plan whose row has other types since.
+STALE: Final = frozenset({"0A000", "26000", "42P05", "42804"})
+
+
+class StaleOnceCursor(psycopg.Cursor[Any]):
+    """Outside a transaction, runs a statement once more if what was prepared of it is stale."""
+
+    def execute(self, *args: Any, **kwargs: Any) -> "StaleOnceCursor":
+        """Raises what psycopg raises."""
+        try:
+            return super().execute(*args, **kwargs)
+        except psycopg.Error as error:
+            # In a transaction that is not enough; see once_more.
+            if error.sqlstate not in STALE or not self.connection.autocommit:
+                raise
+            self.connection.execute("DEALLOCATE ALL")  # psycopg forgets them, too.
+            return super().execute(*args, **kwargs)
+
+
+def once_more(call: Callable[P, T]) -> Callable[P, T]:
+    """Return `call`; it runs once more, on a new connection, if a transaction of it failed by what
+    the old one had prepared, and so wrote nothing."""
+
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return call(*args, **kwargs)
+        except DatabaseError as error:
+            connection = connections[DEFAULT_DB_ALIAS]
+            is_stale = getattr(error.__cause__, "sqlstate", None) in STALE
+            if connection.in_atomic_block or not is_stale:
+                raise
+            connection.close()
+            return call(*args, **kwargs)
+
+    return run
