@@ -68,6 +68,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         "events": EventListQuery,
         "usage": KeyUsageQuery,
     }
+    repeatable = frozenset({"rotate", "finish_rotation"})
     permissions: ClassVar[dict[str, type[BasePermission]]] = {
         "list": ManagesKeysOrSeesItself,
         "retrieve": ManagesKeysOrItself,

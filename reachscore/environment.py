@@ -177,7 +177,7 @@ def database_from_url(url: str) -> dict[str, Any]:
             "In the password, write % as %25, @ as %40 and / as %2F."
         )
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "reachscore.database",
         "NAME": parts.pop("dbname", ""),
         "USER": parts.pop("user", ""),
         "PASSWORD": parts.pop("password", ""),

@@ -8,6 +8,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, JsonResponse
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
@@ -15,6 +16,8 @@ from django.views.decorators.http import require_safe
 from apikeys.models import KeySecret
 from reachscore.api.faults import describe_fault
 from reachscore.api.metrics import count_database_error, show_warning
+
+CLOCKS_DIFFER_SECONDS: Final = 30
 
 # Commits of this role; a second is more than a replica that keeps up ever takes.
 COUNT_WAITING_COMMITS: Final = """
@@ -62,9 +65,13 @@ def readyz(request: HttpRequest) -> JsonResponse:
 def _problems() -> list[str]:
     """Return what makes this very instance unfit."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT current_setting('transaction_read_only')")
-        if cursor.fetchone() == ("on",):
-            return ["The database is read-only."]
+        cursor.execute("SELECT current_setting('transaction_read_only'), clock_timestamp()")
+        read_only, database_time = cursor.fetchone()
+    if read_only == "on":
+        return ["The database is read-only."]
+    seconds = (timezone.now() - database_time).total_seconds()
+    if abs(seconds) > CLOCKS_DIFFER_SECONDS:
+        return [f"This process's clock is {seconds:+.0f} s from the database's."]
     unapplied = _migrations_of_the_code() - set(MigrationRecorder(connection).applied_migrations())
     if unapplied:
         count = len(unapplied)

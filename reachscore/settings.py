@@ -85,6 +85,7 @@ options["prepare_threshold"] = 5 if flag(environ, "PREPARED_STATEMENTS", default
 options["cursor_factory"] = StaleOnceCursor
 # What one request may wait for a lock, and for a statement; see reachscore.wsgi.
 WEB_DATABASE_OPTIONS = "-c lock_timeout=2s -c statement_timeout=5s"
+LONGEST_DATABASE_WAIT_SECONDS = 5  # For a commit, too; see reachscore.database.
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [

@@ -22,6 +22,7 @@ except ImproperlyConfigured as error:
 
 # Requests only: a migration may well take longer, and waits for its locks.
 options = settings.DATABASES["default"]["OPTIONS"]
+settings.DATABASES["default"]["LONGEST_WAIT"] = settings.LONGEST_DATABASE_WAIT_SECONDS
 options["options"] = f"{options.get('options', '')} {settings.WEB_DATABASE_OPTIONS}".strip()
 
 # Around each request Django also tidies up what there is none of here, caches and recorded queries,

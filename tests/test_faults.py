@@ -1,5 +1,6 @@
 """Nothing hangs: whatever the database does, an answer comes, and the next good moment serves."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -56,6 +57,43 @@ def test_a_held_lock_ends_a_write_in_time_and_no_read_waits_for_it(
     with database.connect() as connection:
         rows = connection.execute("SELECT name FROM apikeys_apikey").fetchall()
     assert sorted(name for (name,) in rows) == ["CI", "in time"]
+
+
+def test_a_commit_that_waits_for_a_replica_ends_and_delays_nobody_else(
+    server, database, organization, key
+):
+    unused = server.manage("issue_api_key", organization, "--name", "unused")
+    assert server.ask("/v1/auth/me", key=key).status == 200
+    database.run(
+        "UPDATE apikeys_keysecret SET last_used_at = last_used_at - interval '1 hour'",
+        "ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
+        "SELECT pg_reload_conf()",
+    )
+    time.sleep(0.5)
+    try:
+        with ThreadPoolExecutor() as pool:
+            write = pool.submit(server.ask, "/v1/keys", key=key, body={"name": "unseen"})
+            calls = [server.ask("/v1/auth/me", key=used) for used in (key, unused) for _ in "ab"]
+            ready = server.ask("/readyz")
+            while not ready.json()["warnings"] and not write.done():
+                ready = server.ask("/readyz")
+        assert {(call.status, call.seconds < 1) for call in calls} == {(200, True)}
+        assert ready.status == 200
+        assert ready.json()["warnings"] == ["Commits wait for a synchronous replica: 1."]
+        assert_unavailable(write.result())
+        assert "may have happened" in write.result().json()["error"]["message"]
+        assert 4.9 < write.result().seconds < 10
+    finally:
+        database.run(
+            "ALTER SYSTEM RESET synchronous_standby_names",
+            "SELECT pg_reload_conf()",
+        )
+    assert server.until("/readyz", 200).json()["warnings"] == []
+    with database.connect() as connection:
+        count = "SELECT count(*) FROM apikeys_keysecret WHERE last_used_at > now() - interval '1 m'"
+        assert connection.execute(count).fetchone() == (2,)
+        names = connection.execute("SELECT count(*) FROM apikeys_apikey WHERE name = 'unseen'")
+        assert names.fetchone() == (1,)
 
 
 def test_a_locked_table_ends_authentication_in_time(server, database, key):

@@ -9,7 +9,8 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Actor
-from apikeys.models import ApiKey
+from apikeys import scope_use
+from apikeys.models import ApiKey, ScopeGrant
 from apikeys.scopes import ALL_SCOPES, Scope
 from tests.cast import ApiClient, ApiTestCase
 
@@ -111,6 +112,14 @@ class ExerciseTests(ScopeUseTests):
         self.clock.move_to(NOON)  # A clock that is behind.
         client.get("/v1/tests")
         self.assertExercised(api_key, ["tests:read"], day="2026-03-11")
+
+    def test_a_day_that_no_right_clock_wrote_is_replaced(self):
+        api_key, client = self.issue(scopes=["tests:read"])
+        for ahead, day in ((1, "2026-03-11"), (2, TODAY)):
+            ScopeGrant.objects.update(last_exercised_on=NOON.date() + ahead * DAY)
+            scope_use._noted.clear()
+            client.get("/v1/tests")
+            self.assertExercised(api_key, ["tests:read"], day=day)
 
     def writes(self, client: ApiClient) -> int:
         with CaptureQueriesContext(

@@ -21,6 +21,7 @@ from apikeys.keys import (
     verifying_digests,
 )
 from reachscore.api.moments import whole_second
+from reachscore.database import WITHOUT_WAITING
 
 if TYPE_CHECKING:
     from apikeys.models.api_key import ApiKey
@@ -163,7 +164,7 @@ class KeySecret(models.Model):
         """
         with transaction.atomic():
             found = cls.objects.select_for_update(skip_locked=True).filter(
-                locator=locator, pepper_id=pepper_id
+                WITHOUT_WAITING, locator=locator, pepper_id=pepper_id
             )
             for secret_id in found.values_list("pk", flat=True):
                 new_id, digest = signing_digest(plaintext)

@@ -10,6 +10,8 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import connection, models
 from django.utils import timezone
 
+from reachscore.database import WITHOUT_WAITING
+
 if TYPE_CHECKING:
     from apikeys.models.api_key import ApiKey
 
@@ -86,9 +88,10 @@ class ScopeGrant(models.Model):
 
     @classmethod
     def exercise(cls, key_id: str, scopes: Collection[str], *, day: date) -> None:
-        """Note that a key exercised these scopes; the day never goes back."""
-        grants = cls.objects.filter(api_key_id=key_id, scope__in=scopes)
-        grants.exclude(last_exercised_on__gte=day).update(last_exercised_on=day)
+        """Note that a key exercised these scopes; the day goes back only from the future."""
+        grants = cls.objects.filter(WITHOUT_WAITING, api_key_id=key_id, scope__in=scopes)
+        tomorrow = day + timedelta(days=1)  # By a clock that is a little ahead.
+        grants.exclude(last_exercised_on__range=(day, tomorrow)).update(last_exercised_on=day)
 
     @property
     def is_long_unused(self) -> bool:

@@ -6,6 +6,7 @@ import psycopg
 from django.db import DataError, InterfaceError, InternalError, OperationalError
 
 from reachscore.api.request_id import current_request_id
+from reachscore.database.base import CommitUnconfirmed
 
 logger = logging.getLogger("reachscore.api")
 
@@ -31,10 +32,15 @@ class OnlyBugs(logging.Filter):
         return True
 
 
+def is_unconfirmed(exception: BaseException | None) -> bool:
+    """Return True if what was asked for may have been done."""
+    return exception is not None and isinstance(exception.__cause__, CommitUnconfirmed)
+
+
 def describe_fault(exception: Exception) -> str:
     """Return the driver's class and SQLSTATE; the message could hold values."""
     cause = exception.__cause__
-    state = getattr(cause, "sqlstate", None) or "no connection"
+    state = getattr(cause, "sqlstate", None) or "no SQLSTATE"
     return f"{type(cause or exception).__name__}, {state}"
 
 

@@ -3,7 +3,8 @@
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 from django.core.signals import got_request_exception
 from django.db import DataError
@@ -15,7 +16,8 @@ from rest_framework import exceptions as drf
 from rest_framework.views import set_rollback
 
 from reachscore.api import refusals
-from reachscore.api.faults import describe_fault, is_database_fault
+from reachscore.api.faults import describe_fault, is_database_fault, is_unconfirmed
+from reachscore.api.idempotency import idempotency_token
 from reachscore.api.metrics import count_database_error
 from reachscore.api.middleware import is_api
 from reachscore.api.refusals import Refusal, refusal_response
@@ -23,6 +25,9 @@ from reachscore.api.request_id import current_request_id
 from reachscore.api.request_log import is_simulated
 
 logger = logging.getLogger("reachscore.api")
+
+MAY_HAVE_HAPPENED: Final = "This may have happened: the database did not confirm it in time."
+NOT_READ_BACK: Final = "What can be read meanwhile may not be on a second machine yet."
 
 _BY_DRF_EXCEPTION: tuple[tuple[type[Exception], type[Refusal]], ...] = (
     (drf.NotAcceptable, refusals.NotAcceptable),
@@ -53,6 +58,8 @@ def handle_exception(exception: Exception, context: Mapping[str, Any]) -> HttpRe
 def _refusal_for(exception: Exception, context: Mapping[str, Any]) -> Refusal:
     if isinstance(exception, Refusal):
         return exception
+    if is_unconfirmed(exception):
+        return _unconfirmed(context["view"])
     if is_database_fault(exception):
         return refusals.TemporarilyUnavailable()
     if isinstance(exception, drf.MethodNotAllowed):
@@ -63,6 +70,20 @@ def _refusal_for(exception: Exception, context: Mapping[str, Any]) -> Refusal:
         if isinstance(exception, drf_exception):
             return refusal()
     return refusals.InternalError()
+
+
+def _unconfirmed(view: Any) -> Refusal:
+    """Say of what may have happened how to make sure that it has."""
+    request, token = view.request, None
+    with suppress(Refusal):  # A value that no endpoint took.
+        token = idempotency_token(request)
+    if request.method != "POST" or getattr(view, "action", None) in getattr(view, "repeatable", ()):
+        fix = f"Send the same again until it is answered 2xx. {NOT_READ_BACK}"
+    elif token is not None:
+        fix = f"Send the same again with its Idempotency-Key, {token}, until it is answered 2xx."
+    else:
+        fix = f"Look whether it did before you send it again. {NOT_READ_BACK}"
+    return refusals.TemporarilyUnavailable(MAY_HAVE_HAPPENED, fix=fix)
 
 
 @csrf_exempt  # A key is no cookie: what has no endpoint is not found, by whatever method.
@@ -91,7 +112,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500, for what was raised outside of any DRF view; Django has logged it."""
     exception = sys.exception()
     refusal: Refusal = refusals.InternalError()
-    if is_database_fault(exception):
+    if is_unconfirmed(exception):
+        refusal = refusals.TemporarilyUnavailable(MAY_HAVE_HAPPENED)
+    elif is_database_fault(exception):
         refusal = refusals.TemporarilyUnavailable()
     if is_api(request):
         response = refusal_response(request, refusal)

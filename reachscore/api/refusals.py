@@ -137,8 +137,8 @@ class TemporarilyUnavailable(Refusal):
 
     code = "temporarily_unavailable"
 
-    def __init__(self) -> None:
-        super().__init__(headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+    def __init__(self, message: str = "", *, fix: str = "") -> None:
+        super().__init__(message, fix=fix, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
 class InternalError(Refusal):

@@ -23,6 +23,8 @@ class ApiView(APIView):
     http_method_names = ["get", "head", "post", "patch", "delete"]
     # By handler: the action of a viewset, else the method.
     queries: ClassVar[dict[str, type[QuerySerializer]]] = {}
+    # Actions by POST that may be sent again as they are.
+    repeatable: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def default_response_headers(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The Django backend of the embedded PostgreSQL: Django's own, on a server that it starts.
+"""The Django backend of the embedded PostgreSQL: production's, on a server that it starts.
 
 Settings give ENGINE "reachscore.embedded" and CLUSTER, a `Cluster`; HOST, PORT and USER follow.
 """
@@ -8,9 +8,9 @@ from typing import Any
 
 import psycopg
 from django.db import OperationalError
-from django.db.backends.postgresql import base
 from django.db.backends.postgresql.client import DatabaseClient as PostgresClient
 
+from reachscore.database import base
 from reachscore.embedded.cluster import Cluster
 from reachscore.embedded.errors import EmbeddedPostgresError
 from reachscore.embedded.places import PORT
