@@ -19,7 +19,8 @@ from reachscore.api.broken_connections import close_if_broken
 # counted  The same row where the key may be used; else nothing is counted. What is counted waits
 #          for no disk: a crash of the database forgets less than a second of it.
 # rate     The minute's window, restarted by the first request of a later minute. A request that
-#          began just before the turn and came just after it counts into the newer one.
+#          began just before the turn and came just after it counts into the newer one, and so
+#          does one of a clock that is behind; a window further ahead than a minute is a mistake.
 # day      The key's requests today.
 # ALWAYS stands for that date, and DIGESTS for a placeholder a pepper. Of an array PostgreSQL cannot
 # know the length beforehand: it would plan the prepared statement anew each time, and that takes
@@ -70,9 +71,12 @@ FIND_CALLER: Final = """
           FROM counted
          WHERE requests_per_minute IS NOT NULL
             ON CONFLICT (organization_id, livemode) DO UPDATE
-           SET started_at = GREATEST(w.started_at, EXCLUDED.started_at),
-               requests = CASE WHEN w.started_at < EXCLUDED.started_at THEN 1
-                               ELSE w.requests + 1 END
+           SET started_at = CASE
+                   WHEN w.started_at BETWEEN EXCLUDED.started_at AND %(now)s + interval '1 minute'
+                   THEN w.started_at ELSE EXCLUDED.started_at END,
+               requests = CASE
+                   WHEN w.started_at BETWEEN EXCLUDED.started_at AND %(now)s + interval '1 minute'
+                   THEN w.requests + 1 ELSE 1 END
      RETURNING started_at, requests
     ), day AS (
         INSERT INTO apikeys_keyday AS d (api_key_id, day, requests, limited)

@@ -73,7 +73,8 @@ class Caller:
         """Raises RateLimitExceeded for a request beyond the minute's limit."""
         limit = self.requests_per_minute
         if limit is not None and self.requests_this_minute > limit:
-            seconds = max(1, self.window_ends_at - int(now.timestamp()))
+            seconds = self.window_ends_at - int(now.timestamp())
+            seconds = min(max(1, seconds), SECONDS_A_WINDOW)
             raise RateLimitExceeded(limit=limit, seconds=seconds)
 
 
@@ -84,7 +85,7 @@ def caller_of(request: Request) -> Caller:
 
 def find_caller(plaintext: str, *, now: datetime) -> Caller:
     """Return the caller whom a well-formed plaintext proves: one query, two where its last use is
-    over a minute old.
+    over a minute away.
 
     A secret that is stored under an older pepper is moved to the signing one on the way.
 

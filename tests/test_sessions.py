@@ -52,6 +52,13 @@ class TimeTests(SessionTestCase):
         self.clock.shift(timedelta(minutes=20))
         self.assertLoggedOut("eight hours")
 
+    def test_a_session_begun_by_a_clock_that_is_ahead_lasts_no_longer(self):
+        with time_machine.travel(timezone.now() + timedelta(hours=5), tick=False):
+            log_in(self.browser, self.sam)
+        self.browser.get(HOME)
+        self.clock.shift(HALF_AN_HOUR)
+        self.assertLoggedOut("half an hour without a click")
+
     def test_the_row_is_gone_with_it_and_the_old_cookie_worth_nothing(self):
         key = self.browser.session.session_key
         self.clock.shift(HALF_AN_HOUR)

@@ -102,6 +102,12 @@ class LockOutTests(LogInTestCase):
             clock.shift(timedelta(seconds=1))
             self.assertLetIn(try_password("correct horse"))
 
+    def test_what_a_clock_that_is_ahead_has_shut_is_open(self):
+        with time_machine.travel(timezone.now() + timedelta(hours=1), tick=False):
+            self.guess()
+            self.assertContains(try_password("correct horse"), LOCKED)
+        self.assertLetIn(try_password("correct horse"))
+
     def test_getting_in_begins_the_count_anew(self):
         for _ in range(3):
             self.guess(MOST_TRIES - 1)

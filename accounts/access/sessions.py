@@ -79,10 +79,11 @@ def is_half_way(request: HttpRequest) -> bool:
 
 
 def touch(session: SessionBase) -> None:
-    """Note that somebody is there."""
+    """Note that somebody is there, and correct what a clock ahead of this one has noted."""
     moment = now()
-    if moment - session.get(SEEN_AT, 0) >= SECONDS_BETWEEN_WRITES:
+    if abs(moment - session.get(SEEN_AT, 0)) >= SECONDS_BETWEEN_WRITES:
         session[SEEN_AT] = moment
+        session[BEGAN_AT] = min(moment, session.get(BEGAN_AT, 0))
 
 
 def prove(session: SessionBase) -> None:

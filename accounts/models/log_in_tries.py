@@ -8,13 +8,16 @@ COOL_OFF: Final = timedelta(minutes=15)
 
 # Counted before the password is looked at: who waits for the row sees what the other counted, so
 # that many tries at once are no more than as many in a row. The time begins anew with each try
-# that may go on, and with none that is refused: going on trying lengthens nothing.
+# that may go on, and with none that is refused: going on trying lengthens nothing. An end that no
+# right clock can have set does not count.
 TAKE: Final = """
     INSERT INTO accounts_logintries AS t (subject, tries, ends_at)
     VALUES (%(subject)s, 1, %(ends_at)s)
         ON CONFLICT (subject) DO UPDATE
-       SET tries = CASE WHEN t.ends_at <= %(now)s THEN 1 ELSE least(t.tries, %(most)s) + 1 END,
-           ends_at = CASE WHEN t.ends_at > %(now)s AND t.tries >= %(most)s THEN t.ends_at
+       SET tries = CASE WHEN t.ends_at <= %(now)s OR t.ends_at > %(latest)s THEN 1
+                        ELSE least(t.tries, %(most)s) + 1 END,
+           ends_at = CASE WHEN t.ends_at > %(now)s AND t.ends_at <= %(latest)s
+                               AND t.tries >= %(most)s THEN t.ends_at
                           ELSE EXCLUDED.ends_at END
  RETURNING tries
 """
@@ -53,9 +56,14 @@ class LogInTries(models.Model):
         """
         now: datetime = timezone.now()
         with connection.cursor() as cursor:
-            cursor.execute(
-                TAKE, {"subject": subject, "ends_at": now + COOL_OFF, "now": now, "most": most}
-            )
+            parameters: dict[str, str | int | datetime] = {
+                "subject": subject,
+                "now": now,
+                "ends_at": now + COOL_OFF,
+                "latest": now + COOL_OFF + timedelta(minutes=1),
+                "most": most,
+            }
+            cursor.execute(TAKE, parameters)
             tries: int = cursor.fetchone()[0]
             if tries == 1:
                 cursor.execute(TIDY_UP, [now])

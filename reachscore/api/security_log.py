@@ -43,7 +43,7 @@ class FailedAuthentications:
     def flush_when_due(self) -> None:
         """Write the line once its minute is over; costs next to nothing where nobody failed."""
         since = self._since
-        if since is not None and timezone.now() - since >= WINDOW:
+        if since is not None and abs(timezone.now() - since) >= WINDOW:
             self.flush()
 
     def flush(self) -> None:
