@@ -80,7 +80,7 @@ class VerbTests(CommitTestCase):
         verbs: list[tuple[str, str, Any, str]] = [
             ("POST", "", {"name": "a"}, named),
             ("POST", "", {"name": "b"}, look),
-            ("POST", f"/{other.pk}/rotate", {}, named),
+            ("POST", f"/{other.pk}/rotate", {}, again),
             ("POST", f"/{rotating.pk}/finish_rotation", {}, again),
             ("PATCH", f"/{key.pk}", {"name": "c"}, again),
             ("DELETE", f"/{rotating.pk}", None, again),
