@@ -38,12 +38,12 @@ class HealthTests(TestCase):
 
     def test_a_clock_30_s_off_makes_it_unready(self):
         now = timezone.now()
-        for seconds, status in ((-35, 503), (-25, 200), (25, 200), (35, 503), (600, 503)):
+        for seconds, status in ((-40, 503), (-20, 200), (25, 200), (39, 503)):
             with time_machine.travel(now + timedelta(seconds=seconds), tick=False):
                 response = Client().get("/readyz")
             self.assertEqual(response.status_code, status, seconds)
-        problem = "This process's clock is +600 s from the database's."
-        self.assertEqual(response.json()["problems"], [problem])
+        (problem,) = response.json()["problems"]
+        self.assertRegex(problem, r"\AThis process's clock is \+3\d s from the database's\.\Z")
 
     def test_the_log_line_of_a_failing_readyz_says_why(self):
         gone = OperationalError("gone")
