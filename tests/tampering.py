@@ -14,7 +14,7 @@ from tests.committed import CommittedTestCase, as_owner
 
 AUDIT_TABLES = ("accounts_auditevent", "accounts_audithead")
 TABLES = (*AUDIT_TABLES, "accounts_organization")
-CHANGED = "changed: its content does not fit its seal"
+CHANGED = "does not fit its seal"
 
 
 class VerifyTestCase(CommittedTestCase):
@@ -39,6 +39,12 @@ class VerifyTestCase(CommittedTestCase):
     def event(self, number: int) -> str:
         """Return `org_… event 3 (evt_…)` of one of Acme's events."""
         return f"{self.acme.id} event {number} ({self.id_of(number)})"
+
+    def rest(self, after: int, *, misfits: int = 0, of: int = 6) -> str:
+        """Return what is said of Acme's events after number `after`, of which it has `of`."""
+        if of == after:
+            return "it is the last event"
+        return f"of the {of - after} after it, {of - after - misfits} fit"
 
     def id_of(self, number: int) -> str:
         found = AuditEvent.objects.filter(organization_id=self.acme.id, sequence=number)

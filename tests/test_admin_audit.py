@@ -1,23 +1,18 @@
-"""The audit log in the admin: found, shown as before and after, verified, exported."""
+"""The audit log in the admin: found, shown as before and after, exported."""
 
 import csv
 import json
 from datetime import timedelta
-from io import StringIO
 from unittest import mock
 
-from django.contrib.auth.models import Permission
-from django.core.management import call_command
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.admin.audit_export import defused
-from accounts.models import Actor, AuditCheck, AuditEvent, AuditHead, User, audit_export
+from accounts.models import Actor, AuditEvent, AuditHead, audit_export
 from accounts.models.audit import SERVICE
 from tests.cast import Answer
-from tests.committed import CommittedTestCase, as_owner
 from tests.test_admin import KEYS, AdminTestCase, page_of
 
 EVENTS = "/admin/accounts/auditevent/"
@@ -163,47 +158,3 @@ class ExportTests(AuditTestCase):
         ):
             self.assertEqual(answer.status_code, 302)
         self.assertFalse(AuditEvent.objects.filter(action="audit_log.exported").exists())
-
-
-class VerifyTests(CommittedTestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.browser = self.staff()
-
-    def verify(self, organization_id: str) -> Answer:
-        return self.browser.post(f"{EVENTS}verify/", {"organization": organization_id}, follow=True)
-
-    def test_says_that_a_chain_is_whole_and_keeps_when(self):
-        self.assertContains(self.browser.get(EVENTS, {"organization": self.acme.id}), "Never")
-        answer = self.verify(self.acme.id)
-        self.assertContains(answer, "All 1 events are as they were written")
-        self.assertContains(answer, "Last found whole")
-        self.assertEqual(AuditCheck.objects.get(pk=self.acme.id).sequence, 1)
-
-    def test_shows_when_the_command_found_it_whole(self):
-        call_command("verify_audit", stdout=StringIO(), stderr=StringIO())
-        self.assertEqual(AuditCheck.objects.get(pk=self.globex.id).sequence, 1)
-        page = self.browser.get(EVENTS, {"organization": self.globex.id})
-        self.assertContains(page, "Last found whole")
-
-    def test_says_what_was_done_to_a_chain_and_keeps_no_success(self):
-        with as_owner() as cursor:
-            cursor.execute("SET LOCAL session_replication_role = replica")
-            cursor.execute(
-                "UPDATE accounts_auditevent SET reason = 'x' WHERE organization_id = %s",
-                [self.acme.id],
-            )
-        self.assertContains(self.verify(self.acme.id), "is not what was written")
-        self.assertFalse(AuditCheck.objects.exists())
-
-    def test_leaves_long_chains_to_the_command_and_unknown_ones_alone(self):
-        with mock.patch("accounts.admin.audit_chain.MOST_VERIFIED", 0):
-            self.assertContains(self.verify(self.acme.id), "manage.py verify_audit")
-        for unknown in ("", "org_nowhere00000", "a\x00b"):
-            self.assertContains(self.verify(unknown), "There is no such chain")
-        user = User.objects.create_user("uma", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename="view_apikey"))
-        stranger = Client()
-        stranger.force_login(user)
-        answer = stranger.post(f"{EVENTS}verify/", {"organization": self.acme.id})
-        self.assertEqual(answer.status_code, 403)

@@ -77,8 +77,8 @@ def test_a_cut_off_tail_is_found_with_the_heads_that_were_kept(
     assert cut.stdout.startswith(f"{organization} 2 ")
     assert cut.stderr == (
         "Checked 2 events in 2 chains.\n"
-        f"CommandError: {organization} event 3: missing: 3 were kept, so the tail was cut off and"
-        " the head turned back.\n"
+        f"CommandError: {organization}: 3 events were kept, so the tail was cut off and the head"
+        " turned back.\n"
     )
 
 

@@ -19,6 +19,8 @@ from tests.tampering import (
     swap,
 )
 
+LAST = "it is the last event"
+UNLISTED = "cannot be checked: AUDIT_KEYS does not list number 9"
 OLD, NEW = (secrets.token_bytes(32) for _ in range(2))
 
 
@@ -59,13 +61,16 @@ class TamperingTests(VerifyTestCase):
                 client.send("/v1/keys", {"name": "CI"})
             for column, values in self.EDITS.items():
                 for value in values:
+                    seal = int(column == "seal")  # The next event's seal stands on it.
+                    said = UNLISTED if (column, value) == ("seal_key_id", "9") else CHANGED
                     for number in (3, 4):  # One in the middle, and the last.
                         with (
                             self.subTest(column, value=value, number=number),
                             self.tampered(change(number, f"{column} = {value}")),
                         ):
+                            rest = self.rest(number, misfits=seal, of=4)
                             self.assertFound(
-                                f"{self.event(number)}: {CHANGED}.",
+                                f"{self.event(number)}: {said}; {rest}.",
                                 args=("--organization", self.acme.id),
                             )
         columns = {field.attname for field in AuditEvent._meta.concrete_fields}
@@ -74,134 +79,118 @@ class TamperingTests(VerifyTestCase):
 
     def test_an_edited_id(self):
         with self.tampered(change(3, "id = 'evt_forged'")):
-            self.assertFound(f"{self.acme.id} event 3 (evt_forged): {CHANGED}.")
+            self.assertFound(f"{self.acme.id} event 3 (evt_forged): {CHANGED}; {self.rest(3)}.")
 
     def test_an_event_given_to_another_organization(self):
         only = ("--organization", self.acme.id)
+        missing = f"{self.acme.id} event 3: missing: number 4 ({self.id_of(4)}) is the next"
         with self.tampered(change(3, f"organization_id = '{self.globex.id}'")):
-            self.assertFound(
-                f"{self.acme.id} event 3: missing: number 4 ({self.id_of(4)}) is the next.",
-                args=only,
-            )
+            self.assertFound(f"{missing}; of the 3 after it, 3 fit.", args=only)
         taken = (
             "UPDATE accounts_auditevent SET organization_id = ACME, sequence = 3"
             f" WHERE organization_id = '{self.globex.id}'"
         )
         with self.tampered(delete(3), taken):
-            self.assertFound(f"{self.event(3)}: {CHANGED}.", args=only)
+            said = f"{CHANGED}; of the 3 after it, 2 fit"
+            self.assertFound(f"{self.event(3)}: {said}.", args=only)
 
-    def test_a_deleted_row(self):
-        for numbers, first in [((1,), 1), ((3,), 3), ((3, 4), 3)]:
-            with self.subTest(numbers), self.tampered(delete(*numbers)):
-                following = self.event(numbers[-1] + 1)
-                named = following.partition("(")[2].rstrip(")")
-                self.assertFound(
-                    f"{self.acme.id} event {first}: missing: number {numbers[-1] + 1} ({named}) is"
-                    " the next."
-                )
+    def test_the_first_event_that_does_not_fit_is_named_with_the_state_of_the_rest(self):
+        moved = [change(3, "sequence = 1000"), *renumber(4, -1), change(999, "sequence = 6")]
+        for name, statements, number, what, rest in [
+            ("first deleted", [delete(1)], 1, "missing: number 2 ({}) is the next", (1, 0, 6)),
+            ("one deleted", [delete(3)], 3, "missing: number 4 ({}) is the next", (3, 0, 6)),
+            ("two deleted", [delete(3, 4)], 3, "missing: number 5 ({}) is the next", (4, 0, 6)),
+            ("renumbered", [delete(3), *renumber(4, -1)], 3, CHANGED, (3, 2, 5)),
+            ("swapped", swap(2, 4), 2, CHANGED, (2, 3, 6)),
+            ("swapped at the end", swap(5, 6), 5, CHANGED, (5, 1, 6)),
+            ("moved to the end", moved, 3, CHANGED, (3, 3, 6)),
+            ("inserted", [*renumber(3, 1), insert(3, like=4)], 3, CHANGED, (3, 3, 6)),
+            (
+                "inserted, head moved",
+                [*renumber(3, 1), insert(3, like=4), head("sequence = 7")],
+                3,
+                CHANGED,
+                (3, 4, 7),
+            ),
+            ("appended", [insert(7, like=6), head("sequence = 7")], 7, CHANGED, (7, 0, 7)),
+        ]:
+            with self.subTest(name), self.tampered(*statements):
+                after, misfits, of = rest
+                missing = what != CHANGED
+                named = self.id_of(after + 1) if missing else self.id_of(number)
+                event = f" event {number}" if missing else f" event {number} ({named})"
+                told = self.rest(after, misfits=misfits, of=of)
+                self.assertFound(f"{self.acme.id}{event}: {what.format(named)}; {told}.")
 
-    def test_a_deleted_row_whose_followers_were_renumbered(self):
-        for moved in ([], [head("sequence = 5")]):
-            with self.subTest(moved), self.tampered(delete(3), *renumber(4, -1), *moved):
-                named = AuditEvent.objects.get(organization_id=self.acme.id, sequence=3).pk
-                self.assertFound(
-                    f"{self.acme.id} event 3: missing: the rest was renumbered, beginning with"
-                    f" {named}."
-                )
+    def test_a_row_beyond_the_head(self):
+        beyond = f"{self.acme.id}: it has more events than the 6 its head counts."
+        for statements in [
+            [insert(7, like=6)],
+            [insert(0, like=6)],
+            [insert(10**12, like=6)],
+        ]:
+            with self.subTest(statements), self.tampered(*statements):
+                self.assertFound(beyond)
 
-    def test_two_swapped_rows(self):
-        for one, other in [(1, 2), (1, 6), (2, 4), (3, 4), (5, 6)]:
-            with self.subTest((one, other)), self.tampered(*swap(one, other)):
-                self.assertFound(
-                    f"{self.event(one)}: out of order: the event that belongs here stands as"
-                    f" number {other}."
-                )
-
-    def test_rows_moved_round(self):
-        third = self.event(3)
-        for number in (7, 99):
-            with self.tampered(change(3, f"sequence = {number}")):
-                self.assertFound(f"{third}: out of order: it stands as number {number}.")
-        for numbers in [(3, 4, 5), (5, 4, 3), (2, 6, 4)]:
-            *steps, last = numbers
-            moves = [change(last, "sequence = 1000")]
-            for place, number in zip(numbers[:0:-1], steps[::-1], strict=True):
-                moves.append(change(number, f"sequence = {place}"))
-            moves.append(change(1000, f"sequence = {numbers[0]}"))
-            first = min(numbers)
-            with self.subTest(numbers), self.tampered(*moves):
-                due = dict(zip(numbers, [*steps[1:], last, numbers[0]], strict=True))[first]
-                self.assertFound(
-                    f"{self.event(first)}: out of order: the event that belongs here stands as"
-                    f" number {due}."
-                )
-
-    def test_a_row_inserted_in_between(self):
-        for place in (1, 3, 6):
-            for moved in ([], [head("sequence = 7")]):
-                with (
-                    self.subTest(place, moved=moved),
-                    self.tampered(*renumber(place, 1), insert(place, like=place + 1), *moved),
-                ):
-                    self.assertFound(
-                        f"{self.acme.id} event {place} (evt_forged): inserted: the event that"
-                        f" belongs here stands as number {place + 1}."
-                    )
-
-    def test_a_row_inserted_at_the_end(self):
-        forged = f"{self.acme.id} event 7 (evt_forged)"
-        with self.tampered(insert(7, like=6)):
-            self.assertFound(f"{forged}: inserted: the head counts 6 only.")
-        with self.tampered(insert(7, like=6), head("sequence = 7")):
-            self.assertFound(f"{forged}: inserted: the head holds the seal of the event before.")
-        with self.tampered(insert(7, like=6), head(f"sequence = 7, seal = {seal_of(7)}")):
-            self.assertFound(f"{forged}: {CHANGED}.")
+    def test_a_number_that_is_there_twice(self):
+        unique = "audit_event_numbered_once"
+        drop = f"ALTER TABLE accounts_auditevent DROP CONSTRAINT {unique}"
+        try:
+            with self.tampered(drop, insert(3, like=4)), self.assertRaises(CommandError) as caught:
+                self.verify("--organization", self.acme.id)
+            self.assertIn(f"{self.acme.id} event", str(caught.exception))
+        finally:
+            columns = "(organization_id, sequence)"
+            self.tamper(f"ALTER TABLE accounts_auditevent ADD CONSTRAINT {unique} UNIQUE {columns}")
 
     def test_a_tail_cut_off(self):
         for last in (1, 4, 5):
             with self.subTest(last), self.tampered(delete(last + 1, 6)):
                 self.assertFound(
-                    f"{self.acme.id} event {last + 1}: missing: the head counts 6, so the tail was"
+                    f"{self.acme.id} event {last + 1}: missing: its head counts 6, so the tail was"
                     " cut off."
                 )
             with (
                 self.subTest(last, head="its number is turned back, its seal is not"),
                 self.tampered(delete(last + 1, 6), head(f"sequence = {last}")),
             ):
-                self.assertFound(
-                    f"{self.event(last)}: changed: the head holds another seal, so one of the two"
-                    " is not what was written."
-                )
+                self.assertFound(f"{self.acme.id} event {last}: its head holds another seal.")
+        with self.tampered(head("sequence = 1000000000000")):
+            self.assertFound(
+                f"{self.acme.id} event 7: missing: its head counts 1000000000000, so the tail was"
+                " cut off."
+            )
 
     def test_a_head_turned_back_under_its_events(self):
         with self.tampered(head(f"sequence = 4, seal = {seal_of(4)}")):
-            self.assertFound(
-                f"{self.event(5)}: genuine, but the head counts 4 only: it was turned back."
-            )
+            self.assertFound(f"{self.acme.id}: it has more events than the 4 its head counts.")
 
     def test_a_log_that_is_not_whole(self):
         log = self.acme.id
-        with self.tampered("DELETE FROM accounts_audithead WHERE organization_id = ACME"):
-            self.assertFound(f"{log}: the head of its audit log is missing.")
-        with self.tampered("DELETE FROM accounts_organization WHERE id = ACME"):
-            self.assertFound(f"{log}: its audit log is there, and the organization is not.")
-        with self.tampered(
-            delete(1, 6), head("sequence = 0, seal = decode(repeat('00', 32), 'hex')")
-        ):
-            self.assertFound(
-                f"{log} event 1: missing: a log begins with its organization, and this one is"
-                " empty."
-            )
-        with self.tampered(
-            delete(1, 6), "DELETE FROM accounts_audithead WHERE organization_id = ACME"
-        ):
-            self.assertFound(f"{log}: the head of its audit log is missing.")
+        gone = "DELETE FROM accounts_audithead WHERE organization_id = ACME"
+        empty = "sequence = 0, seal = decode(repeat('00', 32), 'hex')"
+        for statements, what in [
+            ([gone], "the head of its audit log is missing"),
+            ([delete(1, 6), gone], "the head of its audit log is missing"),
+            (
+                ["DELETE FROM accounts_organization WHERE id = ACME"],
+                "its audit log is there, and the organization is not",
+            ),
+            (
+                [delete(1, 6), head(empty)],
+                "it is empty, but the making of an organization is its first event",
+            ),
+        ]:
+            with self.subTest(what), self.tampered(*statements):
+                self.assertFound(f"{log}: {what}.")
 
     def test_every_log_with_a_fault_is_named_as_far_as_people_read(self):
         with self.tampered("UPDATE accounts_auditevent SET reason = 'x'"):
             self.assertFound(
                 *sorted(
-                    f"{event.organization_id} event 1 ({event.pk}): {CHANGED}."
+                    f"{event.organization_id} event 1 ({event.pk}): {CHANGED}; "
+                    + (self.rest(1, misfits=5) if event.organization_id == self.acme.id else LAST)
+                    + "."
                     for event in AuditEvent.objects.filter(sequence=1)
                 )
             )

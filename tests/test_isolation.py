@@ -12,7 +12,6 @@ from django.test import override_settings
 
 from accounts.models import (
     Actor,
-    AuditCheck,
     AuditHead,
     LogInTries,
     Meter,
@@ -30,7 +29,7 @@ from tests.cast import ApiClient, ApiTestCase
 from tests.committed import CommittedTestCase, in_threads
 
 # Of both modes: who the customer is, and where its one audit log ends.
-OF_BOTH = {Organization, Plan, User, AuditHead, AuditCheck, LogInTries, RecoveryCode, SecondFactor}
+OF_BOTH = {Organization, Plan, User, AuditHead, LogInTries, RecoveryCode, SecondFactor}
 # A request that waits for a lock fails, instead of passing late.
 IMPATIENCE = "SET lock_timeout = '300ms'"
 

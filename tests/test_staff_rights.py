@@ -69,7 +69,6 @@ PAGES: Final[dict[str, frozenset[str]]] = {
     "accounts_auditevent_change": GROUPED,
     "accounts_auditevent_history": GROUPED,
     "accounts_auditevent_delete": NONE,
-    "accounts_auditevent_verify": GROUPED,
     "accounts_auditevent_export": WATCH,
     "apikeys_apikey_changelist": GROUPED,
     "apikeys_apikey_add": ISSUE,

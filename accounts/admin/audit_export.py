@@ -27,6 +27,8 @@ COLUMNS: Final = (*AuditEvent.sealed_columns(), "seal")
 class ExportAdmin(EndlessAdmin):
     """Streams what its list finds, on all its pages."""
 
+    change_list_template = "admin/accounts/auditevent/change_list.html"
+
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.export_view)
         return [path("export/", view, name=f"{self.url_name}_export"), *super().get_urls()]

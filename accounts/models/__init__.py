@@ -1,5 +1,4 @@
 from accounts.models.audit import SERVICE, Actor, AuditEvent, AuditHead, AuditLog
-from accounts.models.audit_check import AuditCheck
 from accounts.models.log_in_tries import LogInTries
 from accounts.models.organization import Organization
 from accounts.models.plan import Plan
@@ -11,7 +10,6 @@ from accounts.models.user import User
 __all__ = [
     "SERVICE",
     "Actor",
-    "AuditCheck",
     "AuditEvent",
     "AuditHead",
     "AuditLog",
