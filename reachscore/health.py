@@ -19,6 +19,10 @@ from reachscore.api.metrics import count_database_error, show_warning
 
 CLOCKS_DIFFER_SECONDS: Final = 30
 
+LOOK_AROUND: Final = """
+    SELECT current_setting('transaction_read_only'), EXTRACT(EPOCH FROM clock_timestamp())::float8
+"""
+
 # Commits of this role; a second is more than a replica that keeps up ever takes.
 COUNT_WAITING_COMMITS: Final = """
     SELECT count(*) FROM pg_stat_activity
@@ -65,11 +69,11 @@ def readyz(request: HttpRequest) -> JsonResponse:
 def _problems() -> list[str]:
     """Return what makes this very instance unfit."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT current_setting('transaction_read_only'), clock_timestamp()")
+        cursor.execute(LOOK_AROUND)
         read_only, database_time = cursor.fetchone()
     if read_only == "on":
         return ["The database is read-only."]
-    seconds = (timezone.now() - database_time).total_seconds()
+    seconds = timezone.now().timestamp() - database_time
     if abs(seconds) > CLOCKS_DIFFER_SECONDS:
         return [f"This process's clock is {seconds:+.0f} s from the database's."]
     unapplied = _migrations_of_the_code() - set(MigrationRecorder(connection).applied_migrations())

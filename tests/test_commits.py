@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import psycopg
 from django.conf import settings
@@ -115,6 +116,14 @@ class VerbTests(CommitTestCase):
         self.assertEqual(answer.status_code, 201)
         self.assertEqual(ApiClient(answer.json()["key"]).get("/v1/auth/me").status_code, 200)
         self.assertEqual(ApiKey.objects.filter(name="a").count(), 1)
+
+    def test_what_only_reads_cannot_have_happened(self):
+        fault = OperationalError()
+        fault.__cause__ = CommitUnconfirmed()
+        with mock.patch("apikeys.views.auth_context", side_effect=fault):
+            answer = self.issue()[1].get("/v1/auth/me")
+        error = self.assertRefused(answer, 503, "temporarily_unavailable")
+        self.assertNotIn("happened", error["message"])
 
     def test_pages_of_staff_are_503_too(self):
         staff, (key, _) = self.staff(), self.issue()

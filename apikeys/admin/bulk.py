@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 MOST_LISTED: Final = 100
 STOPPED: Final = (
-    "stopped here, because the database is away or busy. What is done stays done: reload this "
-    "page in a while to send the form again."
+    "stopped here, because the database is away or busy. What is done stays done, perhaps this "
+    "one, too: reload this page in a while to send the form again."
 )
 PLACE_OF_PROGRESS: Final = "⟦progress⟧"
 

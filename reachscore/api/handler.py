@@ -13,6 +13,7 @@ from django.template.loader import render_to_string
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions as drf
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.views import set_rollback
 
 from reachscore.api import refusals
@@ -58,7 +59,7 @@ def handle_exception(exception: Exception, context: Mapping[str, Any]) -> HttpRe
 def _refusal_for(exception: Exception, context: Mapping[str, Any]) -> Refusal:
     if isinstance(exception, Refusal):
         return exception
-    if is_unconfirmed(exception):
+    if is_unconfirmed(exception) and context["view"].request.method not in SAFE_METHODS:
         return _unconfirmed(context["view"])
     if is_database_fault(exception):
         return refusals.TemporarilyUnavailable()
