@@ -16,6 +16,7 @@ from granian.cli import entrypoint
 
 THREADS_A_WORKER: Final = 3
 LONGEST_IDLE_SECONDS: Final = "600"
+LONGEST_HEAD_BYTES: Final = 32 * 1024
 PR_SET_PDEATHSIG: Final = 1
 
 
@@ -26,6 +27,15 @@ def end_with_parent() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def begin_worker() -> None:
+    """Make this worker process end with its parent, and whenever it is told to.
+
+    Until granian has set its own handler, a forked worker has its parent's, which ends nothing.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with_parent()
 
 
 def refuse_taken_port(host: str, port: int) -> None:
@@ -62,6 +72,8 @@ def server_command(*, host: str, port: int, workers: int | None = None) -> list[
         # Longer than any request may take; a worker that is not done by then is killed.
         "--workers-kill-timeout": "30",
         "--http": "1",
+        # A request's head, whatever proxy is in front; a longer one is 431.
+        "--http1-buffer-size": str(LONGEST_HEAD_BYTES),
         "--log-level": "warning",
     }
     flags = [part for option in options.items() for part in option]
@@ -71,6 +83,8 @@ def server_command(*, host: str, port: int, workers: int | None = None) -> list[
         "reachscore.server",
         *flags,
         "--no-ws",
+        # Two deaths of one worker within 5.5 s end the server: it cannot start.
+        "--respawn-failed-workers",
         "reachscore.wsgi:application",
     ]
 

@@ -37,8 +37,8 @@ refuse_stray_characters(
     *("DATABASE_URL", "DEBUG", *SECRETS, "ALLOWED_HOSTS", "TRUSTED_PROXY_COUNT"),
     *("METRICS_TOKEN", "SECOND_FACTOR_REQUIRED", "PREPARED_STATEMENTS", "HSTS_PRELOAD"),
 )
-DATABASE_URL = os.environ.get("DATABASE_URL", "")
-PRODUCTION = bool(DATABASE_URL) and not flag(os.environ, "DEBUG", default=False)
+database_url = os.environ.get("DATABASE_URL", "")  # No setting: debug pages show those.
+PRODUCTION = bool(database_url) and not flag(os.environ, "DEBUG", default=False)
 DEBUG = flag(os.environ, "DEBUG", default=not PRODUCTION)
 
 if PRODUCTION:
@@ -65,8 +65,8 @@ METRICS_TOKEN = token(environ, "METRICS_TOKEN")
 SECOND_FACTOR_REQUIRED = flag(environ, "SECOND_FACTOR_REQUIRED", default=PRODUCTION)
 
 DATABASES: dict[str, dict[str, Any]] = {
-    "default": database_from_url(DATABASE_URL)
-    if DATABASE_URL
+    "default": database_from_url(database_url)
+    if database_url
     else {
         "ENGINE": "reachscore.embedded",
         "NAME": "reachscore",
@@ -111,6 +111,7 @@ MIDDLEWARE = [
     "reachscore.api.middleware.ApiMiddleware",
     # From here on for pages only: from ApiMiddleware, a call goes to the views.
     "reachscore.api.broken_connections.close_before_page",
+    "reachscore.api.page_security.refuse_large_body",
     "reachscore.api.page_security.NoKeyInRedirectMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",

@@ -1,8 +1,10 @@
 """The WSGI application, for the production server and for runserver."""
 
 import gc
+import multiprocessing
 import os
 import sys
+from wsgiref.handlers import BaseHandler
 
 import django
 from django.conf import settings
@@ -12,7 +14,16 @@ from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, reset_queries
 
+from reachscore.api.boundary import bounded, forget_request_names
 from reachscore.api.request import SteadyHandler
+from reachscore.server import begin_worker
+
+if multiprocessing.parent_process():  # Not in runserver.
+    begin_worker()
+# What a request is holds nothing of this process's environment: granian copies that after this
+# module was loaded, runserver when it was started.
+forget_request_names(os.environ)
+BaseHandler.os_environ = {}
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "reachscore.settings")
 try:
@@ -35,7 +46,7 @@ request_finished.disconnect(close_old_connections)
 request_finished.disconnect(close_caches)
 request_finished.disconnect(reset_urlconf)
 
-application = SteadyHandler()
+application = bounded(SteadyHandler())
 
 # The code and its settings stay for good: no collection need look through them again.
 gc.collect()

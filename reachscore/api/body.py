@@ -1,6 +1,7 @@
 """Request bodies: one JSON object, bounded, read strictly."""
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import IO, Any, Final, Never
 
@@ -126,8 +127,8 @@ def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Two readers may disagree on which of two equal names counts, so there must not be two."""
     members = dict(pairs)
     if len(members) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise InvalidJson(f"The request body has the name {quote_input(twice)} twice.")
     return members
 

@@ -1,9 +1,10 @@
 """What holds for every page, as `ApiMiddleware` holds for every call of the API."""
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
+from reachscore.api.boundary import MOST_BODY_BYTES
 from reachscore.api.catalogue import CATALOGUE
 from reachscore.api.middleware import ApiKeyInUrl, Handler, url_holds_key
 from reachscore.api.redaction import holds_key
@@ -28,6 +29,17 @@ class KeyInUrlMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         return refused(request) if url_holds_key(request) else self.get_response(request)
+
+
+def refuse_large_body(get_response: Handler) -> Handler:
+    """Refuse a body that no page's form can need, before a parser spools it to the disk."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        if int(request.META.get("CONTENT_LENGTH") or 0) <= MOST_BODY_BYTES:
+            return get_response(request)
+        return HttpResponse("This is larger than any form here.", "text/plain", 413)
+
+    return middleware
 
 
 def refused(request: HttpRequest) -> HttpResponseBase:

@@ -1,5 +1,7 @@
-"""Django's error report, as a debug page or a mail shows it, without the keys in it."""
+"""Django's error report, on a debug page or in a mail, without keys and database passwords."""
 
+from django.conf import settings
+from django.utils.html import escape
 from django.utils.safestring import SafeString
 from django.views.debug import ExceptionReporter
 
@@ -11,8 +13,16 @@ class RedactingReporter(ExceptionReporter):
 
     def get_traceback_html(self) -> SafeString:
         """Return the page; Django has escaped it, and hiding keys adds nothing to escape."""
-        return SafeString(redact(super().get_traceback_html()))  # nosec B703
+        return SafeString(_hidden(super().get_traceback_html()))  # nosec B703
 
     def get_traceback_text(self) -> SafeString:
         """Return the plain text."""
-        return SafeString(redact(super().get_traceback_text()))  # nosec B703
+        return SafeString(_hidden(super().get_traceback_text()))  # nosec B703
+
+
+def _hidden(report: str) -> str:
+    """Django hides variables by their names; the driver's hold the password in a longer text."""
+    for password in filter(None, (d.get("PASSWORD") for d in settings.DATABASES.values())):
+        for written in (escape(password), password):
+            report = report.replace(written, "[redacted]")
+    return redact(report)
