@@ -1,6 +1,7 @@
 """The production server: its command line, for `serve` and `run_demo` alike, and what runs it."""
 
 import ctypes
+import multiprocessing
 import os
 import shutil
 import signal
@@ -36,6 +37,9 @@ def begin_worker() -> None:
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     end_with_parent()
+    parent = multiprocessing.parent_process()
+    if parent and parent.pid != os.getppid():  # It was killed meanwhile.
+        raise SystemExit
 
 
 def refuse_taken_port(host: str, port: int) -> None:

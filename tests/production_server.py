@@ -188,13 +188,10 @@ class ProductionServer:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self.started = time.monotonic()
         self.until("/readyz", 200)
 
     def stop(self) -> int:
         """Ask it to end, wait until it has, and return its exit code."""
-        # A worker that is still starting would miss the signal, and be killed after 30 s.
-        time.sleep(max(0, self.started + 2 - time.monotonic()))
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=40)
 

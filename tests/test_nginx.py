@@ -1,5 +1,6 @@
 """Behind the documented nginx: slow clients stop nobody, a rolling restart loses no request."""
 
+import http.client
 import json
 import socket
 import threading

@@ -144,8 +144,8 @@ def test_what_only_a_socket_can_send_is_refused_too(server):
         ((bearer, as_json, b"Content-Length: 70000"), b" " * 70_000, b"request_too_large"),
         ((bearer, bearer, as_json, b"Content-Length: 2"), b"{}", b"api_key_invalid"),
         ((b"Authorization: Bearer \xff\xfe",), b"", b"api_key_invalid"),
-        ((b"Authorization: Bearer " + b"a" * 100_000,), b"", b"api_key_invalid"),
-        ((b"Authorization: Bearer " + b"a" * 1_000_000,), b"", b" 431 "),
+        ((b"Authorization: Bearer " + b"a" * 30_000,), b"", b"api_key_invalid"),
+        ((b"Authorization: Bearer " + b"a" * 66_000,), b"", b" 431 "),
         ((b"Authorization: Bearer a\x00b",), b"", b" 400 "),
         ((b"Authorization:",), b"", b"api_key_invalid"),
         # Django itself reads the query in this charset, or cannot read the header at all.

@@ -6,7 +6,7 @@ Works on `environ` alone, before Django, and so before anything parses what a cl
 import io
 import re
 import threading
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import Any, Final
 
 Environ = dict[str, Any]
@@ -31,9 +31,10 @@ _MEDIA_TYPE: Final = re.compile(
 
 MOST_BODY_BYTES: Final = 2**20  # As in deploy/nginx.conf.
 UNREAD_SECONDS: Final = 2.0
-# A client that stalls holds its reader until it hangs up, so there are only a few: without one,
-# the connection is closed at once.
-_readers: Final = threading.BoundedSemaphore(8)
+# A client that stalls holds a thread until it hangs up, so only one at a time can do that to a
+# process. Who cannot get the lock that soon has its connection closed.
+_draining: Final = threading.Lock()
+LOCK_SECONDS: Final = 0.2
 
 
 def forget_request_names(environment: MutableMapping[str, str]) -> None:
@@ -70,7 +71,7 @@ def bounded(application: Application) -> Application:
         if not body.drain(declared=int(length)):
             headers = [*headers, ("Connection", "close")]
         start_response(status, headers, *rest)
-        return content
+        return _Answer(content, body)
 
     return answer
 
@@ -96,6 +97,7 @@ class _Body(io.IOBase):
     def __init__(self, stream: Any) -> None:
         self.stream = stream
         self.bytes_read = 0
+        self.reader: threading.Thread | None = None
 
     def read(self, size: int) -> bytes:
         """Return `size` bytes, or fewer at the end."""
@@ -111,17 +113,39 @@ class _Body(io.IOBase):
         left = (declared or MOST_BODY_BYTES + 1) - self.bytes_read
         if left <= 0:
             return True
-        if declared > MOST_BODY_BYTES or not _readers.acquire(blocking=False):
+        if declared > MOST_BODY_BYTES or not _draining.acquire(timeout=LOCK_SECONDS):
             return False
         dropped: list[int] = []
         # In a thread of its own, because the server's `read` has no time-out.
-        reader = threading.Thread(target=self._drop, args=(left, dropped), daemon=True)
-        reader.start()
-        reader.join(UNREAD_SECONDS)
+        self.reader = threading.Thread(target=self._drop, args=(left, dropped), daemon=True)
+        self.reader.start()
+        self.reader.join(UNREAD_SECONDS)
         return bool(dropped) and (declared > 0 or dropped[0] < left)
 
     def _drop(self, size: int, dropped: list[int]) -> None:
         try:
             dropped.append(len(self.stream.read(size)))
         finally:
-            _readers.release()
+            _draining.release()
+
+
+class _Answer:
+    """What the application answers; at its end it waits for the reader of the body.
+
+    By then the client has the whole answer. granian would wait for that reader itself, but with the
+    interpreter's lock in its hands, and so stop the process.
+    """
+
+    def __init__(self, content: Iterable[bytes], body: _Body) -> None:
+        self.content = content
+        self.body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.content)
+
+    def close(self) -> None:
+        """Close the application's answer first: its signals need not wait."""
+        if close := getattr(self.content, "close", None):
+            close()
+        if self.body.reader:
+            self.body.reader.join()
