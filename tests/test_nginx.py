@@ -141,3 +141,22 @@ def test_a_header_that_a_byte_of_the_client_empties_is_refused_or_named(instance
             " ORDER BY created_at DESC LIMIT 6"
         ).fetchall()
     assert seen == [("(not readable)", "127.0.0.1"), ("(not readable)", "192.0.2.7")] * 3
+
+
+def test_a_refusal_of_a_body_that_nobody_read_reaches_the_client(proxy):
+    """A server that closes such a connection resets it, and nginx answers 502 in its place."""
+    answers: Counter[tuple[int, str | None]] = Counter()
+
+    def refuse(_: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=30)
+        headers = {"Authorization": "Bearer wrong", "Content-Type": "application/json"}
+        for size in (60_000, 1_000_000):  # On one connection, if it is kept.
+            connection.request("POST", "/v1/keys", b" " * size, headers)
+            response = connection.getresponse()
+            assert json.loads(response.read())["error"]["code"] == "api_key_invalid"
+            answers[response.status, response.headers["Content-Type"]] += 1
+        connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(refuse, range(300)))
+    assert answers == {(401, "application/json"): 600}
