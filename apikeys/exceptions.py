@@ -45,7 +45,7 @@ class SecretEnded(ApiKeyExpired):
         super().__init__(
             "This secret of the API key was replaced and has ended.",
             fix="Use the key's newest secret, the one its last rotation answered with. If there is "
-            "none that works, have an unrestricted key rotate it.",
+            "none that works, have an unrestricted key without limits rotate it.",
         )
 
 

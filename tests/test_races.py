@@ -5,6 +5,8 @@ from collections import Counter
 from datetime import timedelta
 from functools import partial
 
+from django.contrib.admin.utils import quote
+
 from accounts.models import Actor, AuditEvent
 from apikeys.models import ApiKey, KeySecret
 from tests.cast import Answer, ApiClient
@@ -217,3 +219,19 @@ class ChangeRaceTests(RaceTestCase):
         self.assertEqual(
             sorted(list(event.changes) for event in events), sorted([name] for name in changes)
         )
+
+
+class StaleFormTests(RaceTestCase):
+    def test_a_form_that_waited_for_the_lock_is_compared_with_the_key_as_it_is_then(self):
+        key, old = self.issue()
+        browser = self.staff()
+        url = f"/admin/apikeys/apikey/{quote(key.pk)}/rotate/"
+        seen = browser.get(url).context["form"]["seen"].value()
+        with self.queue() as queue:
+            self.lock_organization()
+            queue.add(lambda: browser.post(url, {"seen": seen, "overlap": "0"}))
+            key.rotate(actor=Actor.cli(), overlap=timedelta(hours=1))
+
+        self.assertEqual(queue.answers()[0].status_code, 302)
+        self.assertEqual(get(old)().status_code, 200)
+        self.assertEqual(KeySecret.objects.filter(api_key=key).count(), 2)
