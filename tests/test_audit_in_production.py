@@ -1,5 +1,8 @@
 """The audit log in production: the roles of deploy/roles.sql, and verify_audit as cron runs it."""
 
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -109,3 +112,49 @@ def test_the_runtime_role_cannot_touch_what_is_written(
         pytest.raises((psycopg.errors.RestrictViolation, psycopg.errors.InsufficientPrivilege)),
     ):
         connection.execute(sql.encode())
+
+
+def test_nightly_unit_compares_with_the_heads_of_the_last_good_night(
+    server: ProductionServer, tmp_path: Path
+) -> None:
+    unit = (ROOT / "deploy" / "reachscore-task@verify_audit.service").read_text()
+    (line,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+    command = shlex.split(line.replace("$$", "$").replace("%%", "%"))
+    environ = {**server.environ, "STATE_DIRECTORY": str(tmp_path)}
+    heads = tmp_path / "heads"
+
+    def night() -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+        )
+
+    assert night().returncode == 0
+    first = heads.read_text()
+    organization = server.manage("create_organization", "Initech")
+    assert night().returncode == 0
+    second = heads.read_text()
+    assert organization in second
+    assert organization not in first
+
+    kept = re.sub(rf"^{organization} 1 ", f"{organization} 2 ", second, flags=re.MULTILINE)
+    heads.write_text(kept)
+    bad = night()
+    assert bad.returncode == 1
+    assert f"{organization} event 2: missing" in bad.stderr
+    assert heads.read_text() == kept
+    assert len(list(tmp_path.glob("heads.2*"))) == 1
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="There is no systemd here.")
+def test_systemd_understands_every_unit(tmp_path: Path) -> None:
+    units = [*(ROOT / "deploy").glob("*.service"), *(ROOT / "deploy").glob("*.timer")]
+    for unit in units:
+        # Executables and users are looked for.
+        text = unit.read_text().replace("/opt/reachscore", str(ROOT))
+        (tmp_path / unit.name).write_text(text.replace("User=reachscore", "User=root"))
+    names = [str(tmp_path / unit.name) for unit in units]
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *names], capture_output=True, text=True, check=False
+    )
+    assert len(names) == 4
+    assert (done.returncode, done.stderr) == (0, "")
