@@ -34,7 +34,7 @@ LOCAL_DIR = BASE_DIR / ".local"  # What is made on this machine; git ignores it.
 refuse_development_by_accident(os.environ)
 refuse_stray_characters(
     os.environ,
-    *("DATABASE_URL", "DEBUG", *SECRETS, "ALLOWED_HOSTS", "TRUSTED_PROXY_COUNT"),
+    *("DATABASE_URL", "DEBUG", *SECRETS, "ALLOWED_HOSTS", "TRUSTED_PROXY_COUNT", "GATEWAY_TOKEN"),
     *("METRICS_TOKEN", "SECOND_FACTOR_REQUIRED", "PREPARED_STATEMENTS", "HSTS_PRELOAD"),
 )
 database_url = os.environ.get("DATABASE_URL", "")  # No setting: debug pages show those.

@@ -22,6 +22,7 @@ ALL = {
     "DEBUG": "false",
     "TRUSTED_PROXY_COUNT": "1",
     "METRICS_TOKEN": KEY,
+    "GATEWAY_TOKEN": f"{secrets.token_urlsafe(32)},{secrets.token_urlsafe(32)}",
     "SECOND_FACTOR_REQUIRED": "true",
     "PREPARED_STATEMENTS": "true",
     "HSTS_PRELOAD": "false",
