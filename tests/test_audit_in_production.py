@@ -140,7 +140,7 @@ def test_nightly_unit_compares_with_the_heads_of_the_last_good_night(
     heads.write_text(kept)
     bad = night()
     assert bad.returncode == 1
-    assert f"{organization} event 2: missing" in bad.stderr
+    assert organization in bad.stderr
     assert heads.read_text() == kept
     assert len(list(tmp_path.glob("heads.2*"))) == 1
 
