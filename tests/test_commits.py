@@ -17,7 +17,7 @@ from django.db import OperationalError, connection
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from accounts.models import Actor, Organization
+from accounts.models import Actor, LogInTries, Organization
 from apikeys.models import ApiKey, KeySecret, ScopeGrant
 from reachscore.api.broken_connections import close_if_broken
 from reachscore.database.base import SECONDS_TO_CANCEL, CommitUnconfirmed
@@ -157,6 +157,15 @@ class StatisticsTests(CommitTestCase):
         self.assertFalse(KeySecret.objects.exclude(last_used_at__gt=hour_ago))
         self.assertEqual(KeySecret.objects.get(api_key=used_key).pepper_id, 2)
         self.assertTrue(ScopeGrant.objects.filter(api_key=used_key).exclude(last_exercised_on=None))
+
+    def test_a_log_in_that_no_replica_confirms_is_no_failed_try(self):
+        self.client.raise_request_exception = False
+        fields = {"username": "sam", "password": "correct horse"}
+        with standby_away():
+            wrong = self.client.post("/admin/login/", fields | {"password": "wrong"})
+            right = self.client.post("/admin/login/", fields)
+        self.assertEqual((wrong.status_code, right.status_code), (200, 503))
+        self.assertEqual({row.tries for row in LogInTries.objects.all()}, {1})
 
 
 class WaitTests(CommitTestCase):

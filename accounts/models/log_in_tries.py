@@ -4,12 +4,15 @@ from typing import Final
 from django.db import connection, models
 from django.utils import timezone
 
+from reachscore.database import WITHOUT_WAITING
+
 COOL_OFF: Final = timedelta(minutes=15)
 
 # Counted before the password is looked at: who waits for the row sees what the other counted, so
 # that many tries at once are no more than as many in a row. The time begins anew with each try
 # that may go on, and with none that is refused: going on trying lengthens nothing. An end that no
-# right clock can have set does not count.
+# right clock can have set does not count. The commit waits for nothing: with a replica away, the
+# tries of those who cannot get in would add up to a lock-out.
 TAKE: Final = """
     INSERT INTO accounts_logintries AS t (subject, tries, ends_at)
     VALUES (%(subject)s, 1, %(ends_at)s)
@@ -19,12 +22,13 @@ TAKE: Final = """
            ends_at = CASE WHEN t.ends_at > %(now)s AND t.ends_at <= %(latest)s
                                AND t.tries >= %(most)s THEN t.ends_at
                           ELSE EXCLUDED.ends_at END
- RETURNING tries
+ RETURNING tries, set_config('synchronous_commit', 'off', TRUE)
 """
 # Some at a time, and none that another process is just deleting.
 TIDY_UP: Final = """
     DELETE FROM accounts_logintries WHERE subject IN (
-        SELECT subject FROM accounts_logintries WHERE ends_at <= %s
+        SELECT subject FROM accounts_logintries
+         WHERE ends_at <= %s AND set_config('synchronous_commit', 'off', TRUE) = 'off'
         LIMIT 100 FOR UPDATE SKIP LOCKED
     )
 """
@@ -71,8 +75,9 @@ class LogInTries(models.Model):
 
     @classmethod
     def give_back(cls, subject: str) -> None:
-        """Count one less: the try was none."""
-        cls.objects.filter(subject=subject, tries__gt=0).update(tries=models.F("tries") - 1)
+        """Count one less: the try was none. Not for use inside a transaction either."""
+        rows = cls.objects.filter(WITHOUT_WAITING, subject=subject, tries__gt=0)
+        rows.update(tries=models.F("tries") - 1)
 
     @classmethod
     def forget(cls, subject: str) -> None:
