@@ -184,7 +184,7 @@ class RotateTests(ApiTestCase):
     def test_the_key_that_rotated_is_noted_with_the_secret(self):
         root, client = self.issue()
         self.rotate(client, self.key)
-        newest = KeySecret.newest_of(self.key)
+        newest, _ = KeySecret.unended_of(self.key)
         assert newest is not None
         assert newest.issued_by is not None
         self.assertEqual(newest.issued_by.api_key_id, root.id)

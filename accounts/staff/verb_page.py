@@ -102,17 +102,21 @@ class VerbPage(ABC, View):
         return f"{self.obj} has changed meanwhile: there is nothing left to do. Nothing changed."
 
     def page(self, form: forms.Form, **context: Any) -> HttpResponse:
-        whole = {
-            **self.model_admin.admin_site.each_context(self.request),
-            "opts": self.model_admin.opts,
-            "original": self.obj,
-            "title": f"{self.label}: {self.obj}",
-            "verb": self,
-            "form": form,
-            "back": self.model_admin.page_url(self.obj),
+        return self.render(
+            self.template_name,
+            original=self.obj,
+            title=f"{self.label}: {self.obj}",
+            verb=self,
+            form=form,
+            back=self.model_admin.page_url(self.obj),
             **context,
-        }
-        response = TemplateResponse(self.request, self.template_name, whole)
+        )
+
+    def render(self, template_name: str, **context: Any) -> HttpResponse:
+        """Return a page that no cache keeps."""
+        site = self.model_admin.admin_site.each_context(self.request)
+        whole = {**site, "opts": self.model_admin.opts, **context}
+        response = TemplateResponse(self.request, template_name, whole)
         response["Cache-Control"] = "no-store"
         return response
 

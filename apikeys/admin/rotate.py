@@ -5,7 +5,6 @@ from typing import Any
 
 from django import forms
 from django.http import HttpResponse
-from django.template.response import TemplateResponse
 
 from accounts.staff import staff_of
 from apikeys.admin.seen import SeenForm, SeenPage
@@ -52,7 +51,7 @@ class Rotate(SeenPage):
             )
         ]
         if retiring := self.obj.retiring_locator:
-            newest = KeySecret.newest_of(self.obj)
+            newest, _ = KeySecret.unended_of(self.obj)
             happens = (
                 f"its new secret was never used and is replaced, and {retiring} ends no later than "
                 "it would"
@@ -65,19 +64,12 @@ class Rotate(SeenPage):
     def carry_out(self, fields: dict[str, Any]) -> HttpResponse:
         plaintext = self.obj.rotate(actor=staff_of(self.request), overlap=fields["overlap"])
         self.model_admin.log_change(self.request, self.obj, "Rotated.")
-        response = TemplateResponse(
-            self.request,
+        return self.render(
             "admin/apikeys/apikey/issued.html",
-            {
-                **self.model_admin.admin_site.each_context(self.request),
-                "opts": self.model_admin.opts,
-                "title": f"Rotated {self.obj}",
-                "api_key": self.obj,
-                "plaintext": plaintext,
-            },
+            title=f"Rotated {self.obj}",
+            api_key=self.obj,
+            plaintext=plaintext,
         )
-        response["Cache-Control"] = "no-store"
-        return response
 
     def too_late(self) -> str:
         return f"{self.obj} was rotated already since that page was opened; nothing changed."
@@ -97,7 +89,7 @@ class FinishRotation(SeenPage):
         return bool(obj.retiring_locator)
 
     def says(self) -> list[str]:
-        old = KeySecret.rotated_out_of(self.obj)
+        _, old = KeySecret.unended_of(self.obj)
         if old is None:
             return []
         used = (

@@ -129,13 +129,13 @@ class ApiKey(models.Model):
     @property
     def newest_locator(self) -> str:
         """Name the newest secret; empty where every one was ended."""
-        newest = KeySecret.newest_of(self)
+        newest, _ = KeySecret.unended_of(self)
         return newest.locator if newest else ""
 
     @property
     def retiring_locator(self) -> str:
         """Name the secret that an open rotation retires; empty where none is open."""
-        retiring = KeySecret.rotated_out_of(self)
+        _, retiring = KeySecret.unended_of(self)
         return retiring.locator if retiring and retiring.is_live and self.is_active else ""
 
     def issue(self, *, actor: Actor, inherit: Collection[str] = ()) -> str:
@@ -239,7 +239,7 @@ class ApiKey(models.Model):
             if acting is not None:
                 acting.require_rotating(self)
             self._read_active()
-            newest, older = KeySecret.lock_unended_of(self)
+            newest, older = KeySecret.unended_of(self, lock=True)
             was_open = older is not None and older.is_live
             if was_open and (newest is None or newest.last_used_at is None):
                 retired, ended = older, newest
@@ -269,7 +269,7 @@ class ApiKey(models.Model):
             if acting is not None:
                 acting.require_control(self)
             self._read_active()
-            old = KeySecret.rotated_out_of(self)
+            _, old = KeySecret.unended_of(self)
             if old is None or not old.is_live:
                 return False
             old.end()

@@ -106,24 +106,19 @@ class KeySecret(models.Model):
         return secret, plaintext
 
     @classmethod
-    def newest_of(cls, api_key: ApiKey) -> KeySecret | None:
-        """Return the newest secret; None where it was ended."""
-        return cls.objects.filter(api_key=api_key, ended_at=None, expires_at=None).first()
+    def unended_of(
+        cls, api_key: ApiKey, *, lock: bool = False
+    ) -> tuple[KeySecret | None, KeySecret | None]:
+        """Return the newest secret, and the one that was rotated out, unless a verb ended them.
 
-    @classmethod
-    def rotated_out_of(cls, api_key: ApiKey) -> KeySecret | None:
-        """Return the secret that the last rotation retired, unless a verb has ended it since."""
-        return cls.objects.filter(api_key=api_key, ended_at=None).exclude(expires_at=None).first()
-
-    @classmethod
-    def lock_unended_of(cls, api_key: ApiKey) -> tuple[KeySecret | None, KeySecret | None]:
-        """Lock and return the newest secret and the one that was rotated out. Call it inside a
-        verb.
-
-        The lock orders a verb and a first use: the one that comes second finds what the first did.
+        With `lock`, inside a verb, lock their rows: of a verb and a first use, the one that comes
+        second finds what the first did.
         """
-        locked = cls.objects.select_for_update(no_key=True).filter(api_key=api_key, ended_at=None)
-        by_kind = {secret.expires_at is None: secret for secret in locked}
+        rows = cls.objects.filter(api_key=api_key, ended_at=None)
+        by_kind = {
+            secret.expires_at is None: secret
+            for secret in (rows.select_for_update(no_key=True) if lock else rows)
+        }
         return by_kind.get(True), by_kind.get(False)
 
     def rotate_out(self, overlap: timedelta, *, at_the_latest: datetime | None) -> datetime:
