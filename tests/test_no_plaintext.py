@@ -1,8 +1,8 @@
 """No plaintext anywhere: keys are presented wherever one fits, then looked for where one stays.
 
 One key in every spelling, and again after its revocation. What another origin changes is the making
-alone, so keys of the others are presented once, plain but for bugs, and of the admin's queries in
-those of the keys' pages; they are looked for everywhere, too.
+alone, so keys of the others are presented once, plain but for bugs, and of the admin's queries and
+forms in those of the keys' pages; they are looked for everywhere, too.
 """
 
 import html
@@ -10,22 +10,29 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 from unittest import mock
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from django.contrib.admin.utils import quote as admin_quote
+from django.contrib.auth.models import Group
 from django.contrib.messages.storage.cookie import CookieStorage
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import Model
 from django.test import Client, RequestFactory, override_settings
+from django.urls import resolve
+from django.utils import timezone
 
-from accounts.models import AuditEvent
-from apikeys.models import ApiKey
+from accounts.models import Actor, AuditEvent, Plan, SecondFactor, User
+from apikeys.models import ApiKey, ScopeGrant
 from reachscore.api.logs import JsonFormatter, TextFormatter
+from tests.admin_pages import PostForms, admin_patterns, page_url
 from tests.captured import captured_logs
 from tests.cast import Answer, ApiClient, ApiTestCase
+from tests.staff import member_of
 
 ADMIN_MODELS = (
     "accounts/auditevent",
@@ -109,6 +116,48 @@ ADMIN_PAGES = (
     *(f"/admin/{model}/" for model in ADMIN_MODELS),
     *(f"/admin/{model}/add/" for model in ADMIN_MODELS),
 )
+PASSWORD: Final = "a battery, 2 staples"
+# By what its action is called, every form of the admin that has a field, and what it takes: what is
+# left out has a value on the page already.
+FORMS: Final[dict[str, dict[str, str]]] = {
+    "login": {"username": "sam", "password": "wrong"},
+    "password_again": {"password": "wrong"},
+    "password_change": {
+        "old_password": "wrong",
+        "new_password1": "horse battery",
+        "new_password2": "horse battery",
+    },
+    "second_factor": {"code": "000000"},
+    "second_factor_set_up": {"code": "000000"},
+    "accounts_user_add": {
+        "username": "alex",
+        "password1": PASSWORD,
+        "password2": PASSWORD,
+    },
+    "accounts_user_change": {"first_name": "", "last_name": "", "email": ""},
+    "accounts_user_reset_second_factor": {"reason": "r"},
+    "auth_user_password_change": {"password1": PASSWORD, "password2": PASSWORD},
+    "auth_group_add": {"name": "n"},
+    "auth_group_change": {"name": "n"},
+    "auth_group_delete": {},
+    "accounts_organization_add": {"name": "n"},
+    "accounts_organization_plan": {"reason": "r"},
+    "accounts_organization_contact": {"contact_email": "ops@example.com"},
+    "accounts_organization_suspend": {"reason": "r"},
+    "accounts_organization_resume": {"reason": "r"},
+    "accounts_auditevent_export": {},
+    "apikeys_apikey_add": {"name": "n", "expires_at_0": "", "expires_at_1": ""},
+    "apikeys_apikey_find": {"q": "n"},
+    "apikeys_apikey_changelist": {"action": "revoke_selected"},
+    "apikeys_apikey_rotate": {},
+    "apikeys_apikey_finish-rotation": {},
+    "apikeys_apikey_narrow": {"reason": "r"},
+    "apikeys_apikey_addresses": {"allowed_ips": "192.0.2.7", "reason": "r"},
+    "apikeys_apikey_revoke": {"text": "t"},
+    "apikeys_apikey_revoke-made": {"text": "t"},
+    "apikeys_apikey_bulk_revoke": {"text": "t"},
+    "apikeys_apikey_bulk_narrow": {"include_managing": "on", "reason": "r"},
+}
 PAGES_OF_KEYS = tuple(page for page in ADMIN_PAGES if "/apikey/" in page)
 
 
@@ -116,6 +165,9 @@ def spellings(key: str) -> list[str]:
     """Return the key plain, percent-encoded in two ways, twice over, and as admin URLs have it."""
     everywhere = "".join(f"%{ord(c):02X}" for c in key)
     return [key, key.replace("_", "%5F"), everywhere, quote(everywhere), admin_quote(key)]
+
+
+Form = tuple[Client, str, dict[str, str]]  # Who is shown it, where it posts, its fields.
 
 
 class Presenter:
@@ -131,7 +183,7 @@ class Presenter:
         for client in self.clients:
             client.raise_request_exception = False
 
-    def everywhere(self, forms: list[tuple[str, dict[str, Any]]]) -> None:
+    def everywhere(self, forms: list[Form]) -> None:
         """Send it over the API and without credentials; and where forms are given, in the admin."""
         self._around(Client(), PUBLIC_PAGES, ("/v1/auth/me", "/admin/login/"))
         self._around(self.clients[0], PUBLIC_PAGES, ("/v1/auth/me", "/v1/nope"))
@@ -142,10 +194,10 @@ class Presenter:
                 self._keep(client.post("/v1/keys", body, content_type="application/json"))
                 self._keep(client.post("/v1/keys", body, content_type=self.key))
             self._keep(client.generic(self.key, "/v1/auth/me"))
-        for url, form in forms:
+        for client, url, form in forms:
             for field in form:
-                for text in (self.key, f"a {self.key.replace('_', '%5F')}"):
-                    self._keep(self.clients[-1].post(url, {**form, field: text}))
+                for text in (self.key, f"a {self.key.replace('_', '%5F')}")[: len(self.spelled)]:
+                    self._keep(client.post(url, {**form, field: text}))
 
     def _around(self, client: Client, pages: tuple[str, ...], asked: tuple[str, ...]) -> None:
         client.raise_request_exception = False
@@ -192,6 +244,8 @@ class Presenter:
                 storage: Any = CookieStorage(RequestFactory().get("/"))
                 decoded = storage._decode(morsel.value)
                 self.stays += [str(message) for message in decoded or []]
+        if response.streaming:
+            self.stays.append(b"".join(response).decode())
         if response["Content-Type"].startswith("application/json"):
             self.api.append(response.content.decode())
         self.stays.append(response.get("Request-Id", ""))
@@ -236,36 +290,59 @@ class NoPlaintextTests(ApiTestCase):
         call_command("issue_api_key", self.acme.id, "--name", "From a command", stdout=out)
         return out.getvalue().strip()
 
-    def _forms(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return every form of the admin with values it takes."""
-        organizations, users = "/admin/accounts/organization/", "/admin/accounts/user/"
-        spare, _ = self.issue(name="Spare")
-        rights = {"is_active": "on", "is_staff": "on", "is_superuser": "on"}
-        user = {
-            "username": "alex",
-            "first_name": "",
-            "last_name": "",
-            "email": "",
-            "password1": "correct horse battery",
-            "password2": "correct horse battery",
-            "usable_password": "true",
-            "date_joined_0": "2026-01-01",
-            "date_joined_1": "00:00:00",
+    def _forms(self) -> dict[str, Form]:
+        """Return every form that any address of the admin shows, by what its action is called."""
+        rotated, client = self.issue(name="Spare")
+        self.rotate(client, rotated)
+        parent, client = self.issue(name="Gone")
+        self.make(client)
+        parent.revoke(actor=Actor.cli())
+        resting = self.organization("Resting", "free")
+        resting.suspend(actor=Actor.cli(), reason="r")
+        half_way, other = member_of(), User.objects.create_user("other", is_staff=True)
+        for user in (half_way, other):
+            SecondFactor.objects.create(user=user, confirmed=True)
+        rows: dict[str, Model] = {
+            "apikeys_apikey": rotated,
+            "apikeys_apikey_revoke-made": parent,
+            "accounts_organization": self.acme,
+            "accounts_organization_resume": resting,
+            "accounts_plan": Plan.objects.get(pk="team"),
+            "accounts_auditevent": AuditEvent.objects.earliest("created_at"),
+            "accounts_user": other,
+            "auth_user": other,
+            "auth_group": Group.objects.create(name="Spare"),
+            "view_on_site": self.sam,
         }
-        return [
-            ("/admin/apikeys/apikey/add/", self._issue_form()),
-            (f"/admin/apikeys/apikey/{admin_quote(spare.id)}/revoke/", {"reason": "r"}),
-            ("/admin/apikeys/apikey/", {"action": "delete_selected", "_selected_action": "1"}),
-            (f"{organizations}add/", {"name": "n", "plan": "free"}),
-            (f"{organizations}{admin_quote(self.globex.id)}/suspend/", {"reason": "r"}),
-            (f"{organizations}{admin_quote(self.globex.id)}/resume/", {"reason": "r"}),
-            (f"{users}add/", user),
-            (f"{users}{self.sam.pk}/change/", {**user, **rights, "username": "sam"}),
-            ("/admin/auth/group/add/", {"name": "n", "permissions": ""}),
-            ("/admin/password_again/", {"password": "wrong", "next": "/admin/"}),
-            ("/admin/second_factor/set_up/", {"code": "000000", "next": "/admin/"}),
-            ("/admin/login/", {"username": "sam", "password": "wrong", "next": "/admin/"}),
-        ]
+        browsers = {"login": Client(), "second_factor": Client()}
+        browsers["second_factor"].force_login(half_way)
+        ScopeGrant.objects.update(granted_at=timezone.now() - timedelta(days=31))
+        ScopeGrant.objects.filter(scope="tests:read").update(last_exercised_on="2026-01-01")
+        forms: dict[str, Form] = {}
+        for pattern in admin_patterns():
+            if pattern.name and pattern.name not in ("logout", "second_factor_leave"):
+                browser, url = browsers.get(pattern.name, self.browser), page_url(pattern, rows)
+                page = browser.get(url, {"organization": self.acme.pk})
+                if page.status_code == 200 and page["Content-Type"].startswith("text/html"):
+                    for action, fields in PostForms(page.content.decode()).forms:
+                        fields.pop("csrfmiddlewaretoken", None)
+                        whole = urljoin(url, action)
+                        if fields:
+                            name = resolve(urlsplit(whole).path).url_name
+                            forms[str(name)] = (browser, whole, fields)
+        forms["apikeys_apikey_add"][2]["organization"] = self.acme.pk
+        return forms
+
+    def test_every_form_of_the_admin_is_in_the_table_with_values_that_it_takes(self):
+        forms = self._forms()
+        self.assertEqual(set(forms), set(FORMS))
+        for name, (browser, url, fields) in forms.items():
+            with self.subTest(name), transaction.atomic():
+                self.assertLessEqual(set(FORMS[name]), set(fields))
+                page = browser.post(url, fields | FORMS[name]).getvalue().decode()
+                is_wrong = {"wrong", "000000"} & set(FORMS[name].values())
+                self.assertEqual("errorlist" in page or "errornote" in page, bool(is_wrong))
+                transaction.set_rollback(True)
 
     def _commands(self, key: str) -> None:
         for command in (
@@ -351,7 +428,12 @@ class NoPlaintextTests(ApiTestCase):
         key = self.keys[origin]
         presenter = Presenter(key, self.browser, thoroughly=thoroughly)
         with captured_logs(formatter) as logs:
-            presenter.everywhere(self._forms())
+            filled = [
+                (browser, url, fields | FORMS[name])
+                for name, (browser, url, fields) in self._forms().items()
+                if thoroughly or name.startswith("apikeys")
+            ]
+            presenter.everywhere(filled)
             self._bugs(presenter)
             self._commands(key)  # Revokes it at last.
             self.assertRefused(ApiClient(key).get("/v1/auth/me"), 401, "api_key_invalid")
