@@ -57,8 +57,7 @@ lock: install ## Renew the lock files from pyproject.toml
 	$(uv_compile) pyproject.toml --group bench --constraint requirements.txt --output-file requirements/bench.txt
 
 clean: ## Remove .venv, the development database and its secrets
-	@$$(command -v .venv/bin/python || command -v python3) -m reachscore.embedded.remove .local/postgres
-	@$$(command -v .venv/bin/python || command -v python3) -m reachscore.embedded.remove .local/bench/postgres
+	@$$(command -v .venv/bin/python || command -v python3) -m reachscore.devdb.cluster .local/postgres .local/bench/postgres
 	rm -rf .venv .venv-bench .venv-security .local staticfiles .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 install:

@@ -12,9 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from bench.machine import LOCAL
 from bench.processes import parent_of, tree
-from reachscore.embedded.cluster import Cluster
-from reachscore.embedded.places import PORT
-from reachscore.embedded.server import SUPERUSER
+from reachscore.devdb.cluster import PORT, USER, Cluster
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -27,7 +25,7 @@ SEEDED: Final = "Seeded by the benchmark, version 1; nothing here is of any wort
 
 
 class Database:
-    """PostgreSQL as it comes, fsync on: an embedded one, or the one that DATABASE_URL names.
+    """PostgreSQL as it comes, fsync on: one of its own, or the one that DATABASE_URL names.
 
     Works in schemas of its own alone, whatever else the database holds.
     """
@@ -38,10 +36,9 @@ class Database:
         self.parameters: dict[str, Any] = conninfo_to_dict(given) if given else self._embedded()
 
     def _embedded(self) -> dict[str, Any]:
-        cluster = Cluster(home=LOCAL / "postgres")
-        cluster.ensure_running()
-        host, port = str(cluster.socket_folder), str(PORT)
-        return {"host": host, "port": port, "user": SUPERUSER, "dbname": "reachscore"}
+        cluster = Cluster(LOCAL / "postgres")
+        cluster.start()
+        return {"host": cluster.host, "port": PORT, "user": USER, "dbname": "reachscore"}
 
     def url(self, schema: str) -> str:
         """Return what DATABASE_URL is for this schema."""

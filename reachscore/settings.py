@@ -1,7 +1,7 @@
 """All settings. Whatever a deployment varies is read from the environment, here and nowhere else.
 
-Without DATABASE_URL this is development: an embedded PostgreSQL, secrets of this machine, loopback
-hosts. With it, this is production, unless DEBUG=true.
+Without DATABASE_URL this is development: a PostgreSQL of this clone's, secrets of this machine,
+loopback hosts. With it, this is production, unless DEBUG=true.
 """
 
 import os
@@ -10,7 +10,6 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
-from reachscore.embedded.cluster import Cluster
 from reachscore.environment import (
     SECRETS,
     count,
@@ -68,9 +67,9 @@ DATABASES: dict[str, dict[str, Any]] = {
     "default": database_from_url(database_url)
     if database_url
     else {
-        "ENGINE": "reachscore.embedded",
+        "ENGINE": "reachscore.devdb",
         "NAME": "reachscore",
-        "CLUSTER": Cluster(home=LOCAL_DIR / "postgres"),
+        "HOME": LOCAL_DIR / "postgres",
     }
 }
 DATABASES["default"]["CONN_MAX_AGE"] = None  # One a request would cost more than the request.

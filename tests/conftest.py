@@ -1,10 +1,14 @@
 """Fixtures that more than one file of tests wants."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 from django.db import connection
 
+from reachscore.devdb.cluster import Cluster
 from tests.demo_server import DemoServer
 
 # What deploy/roles.sql grants to the role that serves, on tables that are there already.
@@ -14,6 +18,14 @@ RUNTIME_ROLE = """
     GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO reachscore_app;
     GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO reachscore_app;
 """
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Remove the clusters of runs that were killed: nobody else comes to use them."""
+    if not hasattr(config, "workerinput"):
+        for home in Path(gettempdir()).glob("reachscore-[tf]*-*"):  # Of tests and faults.
+            with suppress(OSError):  # Another user's.
+                Cluster(home, throwaway=True).end(remove=True)
 
 
 @pytest.fixture(scope="session")

@@ -20,10 +20,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from reachscore.embedded.binaries import find_binaries
-from reachscore.embedded.cluster import Cluster
-from reachscore.embedded.places import place_for
-from reachscore.embedded.server import stop
+from reachscore.devdb.cluster import USER, Cluster, find_programs
 from tests.demo_server import ROOT, free_port
 
 # What a proxy in front of production adds.
@@ -59,14 +56,14 @@ class Database:
 
     def __init__(self) -> None:
         home = Path(gettempdir(), f"reachscore-faults-{uuid.uuid4().hex[:12]}")
-        self.cluster = Cluster(home=home, throwaway=True)
+        self.cluster = Cluster(home, throwaway=True)
         self.start()
         variables = (f"database={self.name}", "owner_password=o", "app_password=a")
         subprocess.run(
             [
-                str(self.cluster.psql),
+                str(find_programs()[0] / "psql"),
                 *(part for variable in variables for part in ("-v", variable)),
-                *("-h", str(self.cluster.socket_folder), "-U", "reachscore", "-d", "postgres"),
+                *("-h", self.cluster.host, "-U", USER, "-d", "postgres"),
                 *("--quiet", "-f", str(ROOT / "deploy" / "roles.sql")),
             ],
             check=True,
@@ -75,23 +72,22 @@ class Database:
 
     def url(self, role: str) -> str:
         """Return what DATABASE_URL is for this role."""
-        host = quote(str(self.cluster.socket_folder), safe="")
+        host = quote(self.cluster.host, safe="")
         return f"postgres://{role}@/{self.name}?host={host}"
 
     def start(self) -> None:
-        self.cluster.ensure_running()
+        self.cluster.start()
 
     def stop(self) -> None:
         """Shut the server down as an operator would; its clients' connections break."""
-        place = place_for(self.cluster.home.resolve(), find_binaries())
-        assert stop(place)
+        self.cluster.stop()
 
     def connect(self) -> "psycopg.Connection[tuple[Any, ...]]":
         """Connect as the superuser."""
         return psycopg.connect(
-            host=str(self.cluster.socket_folder),
+            host=self.cluster.host,
             dbname=self.name,
-            user="reachscore",
+            user=USER,
             autocommit=True,
         )
 

@@ -24,13 +24,12 @@ os.environ.setdefault(
     "REACHSCORE_TEST_CLUSTER", f"{tempfile.gettempdir()}/reachscore-tests-{uuid.uuid4().hex[:12]}"
 )
 
-from reachscore.embedded.cluster import Cluster  # noqa: E402
 from reachscore.settings import *  # noqa: E402, F403
 from reachscore.settings import DATABASES, INSTALLED_APPS  # noqa: E402
 
 # Tests that run side by side have a cluster each, so that each sees a first run.
 home = os.environ["REACHSCORE_TEST_CLUSTER"] + os.environ.get("PYTEST_XDIST_WORKER", "")
-DATABASES["default"]["CLUSTER"] = Cluster(home=Path(home), throwaway=True)
+DATABASES["default"] |= {"HOME": Path(home), "THROWAWAY": True}
 # For servers that a test starts to ask for it.
 SECOND_FACTOR_REQUIRED = "REACHSCORE_TEST_SECOND_FACTOR" in os.environ
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
+from reachscore.devdb.cluster import find_programs
 from tests.demo_server import ROOT
 from tests.production_server import Database
 
@@ -32,11 +33,11 @@ def test_first_time_works_as_it_is_written(database: Database, tmp_path: Path) -
     assert len(STEPS) == 10
     for folder in ("bin", "etc/systemd/system", "etc/nginx/conf.d"):
         (tmp_path / folder).mkdir(parents=True)
-    socket = str(database.cluster.socket_folder)
+    socket = database.cluster.host
     stand_ins = {
         "useradd": "",
         "systemctl": "",
-        "runuser": f'shift 4; exec "{database.cluster.psql}" -h {socket} -U reachscore'
+        "runuser": f'shift 4; exec "{find_programs()[0]}/psql" -h {socket} -U reachscore'
         ' -d postgres "$@"',
     }
     for name, line in stand_ins.items():

@@ -70,8 +70,8 @@ def test_all_that_is_missing_is_said_at_once():
 @pytest.mark.parametrize(
     ("environ", "production", "debug", "engine"),
     [
-        ({}, False, True, "reachscore.embedded"),
-        ({"DEBUG": "false"}, False, False, "reachscore.embedded"),
+        ({}, False, True, "reachscore.devdb"),
+        ({"DEBUG": "false"}, False, False, "reachscore.devdb"),
         (PRODUCTION, True, False, "reachscore.database"),
         ({**PRODUCTION, "DEBUG": "false"}, True, False, "reachscore.database"),
         (
@@ -105,6 +105,15 @@ def test_production_asks_staff_for_a_second_factor_unless_told_otherwise(environ
         assert "SECOND_FACTOR_REQUIRED must be true or false" in shown.stderr
     else:
         assert shown.stdout.strip() == str(required), shown.stderr
+
+
+def test_production_imports_nothing_of_the_development_database():
+    show = (
+        "import django, sys; django.setup(); from django.db import connection; connection.vendor; "
+        "print([name for name in sys.modules if name.startswith('reachscore.devdb')])"
+    )
+    assert python(show, **PRODUCTION).stdout == "[]\n"
+    assert "reachscore.devdb.base" in python(show).stdout
 
 
 def test_development_listens_to_loopback_names_only():

@@ -1,0 +1,1 @@
+"""A real PostgreSQL for development and tests, where DATABASE_URL is not set."""

