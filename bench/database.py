@@ -5,10 +5,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 from bench.machine import LOCAL
 from bench.processes import parent_of, tree
@@ -45,7 +46,8 @@ class Database:
         options = (
             f"{self.parameters.get('options') or ''} -c search_path={schema},{EXTENSIONS}".strip()
         )
-        return make_conninfo("", **{**self.parameters, "options": options})
+        parameters = {**self.parameters, "options": options}
+        return f"postgres:///?{urlencode(parameters, quote_via=quote)}"
 
     def connect(self, schema: str) -> Connection:
         return psycopg.connect(self.url(schema), autocommit=True)
