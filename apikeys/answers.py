@@ -1,18 +1,57 @@
-"""What the OpenAPI document says the endpoints answer with.
+"""What the endpoints answer with: serializers that build the answers and describe them.
 
-Answers are built by `apikeys.presenters`; these classes only describe them, and the tests hold the
-two together.
+`auth_context` alone is built by hand, because `GET /v1/auth/me` is asked on every call of the
+platform; a test holds it to its serializer.
 """
 
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_serializer
+from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery, Sum
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
+from accounts.models import AuditEvent
 from accounts.models.audit import ActorType
-from apikeys.models import KeyStatus
+from accounts.models.usage import month_of
+from apikeys.callers import Caller
+from apikeys.models import ApiKey, KeyDay, KeySecret, KeyStatus
 from apikeys.scopes import ALL_SCOPES
 from apikeys.serializers import NetworksField, ScopesField
+from reachscore.api.fields import Constant, MomentField
+
+
+class Computed(serializers.SerializerMethodField):
+    """What `get_<name>` returns; described like the other fields, of which none is read-only."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.read_only, self.required = False, True
+
+
+class Text(serializers.CharField):
+    """A text; null if it is empty."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_null=True, **options)
+
+    def to_representation(self, value: str) -> Any:
+        return value or None
+
+
+def presentable(keys: QuerySet[ApiKey]) -> QuerySet[Any]:
+    """Return these keys with what `Key` shows of secrets and scopes, in three queries."""
+    secrets = KeySecret.objects.filter(api_key=OuterRef("pk"))
+    used = secrets.exclude(last_used_at=None).order_by("-last_used_at")
+    # A cascade can end the newest and let the one before it live on.
+    newest = secrets.order_by(F("ended_at").desc(nulls_first=True), "-id")
+    return keys.annotate(
+        last_used_at=Subquery(used.values("last_used_at")[:1]),
+        last_four=Subquery(newest.values("last_four")[:1]),
+    ).prefetch_related(
+        Prefetch("secrets", KeySecret.objects.filter(ended_at=None), to_attr="unended_secrets"),
+        "grants",
+    )
 
 
 class Secret(serializers.Serializer[Any]):
@@ -20,54 +59,99 @@ class Secret(serializers.Serializer[Any]):
 
     locator = serializers.CharField(help_text="The eight characters after `rk_live_`.")
     key_hint = serializers.CharField()
-    created_at = serializers.DateTimeField()
-    last_used_at = serializers.DateTimeField(allow_null=True, help_text="To the minute.")
-    expires_at = serializers.DateTimeField(
-        allow_null=True, help_text="When it is rotated out; null: as long as the key."
+    created_at = MomentField()
+    last_used_at = MomentField(allow_null=True, help_text="To the minute.")
+    expires_at = MomentField(
+        source="ends_at",
+        allow_null=True,
+        help_text="When it is rotated out; null: as long as the key.",
     )
 
 
 class Key(serializers.Serializer[Any]):
     """An API key."""
 
+    # Of an instance from `presentable`.
     id = serializers.RegexField(r"^key_[0-9A-Za-z]{12,}$")
-    object = serializers.ChoiceField(["api_key"])
+    object = Constant("api_key")
     name = serializers.CharField()
-    key_hint = serializers.CharField(
-        help_text="`...` and the newest secret's last four characters."
-    )
+    key_hint = Computed(help_text="`...` and the newest secret's last four characters.")
     scopes = ScopesField()
-    created_at = serializers.DateTimeField()
-    expires_at = serializers.DateTimeField(allow_null=True)
+    created_at = MomentField()
+    expires_at = MomentField(allow_null=True)
     livemode = serializers.BooleanField(help_text="False: a test key of the sandbox.")
     status = serializers.ChoiceField(list(KeyStatus.values))
-    last_used_at = serializers.DateTimeField(
+    last_used_at = MomentField(
         allow_null=True, help_text="The latest use of any of its secrets, to the minute."
     )
-    revoked_at = serializers.DateTimeField(allow_null=True)
-    revoked_reason = serializers.CharField(
-        allow_null=True, help_text="As it was given over this API."
-    )
-    created_by = serializers.CharField(help_text="`key:key_…`, `staff`, `cli` or `system`.")
+    revoked_at = MomentField(allow_null=True)
+    revoked_reason = Computed(help_text="As it was given over this API.")
+    created_by = Computed(help_text="`key:key_…`, `staff`, `cli` or `system`.")
     allowed_ips = NetworksField(allow_null=True, help_text="Null: any address.")
-    secrets = Secret(many=True, help_text="One, or two while the key is being rotated.")
+    secrets = Computed(help_text="One, or two while the key is being rotated.")
     max_tests_per_month = serializers.IntegerField(
         min_value=0, allow_null=True, help_text="Its own share of the plan; null: all of it."
     )
-    scope_usage = serializers.DictField(
-        child=serializers.DateField(allow_null=True),
-        help_text="For each scope the last day, in UTC, on which it was exercised; null: never.",
+    scope_usage = Computed(
+        help_text="For each scope the last day, in UTC, on which it was exercised; null: never."
     )
-    unused_scopes = serializers.ListField(
-        child=serializers.ChoiceField(list(ALL_SCOPES)),
-        help_text="Granted 30 or more days ago and never exercised since: take them away.",
+    unused_scopes = Computed(
+        help_text="Granted 30 or more days ago and never exercised since: take them away."
     )
+
+    def get_key_hint(self, api_key: Any) -> str:
+        return f"...{api_key.last_four}"
+
+    def get_revoked_reason(self, api_key: ApiKey) -> str | None:
+        return (api_key.revoked_reason or None) if _is_key(api_key.revoked_by) else None
+
+    def get_created_by(self, api_key: ApiKey) -> str:
+        """Return `key:key_…`, or the bare type of any other actor: staff has no name here."""
+        by = api_key.created_by
+        return by if _is_key(by) else by.partition(":")[0]
+
+    @extend_schema_field(Secret(many=True))
+    def get_secrets(self, api_key: Any) -> Any:
+        live = [secret for secret in api_key.unended_secrets if secret.is_live]
+        return Secret(live, many=True).data
+
+    @extend_schema_field(serializers.DictField(child=serializers.DateField(allow_null=True)))
+    def get_scope_usage(self, api_key: ApiKey) -> dict[str, date | None]:
+        last_days = {grant.scope: grant.last_exercised_on for grant in api_key.grants.all()}
+        return {scope: last_days.get(scope) for scope in api_key.scopes}
+
+    @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(list(ALL_SCOPES))))
+    def get_unused_scopes(self, api_key: ApiKey) -> list[str]:
+        unused = {grant.scope for grant in api_key.grants.all() if grant.is_long_unused}
+        return [scope for scope in api_key.scopes if scope in unused]
+
+
+def _is_key(actor: str) -> bool:
+    """Return True if an actor, as `Actor.__str__` names it, is a key of the customer's."""
+    return actor.startswith(f"{ActorType.KEY}:")
 
 
 class IssuedKey(Key):
     """An API key and the plaintext of its newest secret: the only answers that ever hold it."""
 
-    key = serializers.CharField(help_text="The whole key. Shown here, once, and never again.")
+    key = Computed(help_text="The whole key. Shown here, once, and never again.")
+
+    def __init__(self, api_key: Any = None, *, plaintext: str = "", **options: Any) -> None:
+        super().__init__(api_key, **options)
+        self._plaintext = plaintext
+
+    def get_fields(self) -> dict[str, Any]:
+        """Put `key` where the contract has it, after the name."""
+        fields = super().get_fields()
+        first = {name: fields[name] for name in ("id", "object", "name", "key")}
+        return {**first, **fields}
+
+    def get_key(self, api_key: ApiKey) -> str:
+        return self._plaintext
+
+    def get_key_hint(self, api_key: Any) -> str:
+        """Return that of the plaintext: another rotation may have been quicker than the reading."""
+        return f"...{self._plaintext[-4:]}"
 
 
 class CascadeCounts(serializers.Serializer[Any]):
@@ -87,7 +171,7 @@ class RevokedKey(Key):
 class KeyList(serializers.Serializer[Any]):
     """A page of keys, newest first."""
 
-    object = serializers.ChoiceField(["list"])
+    object = Constant("list")
     data = Key(many=True)  # type: ignore[assignment]
     has_more = serializers.BooleanField()
 
@@ -96,42 +180,55 @@ class EventActor(serializers.Serializer[Any]):
     """Who did it. Of members of staff, commands and the service itself, the type alone."""
 
     # Events of an organization name no stranger: those are the service's own.
-    type = serializers.ChoiceField([c for c in ActorType.choices if c[0] != ActorType.STRANGER])
-    id = serializers.CharField(required=False)
-    label = serializers.CharField(  # type: ignore[assignment]
-        required=False, help_text="What the key was called then."
+    type = serializers.ChoiceField(
+        [c for c in ActorType.choices if c[0] != ActorType.STRANGER], source="actor_type"
     )
+    id = serializers.CharField(required=False, source="actor_id")
+    label = serializers.CharField(  # type: ignore[assignment]
+        required=False, source="actor_label", help_text="What the key was called then."
+    )
+
+    def to_representation(self, instance: AuditEvent) -> dict[str, Any]:
+        is_key = instance.actor_type == ActorType.KEY
+        return super().to_representation(instance) if is_key else {"type": instance.actor_type}
 
 
 class EventTarget(serializers.Serializer[Any]):
     """What it was done to."""
 
-    type = serializers.CharField()
-    id = serializers.CharField()
+    type = serializers.CharField(source="target_type")
+    id = serializers.CharField(source="target_id")
 
 
 class Event(serializers.Serializer[Any]):
     """One entry of the audit log."""
 
     id = serializers.RegexField(r"^evt_[0-9A-Za-z]{12,}$")
-    object = serializers.ChoiceField(["event"])
+    object = Constant("event")
     action = serializers.CharField(help_text="Such as `api_key.rotated`.")
-    actor = EventActor()
-    target = EventTarget()
-    reason = serializers.CharField(allow_null=True)
+    actor = EventActor(source="*")
+    target = EventTarget(source="*")
+    reason = Text()
     changes = serializers.DictField(
         child=serializers.ListField(min_length=2, max_length=2), help_text="field: [before, after]"
     )
     ip = serializers.IPAddressField(allow_null=True)
-    user_agent = serializers.CharField(allow_null=True)
-    request_id = serializers.CharField(allow_null=True)
-    created_at = serializers.DateTimeField()
+    user_agent = Text()
+    request_id = Text()
+    created_at = MomentField()
+
+    def to_representation(self, instance: AuditEvent) -> dict[str, Any]:
+        """Leave out why and from where, unless a key of the customer's did it."""
+        answer = super().to_representation(instance)
+        if instance.actor_type != ActorType.KEY:
+            answer |= dict.fromkeys(("reason", "ip", "user_agent"))
+        return answer
 
 
 class EventList(serializers.Serializer[Any]):
     """A page of events, newest first."""
 
-    object = serializers.ChoiceField(["list"])
+    object = Constant("list")
     data = Event(many=True)  # type: ignore[assignment]
     has_more = serializers.BooleanField()
 
@@ -139,7 +236,7 @@ class EventList(serializers.Serializer[Any]):
 class DayOfUse(serializers.Serializer[Any]):
     """A day, in UTC."""
 
-    date = serializers.DateField()
+    date = serializers.DateField(source="day")
     requests = serializers.IntegerField(min_value=0)
     limited = serializers.IntegerField(min_value=0, help_text="Of these, over the rate limit.")
 
@@ -147,10 +244,21 @@ class DayOfUse(serializers.Serializer[Any]):
 class KeyUsage(serializers.Serializer[Any]):
     """A key's requests by day, the oldest first; days without any are zero."""
 
-    object = serializers.ChoiceField(["key_usage"])
-    key_id = serializers.RegexField(r"^key_[0-9A-Za-z]{12,}$")
-    days = DayOfUse(many=True)
+    object = Constant("key_usage")
+    key_id = serializers.RegexField(r"^key_[0-9A-Za-z]{12,}$", source="id")
+    days = Computed()
     livemode = serializers.BooleanField()
+
+    @extend_schema_field(DayOfUse(many=True))
+    def get_days(self, api_key: ApiKey) -> Any:
+        return DayOfUse(days_of(api_key, **self.context), many=True).data
+
+
+def days_of(api_key: ApiKey, *, days: int, today: date) -> list[KeyDay]:
+    """Return the last `days` days, today included, those without requests too; one query."""
+    dates = [today - timedelta(days=back) for back in reversed(range(days))]
+    rows = {row.day: row for row in api_key.days.filter(day__gte=dates[0], day__lte=today)}
+    return [rows.get(day) or KeyDay(day=day, requests=0, limited=0) for day in dates]
 
 
 class TestsUsed(serializers.Serializer[Any]):
@@ -159,7 +267,7 @@ class TestsUsed(serializers.Serializer[Any]):
     used = serializers.IntegerField(min_value=0)
     limit = serializers.IntegerField(min_value=0, allow_null=True)
     overage = serializers.IntegerField(min_value=0)
-    resets_at = serializers.DateTimeField(
+    resets_at = MomentField(
         allow_null=True, help_text="When `used` begins anew. Null: never, as on the free plan."
     )
 
@@ -181,13 +289,43 @@ class ApiCalls(serializers.Serializer[Any]):
 class Usage(serializers.Serializer[Any]):
     """An organization's use in one mode, in the current calendar month in UTC."""
 
-    object = serializers.ChoiceField(["usage"])
-    period_start = serializers.DateTimeField()
-    period_end = serializers.DateTimeField()
+    object = Constant("usage")
+    period_start = MomentField()
+    period_end = MomentField()
     tests = TestsUsed()
     domains = DomainsUsed()
     api_calls = ApiCalls()
     livemode = serializers.BooleanField()
+
+
+def usage(caller: Caller, *, now: datetime) -> dict[str, Any]:
+    """Return the current month of the caller's organization and mode; one query."""
+    begins, ends = month_of(now)
+    calls = KeyDay.objects.filter(
+        api_key__organization_id=caller.organization_id,
+        api_key__livemode=caller.livemode,
+        day__gte=begins.date(),
+        day__lt=ends.date(),
+    ).aggregate(total=Sum("requests", default=0), rate_limited=Sum("limited", default=0))
+    tests_limit = caller.tests_limit if caller.livemode else None
+    tests = caller.tests_used
+    month = {
+        "period_start": begins,
+        "period_end": ends,
+        "tests": {
+            "used": tests,
+            "limit": tests_limit,
+            "overage": max(0, tests - tests_limit) if tests_limit is not None else 0,
+            "resets_at": ends if caller.tests_renew else None,
+        },
+        "domains": {
+            "used": caller.domains_used,
+            "limit": caller.domains_limit if caller.livemode else None,
+        },
+        "api_calls": calls,
+        "livemode": caller.livemode,
+    }
+    return Usage(month).data
 
 
 class CallerOrganization(serializers.Serializer[Any]):
@@ -226,3 +364,24 @@ class AuthContext(serializers.Serializer[Any]):
         required=False,
         help_text="Where `require` is given: what of it the key lacks.",
     )
+
+
+def auth_context(caller: Caller) -> dict[str, object]:
+    """Build an AuthContext. The sandbox is never limited, so a test key sees no limits."""
+    return {
+        "key_id": caller.key_id,
+        "key_name": caller.key_name,
+        "scopes": caller.scopes,
+        "organization": {
+            "id": caller.organization_id,
+            "name": caller.organization_name,
+            "plan": caller.plan,
+        },
+        "usage": {
+            "tests_this_month": caller.tests_used,
+            "tests_limit": caller.tests_limit if caller.livemode else None,
+            "domains": caller.domains_used,
+            "domains_limit": caller.domains_limit if caller.livemode else None,
+        },
+        "livemode": caller.livemode,
+    }

@@ -13,6 +13,16 @@ from rest_framework.viewsets import ViewSetMixin
 
 from accounts.models import AuditEvent
 from apikeys import documentation
+from apikeys.answers import (
+    CascadeCounts,
+    Event,
+    IssuedKey,
+    Key,
+    KeyUsage,
+    auth_context,
+    presentable,
+    usage,
+)
 from apikeys.authentication import authenticate
 from apikeys.callers import caller_of
 from apikeys.filters import filtered
@@ -26,15 +36,6 @@ from apikeys.permissions import (
     ManagesKeysOrItself,
     ManagesKeysOrSeesItself,
     requires,
-)
-from apikeys.presenters import (
-    auth_context,
-    event_object,
-    issued_key,
-    key_object,
-    key_usage,
-    presentable,
-    usage,
 )
 from apikeys.scopes import ALL_SCOPES, Scope
 from apikeys.serializers import (
@@ -93,7 +94,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
             cursors=keys,
             keyset=("created_at", "id"),
             query=self.query,
-            to_object=key_object,
+            serializer=Key,
         )
         return json_response(page)
 
@@ -114,7 +115,9 @@ class KeyViewSet(ViewSetMixin, ApiView):
         token = idempotency_token(request)
         if token is None:
             plaintext = api_key.issue(actor=caller.actor, inherit=inherit)
-            return json_response(issued_key(self._show(api_key.pk), plaintext), status=201)
+            return json_response(
+                IssuedKey(self._show(api_key.pk), plaintext=plaintext).data, status=201
+            )
         key_id, plaintext, is_replay = issue_once(
             api_key,
             actor=caller.actor,
@@ -123,53 +126,53 @@ class KeyViewSet(ViewSetMixin, ApiView):
             fingerprint=fingerprint(request, request.data),
         )
         headers = {REPLAYED_HEADER: "true"} if is_replay else {}
-        answer = issued_key(self._show(key_id), plaintext)
-        return json_response(answer, status=201, headers=headers)
+        answer = IssuedKey(self._show(key_id), plaintext=plaintext)
+        return json_response(answer.data, status=201, headers=headers)
 
     @documentation.retrieve_key
     def retrieve(self, request: Request, key_id: str) -> HttpResponse:
         """Show a key, with the use of its scopes."""
-        return json_response(key_object(self._show(key_id)))
+        return json_response(Key(self._show(key_id)).data)
 
     @documentation.key_usage
     def usage(self, request: Request, key_id: str) -> HttpResponse:
         """Show a key's requests by day."""
-        days, today = self.query["days"], timezone.now().date()
-        return json_response(key_usage(self._find(key_id), days=days, today=today))
+        period = {"days": self.query["days"], "today": timezone.now().date()}
+        return json_response(KeyUsage(self._find(key_id), context=period).data)
 
     @documentation.change_key
     def partial_update(self, request: Request, key_id: str) -> HttpResponse:
         """Change what is given of a key."""
         fields = self.body(KeyChange)
         self._find(key_id).change(actor=caller_of(request).actor, **fields)
-        return json_response(key_object(self._show(key_id)))
+        return json_response(Key(self._show(key_id)).data)
 
     @documentation.revoke_key
     def destroy(self, request: Request, key_id: str) -> HttpResponse:
         """Revoke a key, and with `cascade` everything it made."""
         actor, reason = caller_of(request).actor, self.query["reason"]
-        answer = {}
+        answer: dict[str, Any] = {}
         if self.query["cascade"]:
             ManagesKeys().has_permission(request, self)
             cascade = revoke_with_all_it_made(self._find(key_id), actor=actor, reason=reason)
-            answer["cascade"] = vars(cascade)
+            answer["cascade"] = CascadeCounts(cascade).data
         else:
             self._find(key_id).revoke(actor=actor, reason=reason)
-        return json_response(key_object(self._show(key_id)) | answer)
+        return json_response({**Key(self._show(key_id)).data, **answer})
 
     @documentation.rotate_key
     def rotate(self, request: Request, key_id: str) -> HttpResponse:
         """Give a key a new secret and show it once; the old one lives on for a while."""
         overlap = timedelta(seconds=self.body(RotationRequest, optional=True)["overlap_seconds"])
         plaintext = self._find(key_id).rotate(actor=caller_of(request).actor, overlap=overlap)
-        return json_response(issued_key(self._show(key_id), plaintext))
+        return json_response(IssuedKey(self._show(key_id), plaintext=plaintext).data)
 
     @documentation.finish_rotation
     def finish_rotation(self, request: Request, key_id: str) -> HttpResponse:
         """End the secret that is being rotated out."""
         self.body(NoBody, optional=True)
         self._find(key_id).finish_rotation(actor=caller_of(request).actor)
-        return json_response(key_object(self._show(key_id)))
+        return json_response(Key(self._show(key_id)).data)
 
     @documentation.list_events
     def events(self, request: Request, key_id: str) -> HttpResponse:
@@ -183,7 +186,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
             cursors=events,
             keyset=("sequence",),
             query=self.query,
-            to_object=event_object,
+            serializer=Event,
         )
         return json_response(page)
 
@@ -196,7 +199,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         return self._only(self._keys(), key_id)
 
     def _show(self, key_id: str) -> Any:
-        """Return the same with what `key_object` shows of it. Raises ResourceNotFound."""
+        """Return the same with what `Key` shows of it. Raises ResourceNotFound."""
         return self._only(presentable(self._keys()), key_id)
 
     @staticmethod

@@ -10,8 +10,8 @@ from accounts.models import AuditEvent
 from accounts.staff import VerbAdmin
 from accounts.staff.chart import Chart, Day
 from apikeys.admin.state import states_of
+from apikeys.answers import days_of
 from apikeys.models import ApiKey, KeySecret
-from apikeys.presenters import key_usage
 
 DAYS_SHOWN: Final = 30
 MOST_ENDED_SECRETS: Final = 5
@@ -59,8 +59,8 @@ def scopes_of(api_key: ApiKey) -> list[dict[str, Any]]:
 
 def chart_of(api_key: ApiKey) -> Chart:
     """Return the requests of the last 30 days, today included; one query."""
-    usage: Any = key_usage(api_key, days=DAYS_SHOWN, today=timezone.now().date())
-    days = [Day(day["date"], day["requests"], day["limited"]) for day in usage["days"]]
+    used = days_of(api_key, days=DAYS_SHOWN, today=timezone.now().date())
+    days = [Day(day.day, day.requests, day.limited) for day in used]
     return Chart("Requests of the last 30 days", days)
 
 

@@ -21,8 +21,8 @@ from apikeys.admin.revoke import Revoke, RevokeMade
 from apikeys.admin.rotate import FinishRotation, Rotate
 from apikeys.admin.search import matching
 from apikeys.admin.state import states_of
+from apikeys.answers import presentable
 from apikeys.models import ApiKey
-from apikeys.presenters import presentable
 
 PAGES_OF_TARGETS["api_key"] = "apikeys_apikey"
 

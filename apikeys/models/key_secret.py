@@ -86,6 +86,12 @@ class KeySecret(models.Model):
         )
 
     @property
+    def ends_at(self) -> datetime | None:
+        """When it is rotated out, or its key ends before that; None: as long as its key."""
+        own, key = self.expires_at, self.api_key.expires_at
+        return min(own, key or own) if own else None
+
+    @property
     def key_hint(self) -> str:
         """The contract's hint: dots and the last four characters."""
         return f"...{self.last_four}"

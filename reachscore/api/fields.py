@@ -1,4 +1,6 @@
-"""Request fields that take exactly the JSON type the contract names, where DRF's would convert.
+"""Fields of requests and answers.
+
+Those of requests take exactly the JSON type the contract names, where DRF's would convert.
 
 Rules beyond the type (lengths, ranges, authority) belong to the verbs, which the admin and the
 commands call as well.
@@ -117,3 +119,14 @@ class StringListField(StrictField):
 
     def to_representation(self, value: list[str]) -> list[str]:
         return list(value)
+
+
+class Constant(serializers.ChoiceField):
+    """A field of an answer that has the same value in every one."""
+
+    def __init__(self, value: str, **options: Any) -> None:
+        self.value = value
+        super().__init__([value], **options)
+
+    def get_attribute(self, instance: object) -> str:
+        return self.value

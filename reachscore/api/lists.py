@@ -1,9 +1,10 @@
 """Lists, a page at a time: keyset pages, so that the thousandth costs what the first does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from django.db.models import Model, Q, QuerySet
+from rest_framework.serializers import Serializer
 
 from reachscore.api.refusals import ParameterInvalid
 
@@ -16,7 +17,7 @@ def list_page(
     cursors: QuerySet[Row],
     keyset: Sequence[str],
     query: dict[str, Any],
-    to_object: Callable[[Row], dict[str, object]],
+    serializer: type[Serializer[Any]],
 ) -> dict[str, object]:
     """Answer with the contract's list object: a page of `rows`, newest first.
 
@@ -42,7 +43,7 @@ def list_page(
         page.reverse()
     return {
         "object": "list",
-        "data": [to_object(row) for row in page],
+        "data": serializer(page, many=True).data,
         "has_more": len(found) > limit,
     }
 

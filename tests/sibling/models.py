@@ -9,7 +9,6 @@ from django.utils import timezone
 
 from accounts.models import Organization
 from reachscore.api.ids import new_id
-from reachscore.api.moments import format_moment
 
 
 class Owned(models.Model):
@@ -38,16 +37,9 @@ class EmailTest(Owned):
             )
         ]
 
-    def to_object(self) -> dict[str, object]:
-        return {
-            "id": self.id,
-            "object": "test",
-            "subject": self.subject,
-            "status": "running" if self.score is None else "completed",
-            "score": self.score,
-            "created_at": format_moment(self.created_at),
-            "livemode": self.livemode,
-        }
+    @property
+    def status(self) -> str:
+        return "running" if self.score is None else "completed"
 
 
 class Domain(Owned):
@@ -63,13 +55,3 @@ class Domain(Owned):
                 fields=["organization", "livemode", "name"], name="sibling_domain_once"
             )
         ]
-
-    def to_object(self) -> dict[str, object]:
-        return {
-            "id": self.id,
-            "object": "domain",
-            "name": self.name,
-            "is_verified": self.is_verified,
-            "created_at": format_moment(self.created_at),
-            "livemode": self.livemode,
-        }

@@ -2,7 +2,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from reachscore.api.fields import StrictSerializer, StringField
+from reachscore.api.fields import Constant, MomentField, StrictSerializer, StringField
 from reachscore.api.text import clean_line
 
 
@@ -28,18 +28,18 @@ class Test(serializers.Serializer[Any]):
     """A test; the sandbox's are completed at once."""
 
     id = serializers.CharField()
-    object = serializers.ChoiceField(["test"])
+    object = Constant("test")
     subject = serializers.CharField()
     status = serializers.ChoiceField(["running", "completed"])
     score = serializers.IntegerField(allow_null=True)
-    created_at = serializers.DateTimeField()
+    created_at = MomentField()
     livemode = serializers.BooleanField()
 
 
 class TestList(serializers.Serializer[Any]):
     """A page of tests, newest first."""
 
-    object = serializers.ChoiceField(["list"])
+    object = Constant("list")
     data = Test(many=True)  # type: ignore[assignment]
     has_more = serializers.BooleanField()
 
@@ -48,8 +48,8 @@ class Domain(serializers.Serializer[Any]):
     """A domain; the sandbox's are verified at once."""
 
     id = serializers.CharField()
-    object = serializers.ChoiceField(["domain"])
+    object = Constant("domain")
     name = serializers.CharField()
     is_verified = serializers.BooleanField()
-    created_at = serializers.DateTimeField()
+    created_at = MomentField()
     livemode = serializers.BooleanField()

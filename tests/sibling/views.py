@@ -45,7 +45,7 @@ class TestsView(ApiView):
             cursors=tests,
             keyset=("created_at", "id"),
             query=self.query,
-            to_object=EmailTest.to_object,
+            serializer=serializers.Test,
         )
         return Response(page)
 
@@ -70,7 +70,7 @@ class TestsView(ApiView):
         )
         if caller.livemode:
             transaction.on_commit(partial(send, test))
-        return Response(test.to_object(), status=201)
+        return Response(serializers.Test(test).data, status=201)
 
 
 class DomainsView(ApiView):
@@ -96,7 +96,7 @@ class DomainsView(ApiView):
             )
             if is_new:
                 meters.consume(caller, Meter.DOMAINS)
-        return Response(domain.to_object(), status=201 if is_new else 200)
+        return Response(serializers.Domain(domain).data, status=201 if is_new else 200)
 
 
 class DomainView(ApiView):
@@ -118,7 +118,7 @@ class DomainView(ApiView):
             domain = domains.select_for_update().first()  # Of two who remove it, one finds it.
             if domain is None:
                 raise ResourceNotFound("Your organization has no such domain in this mode.")
-            shown = domain.to_object()
+            shown = serializers.Domain(domain).data
             domain.delete()
             meters.release(caller, Meter.DOMAINS)
         return Response(shown)
