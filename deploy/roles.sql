@@ -16,3 +16,13 @@ ALTER DEFAULT PRIVILEGES FOR ROLE reachscore_owner IN SCHEMA public
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO reachscore_app;
 ALTER DEFAULT PRIVILEGES FOR ROLE reachscore_owner IN SCHEMA public
     GRANT USAGE, SELECT ON SEQUENCES TO reachscore_app;
+-- What the service relies on in each session. It asks for the same itself when it connects, but not
+-- through PgBouncer; /readyz warns of what differs.
+ALTER ROLE reachscore_app SET default_transaction_isolation = 'read committed';
+ALTER ROLE reachscore_app SET DateStyle = 'ISO, MDY';
+ALTER ROLE reachscore_app SET IntervalStyle = 'postgres';
+ALTER ROLE reachscore_app SET TimeZone = 'UTC';
+ALTER ROLE reachscore_app SET standard_conforming_strings = on;
+ALTER ROLE reachscore_app SET array_nulls = on;
+ALTER ROLE reachscore_app SET extra_float_digits = 1;
+ALTER ROLE reachscore_app SET client_min_messages = 'notice';

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 from apikeys.models import KeySecret
 from reachscore.api.faults import describe_fault
 from reachscore.api.metrics import count_database_error, show_warning
+from reachscore.database_session import SESSION
 
 CLOCKS_DIFFER_SECONDS: Final = 30
 
@@ -76,7 +77,7 @@ def _problems() -> list[str]:
     seconds = timezone.now().timestamp() - database_time
     if abs(seconds) > CLOCKS_DIFFER_SECONDS:
         return [f"This process's clock is {seconds:+.0f} s from the database's."]
-    unapplied = _migrations_of_the_code() - set(MigrationRecorder(connection).applied_migrations())
+    unapplied = _migrations_of_the_code() - _applied_migrations()
     if unapplied:
         count = len(unapplied)
         subject = "1 migration is" if count == 1 else f"{count} migrations are"
@@ -92,6 +93,25 @@ def _warnings() -> Iterator[tuple[str, int, str]]:
         cursor.execute(COUNT_WAITING_COMMITS)
         (waiting,) = cursor.fetchone()
     yield "commits_waiting", waiting, f"Commits wait for a synchronous replica: {waiting}."
+    differing = _differing_settings()
+    warning = f"Settings of the database session differ, it should be: {', '.join(differing)}."
+    yield "settings_differing", len(differing), warning
+
+
+def _differing_settings() -> list[str]:
+    """Return what SESSION says of each setting that this session has another value of."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS name", [list(SESSION)]
+        )
+        return [f"{name} {SESSION[name]}" for name, is_ in cursor if is_ != SESSION[name]]
+
+
+def _applied_migrations() -> set[tuple[str, str]]:
+    """Return those applied, without the times: a foreign DateStyle makes these unreadable."""
+    recorder = MigrationRecorder(connection)
+    rows = recorder.migration_qs.values_list("app", "name") if recorder.has_table() else ()
+    return set(rows)
 
 
 @cache

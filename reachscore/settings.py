@@ -10,6 +10,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
+from reachscore.database_session import SESSION, as_options
 from reachscore.environment import (
     SECRETS,
     count,
@@ -82,8 +83,9 @@ options.setdefault("connect_timeout", "3")
 options["server_side_binding"] = True
 options["prepare_threshold"] = 5 if flag(environ, "PREPARED_STATEMENTS", default=True) else None
 options["cursor_factory"] = StaleOnceCursor
-# What one request may wait for a lock, and for a statement; see reachscore.wsgi.
-WEB_DATABASE_OPTIONS = "-c lock_timeout=2s -c statement_timeout=5s"
+options["options"] = f"{options.get('options', '')} {as_options(SESSION)}".strip()
+for name in ("PGDATESTYLE", "PGTZ"):  # libpq would have them win over those.
+    os.environ.pop(name, None)
 LONGEST_DATABASE_WAIT_SECONDS = 5  # For a commit, too; see reachscore.database.
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

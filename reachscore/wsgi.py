@@ -16,6 +16,7 @@ from django.db import close_old_connections, reset_queries
 
 from reachscore.api.boundary import bounded, forget_request_names
 from reachscore.api.request import SteadyHandler
+from reachscore.database_session import SESSION, WEB, as_options
 from reachscore.server import begin_worker
 
 if multiprocessing.parent_process():  # Not in runserver.
@@ -34,7 +35,8 @@ except ImproperlyConfigured as error:
 # Requests only: a migration may well take longer, and waits for its locks.
 options = settings.DATABASES["default"]["OPTIONS"]
 settings.DATABASES["default"]["LONGEST_WAIT"] = settings.LONGEST_DATABASE_WAIT_SECONDS
-options["options"] = f"{options.get('options', '')} {settings.WEB_DATABASE_OPTIONS}".strip()
+options["options"] += f" {as_options(WEB)}"
+SESSION.update(WEB)
 
 # Around each request Django also tidies up what there is none of here, caches and recorded queries,
 # takes back which URLs are in use, which the next one says anew, and looks twice for a connection

@@ -36,11 +36,12 @@ def django_db_setup(django_db_setup, django_db_blocker) -> Iterator[None]:
         with connection.cursor() as cursor:
             cursor.execute(RUNTIME_ROLE)
         connection.close()
-        options["options"] = "-c role=reachscore_app"
+        usual = options["options"]
+        options["options"] = f"{usual} -c role=reachscore_app"
     yield
     with django_db_blocker.unblock():
         connection.close()
-        del options["options"]
+        options["options"] = usual
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
+from reachscore.database_session import SESSION
 from tests.production_server import Answer, Database, ProductionServer
 
 
@@ -192,3 +193,56 @@ def test_the_runtime_role_can_change_no_table(server, database, statement):
         connection.execute("SELECT count(*) FROM apikeys_apikey")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(statement)
+
+
+# Each another value than the default one.
+FOREIGN = {
+    "default_transaction_isolation": "repeatable read",
+    "default_transaction_deferrable": "on",
+    "DateStyle": "German",
+    "IntervalStyle": "iso_8601",
+    "TimeZone": "Asia/Tokyo",
+    "standard_conforming_strings": "off",
+    "extra_float_digits": "-15",
+    "client_min_messages": "error",
+    "bytea_output": "escape",
+    "array_nulls": "off",
+    "transform_null_equals": "on",
+    "lc_numeric": "C",
+}
+
+
+def test_the_role_is_set_to_what_the_service_relies_on(server, database):
+    query = "SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = 'reachscore_app'"
+    with database.connect() as connection:
+        found = dict(line.split("=") for (line,) in connection.execute(query))
+    assert found == SESSION
+
+
+def test_settings_of_the_role_make_no_difference(server, database, organization, key):
+    unused = server.ask("/v1/keys", key=key, body={"name": "never used"}).json()
+    address = f"/v1/keys/{unused['id']}"
+    before = server.ask(address, key=key).json()
+    environ = {**server.environ, "PGDATESTYLE": "German", "PGTZ": "Asia/Tokyo"}
+    database.run(
+        *(f"ALTER ROLE reachscore_app SET {name} = '{value}'" for name, value in FOREIGN.items())
+    )
+    try:
+        database.cut_connections()
+
+        def create(number):
+            return server.ask("/v1/keys", key=key, body={"name": f"at once {number}"})
+
+        with ThreadPoolExecutor(24) as pool:
+            assert {answer.status for answer in pool.map(create, range(24))} == {201}
+        assert server.ask("/v1/auth/me", key=key).status == 200
+        assert server.ask("/v1/keys", key=key).status == 200
+        assert server.ask(address, key=key).json() == before
+        ready = server.ask("/readyz")
+        assert (ready.status, ready.json()["warnings"]) == (200, [])
+        issued = server._manage(environ, "issue_api_key", organization, "--name", "by command")
+        assert server.ask("/v1/auth/me", key=issued).status == 200
+        server._manage(environ, "verify_audit")
+    finally:
+        database.run("ALTER ROLE reachscore_app RESET ALL")
+        database.cut_connections()

@@ -73,3 +73,12 @@ class HealthTests(TestCase):
         for path in ("/healthz", "/readyz"):
             response = Client(enforce_csrf_checks=True).post(path)
             self.assertEqual(response.status_code, 405)
+
+    def test_a_setting_of_the_session_that_differs_is_a_warning(self):
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL datestyle = 'German'")
+            cursor.execute("SET LOCAL client_min_messages = 'error'")
+        response = Client().get("/readyz")
+        self.assertEqual(response.status_code, 200)
+        (warning,) = response.json()["warnings"]
+        self.assertIn("DateStyle ISO, MDY, client_min_messages notice.", warning)

@@ -5,6 +5,7 @@ lock_timeout. Cancelled, it has happened here and perhaps nowhere else, and Post
 success with a warning.
 """
 
+import secrets
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -84,4 +85,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         connection.__class__ = Connection  # Django connects with psycopg's own, by its name.
         connection.longest_wait = self.settings_dict.get("LONGEST_WAIT")
         connection.add_notice_handler(connection.note)
+        # psycopg numbers each connection's statements from 0. By a number, a pooler that cannot
+        # keep them apart would run another client's statement; by a name of its own, none (26000).
+        connection._prepared._prepared_idx = secrets.randbits(48)  # noqa: SLF001
         return connection
