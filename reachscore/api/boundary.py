@@ -6,7 +6,7 @@ Works on `environ` alone, before Django, and so before anything parses what a cl
 import io
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, Final
 
 Environ = dict[str, Any]
@@ -17,7 +17,7 @@ CGI_NAMES: Final = frozenset(
     {"REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "CONTENT_TYPE"}
     | {"CONTENT_LENGTH", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "REMOTE_ADDR"}
 )
-OTHER_NAMES: Final = ("HTTP_", "wsgi.")
+PREFIXES: Final = frozenset({"HTTP_", "wsgi."})
 
 LONGEST_MEDIA_TYPE: Final = 256
 LONGEST_ACCEPT: Final = 512  # Browsers send 150.
@@ -43,12 +43,12 @@ def forget_request_names(environment: MutableMapping[str, str]) -> None:
     The server adds the process's environment to every request. A header that was not sent cannot
     be told from a variable of its name.
     """
-    for name in [name for name in environment if _is_of_request(name)]:
+    for name in _of_request(environment):
         del environment[name]
 
 
-def _is_of_request(name: str) -> bool:
-    return name in CGI_NAMES or name.startswith(OTHER_NAMES)
+def _of_request(environ: Mapping[str, Any]) -> Environ:
+    return {n: value for n, value in environ.items() if n[:5] in PREFIXES or n in CGI_NAMES}
 
 
 def bounded(application: Application) -> Application:
@@ -59,7 +59,7 @@ def bounded(application: Application) -> Application:
     """
 
     def answer(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        request = {name: value for name, value in environ.items() if _is_of_request(name)}
+        request = _of_request(environ)
         _bound_headers(request)
         length = request.get("CONTENT_LENGTH") or "0"
         if length == "0" and "HTTP_TRANSFER_ENCODING" not in request:
