@@ -15,7 +15,7 @@ ANYTHING: Final = "*/*"
 
 def accepts_anything(request: Request | HttpRequest) -> bool:
     """Return True if there is nothing to weigh, as with most clients."""
-    return request.META.get("HTTP_ACCEPT", "").strip() in ("", ANYTHING)
+    return request.META.get("HTTP_ACCEPT", "").strip(" \t,") in ("", ANYTHING)
 
 
 class SteadyNegotiation(DefaultContentNegotiation):
