@@ -4,7 +4,7 @@ import time
 import unicodedata
 from urllib.parse import quote
 
-from accounts.models import AuditEvent, Organization
+from accounts.models import AuditEvent, Organization, User
 from apikeys.models import ApiKey
 from reachscore.api.refusals import ParameterInvalid
 from reachscore.api.text import clean_line, composed
@@ -27,6 +27,10 @@ class ComposedTextTests(ApiTestCase):
         client.delete(f"/v1/keys/{made['id']}?reason={quote(NFD)}")
         self.assertEqual(ApiKey.objects.get(pk=made["id"]).revoked_reason, NFC)
         event = AuditEvent.objects.get(reason=NFC)
+        colleague = User.objects.create_user("Åse")  # Django composes names of its own.
+        for typed in ("Åse", unicodedata.normalize("NFD", "Åse")):
+            page = browser.get("/admin/accounts/user/", {"q": typed})
+            self.assertContains(page, f"/admin/accounts/user/{colleague.pk}/change/")
         field = "app_label=apikeys&model_name=apikey&field_name=organization"
         for text in (quote(NFC), quote(NFD)):
             with self.subTest(text):

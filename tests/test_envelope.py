@@ -75,7 +75,17 @@ class PathAndMethodTests(ApiTestCase):
 
     def test_no_preference_is_json(self):
         _, client = self.issue()
-        for accept in ("", " ", ",", ", */*", "*/*", " */*", "*/*;q=0.8", "application/*", "text/html, */*"):
+        for accept in (
+            "",
+            " ",
+            ",",
+            ", */*",
+            "*/*",
+            " */*",
+            "*/*;q=0.8",
+            "application/*",
+            "text/html, */*",
+        ):
             for path in ("/v1/auth/me", "/v1/keys", "/v1/openapi.json"):
                 with self.subTest(accept=accept, path=path):
                     response = client.get(path, headers={"Accept": accept})

@@ -20,7 +20,7 @@ from accounts.access.passwords import record_new_password
 from accounts.access.proof import password_needed, require_recent_password
 from accounts.models import SERVICE, Actor, AuditLog, SecondFactor, User
 from accounts.staff import ReasonForm
-from accounts.staff.bases import DeclaredLookups
+from accounts.staff.bases import PlainList
 from reachscore.api.refusals import Refusal
 
 Changes = dict[str, tuple[Any, Any]]
@@ -50,7 +50,7 @@ def rights_of_group(group: Group) -> dict[str, Any]:
     }
 
 
-class OnlySuperusersChange(DeclaredLookups):
+class OnlySuperusersChange(PlainList):
     """Who may edit accounts or groups could give themselves every right, so nobody else may."""
 
     noun: str  # Of the events.

@@ -33,7 +33,7 @@ def search_text(search_term: str) -> str:
     return composed(search_term.strip(), max_length=LONGEST_SEARCH)
 
 
-class DeclaredLookups(AnyModelAdmin):
+class PlainList(AnyModelAdmin):
     """Filters its list by what `list_filter` declares: 400 for `?created_at__year=99999999999`."""
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
@@ -41,8 +41,14 @@ class DeclaredLookups(AnyModelAdmin):
         field, more, _ = lookup.partition("__")
         return not more or field in declared or lookup in declared
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        """Search in the form in which texts are stored."""
+        return super().get_search_results(request, queryset, search_text(search_term))
 
-class ReadOnlyAdmin(DeclaredLookups):
+
+class ReadOnlyAdmin(PlainList):
     """Shows rows and changes none."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -53,12 +59,6 @@ class ReadOnlyAdmin(DeclaredLookups):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
-    ) -> tuple[models.QuerySet[Any], bool]:
-        """Search in the form in which texts are stored."""
-        return super().get_search_results(request, queryset, search_text(search_term))
 
     def page_url(self, obj: models.Model, verb: str = "change") -> str:
         """Return the address of an object's page, or of one of its verbs."""
