@@ -6,7 +6,7 @@ from importlib import import_module
 import time_machine
 from django.db import connection
 
-from accounts.models import Actor
+from accounts.models import Actor, Organization
 from apikeys.models import ApiKey, KeySecret
 from tests.cast import ApiClient, ApiTestCase
 
@@ -70,9 +70,15 @@ class WholeSecondTests(ApiTestCase):
         keys.update(expires_at=NOW + timedelta(days=1), name="Gescha\u0308ft")
         full, _ = self.issue()
         ApiKey.objects.filter(pk=full.pk).update(name="\u0958" * 100)
-        migration = import_module("apikeys.migrations.0004_whole_seconds_and_nfc")
+        customers = Organization.objects.filter(pk=self.acme.pk)
+        customers.update(name="A\u030alesund")
         with connection.cursor() as cursor:
-            cursor.execute(migration.MEND)
+            for name, statements in (
+                ("accounts.migrations.0006_names_in_nfc", "COMPOSE"),
+                ("apikeys.migrations.0004_whole_seconds_and_nfc", "MEND"),
+            ):
+                cursor.execute(getattr(import_module(name), statements))
+        self.assertEqual(customers.get().name, "\u00c5lesund")
         self.assertEqual(secret.get().expires_at, datetime(2026, 3, 11, 11, 30, tzinfo=UTC))
         self.assertEqual(keys.get().expires_at, datetime(2026, 3, 12, 10, 30, tzinfo=UTC))
         self.assertEqual(keys.get().name, "Gesch\u00e4ft")
