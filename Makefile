@@ -1,6 +1,7 @@
 PORT ?= 8000
-# Compiled once, started quickly: whatever the shell says.
-unexport PYTHONDONTWRITEBYTECODE
+# Whatever the shell says: other modules, settings or folders are not this clone's.
+unexport CDPATH DJANGO_SETTINGS_MODULE $(filter-out PYTHON,$(filter PYTHON%,$(.VARIABLES)))
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_USER PIP_DRY_RUN
 python := .venv/bin/python
 uv_compile = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" --upgrade

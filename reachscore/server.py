@@ -9,7 +9,8 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 from django.core.management.base import CommandError
@@ -19,6 +20,7 @@ THREADS_A_WORKER: Final = 3
 LONGEST_IDLE_SECONDS: Final = "600"
 LONGEST_HEAD_BYTES: Final = 32 * 1024
 PR_SET_PDEATHSIG: Final = 1
+LISTENS: Final = "0A"  # In /proc/net/tcp.
 
 
 def end_with_parent() -> None:
@@ -54,10 +56,27 @@ def refuse_taken_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
+            pids = " ".join(listeners(port))
             raise CommandError(
-                f"Port {port} cannot be used ({error.strerror}). Choose another: "
-                "make run PORT=8001, or --port 8001."
+                f"Port {port} cannot be used ({error.strerror}). "
+                + f"A server or a worker that was left over? End it: kill {pids}. " * bool(pids)
+                + "Or choose another: make run PORT=8001, or --port 8001."
             ) from None
+
+
+def listeners(port: int) -> list[str]:
+    """Return the pids of processes that listen on this port, as far as Linux shows them to us."""
+    sockets = set()
+    for table in Path("/proc/net").glob("tcp*"):
+        for _, address, _, state, *fields in map(str.split, table.read_text().splitlines()[1:]):
+            if state == LISTENS and address.endswith(f":{port:04X}"):
+                sockets.add(f"socket:[{fields[5]}]")
+    pids = set()
+    for descriptor in Path("/proc").glob("[1-9]*/fd/*"):
+        with suppress(OSError):
+            if os.readlink(descriptor) in sockets:
+                pids.add(descriptor.parts[2])
+    return sorted(pids, key=int)
 
 
 def server_command(*, host: str, port: int, workers: int | None = None) -> list[str]:

@@ -1,9 +1,15 @@
 """`bin/install` finds a Python that works, mends a broken environment, or says what to do."""
 
+import hashlib
+import os
 import shutil
 import subprocess
+import sys
+import tempfile
+import zipfile
 from pathlib import Path
 
+import pip as pip_module
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,7 +33,7 @@ def clone(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "bin" / "install", tmp_path / "bin" / "install")
     (tmp_path / "requirements.txt").write_text("nothing==1\n")
     (tmp_path / "path").mkdir()
-    for tool in ("sh", "dirname", "cmp", "rm", "cp", "mkdir", "cat"):
+    for tool in ("sh", "dirname", "cmp", "rm", "cp", "mkdir", "cat", "env", "sed"):
         found = shutil.which(tool)
         assert found
         (tmp_path / "path" / tool).symlink_to(found)
@@ -42,7 +48,8 @@ def program(clone: Path, name: str, text: str) -> None:
 
 def install(clone: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [str(clone / "bin" / "install")],
+        ["bin/install"],
+        cwd=clone,
         env={"PATH": str(clone / "path"), **environ},
         capture_output=True,
         text=True,
@@ -110,6 +117,65 @@ def test_new_requirements_are_installed(clone):
     install(clone)
     (clone / "requirements.txt").write_text("nothing==2\n")
     assert "Installing" in install(clone).stderr
+
+
+def test_settings_of_the_caller_change_nothing_and_a_stamp_means_that_all_is_installed(
+    clone, tmp_path
+):
+    pip = Path(pip_module.__file__).parents[1]  # Lent: ensurepip takes seconds.
+    real = f"""#!/bin/sh
+[ "$2" != venv ] || set -- -m venv --without-pip .venv
+{sys.executable} "$@" || exit
+case "$*" in "-m venv"*) echo {pip} > "$(echo .venv/lib/python3*/site-packages)/pip.pth" ;; esac
+"""
+    program(clone, "python3", real)
+    with zipfile.ZipFile(tmp_path / "nothing-1-py3-none-any.whl", "w") as wheel:
+        for name, text in {
+            "nothing.py": "",
+            "nothing-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: nothing\nVersion: 1\n",
+            "nothing-1.dist-info/WHEEL": "Wheel-Version: 1.0\nTag: py3-none-any\n",
+            "nothing-1.dist-info/RECORD": "",
+        }.items():
+            wheel.writestr(name, text)
+    digest = hashlib.sha256((tmp_path / "nothing-1-py3-none-any.whl").read_bytes()).hexdigest()
+    (clone / "requirements.txt").write_text(f"nothing==1 \\\n    --hash=sha256:{digest}\n")
+    home, config = tmp_path / "home", tmp_path / "pip.conf"
+    (home / "bin").mkdir(parents=True)
+    config.write_text("[install]\ndry-run = true\n")
+    sources = {"HOME": str(home), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
+    refused = install(clone, **sources, PIP_CONFIG_FILE=str(config))
+    assert "pip has not installed nothing here" in refused.stderr
+    assert not (clone / ".venv" / "installed-requirements.txt").exists()
+    shutil.rmtree(clone / ".venv")
+    elsewhere = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONUSERBASE", "CDPATH")
+    switches = ("PIP_DRY_RUN", "PIP_USER", "PIP_REQUIRE_VIRTUALENV", "PIP_no_deps", "PYTHONINSPECT")
+    broken = ("PIP_CONSTRAINT", "PIP_REQUIREMENT", "PIP_PYTHON", "PYTHONHOME", "PYTHONPATH")
+    done = install(
+        clone,
+        **sources,
+        **dict.fromkeys(elsewhere, str(home)),
+        **dict.fromkeys(switches, "1"),
+        **dict.fromkeys(broken, "/nowhere"),
+        PYTHONWARNINGS="error",
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert list(clone.glob(".venv/lib/python3*/site-packages/nothing.py"))
+    assert (clone / ".venv" / "installed-requirements.txt").exists()
+    assert list(home.rglob("*")) == [home / "bin"]
+
+
+def test_a_clone_that_is_not_writable_is_named_in_a_sentence(clone):
+    program(clone, "python3", WORKING)
+    with tempfile.TemporaryDirectory() as folder:  # Unlike tmp_path it is open to others.
+        shutil.copytree(clone, folder, symlinks=True, dirs_exist_ok=True)
+        Path(folder).chmod(0o555)
+        other = ["setpriv", "--reuid=1", "--clear-groups"] if os.geteuid() == 0 else []
+        command = [*other, f"{folder}/bin/install"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        Path(folder).chmod(0o755)
+    assert done.returncode == 1
+    assert done.stderr.endswith("is not writable: work as its owner, or in a clone of your own.\n")
+    assert done.stderr.count("\n") == 1
 
 
 def test_make_alone_prints_its_targets():
