@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final, ParamSpec, TypeVar
 
 import psycopg
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, ProgrammingError, connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -14,32 +14,38 @@ T = TypeVar("T")
 STALE: Final = frozenset({"0A000", "26000", "42P05", "42804"})
 
 
+class StaleInTransaction(psycopg.ProgrammingError):
+    """A transaction failed by what its connection had prepared, and so wrote nothing."""
+
+
 class StaleOnceCursor(psycopg.Cursor[Any]):
     """Outside a transaction, runs a statement once more if what was prepared of it is stale."""
 
     def execute(self, *args: Any, **kwargs: Any) -> "StaleOnceCursor":
-        """Raises what psycopg raises."""
+        """Raises StaleInTransaction; what psycopg raises."""
         try:
             return super().execute(*args, **kwargs)
         except psycopg.Error as error:
-            # In a transaction that is not enough; see once_more.
-            if error.sqlstate not in STALE or not self.connection.autocommit:
+            if error.sqlstate not in STALE:
                 raise
+            if not self.connection.autocommit:
+                raise StaleInTransaction(str(error)) from error
             self.connection.execute("DEALLOCATE ALL")  # psycopg forgets them, too.
             return super().execute(*args, **kwargs)
 
 
 def once_more(call: Callable[P, T]) -> Callable[P, T]:
-    """Return `call`; it runs once more, on a new connection, if a transaction of it failed by what
-    the old one had prepared, and so wrote nothing."""
+    """Return `call`; after StaleInTransaction it runs once more, on a new connection.
+
+    For calls of one transaction: another one, committed before, would be repeated, too.
+    """
 
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return call(*args, **kwargs)
-        except DatabaseError as error:
+        except ProgrammingError as error:
             connection = connections[DEFAULT_DB_ALIAS]
-            is_stale = getattr(error.__cause__, "sqlstate", None) in STALE
-            if connection.in_atomic_block or not is_stale:
+            if connection.in_atomic_block or not isinstance(error.__cause__, StaleInTransaction):
                 raise
             connection.close()
             return call(*args, **kwargs)

@@ -1,11 +1,13 @@
 """What runs at every request is planned once a connection."""
 
 import secrets
+from contextlib import nullcontext
 
 from django.conf import settings
-from django.db import connection
+from django.db import NotSupportedError, ProgrammingError, connection, transaction
 from django.test import override_settings
 
+from reachscore.stale import once_more
 from tests.cast import Answer, ApiClient, ApiTestCase
 from tests.committed import CommittedTestCase
 
@@ -64,3 +66,15 @@ class KeptCursorTests(CommittedTestCase):
 
     def create(self, client: ApiClient) -> Answer:
         return client.send("/v1/keys", {"name": "child"})
+
+    def test_only_what_failed_inside_a_transaction_is_run_once_more(self):
+        def fail(*, inside: bool) -> None:
+            calls.append(inside)
+            with transaction.atomic() if inside else nullcontext(), connection.cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM apikeys_apikey FOR UPDATE")  # Always 0A000.
+
+        for inside, error, times in ((True, ProgrammingError, 2), (False, NotSupportedError, 1)):
+            calls: list[bool] = []
+            with self.assertRaises(error):
+                once_more(fail)(inside=inside)
+            self.assertEqual(len(calls), times)
