@@ -217,13 +217,13 @@ class ServiceLogTests(VerifyTestCase):
             ),
             mock.patch("sys.stdin", kept),
         ):
-            what = f"{SERVICE} event 1: missing: 1 were kept, and the log is empty."
-            self.assertFound(what, args=("--expect", "-"))
+            cut = "1 events were kept, so the tail was cut off and the head turned back"
+            self.assertFound(f"{SERVICE}: {cut}.", args=("--expect", "-"))
 
     def test_a_changed_event_is_named(self):
         event = AuditEvent.objects.get(organization_id=SERVICE)
         with self.tampered(f"UPDATE accounts_auditevent SET actor_label = 'nobody' {self.OWN}"):
-            self.assertFound(f"{SERVICE} event 1 ({event.pk}): {CHANGED}.")
+            self.assertFound(f"{SERVICE} event 1 ({event.pk}): {CHANGED}; it is the last event.")
 
 
 class RaceTests(CommittedTestCase):

@@ -164,7 +164,7 @@ class MethodTests(MatrixTestCase):
             with self.assertNumQueries(0):
                 self.assertStatus(client.put(f"/v1/keys/{self.key.id}"), 405)
 
-    def test_a_body_where_none_is_taken_is_not_looked_at(self):
+    def test_a_body_where_none_is_taken_is_refused(self):
         for endpoint in ("GET /keys", "GET /keys/ID", "GET /keys/ID/events", "GET /auth/me"):
             response = self.ask(self.api, endpoint, self.key.id, data=b"{", content_type="x/y")
-            self.assertStatus(response, 200)
+            self.assertStatus(response, 400)

@@ -112,6 +112,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500, for what was raised outside of any DRF view; Django has logged it."""
     exception = sys.exception()
+    count_database_error(exception)
     refusal: Refusal = refusals.InternalError()
     if is_unconfirmed(exception):
         refusal = refusals.TemporarilyUnavailable(MAY_HAVE_HAPPENED)

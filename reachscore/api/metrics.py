@@ -81,7 +81,7 @@ def count_authentication(result: str) -> None:
     _authentications(result).inc()
 
 
-def count_database_error(exception: Exception) -> None:
+def count_database_error(exception: BaseException | None) -> None:
     """Count the exception if the database is behind it."""
     for kind, name in _DATABASE_ERROR_NAMES.items():
         if isinstance(exception, kind):

@@ -9,7 +9,7 @@ from typing import Final
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from reachscore.api.metrics import count_database_error, count_request
+from reachscore.api.metrics import count_request
 from reachscore.api.origin import begin_origin, current_origin
 from reachscore.api.security_log import failed_authentications
 
@@ -78,7 +78,3 @@ class RequestLogMiddleware:
         logger.info("request", extra={"fields": fields})
         failed_authentications.flush_when_due()
         return response
-
-    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
-        """Count what a Django view raised; DRF's views have the exception handler."""
-        count_database_error(exception)
