@@ -18,10 +18,9 @@ from reachscore.devdb.cluster import NOBODY, SERVER_UID, Cluster, find_programs
 ROOT = Path(__file__).resolve().parent.parent
 # Has the cluster for each line that it reads, and says so.
 USE = """
-import sys
-from pathlib import Path
+import pathlib, sys
 from reachscore.devdb.cluster import Cluster
-cluster = Cluster(Path(sys.argv[1]), throwaway="throwaway" in sys.argv)
+cluster = Cluster(pathlib.Path(sys.argv[1]), throwaway="throwaway" in sys.argv)
 for line in sys.stdin:
     cluster.start()
     print("ready", flush=True)
@@ -53,9 +52,8 @@ class User:
         assert self.process.stdout.readline() == "ready\n", self.end()
         return self
 
-    def end(self, sign=None):
-        if sign:
-            self.process.send_signal(sign)
+    def end(self, sign=0):
+        self.process.send_signal(sign)
         return self.process.communicate(timeout=60)[1]
 
 
@@ -138,8 +136,7 @@ def test_users_at_the_same_moment_share_a_new_throwaway_cluster_which_the_last_r
     user.end(signal.SIGKILL)
     assert not Cluster(new_home).data.exists()  # Half of one is never seen.
     users = [User(new_home, "throwaway") for _ in range(4)]
-    for user in users:
-        user.ready()
+    assert all(user.ready() for user in users)
     socket, data = Path(Cluster(new_home).host), Cluster(new_home).data
     assert (data / "server.log").read_text().count("ready to accept") == 1
     assert (socket.stat().st_uid, socket.stat().st_mode) == (SERVER_UID, 0o040700)
@@ -192,6 +189,9 @@ def test_a_local_postgresql_serves_where_the_wheel_is_absent(new_home):
 
 
 def test_a_start_that_fails_says_why(home):
+    (home / "users.lock").rename(home / "treasure")
+    assert f"{home} holds other files" in User(home, "throwaway").end()
+    (home / "treasure").rename(home / "users.lock")
     socket = Path(Cluster(home).host)
     socket.mkdir()
     assert f"{socket} must be a folder that uid {SERVER_UID} alone can enter" in User(home).end()

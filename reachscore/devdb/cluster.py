@@ -70,13 +70,13 @@ def make_private(folder: Path) -> None:
 
 
 class Cluster:
-    """A PostgreSQL at `home`; a throwaway one is removed when its last user ends."""
+    """A PostgreSQL at `home`, but for root outside of a clone that `nobody` cannot enter."""
 
     def __init__(self, home: Path, *, throwaway: bool = False) -> None:
-        """Find out where it lies: for root outside of a clone that `nobody` cannot enter."""
+        """Find its place. The last user of a throwaway cluster removes it."""
         self.folder, self.throwaway, self._held = home.resolve(), throwaway, -1
         name = hashlib.sha256(bytes(self.folder)).hexdigest()[:12]
-        self.host = f"/tmp/reachscore-{os.geteuid()}-{name}"  # noqa: S108 # nosec B108 - it is short
+        self.host = f"/tmp/reachscore-{os.geteuid()}-{name}"  # noqa: S108 # nosec B108
         nearest = next(path for path in (self.folder, *self.folder.parents) if path.exists())
         if NOBODY and run("test", "-x", nearest)[0]:
             self.folder = Path("/var/lib", f"reachscore-{name}")
@@ -125,11 +125,11 @@ class Cluster:
 
     def _join(self) -> str:
         """Take the lock; start the server unless it runs. Return what that said."""
-        # If not alone, wait while another process makes, starts, stops or removes the cluster.
+        # Else wait while another process makes, starts, stops or removes the cluster.
         alone = lock = self._lock(ALONE_AT_ONCE)
-        if lock < 0 and (lock := self._lock(fcntl.LOCK_SH)) < 0:
-            return ""
         said = ""
+        if lock < 0 and (lock := self._lock(fcntl.LOCK_SH)) < 0:
+            return said
         try:
             if alone >= 0 and not self.data.exists():
                 self._make_data()
@@ -139,8 +139,7 @@ class Cluster:
                 options += self.host + " -c fsync=off -c full_page_writes=off" * self.throwaway
                 log = f"{self.data.name}/server.log"
                 said = self._pg_ctl("start", "-l", log, "-o", options)
-            # Between the two locks another process may stop the server: so look once more.
-            fcntl.flock(lock, fcntl.LOCK_SH)
+            fcntl.flock(lock, fcntl.LOCK_SH)  # In between it may have been stopped: look again.
             if self.state() == "ready":
                 self._held = lock
                 # Unlike atexit's, this runs at the end of a server's forked workers, too.
@@ -157,8 +156,10 @@ class Cluster:
             os.close(self._held)  # Not unlocked: forked children share it.
         self._held = -1
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o755)  # For nobody, whatever the umask; and only its owner can.
-        lock = os.open(path := self.folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        if not (path := self.folder / "users.lock").exists() and any(self.folder.iterdir()):
+            raise OSError(f"{self.folder} holds other files: they could be removed with a cluster.")
+        self.folder.chmod(0o755)  # For nobody, whatever the umask.
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         with suppress(BlockingIOError, FileNotFoundError):
             fcntl.flock(lock, how)
             if os.path.samestat(os.fstat(lock), path.stat()):
@@ -182,8 +183,8 @@ class Cluster:
         words = ["--auth=trust", "--encoding=UTF8", *locale, *["--no-sync"] * self.throwaway]
         code, said = run(programs / "initdb", "-U", USER, "-D", fresh, *words)
         if code == 0:
-            single = (programs / "postgres", "--single", "-D", fresh, "postgres")
-            code, said = run(*single, input=f"CREATE DATABASE {USER};\n")
+            single, create = ("--single", "-D", fresh, "postgres"), f"CREATE DATABASE {USER};\n"
+            code, said = run(programs / "postgres", *single, input=create)
         if code or "ERROR:" in said:  # --single goes on after one.
             raise OSError(f"No cluster can be made in {self.folder}: {said}")
         fresh.rename(self.data)
@@ -206,7 +207,6 @@ class Cluster:
 if __name__ == "__main__":
     for cluster in [Cluster(Path(home)) for home in sys.argv[1:]]:
         if not cluster.end(remove=True):
-            inode, locks = (cluster.folder / "users.lock").stat().st_ino, Path("/proc/locks")
-            lines = locks.read_text().splitlines() if locks.exists() else []  # Linux names pids.
-            pids = [line.split()[4] for line in lines if f":{inode} " in line]
-            sys.exit(f"{cluster.folder} is in use: end its users first: kill {' '.join(pids)}")
+            inode = (cluster.folder / "users.lock").stat().st_ino  # By which Linux names its users.
+            pids = " ".join(re.findall(rf"(\d+) \S+:{inode} ", run("cat", "/proc/locks")[1]))
+            sys.exit(f"{cluster.folder} is in use: end its users first: kill {pids}")
