@@ -7,21 +7,19 @@ transaction that the admin opens: what is recorded as before and after was so.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from django.contrib import admin, messages
-from django.contrib.admin.utils import unquote
+from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern
 
 from accounts.access.passwords import record_new_password
 from accounts.access.proof import password_needed, require_recent_password
-from accounts.models import SERVICE, Actor, AuditLog, SecondFactor, User
-from accounts.staff import ReasonForm
-from accounts.staff.bases import PlainList
-from reachscore.api.refusals import Refusal
+from accounts.models import SERVICE, AuditLog, SecondFactor, User
+from accounts.staff import VerbPage, staff_of
+from accounts.staff.lists import PlainList
+from accounts.staff.verb_page import verb_urls
 
 Changes = dict[str, tuple[Any, Any]]
 
@@ -48,6 +46,29 @@ def rights_of_group(group: Group) -> dict[str, Any]:
         "name": stored.name,
         "permissions": sorted(f"{app}.{codename}" for app, codename in permissions),
     }
+
+
+class ResetSecondFactor(VerbPage):
+    """Take the second factor of somebody who lost it away."""
+
+    slug = "reset_second_factor"
+    label = "Reset second factor"
+    takes_recent_password = True
+    consequence = (
+        "Make sure, by voice or in person, that it is really they who ask. "
+        "Their sessions end, and they must set up a new one at their next log-in."
+    )
+    too_late = "{} had no second factor"
+
+    @classmethod
+    def is_for(cls, user: Any) -> bool:
+        return bool(user.is_superuser)
+
+    def carry_out(self, fields: dict[str, Any]) -> HttpResponse | None:
+        if not SecondFactor.reset(self.obj, actor=self.actor, **fields):
+            return None
+        said = f"The second factor of {self.obj} is reset."
+        return self.changed(said, history=f"Reset second factor: {fields['reason']}")
 
 
 class OnlySuperusersChange(PlainList):
@@ -93,7 +114,7 @@ class OnlySuperusersChange(PlainList):
     def record(self, done: str, request: HttpRequest, obj: Any, changes: Changes) -> None:
         """Write the event into the service's own log."""
         with AuditLog.of(SERVICE) as audit:
-            actor = Actor.staff(cast(User, request.user))
+            actor = staff_of(request)
             audit.record(f"{self.noun}.{done}", obj, actor=actor, changes=changes)
 
 
@@ -124,48 +145,7 @@ class StaffAdmin(OnlySuperusersChange, AnyUserAdmin):
         return cast(User, obj).rights()
 
     def get_urls(self) -> list[URLPattern]:
-        reset = path(
-            "<path:object_id>/reset_second_factor/",
-            self.admin_site.admin_view(self.reset_second_factor_view),
-            name="accounts_user_reset_second_factor",
-        )
-        return [reset, *super().get_urls()]
-
-    @require_recent_password
-    def reset_second_factor_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Ask for a reason, and take the second factor of somebody who lost it away."""
-        if not self.has_change_permission(request):
-            raise PermissionDenied
-        user = self.get_object(request, unquote(object_id))
-        if user is None:
-            raise Http404
-        page = reverse("admin:accounts_user_change", args=[user.pk])
-        form = ReasonForm(request.POST or None)
-        if form.is_valid():
-            actor, reason = Actor.staff(cast(User, request.user)), form.cleaned_data["reason"]
-            try:
-                changed = SecondFactor.reset(user, actor=actor, reason=reason)
-            except Refusal as refusal:
-                form.add_error("reason", refusal.message)
-            else:
-                if changed:
-                    self.log_change(request, user, f"Reset second factor: {reason}")
-                    messages.success(request, f"The second factor of {user} is reset.")
-                else:
-                    messages.warning(request, f"{user} had no second factor; nothing changed.")
-                return HttpResponseRedirect(page)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "original": user,
-            "title": f"Reset second factor of {user}",
-            "verb": "Reset second factor",
-            "consequence": "Make sure, by voice or in person, that it is really they who ask. "
-            "Their sessions end, and they must set up a new one at their next log-in.",
-            "form": form,
-            "back": page,
-        }
-        return TemplateResponse(request, "admin/confirm_verb.html", context)
+        return [*verb_urls(self, [ResetSecondFactor]), *super().get_urls()]
 
     def user_change_password(
         self,
@@ -183,7 +163,7 @@ class StaffAdmin(OnlySuperusersChange, AnyUserAdmin):
         with AuditLog.of(SERVICE) as audit:
             user = self.get_object(request, id)
             response = super().user_change_password(request, id, form_url)
-            record_new_password(audit, user, actor=Actor.staff(cast(User, request.user)))
+            record_new_password(audit, user, actor=staff_of(request))
         return response
 
 
@@ -209,7 +189,7 @@ class StaffGroupAdmin(OnlySuperusersChange, GroupAdmin):
         with AuditLog.of(SERVICE) as audit:
             members = sorted(obj.user_set.values_list("username", flat=True))
             changes = differences({**rights_of_group(obj), "members": members}, {})
-            actor = Actor.staff(cast(User, request.user))
+            actor = staff_of(request)
             audit.record("group.deleted", obj, actor=actor, changes=changes)
             super().delete_model(request, obj)
 

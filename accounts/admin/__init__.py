@@ -4,8 +4,7 @@ from django.contrib import admin
 
 import accounts.access.people  # noqa: F401 - registers accounts and groups of staff
 from accounts.admin.audit import AuditEventAdmin
-from accounts.admin.organizations import OrganizationAdmin
-from accounts.admin.plans import PlanAdmin
+from accounts.admin.organizations import OrganizationAdmin, PlanAdmin
 
 __all__ = ["AuditEventAdmin", "OrganizationAdmin", "PlanAdmin"]
 

@@ -2,46 +2,50 @@
 
 from typing import Any, Final
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import quote
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts.admin.audit_export import ExportAdmin
+from accounts.access.proof import password_needed
+from accounts.admin.audit_export import FORMATS
 from accounts.admin.audit_filters import ActionFilter, ActorFilter, WhereAndWhen, matching
-from accounts.models import AuditEvent, Organization
+from accounts.models import AuditEvent, AuditHead, Organization
 from accounts.models.audit import SERVICE
-from accounts.staff import VerbAdmin
-from accounts.staff.bases import search_text
+from accounts.models.audit_export import in_pieces, note_export
+from accounts.staff import EndlessAdmin, VerbAdmin, staff_of
 from accounts.staff.columns import moment
+from accounts.staff.lists import Rows, search_text
 
 # The admin's pages of what events are about; who knows more kinds adds them.
 PAGES_OF_TARGETS: Final = {"organization": "accounts_organization"}
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(ExportAdmin, VerbAdmin):
+class AuditEventAdmin(EndlessAdmin, VerbAdmin):
     list_display = ("when", "action", "target", "change", "who", "organization")
     list_filter = (ActionFilter, ActorFilter, WhereAndWhen)
     search_fields = ("reason",)  # Django shows the box for it; `matching` looks further.
     search_help_text = "An id, an address, a request; a word of a reason or an actor's name."
     empty_hint = "No event is found like this. Take a filter away, or search for less."
     page_template = "admin/accounts/auditevent/page.html"
+    change_list_template = "admin/accounts/auditevent/change_list.html"
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+        self, request: HttpRequest, queryset: Rows, search_term: str
+    ) -> tuple[Rows, bool]:
         text = search_text(search_term)
         return (matching(queryset, text) if text else queryset), False
 
     def facts(self, request: HttpRequest, obj: AuditEvent) -> dict[str, Any]:
-        organization = Organization.objects.filter(pk=obj.organization_id).first()
         return {
-            "organization": organization,
+            "organization": Organization.objects.filter(pk=obj.organization_id).first(),
             "target_url": target_url(obj),
             "seal": bytes(obj.seal).hex(),
         }
@@ -61,14 +65,49 @@ class AuditEventAdmin(ExportAdmin, VerbAdmin):
 
     @admin.display(description="organization")
     def organization(self, event: AuditEvent) -> SafeString:
-        if event.organization_id == SERVICE:
-            return format_html('<a href="?organization={}">{}</a>', SERVICE, "this service")
         id_ = event.organization_id
-        return format_html('<a href="?organization={}">{}</a>', id_, id_)
+        said = "this service" if id_ == SERVICE else id_
+        return format_html('<a href="?organization={}">{}</a>', id_, said)
 
     @admin.display(description="what changed")
     def change(self, event: AuditEvent) -> SafeString:
         return render_to_string("admin/reason_and_changes.html", {"event": event})
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.export_view)
+        return [path("export/", view, name=f"{self.url_name}_export"), *super().get_urls()]
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Stream the events that the list of this query finds, on all its pages.
+
+        Raises PermissionDenied.
+        """
+        if not request.user.has_perm("accounts.export_auditevent"):
+            raise PermissionDenied
+        back = f"{self.list_url()}?{request.GET.urlencode()}"
+        if (asked := password_needed(request, back=back)) is not None:
+            return asked
+        wanted = FORMATS.get(suffix := request.POST.get("format", ""))
+        if wanted is None:
+            messages.warning(request, "Nothing was exported: choose CSV or JSON Lines.")
+            return HttpResponseRedirect(back)
+        content_type, lines = wanted
+        found = self.get_changelist_instance(request)
+        now = timezone.now()
+        # What is recorded now is not part of it: an export does not contain itself.
+        events = found.queryset.filter(created_at__lte=now)
+        # The organization's log notes the export if it was filtered by one, else our own.
+        concerned = AuditHead.objects.filter(pk=found.params.get("organization", "")).first()
+        note_export(
+            concerned.pk if concerned else SERVICE,
+            actor=staff_of(request),
+            form=suffix,
+            filters=found.params,
+        )
+        disposition = f'attachment; filename="audit-{now:%Y-%m-%d}.{suffix}"'
+        headers = {"Content-Disposition": disposition, "Cache-Control": "no-store"}
+        pieces = lines(in_pieces(events))
+        return StreamingHttpResponse(pieces, content_type=content_type, headers=headers)
 
 
 def target_url(event: AuditEvent) -> str:

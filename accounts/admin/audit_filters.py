@@ -13,31 +13,24 @@ from django.http import HttpRequest
 
 from accounts.models import AuditEvent
 from accounts.models.actor import actor_types
+from accounts.staff import ColumnFilter
 
 Events = QuerySet[AuditEvent]
 DATE: Final = forms.DateInput(attrs={"type": "date"})
 
 
-class ActionFilter(admin.SimpleListFilter):
-    title = "action"
-    parameter_name = "action"
+class ActionFilter(ColumnFilter):
+    title = parameter_name = column = "action"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    @staticmethod
+    def values() -> list[tuple[str, str]]:
         return [(action, action) for action in AuditEvent.actions()]
 
-    def queryset(self, request: HttpRequest, queryset: Events) -> Events:
-        return queryset.filter(action=self.value()) if self.value() else queryset
 
-
-class ActorFilter(admin.SimpleListFilter):
-    title = "actor"
-    parameter_name = "actor"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(kind, kind) for kind, _ in actor_types()]
-
-    def queryset(self, request: HttpRequest, queryset: Events) -> Events:
-        return queryset.filter(actor_type=self.value()) if self.value() else queryset
+class ActorFilter(ColumnFilter):
+    title = parameter_name = "actor"
+    column = "actor_type"
+    values = actor_types
 
 
 class WhereAndWhenForm(forms.Form):
@@ -83,19 +76,14 @@ class WhereAndWhen(admin.ListFilter):
         yield {"form": self.form, "kept": kept}
 
     def queryset(self, request: HttpRequest, queryset: Events) -> Events:
-        fields = self.form.cleaned_data
-        if fields.get("organization"):
-            queryset = queryset.filter(organization_id=fields["organization"])
-        if fields.get("since"):
-            queryset = queryset.filter(
-                created_at__gte=datetime.combine(fields["since"], time(), UTC)
-            )
-        if fields.get("until"):
+        given = self.form.cleaned_data
+        wanted = {
+            "organization_id": given.get("organization"),
+            "created_at__gte": (day := given.get("since")) and datetime.combine(day, time(), UTC),
             # Not before the next midnight: the last day of all has none.
-            queryset = queryset.filter(
-                created_at__lte=datetime.combine(fields["until"], time.max, UTC)
-            )
-        return queryset
+            "created_at__lte": (day := given.get("until")) and datetime.combine(day, time.max, UTC),
+        }
+        return queryset.filter(**{name: value for name, value in wanted.items() if value})
 
 
 def matching(events: Events, text: str) -> Events:

@@ -1,4 +1,4 @@
-"""Organizations: made, looked at, and changed through their verbs."""
+"""Organizations and plans: organizations are made, looked at, and changed through their verbs."""
 
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,13 +11,12 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts.admin.organization_verbs import Resume, Suspend
-from accounts.admin.terms import ChangeContact, ChangePlan, terms_of
-from accounts.admin.usage import usage_of
-from accounts.models import AuditEvent, Organization
+from accounts.admin.organization_verbs import ChangeContact, ChangePlan, Resume, Suspend
+from accounts.models import AuditEvent, Organization, Plan
 from accounts.models.near_limit import NEAR_PERCENT, near_limit
-from accounts.models.organization import clean_name
-from accounts.staff import EndlessAdmin, VerbAdmin, staff_of
+from accounts.models.organization import OVERRIDES, clean_name
+from accounts.models.usage import used_now
+from accounts.staff import ChoiceFilter, EndlessAdmin, ReadOnlyAdmin, VerbAdmin, staff_of
 from accounts.staff.columns import badge, moment
 from reachscore.api.refusals import Refusal
 
@@ -44,27 +43,28 @@ class NewOrganizationForm(OrganizationForm):
             raise ValidationError(refusal.message) from None
 
 
-class AttentionFilter(admin.SimpleListFilter):
+def suspended(organizations: QuerySet[Organization]) -> QuerySet[Organization]:
+    """Return those whose keys are all refused."""
+    return organizations.exclude(suspended_at=None)
+
+
+def near(organizations: QuerySet[Organization]) -> QuerySet[Organization]:
+    """Return those that have used NEAR_PERCENT of a limit or more."""
+    return organizations.filter(pk__in=near_limit(timezone.now()).values("organization"))
+
+
+class AttentionFilter(ChoiceFilter):
     title = "attention"
     parameter_name = "attention"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("suspended", "suspended"), ("near", f"above {NEAR_PERCENT} % of a limit")]
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[Organization]
-    ) -> QuerySet[Organization]:
-        if self.value() == "suspended":
-            return queryset.exclude(suspended_at=None)
-        if self.value() == "near":
-            return queryset.filter(pk__in=near_limit(timezone.now()).values("organization"))
-        return queryset
+    narrowed = {"suspended": suspended, "near": near}
+    labels = {"near": f"above {NEAR_PERCENT} % of a limit"}
 
 
 @admin.register(Organization)
 class OrganizationAdmin(EndlessAdmin, VerbAdmin):
-    list_display = ("organization", "identity", "plan", "status", "contact", "created")
+    list_display = ("name", "identity", "plan", "status", "contact", "created")
     list_filter = (AttentionFilter, "plan")
+    list_select_related = ("plan",)
     search_fields = ("name", "id")
     search_help_text = "A name or an id."
     empty_hint = "No organization is found like this. Take a filter away, or add one."
@@ -76,21 +76,15 @@ class OrganizationAdmin(EndlessAdmin, VerbAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("accounts.add_organization")
 
-    def rows(self, queryset: QuerySet[Any], ids: list[Any]) -> QuerySet[Any]:
-        return queryset.filter(pk__in=ids).select_related("plan")
-
     def facts(self, request: HttpRequest, obj: Organization) -> dict[str, Any]:
         may_see_events = request.user.has_perm("accounts.view_auditevent")
         events = AuditEvent.objects.filter(organization_id=obj.pk).order_by("-sequence")
+        limits = limits_of(obj)
         return {
-            "terms": terms_of(obj),
-            "usage": usage_of(obj),
+            "limits": limits,
+            "usage": usage_of(obj, limits),
             "events": events[:MOST_EVENTS] if may_see_events else None,
         }
-
-    @admin.display(description="organization", ordering="name")
-    def organization(self, organization: Organization) -> str:
-        return organization.name
 
     @admin.display(description="id")
     def identity(self, organization: Organization) -> SafeString:
@@ -110,3 +104,48 @@ class OrganizationAdmin(EndlessAdmin, VerbAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         obj.create(actor=staff_of(request))
+
+
+def limits_of(organization: Organization) -> dict[str, dict[str, Any]]:
+    """Return each limit as it holds, and whether it was agreed on with this customer."""
+    limits = {}
+    for name, label in zip(OVERRIDES, ("Requests a minute", "Tests", "Domains"), strict=True):
+        own = getattr(organization, name)
+        limit = getattr(organization.plan, name) if own is None else own
+        limits[name] = {"label": label, "limit": limit, "is_own": own is not None}
+    return limits
+
+
+def usage_of(organization: Organization, limits: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a bar for each mode and meter; the sandbox is never limited. Two queries."""
+    renew, now, bars = organization.plan.tests_renew, timezone.now(), []
+    for mode in ("live", "test"):
+        used = used_now(organization.pk, livemode=mode == "live", tests_renew=renew, now=now)
+        for meter, count in used.items():
+            limit = limits[f"{meter.value}_limit"]["limit"] if mode == "live" else None
+            percent = round(100 * count / limit) if limit else None
+            bars.append(
+                {
+                    "mode": mode,
+                    "meter": meter.value,
+                    "used": count,
+                    "limit": limit,
+                    "percent": percent,
+                    "is_near": percent is not None and percent >= NEAR_PERCENT,
+                }
+            )
+    return bars
+
+
+@admin.register(Plan)
+class PlanAdmin(ReadOnlyAdmin):
+    """What can be bought; changed by migrations only."""
+
+    list_display = (
+        "name",
+        "requests_per_minute",
+        "tests_limit",
+        "tests_renew",
+        "domains_limit",
+        "price_cents",
+    )

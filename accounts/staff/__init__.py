@@ -1,7 +1,16 @@
 """What our admin pages share: rows are read there, and changed through verbs only."""
 
-from accounts.staff.bases import ReadOnlyAdmin, VerbAdmin, staff_of
-from accounts.staff.endless import EndlessAdmin
-from accounts.staff.verb_page import ReasonForm, VerbPage
+from accounts.staff.lists import ChoiceFilter, ColumnFilter, EndlessAdmin, ReadOnlyAdmin, staff_of
+from accounts.staff.verb_page import ReasonForm, VerbAdmin, VerbPage, render
 
-__all__ = ["EndlessAdmin", "ReadOnlyAdmin", "ReasonForm", "VerbAdmin", "VerbPage", "staff_of"]
+__all__ = [
+    "ChoiceFilter",
+    "ColumnFilter",
+    "EndlessAdmin",
+    "ReadOnlyAdmin",
+    "ReasonForm",
+    "VerbAdmin",
+    "VerbPage",
+    "render",
+    "staff_of",
+]

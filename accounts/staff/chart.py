@@ -1,40 +1,21 @@
 """A small bar chart, drawn here: no script, no style of its own, and a table that says the same."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import Final, NamedTuple
 
 HEIGHT: Final = 60
 WIDTH_OF_BAR: Final = 10
 GAP: Final = 2
 
 
-@dataclass(frozen=True)
-class Day:
+class Day(NamedTuple):
     """What was counted on one day in UTC; the refused ones are among the requests."""
 
     date: date
     requests: int
     refused: int
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One day's place in the drawing; y grows downwards."""
-
-    day: Day
-    x: int
-    height: float
-    refused_height: float
-
-    @property
-    def y(self) -> float:
-        return HEIGHT - self.height
-
-    @property
-    def refused_y(self) -> float:
-        return HEIGHT - self.refused_height
 
 
 @dataclass(frozen=True)
@@ -63,16 +44,11 @@ class Chart:
         return sum(day.refused for day in self.days)
 
     @property
-    def bars(self) -> list[Bar]:
-        return [
-            Bar(
-                day,
-                x=place * (WIDTH_OF_BAR + GAP),
-                height=self._height(day.requests),
-                refused_height=self._height(day.refused),
-            )
-            for place, day in enumerate(self.days)
-        ]
+    def bars(self) -> Iterator[tuple[Day, int, float, float]]:
+        """Yield each day with its place and the heights of its two bars, which hang upside down."""
+        for place, day in enumerate(self.days):
+            heights = self._height(day.requests), self._height(day.refused)
+            yield day, place * (WIDTH_OF_BAR + GAP), *heights
 
     def _height(self, count: int) -> float:
         """A day with a single request still shows."""

@@ -15,7 +15,7 @@ def badge(kind: str, text: str = "") -> SafeString:
     return format_html('<span class="badge badge-{}">{}</span>', kind, text or kind)
 
 
-def moment(value: datetime | None, *, never: str = "", minutes: bool = False) -> SafeString:
+def moment(value: datetime | None, never: str = "", *, minutes: bool = False) -> SafeString:
     """Return a day, perhaps with hour and minute, with the exact time on hover; `never`, or a dash,
     for none."""
     if value is None:

@@ -1,9 +1,8 @@
 """A page that says what a verb will do, asks what the verb needs, and calls it."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import messages
@@ -13,13 +12,13 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.views import View
 
 from accounts.access.proof import password_needed
+from accounts.models import Actor
+from accounts.staff.lists import PlainList, ReadOnlyAdmin, staff_of
 from reachscore.api.refusals import Refusal
-
-if TYPE_CHECKING:
-    from accounts.staff.bases import VerbAdmin
 
 
 class ReasonForm(forms.Form):
@@ -35,7 +34,7 @@ class ReasonForm(forms.Form):
 class VerbPage(ABC, View):
     """One verb of one row. Django makes an instance a request, so it may keep what it found.
 
-    Whoever lacks `permission` is refused the page as well as the button. A refusal is shown on the
+    Without `permission` the page is refused as well as the button. A refusal is shown on the
     form, a stale tab is told so, and Django's history is written in the verb's transaction.
     """
 
@@ -46,49 +45,62 @@ class VerbPage(ABC, View):
     takes_recent_password: ClassVar[bool] = False
     form_class: ClassVar[type[forms.Form]] = ReasonForm
     template_name: ClassVar[str] = "admin/verb.html"
+    consequence: ClassVar[str] = ""  # What the verb will do.
+    # What a stale tab is told; {} is the row.
+    too_late: ClassVar[str] = "{} has changed meanwhile: there is nothing left to do"
     http_method_names = ("get", "post", "head")
 
-    model_admin: VerbAdmin = None  # type: ignore[assignment]
+    model_admin: PlainList = None  # type: ignore[assignment]
     obj: Any
 
     @classmethod
+    def is_for(cls, user: Any) -> bool:
+        """Return True if this member of staff may call the verb."""
+        return bool(user.has_perm(cls.permission))
+
+    @classmethod
     def applies_to(cls, obj: Any) -> bool:  # noqa: ARG003
-        """Tell whether the verb can do anything to this row."""
+        """Return True if the verb can do anything to this row."""
         return True
 
     def says(self) -> list[str]:
         """Return what the verb will do, a paragraph each."""
-        return []
+        return [self.consequence] if self.consequence else []
 
     def asks(self, data: Any = None) -> forms.Form:
         """Return the form, filled in with `data`."""
         return self.form_class(data)
 
     @abstractmethod
-    def carry_out(self, fields: dict[str, Any]) -> HttpResponse:
-        """Call the verb and answer, with `changed` or `unchanged` as a rule. Raises Refusal."""
+    def carry_out(self, fields: dict[str, Any]) -> HttpResponse | None:
+        """Call the verb and answer, with `changed` as a rule. Return None if it came too late.
+
+        Raises Refusal.
+        """
+
+    @property
+    def actor(self) -> Actor:
+        return staff_of(self.request)
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not request.user.has_perm(self.permission):
+        if not self.is_for(request.user):
             raise PermissionDenied
         if self.takes_recent_password and (asked := password_needed(request)) is not None:
             return asked
-        self.obj = self.model_admin.get_object(request, self.unquoted(kwargs.pop("object_id")))
+        self.obj = self.model_admin.get_object(request, unquote(kwargs.pop("object_id")))
         if self.obj is None:
-            return self.missing(request, self.model_admin)
+            return missing(request, self.model_admin)
         return super().dispatch(request, *args, **kwargs)
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        if not self.applies_to(self.obj):
-            return self.unchanged(self.too_late())
-        return self.page(self.asks())
+        return self.page(self.asks()) if self.applies_to(self.obj) else self.unchanged()
 
     def post(self, request: HttpRequest) -> HttpResponse:
         form = self.asks(request.POST)
         if form.is_valid():
             try:
                 with transaction.atomic():
-                    return self.carry_out(form.cleaned_data)
+                    return self.carry_out(form.cleaned_data) or self.unchanged()
             except Refusal as refusal:
                 self.show(refusal, form)
         return self.page(form)
@@ -97,28 +109,16 @@ class VerbPage(ABC, View):
         """Put a refusal beside its field, or over the form."""
         form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)
 
-    def too_late(self) -> str:
-        """Return what a stale tab is told."""
-        return f"{self.obj} has changed meanwhile: there is nothing left to do. Nothing changed."
-
     def page(self, form: forms.Form, **context: Any) -> HttpResponse:
-        return self.render(
-            self.template_name,
-            original=self.obj,
-            title=f"{self.label}: {self.obj}",
-            verb=self,
-            form=form,
-            back=self.model_admin.page_url(self.obj),
+        context = {
+            "original": self.obj,
+            "title": f"{self.label}: {self.obj}",
+            "verb": self,
+            "form": form,
+            "back": self.model_admin.page_url(self.obj),
             **context,
-        )
-
-    def render(self, template_name: str, **context: Any) -> HttpResponse:
-        """Return a page that no cache keeps."""
-        site = self.model_admin.admin_site.each_context(self.request)
-        whole = {**site, "opts": self.model_admin.opts, **context}
-        response = TemplateResponse(self.request, template_name, whole)
-        response["Cache-Control"] = "no-store"
-        return response
+        }
+        return render(self.request, self.model_admin, self.template_name, **context)
 
     def changed(self, message: str, *, history: str) -> HttpResponse:
         """Lead back to the row, saying what was done; write it into Django's history."""
@@ -126,18 +126,80 @@ class VerbPage(ABC, View):
         messages.success(self.request, message)
         return HttpResponseRedirect(self.model_admin.page_url(self.obj))
 
-    def unchanged(self, message: str) -> HttpResponse:
+    def unchanged(self, message: str = "") -> HttpResponse:
         """Lead back to the row, saying why nothing was done."""
-        messages.warning(self.request, message)
+        said = message or self.too_late.format(self.obj)
+        messages.warning(self.request, f"{said}; nothing changed.")
         return HttpResponseRedirect(self.model_admin.page_url(self.obj))
 
-    @staticmethod
-    def unquoted(object_id: str) -> str:
-        """Return the id that the admin wrote into an address in a way of its own."""
-        return unquote(object_id)
 
-    @staticmethod
-    def missing(request: HttpRequest, model_admin: VerbAdmin) -> HttpResponse:
-        """Lead to the list, saying that there is no such row."""
-        messages.warning(request, "There is no such row; it was never stored here.")
-        return HttpResponseRedirect(model_admin.list_url())
+class VerbAdmin(ReadOnlyAdmin):
+    """Shows each row on a page of our own, and changes it through verbs: each a page, too.
+
+    Subclasses say what their page shows: `page_template`, and `facts` of the row.
+    """
+
+    verbs: ClassVar[tuple[type[VerbPage], ...]] = ()
+    page_template: ClassVar[str]
+
+    def facts(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        """Return what the page's template shows besides the row itself."""
+        return {}
+
+    def get_urls(self) -> list[URLPattern]:
+        return [*verb_urls(self, self.verbs), *super().get_urls()]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show the row and its buttons; nothing is changed here. Raises PermissionDenied."""
+        obj = self.get_object(request, unquote(object_id))
+        if request.method != "GET" or not self.has_view_permission(request, obj):
+            raise PermissionDenied
+        if obj is None:
+            return missing(request, self)
+        buttons = [
+            (verb, self.page_url(obj, verb.slug))
+            for verb in self.verbs
+            if verb.is_for(request.user) and verb.applies_to(obj)
+        ]
+        context = {
+            "title": str(obj),
+            "original": obj,
+            "buttons": buttons,
+            "history_url": self.page_url(obj, "history"),
+            **self.facts(request, obj),
+        }
+        return render(request, self, self.page_template, **context)
+
+
+def verb_urls(model_admin: PlainList, verbs: Iterable[type[VerbPage]]) -> list[URLPattern]:
+    """Return the addresses of the pages of these verbs."""
+    return [
+        path(
+            f"<path:object_id>/{verb.slug}/",
+            model_admin.admin_site.admin_view(verb.as_view(model_admin=model_admin)),
+            name=f"{model_admin.url_name}_{verb.slug}",
+        )
+        for verb in verbs
+    ]
+
+
+def render(
+    request: HttpRequest, model_admin: PlainList, template: str, **context: Any
+) -> TemplateResponse:
+    """Return a page of the admin that no cache keeps."""
+    site = model_admin.admin_site.each_context(request)
+    response = TemplateResponse(request, template, {**site, "opts": model_admin.opts, **context})
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def missing(request: HttpRequest, model_admin: PlainList) -> HttpResponse:
+    """Lead to the list, saying that there is no such row."""
+    messages.warning(request, "There is no such row; it was never stored here.")
+    return HttpResponseRedirect(model_admin.list_url())

@@ -1,39 +1,22 @@
 """How staff read numbers, times and changes."""
 
-from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django import template
-from django.utils.safestring import SafeString
 
-from accounts.staff.columns import badge as badge_of
-from accounts.staff.columns import moment as moment_of
+from accounts.staff.columns import badge, moment
 
 register = template.Library()
+register.filter("badge", badge)
+register.filter("moment", moment)
+register.filter("minute", partial(moment, minutes=True))
 
 
 @register.filter
 def thousands(number: int) -> str:
     """Write 1234567 as 1,234,567."""
     return f"{number:,}"
-
-
-@register.filter
-def moment(value: datetime | None, never: str = "") -> SafeString:
-    """Write a day, with the exact time on hover."""
-    return moment_of(value, never=never)
-
-
-@register.filter
-def minute(value: datetime) -> SafeString:
-    """Write a day with hour and minute, with the exact time on hover."""
-    return moment_of(value, minutes=True)
-
-
-@register.filter
-def badge(kind: Any, text: str = "") -> SafeString:
-    """Write a word on a coloured ground."""
-    return badge_of(str(kind), text)
 
 
 @register.filter

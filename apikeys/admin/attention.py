@@ -11,11 +11,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 
+from accounts.admin.organizations import AttentionFilter
 from accounts.models import Organization
-from accounts.models.near_limit import NEAR_PERCENT, near_limit
+from accounts.models.near_limit import NEAR_PERCENT
+from accounts.staff import ChoiceFilter
 from accounts.staff.chart import Chart, Day
 from apikeys.admin.filters import ScopeFilter, StatusFilter, UnusedFilter
-from apikeys.admin.key_page import DAYS_SHOWN
+from apikeys.admin.keys import DAYS_SHOWN
 from apikeys.models import ApiKey, KeyDay
 
 # Beyond this the exact number helps nobody, and counting on would read the whole table.
@@ -59,57 +61,47 @@ def chart_for(request: HttpRequest) -> Chart | None:
 def _about_keys() -> Iterator[Matter]:
     keys = ApiKey.objects.order_by()
     live = keys.filter(livemode=True)
-    is_live = {"livemode__exact": "1"}
-    for found, said, query in (
+    for found, said, a_filter, choice in (
+        (keys, "active keys expire within 30 days", StatusFilter, "expiring"),
+        (live, "active live keys were not used for 90 days", UnusedFilter, "90 days"),
         (
-            StatusFilter.narrowed["expiring"](keys),
-            "active keys expire within 30 days",
-            {"status": "expiring"},
-        ),
-        (
-            UnusedFilter.narrowed["90 days"](live),
-            "active live keys were not used for 90 days",
-            {"unused": "90 days", **is_live},
-        ),
-        (
-            UnusedFilter.narrowed["never used"](live),
+            live,
             "active live keys were never used since they were made, 30 days ago or more",
-            {"unused": "never used", **is_live},
+            UnusedFilter,
+            "never used",
         ),
         (
-            ScopeFilter.narrowed["more than used"](keys),
+            keys,
             "active keys hold a scope that they have not used for 30 days since they got it",
-            {"scope": "more than used"},
+            ScopeFilter,
+            "more than used",
         ),
-        (
-            StatusFilter.narrowed["rotating"](keys),
-            "rotations are open: two secrets work",
-            {"status": "rotating"},
-        ),
-        (
-            StatusFilter.narrowed["revoked this week"](keys),
-            "keys were revoked within a week",
-            {"status": "revoked this week"},
-        ),
+        (keys, "rotations are open: two secrets work", StatusFilter, "rotating"),
+        (keys, "keys were revoked within a week", StatusFilter, "revoked this week"),
     ):
-        yield Matter(_bounded(found), said, _list("apikeys_apikey", query))
+        query = {"livemode__exact": "1"} if found is live else {}
+        yield _matter("apikeys_apikey", found, said, a_filter, choice, **query)
 
 
 def _about_organizations() -> Iterator[Matter]:
-    everyone = Organization.objects.order_by()
-    near = everyone.filter(pk__in=near_limit(timezone.now()).values("organization"))
-    said = f"organizations have used {NEAR_PERCENT} % or more of a limit"
-    yield Matter(_bounded(near), said, _list("accounts_organization", {"attention": "near"}))
-    suspended = everyone.exclude(suspended_at=None)
-    query = {"attention": "suspended"}
-    yield Matter(
-        _bounded(suspended), "organizations are suspended", _list("accounts_organization", query)
-    )
+    for said, choice in (
+        (f"organizations have used {NEAR_PERCENT} % or more of a limit", "near"),
+        ("organizations are suspended", "suspended"),
+    ):
+        everyone = Organization.objects.order_by()
+        yield _matter("accounts_organization", everyone, said, AttentionFilter, choice)
 
 
-def _bounded(rows: QuerySet[Any]) -> int:
-    return rows.values("pk")[: MOST_COUNTED + 1].count()
-
-
-def _list(name: str, query: dict[str, str]) -> str:
-    return f"{reverse(f'admin:{name}_changelist')}?{urlencode(query)}"
+def _matter(
+    name: str,
+    rows: QuerySet[Any],
+    said: str,
+    a_filter: type[ChoiceFilter],
+    choice: str,
+    **query: str,
+) -> Matter:
+    """Count those of `rows` that a choice of a filter keeps, and lead to the list of them."""
+    found = a_filter.narrowed[choice](rows)
+    count = found.values("pk")[: MOST_COUNTED + 1].count()
+    query[str(a_filter.parameter_name)] = choice
+    return Matter(count, said, f"{reverse(f'admin:{name}_changelist')}?{urlencode(query)}")

@@ -1,37 +1,70 @@
 """Doing one thing to many keys: a dry run that lists and counts, then a page that says how far."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
+from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DatabaseError, transaction
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.template.loader import render_to_string
-from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.views import View
 
 from accounts.access.proof import password_needed
-from apikeys.admin.bulk_form import MOST_AT_ONCE, BulkForm
+from accounts.staff import ReasonForm, VerbAdmin, render, staff_of
+from accounts.staff.lists import Rows
+from apikeys.admin.verbs import WhyForm
 from apikeys.models import ApiKey
+from apikeys.models.narrowing import Narrowing, narrow_to_used
 from reachscore.api.faults import is_database_fault, log_database_fault
 from reachscore.api.refusals import Refusal
 from reachscore.stale import once_more
 
-if TYPE_CHECKING:
-    from apikeys.admin.bulk_admin import BulkAdmin
-
+MOST_AT_ONCE: Final = 5000
 MOST_LISTED: Final = 100
+KEY_ID: Final = re.compile(r"key_[0-9A-Za-z]{12,36}")
 STOPPED: Final = (
     "stopped here, because the database is away or busy. What is done stays done, perhaps this "
     "one, too: reload this page in a while to send the form again."
 )
 PLACE_OF_PROGRESS: Final = "⟦progress⟧"
+
+
+class KeysField(forms.CharField):
+    """The ids of the keys that a dry run listed: just these are meant, whatever comes after."""
+
+    widget = forms.HiddenInput
+
+    def to_python(self, value: Any) -> Any:
+        ids = list(dict.fromkeys(str(value or "").split()))
+        if len(ids) > MOST_AT_ONCE or not all(map(KEY_ID.fullmatch, ids)):
+            raise ValidationError("These are no keys.")
+        return ids
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if isinstance(value, str) else " ".join(value or [])
+
+
+class BulkForm(forms.Form):
+    """Carries the keys that its dry run listed; `managing` count only where that is chosen."""
+
+    keys = KeysField(required=False)
+    managing = KeysField(required=False)
+
+    def clean(self) -> dict[str, Any]:
+        """Put `chosen` together; ask for a key at least."""
+        fields = super().clean() or self.cleaned_data
+        listed = fields.get("keys", []), fields.get("managing", [])
+        fields["chosen"] = [*listed[0], *(listed[1] if fields.get("include_managing") else [])]
+        if not fields["chosen"]:
+            self.add_error(None, "Choose the managing keys, too, or go back: there are no others.")
+        return fields
 
 
 class BulkPage(ABC, View):
@@ -43,42 +76,45 @@ class BulkPage(ABC, View):
 
     slug: ClassVar[str]
     label: ClassVar[str]
+    action: ClassVar[str]  # The same of a list's selection.
     permission: ClassVar[str]
     done: ClassVar[str]  # What is said of a key that was changed.
     form_class: ClassVar[type[BulkForm]]
-    template_name: ClassVar[str]
     destructive: ClassVar[bool] = False
     http_method_names = ("get", "post", "head")
 
-    model_admin: "BulkAdmin" = None  # type: ignore[assignment]
+    model_admin: VerbAdmin = None  # type: ignore[assignment]
 
     @abstractmethod
     def plan(self, keys: Sequence[ApiKey]) -> dict[str, Any]:
         """Return what the template shows; `initial` are the ids in the form's fields of keys."""
 
     @abstractmethod
-    def change(self, api_key: ApiKey, fields: dict[str, Any]) -> bool:
-        """Call the verb, writing Django's history; False where nothing was to be done."""
+    def change(self, api_key: ApiKey, reason: str) -> str | None:
+        """Call the verb; return what Django's history says, None where nothing was to be done."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.has_perm(self.permission):
             raise PermissionDenied
-        if (asked := password_needed(request, back=self.back(request))) is not None:
-            return asked
-        return super().dispatch(request, *args, **kwargs)
-
-    def back(self, request: HttpRequest) -> str:
-        """Return where the password's page leads to: nothing that was posted is kept."""
-        if request.method == "GET":
-            return request.get_full_path()
-        return self.model_admin.list_url()
+        # Nothing that was posted is kept.
+        back = request.get_full_path() if request.method == "GET" else self.model_admin.list_url()
+        return password_needed(request, back) or super().dispatch(request, *args, **kwargs)
 
     def get(self, request: HttpRequest) -> HttpResponse:
         organization_id = request.GET.get("organization", "")
         keys = self.model_admin.get_queryset(request).filter(organization_id=organization_id)
         return self.preview(keys.filter(revoked_at=None))
 
-    def preview(self, queryset: QuerySet[Any], form: BulkForm | None = None) -> HttpResponse:
+    @classmethod
+    def selected(
+        cls, model_admin: VerbAdmin, request: HttpRequest, queryset: Rows
+    ) -> HttpResponseBase:
+        """Answer the action of a list with the dry run."""
+        view = cls(model_admin=model_admin)
+        view.setup(request)
+        return password_needed(request) or view.preview(queryset)
+
+    def preview(self, queryset: Rows, form: BulkForm | None = None) -> HttpResponse:
         """Answer with the dry run."""
         found = queryset.select_related("organization").prefetch_related("grants")
         keys = list(found[: MOST_AT_ONCE + 1])
@@ -88,31 +124,26 @@ class BulkPage(ABC, View):
         planned = self.plan(keys)
         if not any(planned["initial"].values()):
             return self._lead_back("There is nothing to do to these keys; nothing changed.")
-        if form is None:
-            form = self.form_class(initial=planned["initial"])
+        template = f"admin/apikeys/apikey/bulk_{self.slug}.html"
         context = {
-            **self.model_admin.admin_site.each_context(self.request),
-            "opts": self.model_admin.opts,
             "title": f"{self.label}: a dry run",
             "verb": self,
-            "form": form,
-            "action": self.model_admin.bulk_url(self),
+            "action": reverse(f"admin:{self.model_admin.url_name}_bulk_{self.slug}"),
+            "form": form or self.form_class(initial=planned["initial"]),
             "most_listed": MOST_LISTED,
             **planned,
         }
-        response = TemplateResponse(self.request, self.template_name, context)
-        response["Cache-Control"] = "no-store"
-        return response
+        return render(self.request, self.model_admin, template, **context)
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
         form = self.form_class(request.POST)
-        try:
-            ids = form.listed()
-        except ValidationError as error:
-            return self._lead_back(str(error.message))
+        if form.has_error("keys") or form.has_error("managing"):
+            return self._lead_back("This form is not ours; select the keys anew.")
         if not form.is_valid():
+            ids = [*form.cleaned_data["keys"], *form.cleaned_data["managing"]]
             return self.preview(self.model_admin.get_queryset(request).filter(pk__in=ids), form)
-        response = StreamingHttpResponse(self._stream(form.cleaned_data))
+        fields = form.cleaned_data
+        response = StreamingHttpResponse(self._stream(fields["chosen"], fields["reason"]))
         response["Cache-Control"] = "no-store"
         response["X-Accel-Buffering"] = "no"  # nginx would keep the lines until the last.
         return response
@@ -121,30 +152,25 @@ class BulkPage(ABC, View):
         messages.warning(self.request, said)
         return HttpResponseRedirect(self.model_admin.list_url())
 
-    def _stream(self, fields: dict[str, Any]) -> Iterator[str]:
+    def _stream(self, keys: list[str], reason: str) -> Iterator[str]:
         """Yield the page, a line after each key."""
         # Wherever the server runs this, events name the address and id of this request.
-        context = copy_context()
-        whole = {
-            **self.model_admin.admin_site.each_context(self.request),
-            "opts": self.model_admin.opts,
-            "title": f"{self.label}: progress",
-            "verb": self,
-            "total": len(fields["keys"]),
-            "place_of_progress": PLACE_OF_PROGRESS,
-        }
-        page = render_to_string("admin/bulk_progress.html", whole, self.request)
-        before, _, after = page.partition(PLACE_OF_PROGRESS)
-        yield before
-        yield from self._lines(fields, context.run)
-        yield after
-
-    def _lines(self, fields: dict[str, Any], run: Any) -> Iterator[str]:
-        changed, total = 0, len(fields["keys"])
-        yield '<ol class="progress">'
-        for place, key_id in enumerate(fields["keys"], start=1):
+        run = copy_context().run
+        page = render(
+            self.request,
+            self.model_admin,
+            "admin/bulk_progress.html",
+            title=f"{self.label}: progress",
+            verb=self,
+            total=len(keys),
+            place_of_progress=PLACE_OF_PROGRESS,
+        )
+        before, _, after = page.rendered_content.partition(PLACE_OF_PROGRESS)
+        yield f'{before}<ol class="progress">'
+        changed, total = 0, len(keys)
+        for place, key_id in enumerate(keys, start=1):
             try:
-                outcome, has_changed = run(once_more(self._one), key_id, fields)
+                outcome, has_changed = run(once_more(self._one), key_id, reason)
             except DatabaseError as fault:
                 if not is_database_fault(fault):
                     raise
@@ -156,20 +182,115 @@ class BulkPage(ABC, View):
         yield format_html(
             '</ol><p role="status"><strong>{} of {} keys {}.</strong> The rest is as it was, as '
             "its line says.</p>",
-            changed,
-            total,
-            self.done,
+            *(changed, total, self.done),
         )
+        yield after
 
-    def _one(self, key_id: str, fields: dict[str, Any]) -> tuple[str, bool]:
+    def _one(self, key_id: str, reason: str) -> tuple[str, bool]:
         """Do one key in its own transaction; return what is said of it, and whether it changed."""
         api_key = ApiKey.objects.select_related("organization__plan").filter(pk=key_id).first()
         if api_key is None:
             return f"{key_id} is no key", False
         try:
             with transaction.atomic():
-                if self.change(api_key, fields):
+                if history := self.change(api_key, reason):
+                    self.model_admin.log_change(self.request, api_key, history)
                     return f"{api_key} {self.done}", True
         except Refusal as refusal:
             return f"{api_key}: {refusal.message}", False
         return f"{api_key} was so already", False
+
+
+class BulkRevokeForm(WhyForm, BulkForm):
+    """Which keys, and why."""
+
+
+class RevokeMany(BulkPage):
+    """Stop many keys at once and for good."""
+
+    slug = "revoke"
+    label = "Revoke keys"
+    action = "Revoke the selected keys"
+    permission = "apikeys.revoke_apikey"
+    done = "revoked"
+    form_class = BulkRevokeForm
+    destructive = True
+
+    def plan(self, keys: Sequence[ApiKey]) -> dict[str, Any]:
+        going = [api_key for api_key in keys if api_key.revoked_at is None]
+        return {
+            "initial": {"keys": [api_key.pk for api_key in going]},
+            "going": going,
+            "organizations": len({api_key.organization_id for api_key in going}),
+            "left_out": len(keys) - len(going),
+        }
+
+    def change(self, api_key: ApiKey, reason: str) -> str | None:
+        changed = api_key.revoke(actor=staff_of(self.request), reason=reason)
+        return f"Revoked, with others: {reason}" if changed else None
+
+
+class BulkNarrowForm(ReasonForm, BulkForm):
+    """Which keys, those too that manage others, and why."""
+
+    include_managing = forms.BooleanField(
+        label="Narrow the managing keys, too",
+        required=False,
+        help_text="They could manage no keys any more: not make, list, change or revoke others.",
+    )
+
+
+class NarrowMany(BulkPage):
+    """Leave many keys only the scopes that they use."""
+
+    slug = "narrow"
+    label = "Narrow keys to their used scopes"
+    action = "Narrow the selected keys to their used scopes"
+    permission = "apikeys.narrow_apikey"
+    done = "narrowed"
+    form_class = BulkNarrowForm
+
+    def plan(self, keys: Sequence[ApiKey]) -> dict[str, Any]:
+        active = [Narrowing.of(api_key) for api_key in keys if api_key.is_active]
+        possible = [narrowing for narrowing in active if narrowing.is_possible]
+        ordinary = [narrowing for narrowing in possible if not narrowing.ends_managing]
+        managing = [narrowing for narrowing in possible if narrowing.ends_managing]
+        return {
+            "initial": {
+                "keys": [narrowing.api_key.pk for narrowing in ordinary],
+                "managing": [narrowing.api_key.pk for narrowing in managing],
+            },
+            "ordinary": ordinary,
+            "managing": managing,
+            "unused": sum(not narrowing.keeps for narrowing in active),
+            "left_out": len(keys) - len(possible),
+        }
+
+    def change(self, api_key: ApiKey, reason: str) -> str | None:
+        changed = narrow_to_used(api_key, actor=staff_of(self.request), reason=reason)
+        return f"Narrowed to {', '.join(api_key.scopes)}" if changed else None
+
+
+class BulkAdmin(VerbAdmin):
+    """Revokes and narrows many keys: an action shows the dry run, whose form carries it out."""
+
+    pages = (RevokeMany, NarrowMany)
+
+    def get_urls(self) -> list[URLPattern]:
+        own = [
+            path(
+                f"bulk/{page.slug}/",
+                self.admin_site.admin_view(page.as_view(model_admin=self)),
+                name=f"{self.url_name}_bulk_{page.slug}",
+            )
+            for page in self.pages
+        ]
+        return own + super().get_urls()
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Offer what this member of staff may do."""
+        return {
+            (name := f"{page.slug}_selected"): (page.selected, name, page.action)
+            for page in self.pages
+            if request.user.has_perm(page.permission)
+        }

@@ -5,26 +5,26 @@ from typing import Any
 from django import forms
 from django.http import HttpResponse
 
-from accounts.staff import staff_of
-from apikeys.admin.key_page import scopes_of
-from apikeys.admin.seen import SeenForm, SeenPage
+from apikeys.admin.verbs import SeenForm, SeenPage
 from apikeys.models import ApiKey
 from apikeys.networks import MOST_NETWORKS
 from apikeys.scopes import is_unrestricted
 from reachscore.api.refusals import Refusal
 
 
-def reason_field() -> forms.CharField:
+class ChangeForm(SeenForm):
     """Why: where staff want to say it."""
-    return forms.CharField(
+
+    reason = forms.CharField(
         required=False,
         max_length=200,
         widget=forms.TextInput(attrs={"class": "vTextField"}),
         help_text="For staff: in the audit log, never shown to customers.",
     )
+    field_order = ("scopes", "allowed_ips", "reason")
 
 
-class NarrowForm(SeenForm):
+class NarrowForm(ChangeForm):
     """Which of its scopes a key keeps."""
 
     scopes = forms.MultipleChoiceField(
@@ -32,7 +32,6 @@ class NarrowForm(SeenForm):
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": "Leave it one at least, or revoke the key."},
     )
-    reason = reason_field()
 
 
 class Narrow(SeenPage):
@@ -43,22 +42,18 @@ class Narrow(SeenPage):
     permission = "apikeys.narrow_apikey"
     form_class = NarrowForm
     sees = "scopes"
+    consequence = "What is taken away is refused from the next request on (insufficient_scope)."
 
     @classmethod
     def applies_to(cls, obj: ApiKey) -> bool:
         return obj.is_active and len(obj.scopes) > 1
 
     def says(self) -> list[str]:
-        said = ["What is taken away is refused from the next request on (insufficient_scope)."]
-        if is_unrestricted(self.obj.scopes):
-            said.append(
-                "It holds all eight scopes, so it manages other keys: with fewer it cannot."
-            )
-        return said
+        manages = "It holds all eight scopes, so it manages other keys: with fewer it cannot."
+        return [*super().says(), *([manages] if is_unrestricted(self.obj.scopes) else [])]
 
     def asks(self, data: Any = None) -> forms.Form:
-        form = super().asks(data)
-        used = scopes_of(self.obj)
+        form, used = super().asks(data), scopes_of(self.obj)
         scopes: Any = form.fields["scopes"]
         scopes.choices = [(row["scope"], _described(row)) for row in used]
         scopes.initial = [
@@ -67,16 +62,14 @@ class Narrow(SeenPage):
         return form
 
     def carry_out(self, fields: dict[str, Any]) -> HttpResponse:
-        changed = self.obj.change(
-            actor=staff_of(self.request), scopes=fields["scopes"], reason=fields["reason"]
-        )
-        if not changed:
-            return self.unchanged(f"{self.obj} keeps all it had; nothing changed.")
+        scopes, reason = fields["scopes"], fields["reason"]
+        if not self.obj.change(actor=self.actor, scopes=scopes, reason=reason):
+            return self.unchanged(f"{self.obj} keeps all it had")
         kept = ", ".join(self.obj.scopes)
         return self.changed(f"{self.obj} holds now: {kept}.", history=f"Narrowed to {kept}")
 
 
-class AddressesForm(SeenForm):
+class AddressesForm(ChangeForm):
     """From where a key may be used."""
 
     allowed_ips = forms.CharField(
@@ -86,7 +79,6 @@ class AddressesForm(SeenForm):
         help_text=f"Up to {MOST_NETWORKS} addresses or networks, one a line, such as 192.0.2.7, "
         "192.0.2.0/24 or 2001:db8::/32. Empty: any address.",
     )
-    reason = reason_field()
 
     def clean_allowed_ips(self) -> list[str] | None:
         """Read a network a line, or comma."""
@@ -101,22 +93,15 @@ class Addresses(SeenPage):
     permission = "apikeys.narrow_apikey"
     form_class = AddressesForm
     sees = "allowed_ips"
-
-    @classmethod
-    def applies_to(cls, obj: ApiKey) -> bool:
-        return obj.is_active
+    consequence = "From elsewhere the key is refused from its next request on (ip_not_allowed)."
 
     def says(self) -> list[str]:
         seen = sorted({s.last_used_ip for s in self.obj.secrets.all() if s.last_used_ip})
-        said = ["From elsewhere the key is refused from its next request on (ip_not_allowed)."]
-        if seen:
-            said.append(f"Its secrets were last used from {', '.join(seen[:10])}.")
-        return said
+        used = f"Its secrets were last used from {', '.join(seen[:10])}."
+        return [*super().says(), *([used] if seen else [])]
 
-    def asks(self, data: Any = None) -> forms.Form:
-        form = super().asks(data)
-        form.fields["allowed_ips"].initial = "\n".join(self.obj.allowed_ips or [])
-        return form
+    def initial(self) -> dict[str, Any]:
+        return {"allowed_ips": "\n".join(self.obj.allowed_ips or [])}
 
     def show(self, refusal: Refusal, form: forms.Form) -> None:
         super().show(refusal, form)
@@ -124,17 +109,18 @@ class Addresses(SeenPage):
             form.add_error("allowed_ips", refusal.fix)
 
     def carry_out(self, fields: dict[str, Any]) -> HttpResponse:
-        changed = self.obj.change(
-            actor=staff_of(self.request),
-            allowed_ips=fields["allowed_ips"],
-            reason=fields["reason"],
-        )
-        if not changed:
-            return self.unchanged(f"{self.obj} may be used from where it was; nothing changed.")
+        networks, reason = fields["allowed_ips"], fields["reason"]
+        if not self.obj.change(actor=self.actor, allowed_ips=networks, reason=reason):
+            return self.unchanged(f"{self.obj} may be used from where it was")
         allowed = ", ".join(self.obj.allowed_ips or ["any address"])
-        return self.changed(
-            f"{self.obj} may now be used from {allowed}.", history=f"Allowed from {allowed}"
-        )
+        said = f"{self.obj} may now be used from {allowed}."
+        return self.changed(said, history=f"Allowed from {allowed}")
+
+
+def scopes_of(api_key: ApiKey) -> list[dict[str, Any]]:
+    """Return each scope with the last day on which it was exercised."""
+    grants = {grant.scope: grant for grant in api_key.grants.all()}
+    return [{"scope": scope, "grant": grants.get(scope)} for scope in api_key.scopes]
 
 
 def _described(row: dict[str, Any]) -> str:

@@ -1,112 +1,122 @@
-"""The filters beside the list of keys."""
+"""What state a key is in, as staff want to see it, and the filters beside the list of keys."""
 
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 from typing import Any, Final
 
-from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.db import models
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.plans import PLANS
-from apikeys.admin.state import State
+from accounts.staff import ChoiceFilter, ColumnFilter
 from apikeys.filters import filtered, unused_for
-from apikeys.models import ApiKey, KeyStatus
+from apikeys.models import ApiKey, KeySecret, KeyStatus
 from apikeys.scopes import ALL_SCOPES
 
 Keys = QuerySet[ApiKey]
 
+EXPIRING_WITHIN: Final = timedelta(days=30)
 WEEK: Final = timedelta(days=7)
 # The rules of attention: how long a live key may lie unused, and how long wait for its first use.
 LYING_IDLE: Final = timedelta(days=90)
 FIRST_USE_WITHIN: Final = timedelta(days=30)
 
 
-class KeyFilter(admin.SimpleListFilter):
-    """A filter over keys; a value it does not know filters nothing."""
+class State(models.TextChoices):
+    """The word on a key's badge: finer than `KeyStatus`, still derived."""
 
-    narrowed: dict[str, Callable[[Keys], Keys]]
+    ACTIVE = "active"
+    EXPIRING = "expiring"
+    ROTATING = "rotating"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in self.narrowed]
+    @property
+    def condition(self) -> Q:
+        """The same as a filter over keys; the first three overlap: a key may expire and rotate."""
+        now, active = timezone.now(), KeyStatus.ACTIVE.condition
+        if self is State.EXPIRING:
+            return active & Q(expires_at__lte=now + EXPIRING_WITHIN)
+        if self is State.ROTATING:
+            secrets = KeySecret.objects.filter(api_key=OuterRef("pk"), ended_at=None)
+            return active & Q(Exists(secrets.filter(expires_at__gt=now)))
+        return KeyStatus(self.value).condition
 
-    def queryset(self, request: HttpRequest, queryset: Keys) -> Keys:
-        narrow = self.narrowed.get(self.value() or "")
-        return narrow(queryset) if narrow else queryset
+
+def states_of(api_key: ApiKey, unended_secrets: list[KeySecret]) -> list[State]:
+    """Return the badges of a key, given those of its secrets that no verb has ended."""
+    if not api_key.is_active:
+        return [State(api_key.status.value)]
+    found = []
+    if api_key.expires_at and api_key.expires_at <= timezone.now() + EXPIRING_WITHIN:
+        found.append(State.EXPIRING)
+    if any(secret.expires_at and secret.is_live for secret in unended_secrets):
+        found.append(State.ROTATING)
+    return found or [State.ACTIVE]
+
+
+def active(keys: Keys) -> Keys:
+    """Return the keys that are neither revoked nor expired."""
+    return keys.filter(KeyStatus.ACTIVE.condition)
 
 
 def never_used(keys: Keys) -> Keys:
     """Return the active keys that are FIRST_USE_WITHIN old and that nobody has ever used."""
-    old = keys.filter(KeyStatus.ACTIVE.condition, created_at__lte=timezone.now() - FIRST_USE_WITHIN)
+    old = active(keys).filter(created_at__lte=timezone.now() - FIRST_USE_WITHIN)
     return old.exclude(secrets__last_used_at__isnull=False)
 
 
-def idle(keys: Keys) -> Keys:
-    """Return the active keys that nobody has used for LYING_IDLE."""
-    return unused_for(keys.filter(KeyStatus.ACTIVE.condition), LYING_IDLE)
+def in_state(state: State) -> Callable[[Keys], Keys]:
+    """Return what keeps the keys in this state."""
+    return lambda keys: keys.filter(state.condition)
 
 
-def in_state(state: State, keys: Keys) -> Keys:
-    """Return the keys in this state."""
-    return keys.filter(state.condition)
+def passing(**query: Any) -> Callable[[Keys], Keys]:
+    """Return what keeps the keys that pass this filter of the API."""
+    return lambda keys: filtered(keys, query)
 
 
-def with_scope(scope: str, keys: Keys) -> Keys:
-    """Return the keys that hold this scope."""
-    return filtered(keys, {"scope": scope})
-
-
-class StatusFilter(KeyFilter):
-    title = "status"
-    parameter_name = "status"
+class StatusFilter(ChoiceFilter):
+    title = parameter_name = "status"
     narrowed = {
-        **{state.value: partial(in_state, state) for state in State},
+        **{state.value: in_state(state) for state in State},
         "revoked this week": lambda keys: keys.filter(revoked_at__gt=timezone.now() - WEEK),
     }
 
 
-class ModeFilter(KeyFilter):
+class ModeFilter(ChoiceFilter):
     title = "mode"
     parameter_name = "livemode__exact"
+    labels = {"1": "live", "0": "test"}
     narrowed = {
         "1": lambda keys: keys.filter(livemode=True),
         "0": lambda keys: keys.filter(livemode=False),
     }
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("1", "live"), ("0", "test")]
 
-
-class UnusedFilter(KeyFilter):
-    title = "unused"
-    parameter_name = "unused"
+class UnusedFilter(ChoiceFilter):
+    title = parameter_name = "unused"
     narrowed = {
         "30 days": lambda keys: unused_for(keys, timedelta(days=30)),
-        "90 days": idle,
+        "90 days": lambda keys: unused_for(active(keys), LYING_IDLE),
         "never used": never_used,
     }
 
 
-class ScopeFilter(KeyFilter):
-    title = "scope"
-    parameter_name = "scope"
+class ScopeFilter(ChoiceFilter):
+    title = parameter_name = "scope"
     narrowed = {
-        "more than used": lambda keys: filtered(
-            keys.filter(KeyStatus.ACTIVE.condition), {"over_privileged": True}
-        ),
-        **{scope: partial(with_scope, scope) for scope in ALL_SCOPES},
+        "more than used": lambda keys: filtered(active(keys), {"over_privileged": True}),
+        **{scope: passing(scope=scope) for scope in ALL_SCOPES},
     }
 
 
-class PlanFilter(admin.SimpleListFilter):
-    title = "plan"
-    parameter_name = "plan"
+class PlanFilter(ColumnFilter):
+    title = parameter_name = "plan"
+    column = "organization__plan"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    @staticmethod
+    def values() -> list[tuple[str, str]]:
         # Only migrations make plans, so the list need not ask for them each time.
         return [(str(plan["slug"]), str(plan["name"])) for plan in PLANS]
-
-    def queryset(self, request: HttpRequest, queryset: Keys) -> Keys:
-        return queryset.filter(organization__plan=self.value()) if self.value() else queryset

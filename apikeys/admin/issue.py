@@ -10,11 +10,10 @@ from django.core import signing
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 
 from accounts.access.proof import require_recent_password
 from accounts.models import Organization
-from accounts.staff import VerbAdmin, staff_of
+from accounts.staff import VerbAdmin, render, staff_of
 from apikeys.models import ApiKey
 from apikeys.scopes import Scope
 from reachscore.api.ids import new_id
@@ -91,44 +90,24 @@ class IssueAdmin(VerbAdmin):
         """Issue a key. The page that shows it is the answer to the POST, and is not stored."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        initial = {"key_id": NEW_KEY_ID().sign(new_id("key"))}
-        form = IssueForm(request.POST or None, initial=initial)
+        page = partial(render, request, self)
+        form = IssueForm(request.POST or None, initial={"key_id": NEW_KEY_ID().sign(new_id("key"))})
         if form.is_valid():
-            response = self._issue(request, form)
-            if response is not None:
-                return response
-        return self._page(request, "issue", title="Issue an API key", form=form)
-
-    def _issue(self, request: HttpRequest, form: IssueForm) -> HttpResponse | None:
-        """Answer with the key, or that this form made one already; None after a refusal."""
-        fields = form.cleaned_data
-        api_key = ApiKey(
-            id=fields["key_id"],
-            organization=fields["organization"],
-            livemode=fields["livemode"],
-            name=fields["name"],
-            scopes=fields["scopes"],
-            expires_at=fields["expires_at"],
-        )
-        try:
-            with transaction.atomic():
-                plaintext = api_key.issue(actor=staff_of(request))
-                self.log_addition(request, api_key, "Issued.")
-        except Refusal as refusal:
-            form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)
-            return None
-        except IntegrityError:
-            # A database constraint is what decides between two sendings of one form.
-            made = ApiKey.objects.filter(pk=api_key.pk).first()
-            if made is None:
-                raise
-            return self._page(request, "already_issued", title="Already issued", api_key=made)
-        return self._page(
-            request, "issued", title=f"Issued {api_key}", api_key=api_key, plaintext=plaintext
-        )
-
-    def _page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
-        whole = {**self.admin_site.each_context(request), "opts": self.opts, **context}
-        response = TemplateResponse(request, f"admin/apikeys/apikey/{template}.html", whole)
-        response["Cache-Control"] = "no-store"
-        return response
+            fields = form.cleaned_data
+            api_key = ApiKey(id=fields.pop("key_id"), **fields)
+            shown: dict[str, Any] = {"title": f"Issued {api_key}", "api_key": api_key}
+            try:
+                with transaction.atomic():
+                    plaintext = api_key.issue(actor=staff_of(request))
+                    self.log_addition(request, api_key, "Issued.")
+                return page("admin/apikeys/apikey/issued.html", plaintext=plaintext, **shown)
+            except Refusal as refusal:
+                field = refusal.field if refusal.field in form.fields else None
+                form.add_error(field, refusal.message)
+            except IntegrityError:
+                # A database constraint is what decides between two sendings of one form.
+                if not ApiKey.objects.filter(pk=api_key.pk).exists():
+                    raise
+                shown = {"title": "Already issued", "api_key": ApiKey.objects.get(pk=api_key.pk)}
+                return page("admin/apikeys/apikey/already_issued.html", **shown)
+        return page("admin/apikeys/apikey/issue.html", title="Issue an API key", form=form)

@@ -1,65 +1,61 @@
-"""The list of keys, and the page of one."""
+"""The list of keys, and the page of one with all that staff decide by."""
 
 from typing import Any, Final
 
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.admin.audit import PAGES_OF_TARGETS
-from accounts.staff.bases import search_text
+from accounts.models import AuditEvent
+from accounts.staff.chart import Chart, Day
 from accounts.staff.columns import badge, moment
-from apikeys.admin.bulk_admin import BulkAdmin
-from apikeys.admin.change import Addresses, Narrow
-from apikeys.admin.filters import ModeFilter, PlanFilter, ScopeFilter, StatusFilter, UnusedFilter
+from accounts.staff.lists import Rows
+from apikeys.admin.bulk import BulkAdmin
+from apikeys.admin.change import Addresses, Narrow, scopes_of
+from apikeys.admin.filters import (
+    ModeFilter,
+    PlanFilter,
+    ScopeFilter,
+    StatusFilter,
+    UnusedFilter,
+    states_of,
+)
 from apikeys.admin.finding import FindByKeyAdmin
 from apikeys.admin.issue import IssueAdmin
-from apikeys.admin.key_page import KeyPageAdmin
-from apikeys.admin.revoke import Revoke, RevokeMade
-from apikeys.admin.rotate import FinishRotation, Rotate
-from apikeys.admin.search import matching
-from apikeys.admin.state import states_of
-from apikeys.answers import presentable
-from apikeys.models import ApiKey
+from apikeys.admin.verbs import FinishRotation, Revoke, RevokeMade, Rotate
+from apikeys.answers import days_of, presentable
+from apikeys.models import ApiKey, KeySecret
 
 PAGES_OF_TARGETS["api_key"] = "apikeys_apikey"
 
-EMPTY_LIST: Final = (
-    "No key is found like this. Take a filter away, search for less, or issue a key."
-)
+DAYS_SHOWN: Final = 30
+MOST_ENDED_SECRETS: Final = 5
+MOST_EVENTS: Final = 20
+MOST_MADE: Final = 20
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(BulkAdmin, IssueAdmin, FindByKeyAdmin, KeyPageAdmin):
+class ApiKeyAdmin(BulkAdmin, IssueAdmin, FindByKeyAdmin):
     list_display = ("key", "owner", "status", "last_used", "expires", "created")
-    list_display_links = ("key",)
     list_filter = (StatusFilter, ModeFilter, UnusedFilter, ScopeFilter, PlanFilter)
-    search_fields = ("name",)  # Django shows the box for it; `matching` looks further.
-    search_help_text = (
-        "A whole key, its locator or last four characters; a name, an id or an organization."
-    )
-    empty_hint = EMPTY_LIST
+    empty_hint = "No key is found like this. Take a filter away, search for less, or issue a key."
     verbs = (Rotate, FinishRotation, Narrow, Addresses, Revoke, RevokeMade)
+    page_template = "admin/apikeys/apikey/page.html"
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        text = search_text(search_term)
-        return (matching(queryset, text) if text else queryset), False
-
-    def rows(self, queryset: QuerySet[Any], ids: list[Any]) -> QuerySet[Any]:
-        return presentable(queryset.filter(pk__in=ids).select_related("organization"))
+    def rows(self, queryset: Rows) -> Rows:
+        return presentable(queryset.select_related("organization"))
 
     @admin.display(description="key", ordering="name")
     def key(self, api_key: Any) -> SafeString:
-        test = "" if api_key.livemode else badge("test", "test key")
         return format_html(
             '<span title="{}">{}</span> {} <span class="quiet">…{}</span>',
             api_key.pk,
             api_key.name,
-            test,
+            "" if api_key.livemode else badge("test", "test key"),
             api_key.last_four,
         )
 
@@ -85,3 +81,33 @@ class ApiKeyAdmin(BulkAdmin, IssueAdmin, FindByKeyAdmin, KeyPageAdmin):
     @admin.display(description="created", ordering="created_at")
     def created(self, api_key: Any) -> SafeString:
         return moment(api_key.created_at)
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        """Return the key with its organization, or None."""
+        if not object_id.isascii() or not object_id.isprintable():
+            return None
+        rows = self.get_queryset(request).select_related("organization__plan", "maker__api_key")
+        return rows.filter(pk=object_id).first()
+
+    def facts(self, request: HttpRequest, obj: ApiKey) -> dict[str, Any]:
+        unended = list(obj.secrets.filter(ended_at=None))
+        elsewhere = KeySecret.objects.filter(issued_by__api_key=obj).exclude(api_key=obj)
+        used = days_of(obj, days=DAYS_SHOWN, today=timezone.now().date())
+        may_see_all = request.user.has_perm("accounts.view_auditevent")
+        audit_log = reverse("admin:accounts_auditevent_changelist")
+        events = AuditEvent.objects.filter(target_id=obj.pk).order_by("-sequence")
+        return {
+            "states": states_of(obj, unended),
+            "secrets": [*unended, *obj.secrets.exclude(ended_at=None)[:MOST_ENDED_SECRETS]],
+            "scopes": scopes_of(obj),
+            "chart": Chart(
+                f"Requests of the last {DAYS_SHOWN} days",
+                [Day(day.day, day.requests, day.limited) for day in used],
+            ),
+            "made": ApiKey.objects.filter(maker__api_key=obj)[:MOST_MADE],
+            "issued_elsewhere": elsewhere.select_related("api_key")[:MOST_MADE],
+            "events": events[:MOST_EVENTS],
+            "all_events": f"{audit_log}?q={obj.pk}" if may_see_all else "",
+        }
