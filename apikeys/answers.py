@@ -50,8 +50,15 @@ def presentable(keys: QuerySet[ApiKey]) -> QuerySet[Any]:
         last_four=Subquery(newest.values("last_four")[:1]),
     ).prefetch_related(
         Prefetch("secrets", KeySecret.objects.filter(ended_at=None), to_attr="unended_secrets"),
-        "grants",
+        Prefetch("grants", to_attr="all_grants"),
     )
+
+
+def just_issued(api_key: Any) -> Any:
+    """Return a key that was just issued with the same, in none: all of it is known."""
+    api_key.last_used_at, api_key.all_grants = None, []
+    api_key.unended_secrets = [api_key.issued_secret]
+    return api_key
 
 
 class Secret(serializers.Serializer[Any]):
@@ -71,7 +78,7 @@ class Secret(serializers.Serializer[Any]):
 class Key(serializers.Serializer[Any]):
     """An API key."""
 
-    # Of an instance from `presentable`.
+    # Of a key from `presentable` or `just_issued`.
     id = serializers.RegexField(r"^key_[0-9A-Za-z]{12,}$")
     object = Constant("api_key")
     name = serializers.CharField()
@@ -116,13 +123,13 @@ class Key(serializers.Serializer[Any]):
         return Secret(live, many=True).data
 
     @extend_schema_field(serializers.DictField(child=serializers.DateField(allow_null=True)))
-    def get_scope_usage(self, api_key: ApiKey) -> dict[str, date | None]:
-        last_days = {grant.scope: grant.last_exercised_on for grant in api_key.grants.all()}
+    def get_scope_usage(self, api_key: Any) -> dict[str, date | None]:
+        last_days = {grant.scope: grant.last_exercised_on for grant in api_key.all_grants}
         return {scope: last_days.get(scope) for scope in api_key.scopes}
 
     @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(list(ALL_SCOPES))))
-    def get_unused_scopes(self, api_key: ApiKey) -> list[str]:
-        unused = {grant.scope for grant in api_key.grants.all() if grant.is_long_unused}
+    def get_unused_scopes(self, api_key: Any) -> list[str]:
+        unused = {grant.scope for grant in api_key.all_grants if grant.is_long_unused}
         return [scope for scope in api_key.scopes if scope in unused]
 
 

@@ -20,6 +20,7 @@ from apikeys.answers import (
     Key,
     KeyUsage,
     auth_context,
+    just_issued,
     presentable,
     usage,
 )
@@ -113,20 +114,20 @@ class KeyViewSet(ViewSetMixin, ApiView):
         )
         inherit = set(INHERITABLE) - set(fields)
         token = idempotency_token(request)
+        is_replay = False
         if token is None:
             plaintext = api_key.issue(actor=caller.actor, inherit=inherit)
-            return json_response(
-                IssuedKey(self._show(api_key.pk), plaintext=plaintext).data, status=201
+        else:
+            key_id, plaintext, is_replay = issue_once(
+                api_key,
+                actor=caller.actor,
+                inherit=inherit,
+                token=token,
+                fingerprint=fingerprint(request, request.data),
             )
-        key_id, plaintext, is_replay = issue_once(
-            api_key,
-            actor=caller.actor,
-            inherit=inherit,
-            token=token,
-            fingerprint=fingerprint(request, request.data),
-        )
+        shown = self._show(key_id) if is_replay else just_issued(api_key)
         headers = {REPLAYED_HEADER: "true"} if is_replay else {}
-        answer = IssuedKey(self._show(key_id), plaintext=plaintext)
+        answer = IssuedKey(shown, plaintext=plaintext)
         return json_response(answer.data, status=201, headers=headers)
 
     @documentation.retrieve_key

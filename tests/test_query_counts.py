@@ -87,3 +87,10 @@ class QueryCountTests(ApiTestCase):
             for _ in range(3):
                 self.issue()
             self.assertQueries(number, 200, path, self.api)
+
+    def test_creating_a_key_takes_twelve_statements_and_six_more_to_be_repeatable(self):
+        self.api.send("/v1/keys", {"name": "x"})  # Notes the day of its scopes.
+        for headers, number in (({}, 12), ({"Idempotency-Key": "t-1"}, 18)):
+            with self.assertNumQueries(number):
+                response = self.api.send("/v1/keys", {"name": "x"}, **headers)
+            self.assertEqual(response.status_code, 201, response.content)

@@ -67,6 +67,8 @@ class ApiKey(models.Model):
     revoked_by = models.CharField(max_length=200, blank=True, editable=False)
     revoked_reason = models.CharField(max_length=200, blank=True, editable=False)
 
+    issued_secret: KeySecret  # By `issue`, on the instance that was issued.
+
     class Meta:
         verbose_name = "API key"
         # A key is neither added, changed nor deleted: it goes through its verbs.
@@ -139,7 +141,7 @@ class ApiKey(models.Model):
         return retiring.locator if retiring and retiring.is_live and self.is_active else ""
 
     def issue(self, *, actor: Actor, inherit: Collection[str] = ()) -> str:
-        """Store this new key and return its plaintext, which nothing keeps.
+        """Save this key and return its plaintext, which is stored nowhere.
 
         `inherit` names those of INHERITABLE that are to be the acting key's own.
 
@@ -151,8 +153,8 @@ class ApiKey(models.Model):
             self.created_by = str(actor)
             self.maker = acting.secret if acting else None
             self.save(force_insert=True)
-            ScopeGrant.follow(self)
-            _, plaintext = KeySecret.issue(self)
+            ScopeGrant.give(self)
+            self.issued_secret, plaintext = KeySecret.issue(self)
             self._record(
                 audit,
                 "api_key.issued",
@@ -212,7 +214,9 @@ class ApiKey(models.Model):
             for name, value in changed.items():
                 setattr(self, name, value)
             self.save(update_fields=changed)
-            ScopeGrant.follow(self)
+            if "scopes" in changed:
+                ScopeGrant.objects.filter(api_key=self).exclude(scope__in=self.scopes).delete()
+                ScopeGrant.give(self)
             after = self._granted()
             changes = {name: (before[name], after[name]) for name in changed}
             self._record(audit, "api_key.changed", actor, reason=reason, changes=changes)

@@ -78,13 +78,11 @@ class ScopeGrant(models.Model):
     def __str__(self) -> str:
         return f"{self.scope} of {self.api_key_id}"
 
-    @classmethod
-    def follow(cls, api_key: ApiKey) -> None:
-        """Note which scopes a key was given and lost. Call it inside a verb."""
-        cls.objects.filter(api_key=api_key).exclude(scope__in=api_key.scopes).delete()
-        known = set(cls.objects.filter(api_key=api_key).values_list("scope", flat=True))
-        new = [scope for scope in api_key.scopes if scope not in known]
-        ScopeGrant.objects.bulk_create(ScopeGrant(api_key=api_key, scope=scope) for scope in new)
+    @staticmethod
+    def give(api_key: ApiKey) -> None:
+        """Insert a row for each scope of the key that has none. Call it inside a verb."""
+        rows = [ScopeGrant(api_key=api_key, scope=scope) for scope in api_key.scopes]
+        ScopeGrant.objects.bulk_create(rows, ignore_conflicts=True)
 
     @classmethod
     def exercise(cls, key_id: str, scopes: Collection[str], *, day: date) -> None:

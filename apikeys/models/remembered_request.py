@@ -112,7 +112,7 @@ def issue_once(
                 caller_id=actor.id,
                 token_digest=token_digest,
                 fingerprint=fingerprint,
-                secret=wanted.secrets.get(),
+                secret=wanted.issued_secret,
             )
             return wanted.pk, plaintext, False
         if bytes(earlier.fingerprint) != fingerprint:
