@@ -256,6 +256,9 @@ class RedactionTests(SimpleTestCase):
                 self.assertTrue(holds_key(f"x{spelling}y"))
         self.assertEqual(redact(key), f"{key[:16]}_[redacted]")
         self.assertEqual(redact(key[:-20]), f"{key[:16]}_[redacted]")
+        self.assertEqual(redact(key * 2), f"{key[:16]}_[redacted]" * 2)
+        for adjacent in (f"{key}{spellings(key)[1]}", f"{spellings(key)[1]}{key}"):
+            self.assertNotIn(key[17:], redact(adjacent))
 
     def test_leaves_alone_what_is_no_key(self):
         key = new_plaintext(livemode=True)

@@ -7,71 +7,56 @@ messages, request ids) must recognise a key; `apikeys.keys` builds on it.
 import re
 import unicodedata
 from typing import Final
+from urllib.parse import unquote
 
 KEY_SHAPE: Final = r"rk_(?:live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{38}"
 
-# A raw query, Referer or request line is percent-encoded, once or, as a link inside a link, more
-# often, and any character may be: `rk%5Flive%255F…` is a key to whoever decodes it.
-_PERCENT: Final = "%(?:25)*"
-_BASE62: Final = f"(?:[0-9A-Za-z]|{_PERCENT}(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]))"
-
-
-def _encoded(text: str) -> str:
-    """Return a pattern of `text` with each of its characters plain or percent-encoded.
-
-    An underscore may also be `_5F`: so the admin quotes ids in its URLs.
-    """
-    plain = {"_": "_(?:5F)?"}
-    return "".join(f"(?:{plain.get(c, c)}|{_PERCENT}(?i:{ord(c):02x}))" for c in text)
-
-
-_NAMED: Final = (
-    f"{_encoded('rk_')}(?:{_encoded('live')}|{_encoded('test')}){_encoded('_')}{_BASE62}{{8}}"
-)
+# An underscore may also be `_5F`: so the admin quotes ids in its URLs.
+_NAMED: Final = "rk_(?:5F)?(?:live|test)_(?:5F)?[0-9A-Za-z]{8}"
 _WHOLE_KEY: Final = re.compile(KEY_SHAPE)
 _PUBLIC_PART: Final = re.compile(r"rk_(?:live|test)_([0-9A-Za-z]{8})(?![0-9A-Za-z])")
 # Broader than a whole key: one that lacks its last characters can be completed, by guessing or,
 # where only the checksum is gone, by arithmetic.
-_MOST_OF_A_KEY: Final = re.compile(f"{_NAMED}{_encoded('_')}{_BASE62}{{16}}")
-_TELLING_PART: Final = re.compile(f"({_NAMED}){_encoded('_')}{_BASE62}{{6,}}")
+_MOST_OF_A_KEY: Final = re.compile(f"{_NAMED}_(?:5F)?[0-9A-Za-z]{{16}}")
+_TELLING_PART: Final = re.compile(f"({_NAMED})_(?:5F)?[0-9A-Za-z]{{6,38}}")
+_ENCODED: Final = re.compile("[0-9A-Za-z_%]*%[0-9A-Za-z_%]*")
+# White space, and what is as invisible: a key that was copied out of a page may hold it.
+_BLANK: Final = re.compile("[\\s\u00ad\u200b-\u200f\u2060\ufeff]+")
 
 
 def holds_key(text: str) -> bool:
-    """Tell whether a key, or most of one, stands in `text`, however it is spaced or encoded."""
-    joined = _joined(text)
-    return _may_hold(joined) and _MOST_OF_A_KEY.search(joined) is not None
+    """Return True if `text` holds a key, or most of one, spaced out or percent-encoded."""
+    return _MOST_OF_A_KEY.search(_BLANK.sub("", _decoded(text))) is not None
 
 
 def find_key(text: str) -> str | None:
     """Return the first whole key in `text`, though it be spaced out; any checksum will do."""
-    found = _WHOLE_KEY.search(_joined(text))
+    found = _WHOLE_KEY.search(_BLANK.sub("", text))
     return found[0] if found else None
 
 
 def find_locator(text: str) -> str | None:
     """Return the eight public characters of the first key in `text`, though it be cut short."""
-    found = _PUBLIC_PART.search(text) or _PUBLIC_PART.search(_joined(text))
+    found = _PUBLIC_PART.search(text) or _PUBLIC_PART.search(_BLANK.sub("", text))
     return found[1] if found else None
-
-
-def _joined(text: str) -> str:
-    if not text.isascii():
-        # Character by character, without combining marks: normalizing many of those is quadratic.
-        text = "".join(
-            unicodedata.normalize("NFKC", c) for c in text if not unicodedata.combining(c)
-        )
-        text = "".join(c for c in text if unicodedata.category(c) != "Cf")
-    return "".join(text.split())
 
 
 def redact(text: str) -> str:
     """Return `text` with the secret part of every key replaced; the public locator stays."""
-    return _TELLING_PART.sub(r"\1_[redacted]", text) if _may_hold(text) else text
+    if "%" in text:  # First: of a key that is encoded in part, the rest would stay.
+        text = _ENCODED.sub(_redacted_word, text)
+    return _TELLING_PART.sub(r"\1_[redacted]", text)
 
 
-def _may_hold(text: str) -> bool:
-    """Spare almost every text the slow pattern: these are how a key can begin."""
-    return "rk" in text or "%" in text
+def _redacted_word(word: re.Match[str]) -> str:
+    """Return a percent-encoded word as it is, or the locator alone if a key is encoded in it."""
+    found = _TELLING_PART.search(_decoded(word[0]))
+    return f"{found[1]}_[redacted]" if found else word[0]
+
+
+def _decoded(text: str) -> str:
+    """Return `text` percent-decoded twice: a link inside a link is encoded twice."""
+    return unquote(unquote(text))
 
 
 def printable(text: str) -> str:
