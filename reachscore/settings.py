@@ -55,9 +55,8 @@ SECRET_KEY = environ["SECRET_KEY"]
 API_KEY_PEPPERS = numbered_keys(environ, "API_KEY_PEPPERS")
 AUDIT_KEYS = numbered_keys(environ, "AUDIT_KEYS")
 GATEWAY_TOKENS = gateway_tokens(environ, "GATEWAY_TOKEN")  # By them the proxy proves itself.
-numbered = {"GATEWAY_TOKEN": dict(enumerate(GATEWAY_TOKENS)), "AUDIT_KEYS": AUDIT_KEYS}
 if PRODUCTION:
-    refuse_weak_secrets(SECRET_KEY, API_KEY_PEPPERS=API_KEY_PEPPERS, **numbered)
+    refuse_weak_secrets(environ)
 ALLOWED_HOSTS = host_names(environ, "ALLOWED_HOSTS")
 TRUSTED_PROXY_COUNT = count(environ, "TRUSTED_PROXY_COUNT", default=0)  # Where none has a token.
 METRICS_TOKEN = token(environ, "METRICS_TOKEN")
