@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from reachscore.health import LOOK_AT_SESSIONS
 from tests.demo_server import ROOT
 from tests.production_server import Database, ProductionServer
 
@@ -112,6 +113,22 @@ def test_the_runtime_role_cannot_touch_what_is_written(
         pytest.raises((psycopg.errors.RestrictViolation, psycopg.errors.InsufficientPrivilege)),
     ):
         connection.execute(sql.encode())
+
+
+def test_the_runtime_role_sees_how_old_the_snapshot_of_another_roles_dump_is(
+    server: ProductionServer, database: Database
+) -> None:
+    with (
+        psycopg.connect(database.url("reachscore_owner")) as dump,
+        psycopg.connect(database.url("reachscore_app"), autocommit=True) as app,
+    ):
+        dump.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        dump.execute("SELECT 1")
+        for number in range(3):
+            found = app.execute(LOOK_AT_SESSIONS).fetchone()
+            assert found is not None
+            assert found[1] >= number
+            app.execute("SELECT pg_current_xact_id()")
 
 
 def test_nightly_unit_compares_with_the_heads_of_the_last_good_night(

@@ -69,6 +69,16 @@ class HealthTests(TestCase):
             values = {sample.labels["kind"]: sample.value for sample in family.samples}
             self.assertEqual(values["commits_waiting"], count)
 
+    @override_settings(METRICS_TOKEN=TOKEN)
+    def test_an_old_snapshot_is_a_warning_and_its_age_a_metric(self):
+        with mock.patch("reachscore.health.OLDEST_SNAPSHOT_TRANSACTIONS", -1):
+            response = Client().get("/readyz")
+        self.assertEqual(response.status_code, 200)
+        self.assertRegex(response.json()["warnings"][0], r"\AA snapshot is \d+ transactions old")
+        metrics = Client().get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        self.assertRegex(metrics.content, rb"\nreachscore_oldest_snapshot_transactions \d")
+        self.assertRegex(metrics.content, rb'\nreachscore_warnings{kind="snapshot_old"} 1')
+
     def test_only_reading_is_allowed(self):
         for path in ("/healthz", "/readyz"):
             response = Client(enforce_csrf_checks=True).post(path)

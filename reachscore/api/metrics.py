@@ -52,6 +52,12 @@ _WARNINGS: Final = Gauge(
     registry=REGISTRY,
     multiprocess_mode="mostrecent",
 )
+OLDEST_SNAPSHOT: Final = Gauge(
+    "reachscore_oldest_snapshot_transactions",
+    "Age of the oldest open snapshot in transactions, as the last /readyz found it.",
+    registry=REGISTRY,
+    multiprocess_mode="mostrecent",
+)
 
 # The most telling first: each is caught as itself, whatever subclass the driver raised.
 _DATABASE_ERROR_NAMES: Final = {
