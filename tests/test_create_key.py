@@ -1,6 +1,7 @@
 """`POST /v1/keys` makes what was asked for, or says why not and makes nothing."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from unittest import mock
 
 import time_machine
@@ -74,16 +75,17 @@ class CreateKeyTests(ApiTestCase):
 
     def test_what_creation_answers_is_what_reading_the_key_answers(self):
         _, client = self.issue(expires_at=NOW + timedelta(days=9), allowed_ips=["127.0.0.0/8"])
-        for number, fields in enumerate(
-            [
-                {},
-                {"scopes": ["tests:write", "tests:read"], "max_tests_per_month": 5},
-                {"expires_at": "2026-03-12T10:30:00.75+01:00", "name": " e\u0301 "},
-                {"allowed_ips": ["127.0.0.1", "::ffff:127.0.0.0/120"]},
-            ]
-        ):
+        every: list[dict[str, Any]] = [
+            {},
+            {"scopes": ["tests:write", "tests:read"], "max_tests_per_month": 5},
+            {"expires_at": "2026-03-12T10:30:00.75+01:00", "name": " e\u0301 "},
+            {"allowed_ips": ["127.0.0.1", "::ffff:127.0.0.0/120"]},
+        ]
+        for number, fields in enumerate(every):
+            headers: dict[str, str]
             for headers in ({}, {"Idempotency-Key": f"token-{number}"}):
-                made = client.send("/v1/keys", {"name": "x", **fields}, **headers).json()
+                body = {"name": "x"} | fields
+                made = client.send("/v1/keys", body, **headers).json()
                 self.assertRegex(made.pop("key"), made["secrets"][0]["locator"])
                 self.assertEqual(made, client.get(f"/v1/keys/{made['id']}").json())
 
