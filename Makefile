@@ -42,13 +42,13 @@ fuzz: install ## Send what the OpenAPI document allows and forbids to the real s
 	@$(python) security/fuzz.py
 
 bench: install-bench ## Measure against the peers and against the floor; ten minutes of a quiet machine
-	@exec .venv-bench/bin/python -m bench.compare
+	@exec .venv-bench/bin/python -m bench results
 
 bench-growth: install-bench ## Measure growth and writes
-	@exec .venv-bench/bin/python -m bench.growth
+	@exec .venv-bench/bin/python -m bench growth
 
 bench-profile: install-bench ## Show where an authenticated request spends its time
-	@exec .venv-bench/bin/python -m bench.profile_ours
+	@exec .venv-bench/bin/python -m bench profile
 
 lock: install ## Renew the lock files from pyproject.toml
 	$(python) -m pip install --quiet uv

@@ -1,84 +1,95 @@
-"""One run of wrk against one server, with what it took."""
+"""Put load on servers: one run of wrk, and variants that take turns."""
 
 import json
 import random
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from subprocess import PIPE
 
-from bench.processes import cpu_seconds
-
-SCRIPT: Final = Path(__file__).with_name("requests.lua")
-PATH: Final = "/v1/auth/me"
-
-
-def write_requests(
-    file: Path,
-    authorizations: Iterable[str],
-    *,
-    method: str = "GET",
-    path: str = PATH,
-    body: str = "",
-) -> Path:
-    """Write the requests of a file, one for each Authorization header; return the file."""
-    file.write_text("".join(f"{method}\t{path}\t{one}\t{body}\n" for one in authorizations))
-    file.chmod(0o600)
-    return file
-
-
-def first_authorization(file: Path) -> str:
-    """Return the Authorization header of a file's first request."""
-    with file.open() as lines:
-        return lines.readline().split("\t")[2]
+from bench.machine import ROOT, apart, cpu_seconds, say
+from bench.seed import settle
+from bench.stage import PATH, Server, Stage
+from bench.table import Row, Table
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """What one run of some seconds measured."""
 
-    requests_a_second: float
     cpu_ms: float  # Of the server's own processes, a request.
+    requests: int
+    rate: float  # Requests a second.
     p50_ms: float
     p99_ms: float
-    requests: int
     refused: int  # Answered from 400 on.
     broken: int  # Not answered.
 
 
+Rounds = Sequence[Mapping[str, Run]]  # For each round, the run of every row.
+
+
 def put_load(
-    url: str,
-    file: Path,
-    *,
-    server: int,
-    connections: int,
-    seconds: int,
-    in_order: bool = False,
+    server: Server, file: Path, *, seconds: int, connections: int = 16, is_refused: bool = False
 ) -> Run:
     """Send a file's requests as fast as they are answered, over kept connections.
 
-    At random; or `in_order`, each once, until they are used up or the time is.
+    Reads at random; writes in order, each once. Raises RuntimeError if not all of them were
+    answered, or refused, as they should be.
     """
     command = ["wrk", "--threads=1", f"--connections={connections}", f"--duration={seconds}s"]
-    command += ["--latency", "--timeout=20s", f"--script={SCRIPT}", url]
-    command += [
-        "--",
-        str(file),
-        "in-order" if in_order else "at-random",
-        str(random.randrange(2**31)),
-    ]
-    before = cpu_seconds(server)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=True)
-    used = cpu_seconds(server) - before
+    command += ["--latency", "--timeout=20s", "--script=bench/requests.lua"]
+    url, seed = f"http://127.0.0.1:{server.port}{PATH}", random.randrange(2**31)
+    command += [url, "--", str(file), str(seed)]
+    before = cpu_seconds(server.pid)
+    done = subprocess.run(command, cwd=ROOT, stdout=PIPE, timeout=seconds + 60, check=True)
+    used = cpu_seconds(server.pid) - before
     told = json.loads(done.stdout.splitlines()[-1])
-    requests = int(told["requests"])
-    return Run(
-        requests_a_second=requests / told["microseconds"] * 1e6,
-        cpu_ms=used / max(requests, 1) * 1000,
-        p50_ms=told["p50"] / 1000,
-        p99_ms=told["p99"] / 1000,
-        requests=requests,
-        refused=int(told["refused"]),
-        broken=int(told["broken"]),
-    )
+    run = Run(used / max(told["requests"], 1) * 1000, **told)
+    if run.broken or not run.requests or run.refused != (run.requests if is_refused else 0):
+        raise RuntimeError(f"{file.name}: {run}. {server.last_words()}")
+    return run
+
+
+def measure(stage: Stage, table: Table, *, rounds: int, seconds: int) -> Rounds:
+    """Measure every row once a round, in an order that is shuffled anew, after a warm-up."""
+    say(f"{table.title}: starting the servers.")
+    done = []
+    with stage.serving(table.rows) as servers:
+        check_answers(stage, table.rows, servers)
+        pids = {one.pid for one in servers.values()}
+        with apart(pids, database=stage.database.pid) if table.is_pinned else nullcontext():
+            for number in range(rounds + 1):
+                runs = {}
+                for row in random.sample(table.rows, len(table.rows)):
+                    if row.app == "ours" and not row.is_refused:
+                        with stage.database.connect(row.data) as connection:
+                            settle(connection)
+                    runs[row.name] = put_load(
+                        servers[row.name],
+                        stage.files[row.keys],
+                        connections=table.connections,
+                        seconds=seconds if number else 1,
+                        is_refused=row.is_refused,
+                    )
+                done.append(runs)
+                say(f"{table.title}: round {number} of {rounds}" if number else "Warmed up.")
+    return done[1:]
+
+
+def check_answers(stage: Stage, rows: Iterable[Row], servers: Mapping[str, Server]) -> None:
+    """Hold the body of each row for the first key in use to the first row's.
+
+    Raises RuntimeError if a row answers something else, or does not refuse what it should.
+    """
+    reference = b""
+    for row in rows:
+        first, _, _ = stage.files[row.keys].read_text().partition("\n")
+        status, body = servers[row.name].ask(first.split("\t")[2])
+        reference = reference or body
+        is_same = row.is_refused or json.loads(body) == json.loads(reference)
+        if status != (401 if row.is_refused else 200) or not is_same:
+            told = f"{row.name} answers {status} {body!r}, the first row {reference!r}. "
+            raise RuntimeError(told + servers[row.name].last_words())

@@ -1,12 +1,10 @@
 -- wrk: sends the requests of a file, a line each: method, path, Authorization and body, with tabs
--- between. Picks them at random, or takes each once in order and stops when they are used up.
+-- between. Picks reads at random; takes writes in order, each once, and stops when they are used up.
 local requests, in_order, sent = {}, false, 0
 
 function init(arguments)
-    local file, order, seed = arguments[1], arguments[2], arguments[3]
-    in_order = order == "in-order"
-    math.randomseed(tonumber(seed))
-    for line in io.lines(file) do
+    math.randomseed(tonumber(arguments[2]))
+    for line in io.lines(arguments[1]) do
         local method, path, key, body = line:match("^([^\t]*)\t([^\t]*)\t([^\t]*)\t(.*)$")
         local headers = {
             ["Authorization"] = key,
@@ -17,6 +15,7 @@ function init(arguments)
         if body ~= "" then
             headers["Content-Type"] = "application/json"
         end
+        in_order = method ~= "GET"
         requests[#requests + 1] = wrk.format(method, path, headers, body ~= "" and body or nil)
     end
 end
@@ -35,8 +34,9 @@ end
 function done(summary, latency)
     local errors = summary.errors
     io.write(string.format(
-        '\n{"requests": %d, "microseconds": %d, "p50": %d, "p99": %d, "refused": %d, "broken": %d}\n',
-        summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+        '\n{"requests": %d, "rate": %f, "p50_ms": %f, "p99_ms": %f, "refused": %d, "broken": %d}\n',
+        summary.requests, summary.requests / summary.duration * 1e6,
+        latency:percentile(50) / 1000, latency:percentile(99) / 1000,
         errors.status, errors.connect + errors.read + errors.write + errors.timeout
     ))
 end

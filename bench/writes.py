@@ -1,110 +1,84 @@
-"""Issue, rotate, revoke over HTTP, each with its audit event; and `consume`."""
+"""Issue, rotate and revoke over HTTP, each with its audit event; and `consume`.
 
-import json
-import subprocess
+`python -m bench.writes FILE SECONDS` consumes as one process of a sibling service does, with the
+keys of the file, and prints how often a second that was granted.
+"""
+
+import os
+import random
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from bench.keys_in_use import KeysInUse
-from bench.load import Run, put_load, write_requests
-from bench.machine import ROOT, say
-from bench.seed_ours import ORGANIZATIONS, seed_ours
-from bench.stage import Stage, workers_a_core
+import django
+from django.utils import timezone
 
-SCHEMA: Final = "bench_writes"
-KEYS: Final = 10_000
-CONNECTIONS: Final = 16
+from bench.load import Run, put_load
+from bench.machine import say
+from bench.seed import ORGANIZATIONS
+from bench.stage import Stage
+from bench.table import WORKERS, WRITTEN, Row
+
 CLIENTS: Final = 4  # Processes that consume, as a service's workers would.
-
+ROW: Final = Row("ours, writing", data=WRITTEN, workers=WORKERS)
 MADE: Final = """
-    SELECT k.id, o.n
-      FROM apikeys_apikey k
-      JOIN (SELECT n, bench_id('org', n) AS id FROM generate_series(1, %(organizations)s) n) o
-        ON o.id = k.organization_id
-     WHERE k.name = 'Made' AND k.revoked_at IS NULL
-     ORDER BY random()
+    SELECT '/v1/keys/' || id, n
+      FROM apikeys_apikey JOIN generate_series(1, %s) n ON organization_id = bench_id('org', n)
+     WHERE name = 'Made' AND revoked_at IS NULL ORDER BY random()
 """
 
 
-class Writes:
-    """The write verbs on a schema of their own, which they change."""
+def measure_verbs(stage: Stage, *, seconds: int) -> dict[str, Run]:
+    """Measure each verb once: keys are made, then these are rotated, then revoked."""
+    managers = [f"Bearer {one}" for one in stage.managers]
+    body = '{"name": "Made", "scopes": ["tests:read", "tests:write"]}'
+    overlap = '{"overlap_seconds": 0}'
+    with stage.serving([ROW]) as servers, stage.database.connect(WRITTEN) as connection:
+        server = servers[ROW.name]
+        issue = stage.write("issue", [("POST", "/v1/keys", one, body) for one in managers * 10])
+        measured = {"issue": put_load(server, issue, seconds=seconds)}
+        made = connection.execute(MADE, [ORGANIZATIONS]).fetchall()
+        keys = [(path, managers[n - 1]) for path, n in made]
+        rotate = stage.write("rotate", [("POST", f"{k}/rotate", by, overlap) for k, by in keys])
+        measured["rotate"] = put_load(server, rotate, seconds=seconds)
+        revoke = stage.write("revoke", [("DELETE", k, by, "") for k, by in keys])
+        measured["revoke"] = put_load(server, revoke, seconds=seconds)
+    return measured
 
-    def __init__(self, stage: Stage, keys: KeysInUse) -> None:
-        self.stage, self.keys = stage, keys
-        seed_ours(stage.database, schema=SCHEMA, keys=KEYS)
-        keys.store(stage.database, schema=SCHEMA, keys=KEYS, pepper=stage.pepper)
 
-    def verbs(self, *, seconds: int) -> dict[str, Run]:
-        """Measure each verb: keys are made, then these are rotated, then revoked."""
-        name = "ours, writing"
-        first = f"Bearer {self.keys.spread[0]}"
-        with self.stage.serving(
-            {name: (self.stage.ours(SCHEMA), first)}, workers=workers_a_core()
-        ) as servers:
-            server = servers[name]
-
-            def put(file: Path, *, in_order: bool = False) -> Run:
-                run = put_load(
-                    server.url,
-                    file,
-                    server=server.process.pid,
-                    connections=CONNECTIONS,
-                    seconds=seconds,
-                    in_order=in_order,
-                )
-                if run.refused or run.broken:
-                    raise RuntimeError(f"A write was refused: {run}.")
-                return run
-
-            made = {"issue": put(self._to_issue())}
-            made["rotate"] = put(self._to_made("POST", "/rotate", {"overlap_seconds": 0}))
-            made["revoke"] = put(self._to_made("DELETE", "", None), in_order=True)
-        return made
-
-    def consume(self, *, seconds: int) -> dict[str, float]:
-        """Return how often a second `consume` was granted, hot and spread."""
-        return {
-            "consume, one hot organization": self._consume(self.keys.hot, seconds),
-            "consume, spread": self._consume(self.keys.spread, seconds),
-        }
-
-    def _to_issue(self) -> Path:
-        managers = [f"Bearer {one}" for one in self.keys.managers]
-        body = json.dumps({"name": "Made", "scopes": ["tests:read", "tests:write"]})
-        return write_requests(
-            self.stage.folder / "issue", managers, method="POST", path="/v1/keys", body=body
-        )
-
-    def _to_made(self, method: str, action: str, body: dict[str, Any] | None) -> Path:
-        """Write a request for each key that was made, by its organization's manager."""
-        with self.stage.database.connect(SCHEMA) as connection:
-            found = connection.execute(MADE, {"organizations": ORGANIZATIONS}).fetchall()
-        sent = json.dumps(body) if body is not None else ""
-        lines = [
-            f"{method}\t/v1/keys/{key_id}{action}\tBearer {self.keys.managers[n - 1]}\t{sent}\n"
-            for key_id, n in found
-        ]
-        file = self.stage.folder / f"{method}{len(action)}"
-        file.write_text("".join(lines))
-        return file
-
-    def _consume(self, plaintexts: list[str], seconds: int) -> float:
-        say(f"Consuming with {CLIENTS} processes.")
-        file = self.stage.folder / "consume"
+def measure_consume(stage: Stage, *, seconds: int) -> dict[str, float]:
+    """Return how often a second `consume` was granted, hot and spread."""
+    say(f"Consuming with {CLIENTS} processes.")
+    measured, file = {}, stage.folder / "consume"
+    for where, plaintexts in (("one hot organization", stage.hot), ("spread", stage.spread)):
         file.write_text("\n".join(plaintexts[:500]))
-        clients = [
-            subprocess.Popen(
-                [sys.executable, "-m", "bench.consumer", str(file), str(seconds)],
-                cwd=ROOT,
-                env=self.stage.ours(SCHEMA).environ,
-                stdout=subprocess.PIPE,
-            )
-            for _ in range(CLIENTS)
-        ]
-        try:
-            told = [client.communicate(timeout=seconds + 120)[0] for client in clients]
-        finally:
-            for client in clients:
-                client.kill()
-        return sum(float(one) for one in told)
+        command = ("-m", "bench.writes", str(file), str(seconds))
+        with ThreadPoolExecutor() as pool:
+            clients = [pool.submit(stage.run, *command, schema=WRITTEN) for _ in range(CLIENTS)]
+        measured[f"consume, {where}"] = sum(float(client.result()) for client in clients)
+    return measured
+
+
+def consume_for(seconds: float, plaintexts: list[str]) -> float:
+    """Consume, and return how often a second it was granted."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = "reachscore.settings"
+    django.setup()
+    # After the set-up, as for every module that holds models.
+    from accounts.models import Meter  # noqa: PLC0415
+    from apikeys.callers import find_caller  # noqa: PLC0415
+    from apikeys.meters import consume  # noqa: PLC0415
+
+    callers = [find_caller(one, now=timezone.now()) for one in plaintexts]
+    for caller in callers[:50]:
+        consume(caller, Meter.TESTS)
+    granted, began = 0, time.monotonic()
+    while (took := time.monotonic() - began) < seconds:
+        consume(random.choice(callers), Meter.TESTS)
+        granted += 1
+    return granted / took
+
+
+if __name__ == "__main__":
+    sys.stdout.write(str(consume_for(float(sys.argv[2]), Path(sys.argv[1]).read_text().split())))

@@ -1,23 +1,28 @@
 """The benchmark fills our tables by hand: a new column must not break it unseen."""
 
-from accounts.models import Organization
+from accounts.models import AuditEvent, Organization, Usage
 from apikeys.models import ApiKey, KeyDay, KeySecret
-from bench.keys_in_use import settle
-from bench.seed_ours import IDS, ORGANIZATIONS, SPREAD, fill
+from apikeys.models.key_usage import KeyMonth
+from bench.seed import HOT, ORGANIZATIONS, SPREAD, USE_PLANS, fill, settle
 from tests.cast import ApiTestCase
 from tests.committed import as_owner
 
+IN_USE = SPREAD + HOT
+
 
 class SeedTests(ApiTestCase):
-    def test_every_customer_has_its_keys_and_each_key_its_secret_and_its_day(self):
-        before = Organization.objects.count()
+    def test_filling_a_year_gives_each_key_its_secret_its_days_and_each_customer_its_events(self):
+        organizations, events = Organization.objects.count(), AuditEvent.objects.count()
         with as_owner() as cursor:
             connection = cursor.connection
-            connection.execute(IDS)
-            fill(connection, keys=SPREAD)
+            fill(connection, keys=IN_USE, days=1, events=2)
+            connection.execute(USE_PLANS)
             settle(connection)
-        self.assertEqual(Organization.objects.count() - before, ORGANIZATIONS)
+        self.assertEqual(Organization.objects.count() - organizations, ORGANIZATIONS)
         made = ApiKey.objects.exclude(secrets=None)
-        self.assertEqual(made.count(), SPREAD + ORGANIZATIONS)
-        self.assertEqual(KeySecret.objects.exclude(last_used_at=None).count(), SPREAD)
-        self.assertEqual(KeyDay.objects.count(), SPREAD)
+        self.assertEqual(made.count(), IN_USE + ORGANIZATIONS)
+        self.assertEqual(KeySecret.objects.exclude(last_used_at=None).count(), IN_USE)
+        self.assertEqual(KeyDay.objects.count(), IN_USE * 2)  # Today and the day behind.
+        self.assertEqual(KeyMonth.objects.count(), IN_USE)
+        self.assertGreaterEqual(Usage.objects.count(), ORGANIZATIONS * (2 + 2))
+        self.assertEqual(AuditEvent.objects.count() - events, ORGANIZATIONS * 2)

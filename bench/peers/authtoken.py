@@ -1,21 +1,34 @@
-"""DRF's own authtoken, as documented: a token on a user; the organization is one query more."""
+"""DRF's own authtoken, as documented: a token on a user; the organization is one query more.
 
-from django.urls import path
+Joined: with the organization in the same query. Limited: joined, with a limit and the last use.
+"""
+
 from rest_framework.authentication import TokenAuthentication
-from rest_framework.permissions import IsAuthenticated
-from rest_framework.request import Request
-from rest_framework.response import Response
-from rest_framework.views import APIView
+from rest_framework.authtoken.models import Token
+from rest_framework.exceptions import AuthenticationFailed
 
-from bench.peers.answer import answer
+from bench.peers import views
+from bench.peers.models import Account
 
 
-class Me(APIView):
+class Me(views.Me):
     authentication_classes = [TokenAuthentication]
-    permission_classes = [IsAuthenticated]
-
-    def get(self, request: Request) -> Response:
-        return Response(answer(request.user))
 
 
-urlpatterns = [path("v1/auth/me", Me.as_view())]
+class JoiningAuthentication(TokenAuthentication):
+    def authenticate_credentials(self, key: str) -> tuple[Account, Token]:
+        try:
+            token = Token.objects.select_related("user__customer").get(key=key)
+        except Token.DoesNotExist:
+            raise AuthenticationFailed from None
+        if not token.user.is_active:
+            raise AuthenticationFailed
+        return token.user, token
+
+
+class JoinedMe(views.Me):
+    authentication_classes = [JoiningAuthentication]
+
+
+class LimitedMe(views.LimitedMe):
+    authentication_classes = [JoiningAuthentication]

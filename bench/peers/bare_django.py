@@ -4,9 +4,8 @@ from hashlib import sha256
 
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
-from django.urls import path
 
-from bench.peers.floor_sql import FIND, answer
+from bench.peers.answer import FIND, answer_of_row
 
 
 def me(request: HttpRequest) -> HttpResponse:
@@ -18,7 +17,4 @@ def me(request: HttpRequest) -> HttpResponse:
             row = cursor.fetchone()
     if row is None:
         return HttpResponse(b"{}", "application/json", 401)
-    return HttpResponse(answer(row), "application/json")
-
-
-urlpatterns = [path("v1/auth/me", me)]
+    return HttpResponse(answer_of_row(row), "application/json")

@@ -1,16 +1,16 @@
-"""By the book: a DRF view and an authentication class that asks the ORM. No limit, no last use."""
+"""By the book: a DRF view and an authentication class that asks the ORM. No limit, no last use.
+
+Slow: with the key hashed as passwords are, to show why ours are not.
+"""
 
 from hashlib import sha256
 
-from django.urls import path
+from django.contrib.auth.hashers import Argon2PasswordHasher
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
-from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
-from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from bench.peers.answer import answer
+from bench.peers import views
 from bench.peers.models import BearerKey
 
 
@@ -32,12 +32,24 @@ class BearerKeyAuthentication(BaseAuthentication):
         return "Bearer"
 
 
-class Me(APIView):
+class Me(views.Me):
     authentication_classes = [BearerKeyAuthentication]
-    permission_classes = [IsAuthenticated]
-
-    def get(self, request: Request) -> Response:
-        return Response(answer(request.user))
 
 
-urlpatterns = [path("v1/auth/me", Me.as_view())]
+hasher = Argon2PasswordHasher()
+
+
+class SlowAuthentication(BearerKeyAuthentication):
+    """Checks the slow hash as well; Django's parameters, which follow OWASP's."""
+
+    def authenticate(self, request: Request) -> tuple[BearerKey, None] | None:
+        found = super().authenticate(request)
+        if found is not None:
+            _, _, plaintext = request.META["HTTP_AUTHORIZATION"].partition(" ")
+            if not hasher.verify(plaintext, found[0].slow_hash):
+                raise AuthenticationFailed
+        return found
+
+
+class SlowMe(views.Me):
+    authentication_classes = [SlowAuthentication]

@@ -7,16 +7,12 @@ from typing import Any
 
 from psycopg_pool import ConnectionPool
 
-from bench.peers.floor_sql import FIND, answer
+from bench.peers.answer import FIND, answer_of_row
 from reachscore.server import THREADS_A_WORKER
 
 # A connection a thread of the server.
 pool = ConnectionPool(
-    os.environ["DATABASE_URL"],
-    min_size=THREADS_A_WORKER,
-    max_size=THREADS_A_WORKER,
-    kwargs={"autocommit": True},
-    open=True,
+    os.environ["DATABASE_URL"], min_size=THREADS_A_WORKER, kwargs={"autocommit": True}, open=True
 )
 
 
@@ -28,7 +24,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., object]) 
         with pool.connection() as connection:
             found = connection.execute(FIND, [sha256(key.encode()).digest()], prepare=True)
             row = found.fetchone()
-    status, body = ("200 OK", answer(row)) if row else ("401 Unauthorized", b"{}")
+    status, body = ("200 OK", answer_of_row(row)) if row else ("401 Unauthorized", b"{}")
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
     start_response(status, headers)
     return [body]

@@ -1,15 +1,13 @@
-"""django-rest-knox, as documented."""
+"""django-rest-knox, as documented. Limited: with a limit and the last use."""
 
-from django.urls import path
 from knox.auth import TokenAuthentication
-from rest_framework.permissions import IsAuthenticated
 
-from bench.peers import authtoken
+from bench.peers import views
 
 
-class Me(authtoken.Me):
+class Me(views.Me):
     authentication_classes = [TokenAuthentication]
-    permission_classes = [IsAuthenticated]
 
 
-urlpatterns = [path("v1/auth/me", Me.as_view())]
+class LimitedMe(views.LimitedMe):
+    authentication_classes = [TokenAuthentication]

@@ -17,9 +17,6 @@ class Customer(models.Model):
     domains = models.PositiveIntegerField()
     domains_limit = models.PositiveIntegerField(null=True)
 
-    def __str__(self) -> str:
-        return self.name
-
 
 class Key(models.Model):
     """What every answer shows of a key."""
@@ -33,17 +30,11 @@ class Key(models.Model):
     class Meta:
         abstract = True
 
-    def __str__(self) -> str:
-        return self.key_id
-
 
 class Account(Key, AbstractBaseUser):
     """The user model for those that hang a token on a user: authtoken and knox."""
 
     USERNAME_FIELD = "key_id"
-
-    def __str__(self) -> str:
-        return self.key_id
 
 
 class BearerKey(Key):
@@ -64,6 +55,3 @@ class CustomerApiKey(AbstractAPIKey, Key):
 
     class Meta(AbstractAPIKey.Meta):
         pass
-
-    def __str__(self) -> str:
-        return self.key_id

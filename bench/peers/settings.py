@@ -1,6 +1,6 @@
 """Settings of the peers. Where there is a choice, the one that is quicker for them.
 
-BENCH_PEER names the module of this package that is served; BENCH_REDIS the socket of Redis.
+BENCH_PEER names what is served, see wsgi; BENCH_REDIS the socket of Redis.
 """
 
 import os
@@ -8,12 +8,10 @@ import secrets
 
 from reachscore.environment import database_from_url
 
-PEER = os.environ.get("BENCH_PEER", "by_the_book")
-
 SECRET_KEY = secrets.token_urlsafe(48)
 DEBUG = False
 ALLOWED_HOSTS = ["127.0.0.1"]
-ROOT_URLCONF = f"bench.peers.{PEER}"
+ROOT_URLCONF = "bench.peers.wsgi"
 USE_TZ = True
 USE_I18N = False  # No translations are looked up.
 MIDDLEWARE: list[str] = []  # An API on keys needs none.
@@ -33,7 +31,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES = {"default": database_from_url(os.environ["DATABASE_URL"])}
 # Django's default, a connection a request, would cost them most of their speed.
 DATABASES["default"]["CONN_MAX_AGE"] = None
-if PEER == "bare_django":  # Django's documented way to a statement that is prepared.
+if (
+    os.environ.get("BENCH_PEER") == "bare_django:me"
+):  # Django's documented way to a statement that is prepared.
     DATABASES["default"]["OPTIONS"] |= {"server_side_binding": True, "prepare_threshold": 5}
 
 # What goes wrong is shown; nothing is written of a request that goes well.
@@ -44,13 +44,12 @@ LOGGING = {
     "loggers": {"django": {"handlers": ["stderr"]}},
 }
 
-if "BENCH_REDIS" in os.environ:
-    CACHES = {
-        "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": f"unix://{os.environ['BENCH_REDIS']}",
-        }
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": f"unix://{os.environ.get('BENCH_REDIS')}",
     }
+}
 
 REST_FRAMEWORK = {
     # No page for browsers: choosing between two renderers takes time.
