@@ -13,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
+from accounts.models import SecondFactor
 from apikeys.models import KeySecret
 from reachscore.api.faults import describe_fault
 from reachscore.api.metrics import OLDEST_SNAPSHOT, count_database_error, show_warning
@@ -90,6 +91,8 @@ def _problems() -> list[str]:
         return [f"{subject} not applied; run manage.py migrate."]
     if KeySecret.some_under_missing_pepper():
         return ["A stored secret hangs on a pepper that API_KEY_PEPPERS does not list."]
+    if SecondFactor.some_under_missing_key():
+        return ["A second factor of staff hangs on a key that AUDIT_KEYS does not list."]
     return []
 
 

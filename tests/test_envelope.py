@@ -169,6 +169,7 @@ class BodyTests(ApiTestCase):
                 if status == 415:
                     self.assertRefused(response, 415, "unsupported_media_type")
                     self.assertEqual(response["Accept-Encoding"], "identity")
+                    self.assertIn("uncompressed", response.json()["error"]["fix"])
 
     def test_a_body_of_64_kib_is_read_and_one_byte_more_is_not(self):
         def body(size: int) -> bytes:

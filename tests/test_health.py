@@ -9,6 +9,7 @@ from django.test import Client, TestCase, override_settings
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
+from accounts.models import SecondFactor, User
 from reachscore.api.logs import fields_of
 
 TOKEN = "a-token-of-the-tests"
@@ -44,6 +45,15 @@ class HealthTests(TestCase):
             self.assertEqual(response.status_code, status, seconds)
         (problem,) = response.json()["problems"]
         self.assertRegex(problem, r"\AThis process's clock is \+3\d s from the database's\.\Z")
+
+    def test_a_second_factor_under_a_missing_key_makes_it_unready_and_lets_nobody_in(self):
+        sam = User.objects.create_user("sam", is_staff=True)
+        factor = SecondFactor.objects.create(user=sam, key_id=999)
+        response = Client().get("/readyz")
+        self.assertEqual(response.status_code, 503)
+        (problem,) = response.json()["problems"]
+        self.assertIn("AUDIT_KEYS", problem)
+        self.assertIs(SecondFactor.verify(sam, "123456", confirmed=factor.confirmed), False)
 
     def test_the_log_line_of_a_failing_readyz_says_why(self):
         gone = OperationalError("gone")

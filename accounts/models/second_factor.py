@@ -139,6 +139,11 @@ class SecondFactor(ThrottlingMixin, Device):
             return factor is not None and factor.verify_token(code)
 
     @classmethod
+    def some_under_missing_key(cls) -> bool:
+        """Return True if a factor cannot be verified because AUDIT_KEYS lacks its key."""
+        return cls.objects.exclude(key_id__in=list(settings.AUDIT_KEYS)).exists()
+
+    @classmethod
     def reset(cls, user: User, *, actor: Actor, reason: str) -> bool:
         """Take app and recovery codes away, which ends the user's sessions; False if none was.
 
@@ -157,7 +162,7 @@ class SecondFactor(ThrottlingMixin, Device):
 
     def verify_token(self, token: str) -> bool:
         """Check a code; call it through `verify`, which locks the row."""
-        if not self.verify_is_allowed()[0]:
+        if self.key_id not in settings.AUDIT_KEYS or not self.verify_is_allowed()[0]:
             return False
         totp = TOTP(self.secret, step=STEP, digits=DIGITS)
         totp.time = timezone.now().timestamp()

@@ -76,11 +76,12 @@ def refuse_undeclared_body(request: Request) -> None:
     if media_type != "application/json":
         raise UnsupportedMediaType
     if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
-        raise UnsupportedMediaType("JSON is read in UTF-8 only.")
+        raise UnsupportedMediaType("JSON is read in UTF-8 only.", fix="Leave the charset out.")
     codings = request.META.get("HTTP_CONTENT_ENCODING", "").lower().split(",")
     if not {coding.strip() for coding in codings} <= {"", "identity"}:
         raise UnsupportedMediaType(
             "A body is read as it is: in no Content-Encoding but identity.",
+            fix="Send the body uncompressed, without Content-Encoding.",
             headers={"Accept-Encoding": "identity"},
         )
 
