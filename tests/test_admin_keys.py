@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import Actor, User
-from accounts.staff import EndlessAdmin
+from accounts.staff.lists import EndlessAdmin
 from apikeys.models import ApiKey, KeySecret, ScopeGrant
 from tests.test_admin import KEYS, AdminTestCase
 

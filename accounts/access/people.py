@@ -14,12 +14,10 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
 
-from accounts.access.passwords import record_new_password
-from accounts.access.proof import password_needed, require_recent_password
+from accounts.access.proof import password_needed, record_new_password, require_recent_password
 from accounts.models import SERVICE, AuditLog, SecondFactor, User
-from accounts.staff import VerbPage, staff_of
-from accounts.staff.lists import PlainList
-from accounts.staff.verb_page import verb_urls
+from accounts.staff.lists import PlainList, staff_of
+from accounts.staff.verb_page import VerbPage, verb_urls
 
 Changes = dict[str, tuple[Any, Any]]
 

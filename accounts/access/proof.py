@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 
 from accounts.access.sessions import is_proved
+from accounts.models import Actor, AuditLog, User
 
 Owner = TypeVar("Owner")
 P = ParamSpec("P")
@@ -48,3 +49,12 @@ def way_back(request: HttpRequest) -> str:
         wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
     return wanted if is_ours else reverse("admin:index")
+
+
+def record_new_password(audit: AuditLog, user: User | None, *, actor: Actor) -> None:
+    """Record that the password is another than in `user`, as it was read before, if it is.
+
+    Only that: neither password nor hash has a place in a log.
+    """
+    if user is not None and not User.objects.filter(pk=user.pk, password=user.password).exists():
+        audit.record("staff.password_changed", user, actor=actor)

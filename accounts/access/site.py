@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
+import segno
 from django.contrib import admin, messages
 from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
@@ -20,9 +21,7 @@ from django.views.decorators.http import require_POST
 from accounts.access import sessions
 from accounts.access.forms import CodeForm, LogInForm, PasswordAgainForm
 from accounts.access.lockout import forget_tries
-from accounts.access.passwords import record_new_password
-from accounts.access.proof import password_needed, way_back
-from accounts.access.qr import draw
+from accounts.access.proof import password_needed, record_new_password, way_back
 from accounts.models import SERVICE, Actor, AuditLog, RecoveryCode, SecondFactor, User
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -162,7 +161,7 @@ class StaffSite(admin.AdminSite):
             "set_up",
             title="Set up your second factor",
             form=form,
-            picture=draw(begun.uri),
+            picture=segno.make_qr(begun.uri, error="m").svg_inline(scale=5, light="#fff"),
             secret=begun.secret_in_letters,
             next=way_back(request),
         )

@@ -19,9 +19,8 @@ from accounts.admin.audit_filters import ActionFilter, ActorFilter, WhereAndWhen
 from accounts.models import AuditEvent, AuditHead, Organization
 from accounts.models.audit import SERVICE
 from accounts.models.audit_export import in_pieces, note_export
-from accounts.staff import EndlessAdmin, VerbAdmin, staff_of
-from accounts.staff.columns import moment
-from accounts.staff.lists import Rows, search_text
+from accounts.staff.lists import EndlessAdmin, Rows, moment, search_text, staff_of
+from accounts.staff.verb_page import VerbAdmin
 
 # The admin's pages of what events are about; who knows more kinds adds them.
 PAGES_OF_TARGETS: Final = {"organization": "accounts_organization"}

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 
 from accounts.models import AuditEvent
 from accounts.models.actor import actor_types
-from accounts.staff import ColumnFilter
+from accounts.staff.lists import ColumnFilter
 
 Events = QuerySet[AuditEvent]
 DATE: Final = forms.DateInput(attrs={"type": "date"})

@@ -7,7 +7,7 @@ from django.http import HttpResponse
 
 from accounts.models import Organization, Plan
 from accounts.models.organization import OVERRIDES
-from accounts.staff import ReasonForm, VerbPage
+from accounts.staff.verb_page import ReasonForm, VerbPage
 
 MOST: Final = 2_147_483_647  # What the column holds.
 

@@ -16,8 +16,8 @@ from accounts.models import AuditEvent, Organization, Plan
 from accounts.models.near_limit import NEAR_PERCENT, near_limit
 from accounts.models.organization import OVERRIDES, clean_name
 from accounts.models.usage import used_now
-from accounts.staff import ChoiceFilter, EndlessAdmin, ReadOnlyAdmin, VerbAdmin, staff_of
-from accounts.staff.columns import badge, moment
+from accounts.staff.lists import ChoiceFilter, EndlessAdmin, ReadOnlyAdmin, badge, moment, staff_of
+from accounts.staff.verb_page import VerbAdmin
 from reachscore.api.refusals import Refusal
 
 MOST_EVENTS: Final = 20
@@ -43,11 +43,6 @@ class NewOrganizationForm(OrganizationForm):
             raise ValidationError(refusal.message) from None
 
 
-def suspended(organizations: QuerySet[Organization]) -> QuerySet[Organization]:
-    """Return those whose keys are all refused."""
-    return organizations.exclude(suspended_at=None)
-
-
 def near(organizations: QuerySet[Organization]) -> QuerySet[Organization]:
     """Return those that have used NEAR_PERCENT of a limit or more."""
     return organizations.filter(pk__in=near_limit(timezone.now()).values("organization"))
@@ -56,7 +51,7 @@ def near(organizations: QuerySet[Organization]) -> QuerySet[Organization]:
 class AttentionFilter(ChoiceFilter):
     title = "attention"
     parameter_name = "attention"
-    narrowed = {"suspended": suspended, "near": near}
+    narrowed = {"suspended": lambda rows: rows.exclude(suspended_at=None), "near": near}
     labels = {"near": f"above {NEAR_PERCENT} % of a limit"}
 
 

@@ -1,9 +1,8 @@
 """A small bar chart, drawn here: no script, no style of its own, and a table that says the same."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import date
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 HEIGHT: Final = 60
 WIDTH_OF_BAR: Final = 10
@@ -18,38 +17,25 @@ class Day(NamedTuple):
     refused: int
 
 
-@dataclass(frozen=True)
-class Chart:
-    """The days in order, and what is said of them all."""
-
-    title: str
-    days: Sequence[Day]
-    width_of_bar: int = WIDTH_OF_BAR
-    height: int = HEIGHT
-
-    @property
-    def width(self) -> int:
-        return max(1, len(self.days) * (WIDTH_OF_BAR + GAP) - GAP)
-
-    @property
-    def most(self) -> int:
-        return max((day.requests for day in self.days), default=0)
-
-    @property
-    def total(self) -> int:
-        return sum(day.requests for day in self.days)
-
-    @property
-    def refused(self) -> int:
-        return sum(day.refused for day in self.days)
-
-    @property
-    def bars(self) -> Iterator[tuple[Day, int, float, float]]:
-        """Yield each day with its place and the heights of its two bars, which hang upside down."""
-        for place, day in enumerate(self.days):
-            heights = self._height(day.requests), self._height(day.refused)
-            yield day, place * (WIDTH_OF_BAR + GAP), *heights
-
-    def _height(self, count: int) -> float:
-        """A day with a single request still shows."""
-        return max(1.0, round(HEIGHT * count / self.most, 1)) if count else 0.0
+def chart_of(title: str, days: Sequence[Day]) -> dict[str, Any]:
+    """Return what chart.html draws. Bars are (day, place, the two heights); they hang from 0."""
+    most = max(day.requests for day in days)
+    return {
+        "title": title,
+        "days": days,
+        "most": most,
+        "total": sum(day.requests for day in days),
+        "refused": sum(day.refused for day in days),
+        "width": len(days) * (WIDTH_OF_BAR + GAP) - GAP,
+        "width_of_bar": WIDTH_OF_BAR,
+        "height": HEIGHT,
+        "bars": [
+            # A day with a single request still shows.
+            (
+                day,
+                place * (WIDTH_OF_BAR + GAP),
+                *(n and max(1.0, round(HEIGHT * n / most, 1)) for n in day[1:]),
+            )
+            for place, day in enumerate(days)
+        ],
+    }

@@ -1,6 +1,7 @@
 """Lists of rows in the admin: they are read, filtered and paged without being counted."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from django.contrib import admin
@@ -11,13 +12,17 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from accounts.models import Actor, User
+from reachscore.api.moments import format_moment
 from reachscore.api.text import composed
 
 LONGEST_SEARCH: Final = 200  # No stored text is longer.
 LAST_PAGE: Final = 100_000
+NOTHING: Final = format_html('<span class="quiet">{}</span>', "—")
 Rows = QuerySet[Any]
 
 if TYPE_CHECKING:
@@ -155,3 +160,20 @@ class ChoiceFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
         narrow = self.narrowed.get(self.value() or "")
         return narrow(queryset) if narrow else queryset
+
+
+def badge(kind: str, text: str = "") -> SafeString:
+    """Return a word on a coloured ground; the word says it all, the colour only helps."""
+    return format_html('<span class="badge badge-{}">{}</span>', kind, text or kind)
+
+
+def moment(value: datetime | None, never: str = "", *, minutes: bool = False) -> SafeString:
+    """Return a day, perhaps with hour and minute, with the exact time on hover; `never`, or a dash,
+    for none."""
+    if value is None:
+        return format_html('<span class="quiet">{}</span>', never) if never else NOTHING
+    exact = format_moment(value)
+    shown = f"{exact[:10]} {exact[11:16]}" if minutes else exact[:10]
+    return format_html(
+        '<time datetime="{}" title="{} {} UTC">{}</time>', exact, exact[:10], exact[11:19], shown
+    )

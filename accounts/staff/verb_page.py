@@ -48,7 +48,6 @@ class VerbPage(ABC, View):
     consequence: ClassVar[str] = ""  # What the verb will do.
     # What a stale tab is told; {} is the row.
     too_late: ClassVar[str] = "{} has changed meanwhile: there is nothing left to do"
-    http_method_names = ("get", "post", "head")
 
     model_admin: PlainList = None  # type: ignore[assignment]
     obj: Any

@@ -5,7 +5,7 @@ from typing import Any
 
 from django import template
 
-from accounts.staff.columns import badge, moment
+from accounts.staff.lists import badge, moment
 
 register = template.Library()
 register.filter("badge", badge)

@@ -8,17 +8,17 @@ from typing import Any, ClassVar, Final
 
 from django import forms
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.views import View
 
 from accounts.access.proof import password_needed
-from accounts.staff import ReasonForm, VerbAdmin, render, staff_of
-from accounts.staff.lists import Rows
+from accounts.staff.lists import Rows, staff_of
+from accounts.staff.verb_page import ReasonForm, VerbAdmin, render
 from apikeys.admin.verbs import WhyForm
 from apikeys.models import ApiKey
 from apikeys.models.narrowing import Narrowing, narrow_to_used
@@ -27,8 +27,7 @@ from reachscore.api.refusals import Refusal
 from reachscore.stale import once_more
 
 MOST_AT_ONCE: Final = 5000
-MOST_LISTED: Final = 100
-KEY_ID: Final = re.compile(r"key_[0-9A-Za-z]{12,36}")
+KEY_IDS: Final = re.compile(rf"\A(?:key_[0-9A-Za-z]{{12,36}}(?: |\Z)){{0,{MOST_AT_ONCE}}}\Z")
 STOPPED: Final = (
     "stopped here, because the database is away or busy. What is done stays done, perhaps this "
     "one, too: reload this page in a while to send the form again."
@@ -36,32 +35,18 @@ STOPPED: Final = (
 PLACE_OF_PROGRESS: Final = "⟦progress⟧"
 
 
-class KeysField(forms.CharField):
-    """The ids of the keys that a dry run listed: just these are meant, whatever comes after."""
-
-    widget = forms.HiddenInput
-
-    def to_python(self, value: Any) -> Any:
-        ids = list(dict.fromkeys(str(value or "").split()))
-        if len(ids) > MOST_AT_ONCE or not all(map(KEY_ID.fullmatch, ids)):
-            raise ValidationError("These are no keys.")
-        return ids
-
-    def prepare_value(self, value: Any) -> Any:
-        return value if isinstance(value, str) else " ".join(value or [])
-
-
 class BulkForm(forms.Form):
     """Carries the keys that its dry run listed; `managing` count only where that is chosen."""
 
-    keys = KeysField(required=False)
-    managing = KeysField(required=False)
+    keys = forms.RegexField(KEY_IDS, required=False, widget=forms.HiddenInput)
+    managing = forms.RegexField(KEY_IDS, required=False, widget=forms.HiddenInput)
 
     def clean(self) -> dict[str, Any]:
         """Put `chosen` together; ask for a key at least."""
         fields = super().clean() or self.cleaned_data
-        listed = fields.get("keys", []), fields.get("managing", [])
-        fields["chosen"] = [*listed[0], *(listed[1] if fields.get("include_managing") else [])]
+        names = ("keys", "managing") if fields.get("include_managing") else ("keys",)
+        chosen = " ".join(fields.get(name, "") for name in names)
+        fields["chosen"] = list(dict.fromkeys(chosen.split()))
         if not fields["chosen"]:
             self.add_error(None, "Choose the managing keys, too, or go back: there are no others.")
         return fields
@@ -76,12 +61,10 @@ class BulkPage(ABC, View):
 
     slug: ClassVar[str]
     label: ClassVar[str]
-    action: ClassVar[str]  # The same of a list's selection.
     permission: ClassVar[str]
     done: ClassVar[str]  # What is said of a key that was changed.
     form_class: ClassVar[type[BulkForm]]
     destructive: ClassVar[bool] = False
-    http_method_names = ("get", "post", "head")
 
     model_admin: VerbAdmin = None  # type: ignore[assignment]
 
@@ -101,9 +84,8 @@ class BulkPage(ABC, View):
         return password_needed(request, back) or super().dispatch(request, *args, **kwargs)
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        organization_id = request.GET.get("organization", "")
-        keys = self.model_admin.get_queryset(request).filter(organization_id=organization_id)
-        return self.preview(keys.filter(revoked_at=None))
+        keys = self.model_admin.get_queryset(request).filter(revoked_at=None)
+        return self.preview(keys.filter(organization_id=request.GET.get("organization", "")))
 
     @classmethod
     def selected(
@@ -119,8 +101,7 @@ class BulkPage(ABC, View):
         found = queryset.select_related("organization").prefetch_related("grants")
         keys = list(found[: MOST_AT_ONCE + 1])
         if len(keys) > MOST_AT_ONCE:
-            said = f"These are more than {MOST_AT_ONCE:,} keys: filter the list further."
-            return self._lead_back(said)
+            return self._lead_back(f"More than {MOST_AT_ONCE:,} keys: filter the list further.")
         planned = self.plan(keys)
         if not any(planned["initial"].values()):
             return self._lead_back("There is nothing to do to these keys; nothing changed.")
@@ -130,7 +111,6 @@ class BulkPage(ABC, View):
             "verb": self,
             "action": reverse(f"admin:{self.model_admin.url_name}_bulk_{self.slug}"),
             "form": form or self.form_class(initial=planned["initial"]),
-            "most_listed": MOST_LISTED,
             **planned,
         }
         return render(self.request, self.model_admin, template, **context)
@@ -140,13 +120,12 @@ class BulkPage(ABC, View):
         if form.has_error("keys") or form.has_error("managing"):
             return self._lead_back("This form is not ours; select the keys anew.")
         if not form.is_valid():
-            ids = [*form.cleaned_data["keys"], *form.cleaned_data["managing"]]
+            ids = f"{form.cleaned_data['keys']} {form.cleaned_data['managing']}".split()
             return self.preview(self.model_admin.get_queryset(request).filter(pk__in=ids), form)
-        fields = form.cleaned_data
-        response = StreamingHttpResponse(self._stream(fields["chosen"], fields["reason"]))
-        response["Cache-Control"] = "no-store"
-        response["X-Accel-Buffering"] = "no"  # nginx would keep the lines until the last.
-        return response
+        lines = self._stream(form.cleaned_data["chosen"], form.cleaned_data["reason"])
+        # nginx would keep the lines until the last.
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingHttpResponse(lines, headers=headers)
 
     def _lead_back(self, said: str) -> HttpResponse:
         messages.warning(self.request, said)
@@ -167,7 +146,7 @@ class BulkPage(ABC, View):
         )
         before, _, after = page.rendered_content.partition(PLACE_OF_PROGRESS)
         yield f'{before}<ol class="progress">'
-        changed, total = 0, len(keys)
+        changed, of = 0, f"of {len(keys)}"
         for place, key_id in enumerate(keys, start=1):
             try:
                 outcome, has_changed = run(once_more(self._one), key_id, reason)
@@ -175,16 +154,13 @@ class BulkPage(ABC, View):
                 if not is_database_fault(fault):
                     raise
                 log_database_fault(fault)
-                yield format_html("<li><strong>{} of {}: {}</strong></li>\n", place, total, STOPPED)
+                yield format_html("<li><strong>{} {}: {}</strong></li>\n", place, of, STOPPED)
                 break
             changed += has_changed
-            yield format_html("<li>{} of {}: {}</li>\n", place, total, outcome)
-        yield format_html(
-            '</ol><p role="status"><strong>{} of {} keys {}.</strong> The rest is as it was, as '
-            "its line says.</p>",
-            *(changed, total, self.done),
-        )
-        yield after
+            yield format_html("<li>{} {}: {}</li>\n", place, of, outcome)
+        said = '</ol><p role="status"><strong>{} {} keys {}.</strong> {}</p>'
+        rest = "The rest is as it was, as its line says."
+        yield format_html(said, changed, of, self.done, rest) + after
 
     def _one(self, key_id: str, reason: str) -> tuple[str, bool]:
         """Do one key in its own transaction; return what is said of it, and whether it changed."""
@@ -210,7 +186,6 @@ class RevokeMany(BulkPage):
 
     slug = "revoke"
     label = "Revoke keys"
-    action = "Revoke the selected keys"
     permission = "apikeys.revoke_apikey"
     done = "revoked"
     form_class = BulkRevokeForm
@@ -219,7 +194,7 @@ class RevokeMany(BulkPage):
     def plan(self, keys: Sequence[ApiKey]) -> dict[str, Any]:
         going = [api_key for api_key in keys if api_key.revoked_at is None]
         return {
-            "initial": {"keys": [api_key.pk for api_key in going]},
+            "initial": {"keys": " ".join(api_key.pk for api_key in going)},
             "going": going,
             "organizations": len({api_key.organization_id for api_key in going}),
             "left_out": len(keys) - len(going),
@@ -245,7 +220,6 @@ class NarrowMany(BulkPage):
 
     slug = "narrow"
     label = "Narrow keys to their used scopes"
-    action = "Narrow the selected keys to their used scopes"
     permission = "apikeys.narrow_apikey"
     done = "narrowed"
     form_class = BulkNarrowForm
@@ -257,8 +231,8 @@ class NarrowMany(BulkPage):
         managing = [narrowing for narrowing in possible if narrowing.ends_managing]
         return {
             "initial": {
-                "keys": [narrowing.api_key.pk for narrowing in ordinary],
-                "managing": [narrowing.api_key.pk for narrowing in managing],
+                "keys": " ".join(narrowing.api_key.pk for narrowing in ordinary),
+                "managing": " ".join(narrowing.api_key.pk for narrowing in managing),
             },
             "ordinary": ordinary,
             "managing": managing,
@@ -271,26 +245,4 @@ class NarrowMany(BulkPage):
         return f"Narrowed to {', '.join(api_key.scopes)}" if changed else None
 
 
-class BulkAdmin(VerbAdmin):
-    """Revokes and narrows many keys: an action shows the dry run, whose form carries it out."""
-
-    pages = (RevokeMany, NarrowMany)
-
-    def get_urls(self) -> list[URLPattern]:
-        own = [
-            path(
-                f"bulk/{page.slug}/",
-                self.admin_site.admin_view(page.as_view(model_admin=self)),
-                name=f"{self.url_name}_bulk_{page.slug}",
-            )
-            for page in self.pages
-        ]
-        return own + super().get_urls()
-
-    def get_actions(self, request: HttpRequest) -> Any:
-        """Offer what this member of staff may do."""
-        return {
-            (name := f"{page.slug}_selected"): (page.selected, name, page.action)
-            for page in self.pages
-            if request.user.has_perm(page.permission)
-        }
+BULK_PAGES: Final[tuple[type[BulkPage], ...]] = (RevokeMany, NarrowMany)

@@ -5,14 +5,14 @@ from typing import Any
 from django import forms
 from django.http import HttpResponse
 
-from apikeys.admin.verbs import SeenForm, SeenPage
+from apikeys.admin.verbs import SeenPage
 from apikeys.models import ApiKey
 from apikeys.networks import MOST_NETWORKS
 from apikeys.scopes import is_unrestricted
 from reachscore.api.refusals import Refusal
 
 
-class ChangeForm(SeenForm):
+class ChangeForm(forms.Form):
     """Why: where staff want to say it."""
 
     reason = forms.CharField(
@@ -100,8 +100,10 @@ class Addresses(SeenPage):
         used = f"Its secrets were last used from {', '.join(seen[:10])}."
         return [*super().says(), *([used] if seen else [])]
 
-    def initial(self) -> dict[str, Any]:
-        return {"allowed_ips": "\n".join(self.obj.allowed_ips or [])}
+    def asks(self, data: Any = None) -> forms.Form:
+        form = super().asks(data)
+        form.fields["allowed_ips"].initial = "\n".join(self.obj.allowed_ips or [])
+        return form
 
     def show(self, refusal: Refusal, form: forms.Form) -> None:
         super().show(refusal, form)

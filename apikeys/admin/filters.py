@@ -4,12 +4,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
-from django.db import models
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from accounts.plans import PLANS
-from accounts.staff import ChoiceFilter, ColumnFilter
+from accounts.staff.lists import ChoiceFilter, ColumnFilter
 from apikeys.filters import filtered, unused_for
 from apikeys.models import ApiKey, KeySecret, KeyStatus
 from apikeys.scopes import ALL_SCOPES
@@ -23,37 +22,19 @@ LYING_IDLE: Final = timedelta(days=90)
 FIRST_USE_WITHIN: Final = timedelta(days=30)
 
 
-class State(models.TextChoices):
-    """The word on a key's badge: finer than `KeyStatus`, still derived."""
+def states_of(api_key: ApiKey, unended_secrets: list[KeySecret]) -> list[str]:
+    """Return the words on a key's badges: finer than `KeyStatus`, a key may expire and rotate.
 
-    ACTIVE = "active"
-    EXPIRING = "expiring"
-    ROTATING = "rotating"
-    EXPIRED = "expired"
-    REVOKED = "revoked"
-
-    @property
-    def condition(self) -> Q:
-        """The same as a filter over keys; the first three overlap: a key may expire and rotate."""
-        now, active = timezone.now(), KeyStatus.ACTIVE.condition
-        if self is State.EXPIRING:
-            return active & Q(expires_at__lte=now + EXPIRING_WITHIN)
-        if self is State.ROTATING:
-            secrets = KeySecret.objects.filter(api_key=OuterRef("pk"), ended_at=None)
-            return active & Q(Exists(secrets.filter(expires_at__gt=now)))
-        return KeyStatus(self.value).condition
-
-
-def states_of(api_key: ApiKey, unended_secrets: list[KeySecret]) -> list[State]:
-    """Return the badges of a key, given those of its secrets that no verb has ended."""
+    `unended_secrets` are those of its secrets that no verb has ended.
+    """
     if not api_key.is_active:
-        return [State(api_key.status.value)]
+        return [api_key.status.value]
     found = []
     if api_key.expires_at and api_key.expires_at <= timezone.now() + EXPIRING_WITHIN:
-        found.append(State.EXPIRING)
+        found.append("expiring")
     if any(secret.expires_at and secret.is_live for secret in unended_secrets):
-        found.append(State.ROTATING)
-    return found or [State.ACTIVE]
+        found.append("rotating")
+    return found or ["active"]
 
 
 def active(keys: Keys) -> Keys:
@@ -67,9 +48,10 @@ def never_used(keys: Keys) -> Keys:
     return old.exclude(secrets__last_used_at__isnull=False)
 
 
-def in_state(state: State) -> Callable[[Keys], Keys]:
-    """Return what keeps the keys in this state."""
-    return lambda keys: keys.filter(state.condition)
+def rotating(keys: Keys) -> Keys:
+    """Return the active keys with an old secret that still works."""
+    secrets = KeySecret.objects.filter(api_key=OuterRef("pk"), ended_at=None)
+    return active(keys).filter(Exists(secrets.filter(expires_at__gt=timezone.now())))
 
 
 def passing(**query: Any) -> Callable[[Keys], Keys]:
@@ -80,7 +62,13 @@ def passing(**query: Any) -> Callable[[Keys], Keys]:
 class StatusFilter(ChoiceFilter):
     title = parameter_name = "status"
     narrowed = {
-        **{state.value: in_state(state) for state in State},
+        "active": active,
+        "expiring": lambda keys: active(keys).filter(
+            expires_at__lte=timezone.now() + EXPIRING_WITHIN
+        ),
+        "rotating": rotating,
+        "expired": passing(status=KeyStatus.EXPIRED),
+        "revoked": passing(status=KeyStatus.REVOKED),
         "revoked this week": lambda keys: keys.filter(revoked_at__gt=timezone.now() - WEEK),
     }
 

@@ -12,8 +12,8 @@ from django.urls import URLPattern, path
 from django.utils.http import urlencode
 
 from accounts.models import Organization
-from accounts.staff import EndlessAdmin, VerbAdmin
-from accounts.staff.lists import Rows, search_text
+from accounts.staff.lists import EndlessAdmin, Rows, search_text
+from accounts.staff.verb_page import VerbAdmin
 from apikeys.keys import LOCATOR_LENGTH, is_well_formed
 from apikeys.models import ApiKey, KeySecret
 from reachscore.api.redaction import find_key, find_locator, holds_key

@@ -13,7 +13,8 @@ from django.http import HttpRequest, HttpResponse
 
 from accounts.access.proof import require_recent_password
 from accounts.models import Organization
-from accounts.staff import VerbAdmin, render, staff_of
+from accounts.staff.lists import staff_of
+from accounts.staff.verb_page import VerbAdmin, render
 from apikeys.models import ApiKey
 from apikeys.scopes import Scope
 from reachscore.api.ids import new_id

@@ -4,17 +4,16 @@ from typing import Any, Final
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.admin.audit import PAGES_OF_TARGETS
 from accounts.models import AuditEvent
-from accounts.staff.chart import Chart, Day
-from accounts.staff.columns import badge, moment
-from accounts.staff.lists import Rows
-from apikeys.admin.bulk import BulkAdmin
+from accounts.staff.chart import Day, chart_of
+from accounts.staff.lists import Rows, badge, moment
+from apikeys.admin.bulk import BULK_PAGES
 from apikeys.admin.change import Addresses, Narrow, scopes_of
 from apikeys.admin.filters import (
     ModeFilter,
@@ -39,7 +38,7 @@ MOST_MADE: Final = 20
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(BulkAdmin, IssueAdmin, FindByKeyAdmin):
+class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
     list_display = ("key", "owner", "status", "last_used", "expires", "created")
     list_filter = (StatusFilter, ModeFilter, UnusedFilter, ScopeFilter, PlanFilter)
     empty_hint = "No key is found like this. Take a filter away, search for less, or issue a key."
@@ -68,7 +67,7 @@ class ApiKeyAdmin(BulkAdmin, IssueAdmin, FindByKeyAdmin):
     @admin.display(description="status")
     def status(self, api_key: Any) -> SafeString:
         states = states_of(api_key, api_key.unended_secrets)
-        return format_html_join(" ", "{}", ((badge(state.value),) for state in states))
+        return format_html_join(" ", "{}", ((badge(state),) for state in states))
 
     @admin.display(description="last used")
     def last_used(self, api_key: Any) -> SafeString:
@@ -82,6 +81,30 @@ class ApiKeyAdmin(BulkAdmin, IssueAdmin, FindByKeyAdmin):
     def created(self, api_key: Any) -> SafeString:
         return moment(api_key.created_at)
 
+    def get_urls(self) -> list[URLPattern]:
+        views = {page.slug: page.as_view(model_admin=self) for page in BULK_PAGES}
+        own = [
+            path(
+                f"bulk/{slug}/",
+                self.admin_site.admin_view(view),
+                name=f"{self.url_name}_bulk_{slug}",
+            )
+            for slug, view in views.items()
+        ]
+        return own + super().get_urls()
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Offer what this member of staff may do to many keys; each answers with its dry run."""
+        return {
+            (name := f"{page.slug}_selected"): (
+                page.selected,
+                name,
+                page.label.replace("keys", "the selected keys"),
+            )
+            for page in BULK_PAGES
+            if request.user.has_perm(page.permission)
+        }
+
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Any:
@@ -94,7 +117,8 @@ class ApiKeyAdmin(BulkAdmin, IssueAdmin, FindByKeyAdmin):
     def facts(self, request: HttpRequest, obj: ApiKey) -> dict[str, Any]:
         unended = list(obj.secrets.filter(ended_at=None))
         elsewhere = KeySecret.objects.filter(issued_by__api_key=obj).exclude(api_key=obj)
-        used = days_of(obj, days=DAYS_SHOWN, today=timezone.now().date())
+        days = days_of(obj, days=DAYS_SHOWN, today=timezone.now().date())
+        used = [Day(day.day, day.requests, day.limited) for day in days]
         may_see_all = request.user.has_perm("accounts.view_auditevent")
         audit_log = reverse("admin:accounts_auditevent_changelist")
         events = AuditEvent.objects.filter(target_id=obj.pk).order_by("-sequence")
@@ -102,10 +126,7 @@ class ApiKeyAdmin(BulkAdmin, IssueAdmin, FindByKeyAdmin):
             "states": states_of(obj, unended),
             "secrets": [*unended, *obj.secrets.exclude(ended_at=None)[:MOST_ENDED_SECRETS]],
             "scopes": scopes_of(obj),
-            "chart": Chart(
-                f"Requests of the last {DAYS_SHOWN} days",
-                [Day(day.day, day.requests, day.limited) for day in used],
-            ),
+            "chart": chart_of("Requests of the last 30 days", used),
             "made": ApiKey.objects.filter(maker__api_key=obj)[:MOST_MADE],
             "issued_elsewhere": elsewhere.select_related("api_key")[:MOST_MADE],
             "events": events[:MOST_EVENTS],

@@ -5,29 +5,22 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from django import forms
-from django.db import models
 from django.http import HttpResponse
 from django.template.defaultfilters import pluralize
 from django.utils.crypto import salted_hmac
 
 from accounts.models import AuditLog
-from accounts.staff import VerbPage, render
+from accounts.staff.verb_page import VerbPage, render
 from apikeys.models import ApiKey, KeySecret
 from apikeys.models.cascade import Cascade, revoke_with_all_it_made, would_revoke
 from reachscore.api.moments import format_moment
 from reachscore.api.refusals import Refusal
 
 
-class SeenForm(forms.Form):
-    """Carries a token of what its page showed of the key."""
-
-    seen = forms.CharField(widget=forms.HiddenInput, required=False)
-
-
 class SeenPage(VerbPage):
     """A verb that is only carried out on a key that still is as the page showed it."""
 
-    form_class: ClassVar[type[forms.Form]] = SeenForm
+    form_class: ClassVar[type[forms.Form]] = forms.Form
     sees: ClassVar[str]  # The attribute of the key that the decision stands on.
 
     @classmethod
@@ -35,11 +28,10 @@ class SeenPage(VerbPage):
         return obj.is_active
 
     def asks(self, data: Any = None) -> forms.Form:
-        return self.form_class(data, initial={"seen": self.token(), **self.initial()})
-
-    def initial(self) -> dict[str, Any]:
-        """Return what the form is filled in with when it is shown."""
-        return {}
+        form = super().asks(data)
+        form.fields["seen"] = forms.CharField(widget=forms.HiddenInput, required=False)
+        form.initial["seen"] = self.token()
+        return form
 
     def token(self) -> str:
         """Return a digest of what the decision stands on, as it is now."""
@@ -57,7 +49,7 @@ class SeenPage(VerbPage):
             return super().post(*args, **kwargs)
 
 
-class RotateForm(SeenForm):
+class RotateForm(forms.Form):
     """How long the old secret lives on."""
 
     overlap = forms.TypedChoiceField(
@@ -93,12 +85,10 @@ class Rotate(SeenPage):
         if not (retiring := self.obj.retiring_locator):
             return super().says()
         newest, _ = KeySecret.unended_of(self.obj)
-        happens = (
-            f"its new secret was never used and is replaced, and {retiring} ends no later than "
-            "it would"
-            if newest is None or newest.last_used_at is None
-            else f"the secret {retiring} ends at once"
-        )
+        happens = f"the secret {retiring} ends at once"
+        if newest is None or newest.last_used_at is None:
+            happens = "its new secret was never used and is replaced, and "
+            happens += f"{retiring} ends no later than it would"
         return [*super().says(), f"A rotation is still open: {happens}."]
 
     def carry_out(self, fields: dict[str, Any]) -> HttpResponse:
@@ -146,21 +136,19 @@ class FinishRotation(SeenPage):
         return self.changed(said, history="Finished the rotation.")
 
 
-class Category(models.TextChoices):
-    """The usual reasons to revoke a key, in words that can be counted."""
-
-    LEAKED = "leaked", "Leaked: somebody else has it or may have it"
-    UNUSED = "unused", "Unused: nobody needs it any more"
-    LEFT = "left", "Left: its holder, or the customer, has gone"
-    REPLACED = "replaced", "Replaced by another key"
-    OTHER = "other", "Other: say which below"
-
-
 class WhyForm(forms.Form):
-    """The reason as it is stored: the category's word, a colon, a text of staff's own."""
+    """Why a key is revoked: a word that can be counted, a colon, a text of staff's own."""
 
     category = forms.ChoiceField(
-        label="Why", choices=Category.choices, widget=forms.RadioSelect, initial=None
+        label="Why",
+        choices=[
+            ("leaked", "Leaked: somebody else has it or may have it"),
+            ("unused", "Unused: nobody needs it any more"),
+            ("left", "Left: its holder, or the customer, has gone"),
+            ("replaced", "Replaced by another key"),
+            ("other", "Other: say which below"),
+        ],
+        widget=forms.RadioSelect,
     )
     text = forms.CharField(
         label="In your words",
@@ -175,7 +163,7 @@ class WhyForm(forms.Form):
         """Put `reason` together; ask for words where the category says nothing."""
         fields = super().clean() or {}
         category, text = fields.get("category"), fields.get("text")
-        if category == Category.OTHER and not text:
+        if category == "other" and not text:
             self.add_error("text", "Say why: “other” alone helps nobody later.")
         fields["reason"] = f"{category}: {text}" if text else category
         return fields
@@ -232,10 +220,8 @@ class Revoke(VerbPage):
 
     def cascade(self, reason: str) -> HttpResponse:
         did = revoke_with_all_it_made(self.obj, actor=self.actor, reason=reason)
-        return self.changed(
-            f"{self.obj} is revoked, and with it {counted(did)}.",
-            history=f"Revoked with all it made: {reason}",
-        )
+        said = f"{self.obj} is revoked, and with it {counted(did)}."
+        return self.changed(said, history=f"Revoked with all it made: {reason}")
 
 
 class RevokeMade(Revoke):

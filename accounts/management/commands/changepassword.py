@@ -3,7 +3,7 @@ from typing import Any
 from django.contrib.auth.management.commands import changepassword
 from django.db import transaction
 
-from accounts.access.passwords import record_new_password
+from accounts.access.proof import record_new_password
 from accounts.models import SERVICE, Actor, AuditLog, User
 
 
