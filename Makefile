@@ -9,7 +9,7 @@ uv_compile = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 
 # Its rules are ours and lie here; nothing is asked of its maker's servers.
 semgrep := SEMGREP_ENABLE_VERSION_CHECK=0 SEMGREP_SEND_METRICS=off .venv-security/bin/semgrep
 
-.PHONY: help run test pictures check fuzz bench bench-growth bench-profile lock clean install install-bench
+.PHONY: help run test coverage pictures check fuzz bench bench-growth bench-profile lock clean install install-bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -19,6 +19,9 @@ run: install ## Install what is missing, start the service and its database; POR
 
 test: install ## Run the tests on a PostgreSQL of their own
 	@exec $(python) -m pytest
+
+coverage: install ## Run the tests and print which statements they do not reach
+	@exec $(python) -m pytest --cov --cov-report=term-missing:skip-covered
 
 pictures: install ## Take the pictures of docs/staff.md anew
 	@mkdir -p docs/pictures
