@@ -1,14 +1,10 @@
 """What the OpenAPI document says of the endpoints, apart from their code."""
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from drf_spectacular.utils import (
-    OpenApiExample,
-    OpenApiParameter,
-    OpenApiResponse,
-    extend_schema,
-)
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from apikeys import examples
 from apikeys.answers import (
@@ -33,7 +29,14 @@ from apikeys.serializers import (
     RotationRequest,
 )
 from reachscore.api.idempotency import FORM, HEADER, REPLAYED_HEADER
-from reachscore.api.openapi import EVERYWHERE, SHARED_HEADERS, WITH_BODY, error_responses
+from reachscore.api.openapi import (
+    EVERYWHERE,
+    SHARED_HEADERS,
+    WITH_BODY,
+    WITH_OPTIONAL_BODY,
+    error_responses,
+    header,
+)
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -52,7 +55,6 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         }
 
 
-KEYS: Final = ["API keys"]
 KEY_ID: Final = OpenApiParameter(
     "key_id", str, OpenApiParameter.PATH, description="The key's id, `key_…`."
 )
@@ -65,13 +67,13 @@ TOKEN: Final = OpenApiParameter(
     "characters, bare or in quotes, new for each new request. The same request answers again with "
     "the same key and a fresh secret, as long as the first secret was never used.",
 )
-REPLAYED: Final = OpenApiParameter(
+REPLAYED: Final = header(
     REPLAYED_HEADER,
-    str,
-    OpenApiParameter.HEADER,
-    response=[201],
-    description="`true`: an earlier sending had been carried out, and its secret was replaced.",
+    "`true`: an earlier sending had been carried out, and its secret was replaced.",
+    of=[201],
 )
+OF_A_KEY: Final = ("insufficient_scope", "resource_not_found")
+OF_A_CHANGE: Final = ("exceeds_caller", "key_not_active")
 ITSELF: Final = "Takes an unrestricted key, or the key itself."
 NO_LIMITS: Final = (
     "Takes the key itself, or an unrestricted key without limits of its own: no end, addresses or "
@@ -79,46 +81,65 @@ NO_LIMITS: Final = (
 )
 
 
-def _answer(serializer: type[Any], description: str, name: str, value: object) -> OpenApiResponse:
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def _endpoint(
+    operation_id: str,
+    summary: str,
+    description: str,
+    *parameters: Any,
+    ok: tuple[type[Any], str, str, object],
+    errors: tuple[str, ...] = (),
+    status: int = 200,
+    tag: str = "API keys",
+    **more: Any,
+) -> Callable[[View], View]:
+    """Describe an operation; `ok` is the answer's serializer and description, and an example's
+    name and value."""
+    serializer, answered, name, value = ok
     example = OpenApiExample(name, value=value, response_only=True)
-    return OpenApiResponse(serializer, description=description, examples=[example])
+    success = OpenApiResponse(serializer, description=answered, examples=[example])
+    return extend_schema(
+        operation_id=operation_id,
+        summary=summary,
+        description=description,
+        tags=[tag],
+        parameters=[*SHARED_HEADERS, *parameters],
+        responses={status: success, **error_responses(*EVERYWHERE, *errors)},
+        **more,
+    )
 
 
-list_keys = extend_schema(
-    operation_id="list_keys",
-    summary="List API keys",
-    description="The keys of your organization in the calling key's mode, newest first. A "
+list_keys = _endpoint(
+    "list_keys",
+    "List API keys",
+    "The keys of your organization in the calling key's mode, newest first. A "
     "restricted key sees itself only.",
-    tags=KEYS,
-    parameters=[*SHARED_HEADERS, KeyListQuery],
-    responses={
-        200: _answer(KeyList, "A page of keys.", "One key", examples.a_list(examples.KEY)),
-        **error_responses(*EVERYWHERE),
-    },
+    KeyListQuery,
+    ok=(KeyList, "A page of keys.", "One key", examples.a_list(examples.KEY)),
 )
 
-create_key = extend_schema(
-    operation_id="create_key",
-    summary="Create an API key",
-    description="Makes a key of your organization, in the mode of the key that calls. The whole "
+create_key = _endpoint(
+    "create_key",
+    "Create an API key",
+    "Makes a key of your organization, in the mode of the key that calls. The whole "
     "key is in this answer and nowhere else, ever: store it at once. Takes an unrestricted key, "
     "one that holds all eight scopes, and gives nothing that the calling key does not hold.",
-    tags=KEYS,
-    parameters=[*SHARED_HEADERS, TOKEN, REPLAYED],
+    TOKEN,
+    REPLAYED,
     request=KeyRequest,
-    responses={
-        201: _answer(IssuedKey, "The key was made.", "A key for CI", examples.ISSUED_KEY),
-        **error_responses(
-            *EVERYWHERE,
-            *WITH_BODY,
-            "idempotency_key_reused",
-            "idempotency_in_progress",
-            "idempotency_secret_used",
-            "insufficient_scope",
-            "exceeds_caller",
-            "key_limit_reached",
-        ),
-    },
+    ok=(IssuedKey, "The key was made.", "A key for CI", examples.ISSUED_KEY),
+    status=201,
+    errors=(
+        *WITH_BODY,
+        "idempotency_key_reused",
+        "idempotency_in_progress",
+        "idempotency_secret_used",
+        "insufficient_scope",
+        "exceeds_caller",
+        "key_limit_reached",
+    ),
     examples=[
         OpenApiExample(
             "A key for CI",
@@ -128,155 +149,109 @@ create_key = extend_schema(
     ],
 )
 
-retrieve_key = extend_schema(
-    operation_id="get_key",
-    summary="Show an API key",
-    description=ITSELF,
-    tags=KEYS,
-    parameters=[*SHARED_HEADERS, KEY_ID],
-    responses={
-        200: _answer(Key, "The key.", "A key for CI", examples.KEY),
-        **error_responses(*EVERYWHERE, "insufficient_scope", "resource_not_found"),
-    },
+retrieve_key = _endpoint(
+    "get_key",
+    "Show an API key",
+    ITSELF,
+    KEY_ID,
+    ok=(Key, "The key.", "A key for CI", examples.KEY),
+    errors=OF_A_KEY,
 )
 
-key_usage = extend_schema(
-    operation_id="get_key_usage",
-    summary="Show an API key's requests",
-    description="By day in UTC, up to today; days without requests are zero. " + ITSELF,
-    tags=KEYS,
-    parameters=[*SHARED_HEADERS, KEY_ID, KeyUsageQuery],
-    responses={
-        200: _answer(KeyUsage, "The days.", "Two days", examples.KEY_USAGE),
-        **error_responses(*EVERYWHERE, "insufficient_scope", "resource_not_found"),
-    },
+key_usage = _endpoint(
+    "get_key_usage",
+    "Show an API key's requests",
+    "By day in UTC, up to today; days without requests are zero. " + ITSELF,
+    KEY_ID,
+    KeyUsageQuery,
+    ok=(KeyUsage, "The days.", "Two days", examples.KEY_USAGE),
+    errors=OF_A_KEY,
 )
 
-change_key = extend_schema(
-    operation_id="change_key",
-    summary="Change an API key",
-    description="Sets what is given and leaves the rest. Holds from the next request on. Takes an "
+change_key = _endpoint(
+    "change_key",
+    "Change an API key",
+    "Sets what is given and leaves the rest. Holds from the next request on. Takes an "
     "unrestricted key, and for another key than itself one without limits of its own. Gives "
     "nothing that the calling key does not hold. A revoked or expired key cannot be changed.",
-    tags=KEYS,
-    parameters=[*SHARED_HEADERS, KEY_ID],
+    KEY_ID,
     request=KeyChange,
-    responses={
-        200: _answer(Key, "The key, as it is now.", "A key for CI", examples.KEY),
-        **error_responses(
-            *EVERYWHERE,
-            *(code for code in WITH_BODY if code != "missing_required_field"),
-            "insufficient_scope",
-            "exceeds_caller",
-            "resource_not_found",
-            "key_not_active",
-        ),
-    },
+    ok=(Key, "The key, as it is now.", "A key for CI", examples.KEY),
+    errors=(*WITH_OPTIONAL_BODY, *OF_A_KEY, *OF_A_CHANGE),
     examples=[
         OpenApiExample("Fewer scopes", value={"scopes": ["tests:read"]}, request_only=True),
         OpenApiExample("Any address", value={"allowed_ips": None}, request_only=True),
     ],
 )
 
-rotate_key = extend_schema(
-    operation_id="rotate_key",
-    summary="Rotate an API key",
-    description="Gives the key a new secret. The id and all the rest stay; the old secret works "
+rotate_key = _endpoint(
+    "rotate_key",
+    "Rotate an API key",
+    "Gives the key a new secret. The id and all the rest stay; the old secret works "
     "for `overlap_seconds` more, and never beyond the key's own end. While a rotation is open and "
     "its new secret was never used, rotating again replaces that one, and the old one ends no "
     "later than it would: this request can be sent again, and an `Idempotency-Key` has no effect. "
     "Once the new secret was used, the oldest ends at once: there are never more than two. A key "
     "that rotates itself cannot send it again: a secret that is being rotated out does not rotate. "
     + NO_LIMITS,
-    tags=KEYS,
-    parameters=[*SHARED_HEADERS, KEY_ID],
+    KEY_ID,
     request={"application/json": RotationRequest},
-    responses={
-        200: _answer(IssuedKey, "The new secret.", "Rotated", examples.ROTATED_KEY),
-        **error_responses(
-            *EVERYWHERE,
-            *(code for code in WITH_BODY if code != "missing_required_field"),
-            "insufficient_scope",
-            "exceeds_caller",
-            "resource_not_found",
-            "key_not_active",
-        ),
-    },
+    ok=(IssuedKey, "The new secret.", "Rotated", examples.ROTATED_KEY),
+    errors=(*WITH_OPTIONAL_BODY, *OF_A_KEY, *OF_A_CHANGE),
     examples=[OpenApiExample("An hour", value={"overlap_seconds": 3600}, request_only=True)],
 )
 
-finish_rotation = extend_schema(
-    operation_id="finish_rotation",
-    summary="Finish a rotation",
-    description="Ends the old secret now, where a rotation is open; else changes nothing. "
-    + NO_LIMITS,
-    tags=KEYS,
-    parameters=[*SHARED_HEADERS, KEY_ID],
+finish_rotation = _endpoint(
+    "finish_rotation",
+    "Finish a rotation",
+    "Ends the old secret now, where a rotation is open; else changes nothing. " + NO_LIMITS,
+    KEY_ID,
     request={"application/json": NoBody},
-    responses={
-        200: _answer(Key, "The key, with one secret.", "A key for CI", examples.KEY),
-        **error_responses(
-            *EVERYWHERE,
-            *(code for code in WITH_BODY if code != "missing_required_field"),
-            "insufficient_scope",
-            "exceeds_caller",
-            "resource_not_found",
-            "key_not_active",
-        ),
-    },
+    ok=(Key, "The key, with one secret.", "A key for CI", examples.KEY),
+    errors=(*WITH_OPTIONAL_BODY, *OF_A_KEY, *OF_A_CHANGE),
     examples=[OpenApiExample("No fields", value={}, request_only=True)],
 )
 
-revoke_key = extend_schema(
-    operation_id="revoke_key",
-    summary="Revoke an API key",
-    description="At once and for good; once more changes nothing. With `cascade`, every key that "
+revoke_key = _endpoint(
+    "revoke_key",
+    "Revoke an API key",
+    "At once and for good; once more changes nothing. With `cascade`, every key that "
     "it made is revoked and every secret that it issued is ended, through all generations, also "
     "where the key itself is revoked already. " + ITSELF,
-    tags=KEYS,
-    parameters=[*SHARED_HEADERS, KEY_ID, RevocationQuery],
-    responses={
-        200: _answer(RevokedKey, "The key, revoked.", "With cascade", examples.REVOKED_KEY),
-        **error_responses(*EVERYWHERE, "insufficient_scope", "resource_not_found"),
-    },
+    KEY_ID,
+    RevocationQuery,
+    ok=(RevokedKey, "The key, revoked.", "With cascade", examples.REVOKED_KEY),
+    errors=OF_A_KEY,
 )
 
-list_events = extend_schema(
-    operation_id="list_key_events",
-    summary="List an API key's events",
-    description="What was done to the key, by whom and from where, or with `role=actor` what it "
+list_events = _endpoint(
+    "list_key_events",
+    "List an API key's events",
+    "What was done to the key, by whom and from where, or with `role=actor` what it "
     "did to keys, itself included; newest first. Of what our staff did, only what it was. Takes "
     "an unrestricted key.",
-    tags=KEYS,
-    parameters=[*SHARED_HEADERS, KEY_ID, EventListQuery],
-    responses={
-        200: _answer(EventList, "A page of events.", "Made", examples.a_list(examples.EVENT)),
-        **error_responses(*EVERYWHERE, "insufficient_scope", "resource_not_found"),
-    },
+    KEY_ID,
+    EventListQuery,
+    ok=(EventList, "A page of events.", "Made", examples.a_list(examples.EVENT)),
+    errors=OF_A_KEY,
 )
 
-usage = extend_schema(
-    operation_id="get_usage",
-    summary="Show what the plan is used for",
-    description="The current calendar month in UTC of your organization, in the calling key's "
+usage = _endpoint(
+    "get_usage",
+    "Show what the plan is used for",
+    "The current calendar month in UTC of your organization, in the calling key's "
     "mode. Takes the scope `billing:manage`.",
-    tags=["Usage"],
-    parameters=SHARED_HEADERS,
-    responses={
-        200: _answer(Usage, "The month.", "A live month", examples.USAGE),
-        **error_responses(*EVERYWHERE, "insufficient_scope"),
-    },
+    tag="Usage",
+    ok=(Usage, "The month.", "A live month", examples.USAGE),
+    errors=("insufficient_scope",),
 )
 
-auth_context = extend_schema(
-    operation_id="get_auth_context",
-    summary="Who is calling",
-    description="Says whose key this is, what it may do and how much of the plan is used in the "
+auth_context = _endpoint(
+    "get_auth_context",
+    "Who is calling",
+    "Says whose key this is, what it may do and how much of the plan is used in the "
     "key's mode. Takes any key that works, whatever its scopes.",
-    tags=["Authentication"],
-    parameters=[*SHARED_HEADERS, AuthContextQuery],
-    responses={
-        200: _answer(AuthContext, "The key works.", "A live key", examples.AUTH_CONTEXT),
-        **error_responses(*EVERYWHERE),
-    },
+    AuthContextQuery,
+    tag="Authentication",
+    ok=(AuthContext, "The key works.", "A live key", examples.AUTH_CONTEXT),
 )

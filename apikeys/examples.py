@@ -45,12 +45,7 @@ USAGE: Final[dict[str, Any]] = {
     "object": "usage",
     "period_start": "2026-03-01T00:00:00Z",
     "period_end": "2026-04-01T00:00:00Z",
-    "tests": {
-        "used": 145,
-        "limit": 1000,
-        "overage": 0,
-        "resets_at": "2026-04-01T00:00:00Z",
-    },
+    "tests": {"used": 145, "limit": 1000, "overage": 0, "resets_at": "2026-04-01T00:00:00Z"},
     "domains": {"used": 3, "limit": 10},
     "api_calls": {"total": 48210, "rate_limited": 12},
     "livemode": True,
@@ -71,11 +66,11 @@ ROTATED_KEY: Final[dict[str, Any]] = {
     "last_used_at": "2026-03-12T08:15:00Z",
     "secrets": [
         {
+            **_SECRET,
             "locator": "Qw9Zt5Rb",
             "key_hint": "...7xyz",
-            "created_at": "2026-03-12T09:00:00Z",
             "last_used_at": None,
-            "expires_at": None,
+            "created_at": "2026-03-12T09:00:00Z",
         },
         {**_SECRET, "expires_at": "2026-03-13T09:00:00Z"},
     ],

@@ -12,67 +12,47 @@ from reachscore.api.catalogue import CATALOGUE, TYPE_BY_STATUS
 
 EXAMPLE_REQUEST_ID: Final = "req_7Hq2mVb9TzXc"
 
-REQUEST_ID_HEADER: Final = OpenApiParameter(
-    "Request-Id",
-    str,
-    OpenApiParameter.HEADER,
-    response=True,
-    description="Names this request: taken from the request's header of that name when it is 8 "
-    "to 64 characters of `[A-Za-z0-9_-]`, else made here. Tell it to support.",
-)
-CHALLENGE_HEADER: Final = OpenApiParameter(
-    "WWW-Authenticate",
-    str,
-    OpenApiParameter.HEADER,
-    response=[401, 403],
-    description="The challenge of RFC 6750: `Bearer`; with `insufficient_scope`, the scopes that "
-    "the request needs.",
-)
-ALLOW_HEADER: Final = OpenApiParameter(
-    "Allow",
-    str,
-    OpenApiParameter.HEADER,
-    response=[405],
-    description="The methods that this address takes.",
-)
-RETRY_AFTER_HEADER: Final = OpenApiParameter(
-    "Retry-After",
-    int,
-    OpenApiParameter.HEADER,
-    response=[409, 429, 503],
-    description="Seconds to wait before trying again.",
-)
-EXPIRY_HEADER: Final = OpenApiParameter(
-    "ReachScore-Key-Expires-At",
-    OpenApiTypes.DATETIME,
-    OpenApiParameter.HEADER,
-    response=True,
-    description="In the last 30 days of the key, or of a secret that is being rotated out: when "
-    "it ends.",
-)
-RATE_LIMIT_HEADERS: Final = [
-    OpenApiParameter(name, int, OpenApiParameter.HEADER, response=True, description=description)
-    for name, description in (
-        ("RateLimit-Limit", "The plan's requests a minute, of all keys of this mode together."),
-        ("RateLimit-Remaining", "How many are left in this minute."),
-        ("RateLimit-Reset", "The Unix time at which the next minute begins."),
+
+def header(name: str, description: str, *, kind: Any = str, of: Any = True) -> OpenApiParameter:
+    """Document a header of answers; `of` lists their statuses, or is True for every answer."""
+    return OpenApiParameter(
+        name, kind, OpenApiParameter.HEADER, response=of, description=description
     )
-]
-SIMULATE_HEADER: Final = OpenApiParameter(
-    "ReachScore-Simulate",
-    str,
-    OpenApiParameter.HEADER,
-    enum=[code for code, problem in CATALOGUE.items() if problem.is_rehearsable],
-    description="With a test key: answer with this error and do nothing.",
-)
+
+
 SHARED_HEADERS: Final = [
-    REQUEST_ID_HEADER,
-    CHALLENGE_HEADER,
-    ALLOW_HEADER,
-    RETRY_AFTER_HEADER,
-    EXPIRY_HEADER,
-    *RATE_LIMIT_HEADERS,
-    SIMULATE_HEADER,
+    header(
+        "Request-Id",
+        "Names this request: taken from the request's header of that name when it is 8 to 64 "
+        "characters of `[A-Za-z0-9_-]`, else made here. Tell it to support.",
+    ),
+    header(
+        "WWW-Authenticate",
+        "The challenge of RFC 6750: `Bearer`; with `insufficient_scope`, the scopes that the "
+        "request needs.",
+        of=[401, 403],
+    ),
+    header("Allow", "The methods that this address takes.", of=[405]),
+    header("Retry-After", "Seconds to wait before trying again.", kind=int, of=[409, 429, 503]),
+    header(
+        "ReachScore-Key-Expires-At",
+        "In the last 30 days of the key, or of a secret that is being rotated out: when it ends.",
+        kind=OpenApiTypes.DATETIME,
+    ),
+    header(
+        "RateLimit-Limit",
+        "The plan's requests a minute, of all keys of this mode together.",
+        kind=int,
+    ),
+    header("RateLimit-Remaining", "How many are left in this minute.", kind=int),
+    header("RateLimit-Reset", "The Unix time at which the next minute begins.", kind=int),
+    OpenApiParameter(
+        "ReachScore-Simulate",
+        str,
+        OpenApiParameter.HEADER,
+        enum=[code for code, problem in CATALOGUE.items() if problem.is_rehearsable],
+        description="With a test key: answer with this error and do nothing.",
+    ),
 ]
 
 # What any endpoint can answer, besides its own.
@@ -105,6 +85,7 @@ WITH_BODY: Final = (
     "request_too_large",
     "unsupported_media_type",
 )
+WITH_OPTIONAL_BODY: Final = tuple(c for c in WITH_BODY if c != "missing_required_field")
 
 
 class StrictRequest(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
