@@ -58,12 +58,7 @@ class InsufficientScope(Refusal):
     code = "insufficient_scope"
 
     def __init__(
-        self,
-        message: str = "",
-        *,
-        required: Iterable[str],
-        granted: Iterable[str],
-        fix: str = "",
+        self, message: str = "", *, required: Iterable[str], granted: Iterable[str], fix: str = ""
     ) -> None:
         required, granted = list(required), list(granted)
         super().__init__(
@@ -94,14 +89,10 @@ class ManagingTakesAllScopes(InsufficientScope):
 
 
 class OrganizationSuspended(Refusal):
-    """The caller is known, but its organization may not call."""
-
     code = "organization_suspended"
 
 
 class IpNotAllowed(Refusal):
-    """The key is right, but it may not be used from here."""
-
     code = "ip_not_allowed"
 
     def __init__(self, address: str | None) -> None:
@@ -110,20 +101,14 @@ class IpNotAllowed(Refusal):
 
 
 class ExceedsCaller(Refusal):
-    """A key cannot give what it does not hold itself."""
-
     code = "exceeds_caller"
 
 
 class KeyNotActive(Refusal):
-    """A revoked or expired key stays as it is."""
-
     code = "key_not_active"
 
 
 class KeyLimitReached(Refusal):
-    """The organization has as many active keys of this mode as its plan grants."""
-
     code = "key_limit_reached"
 
     def __init__(self, limit: int) -> None:
@@ -131,8 +116,6 @@ class KeyLimitReached(Refusal):
 
 
 class IdempotencyKeyReused(Refusal):
-    """The same Idempotency-Key came with another request."""
-
     code = "idempotency_key_reused"
 
     def __init__(self, since: datetime) -> None:
@@ -143,8 +126,6 @@ class IdempotencyKeyReused(Refusal):
 
 
 class IdempotencyInProgress(Refusal):
-    """The same request is being answered just now."""
-
     code = "idempotency_in_progress"
 
     def __init__(self) -> None:
@@ -158,8 +139,6 @@ class IdempotencySecretUsed(Refusal):
 
 
 class RateLimitExceeded(Refusal):
-    """The organization made more requests this minute than its plan grants in this mode."""
-
     code = "rate_limit_exceeded"
 
     def __init__(self, *, limit: int, seconds: int) -> None:
@@ -171,8 +150,6 @@ class RateLimitExceeded(Refusal):
 
 
 class QuotaExceeded(Refusal):
-    """What the plan grants, or the key's own share of it, is used up."""
-
     code = "quota_exceeded"
 
     def __init__(
@@ -199,12 +176,8 @@ class QuotaExceeded(Refusal):
 
 
 class SimulateInLiveMode(Refusal):
-    """Failures are rehearsed with test keys only."""
-
     code = "simulate_in_live_mode"
 
 
 class SimulateUnknownCode(Refusal):
-    """There is no such code to rehearse."""
-
     code = "simulate_unknown_code"

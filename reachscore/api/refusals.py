@@ -19,9 +19,9 @@ RETRY_AFTER_SECONDS: Final = 5
 class Refusal(Exception):
     """A rule says no: a code of the catalogue, and whatever this case knows better than it.
 
-    Subclass with a `code` for a rule of the domain. `field` names the one request field at fault;
-    `headers` go out with the answer; `details` are further members of the error for programs. None
-    may hold client input that was not made fit for it.
+    Subclass with a `code` for a rule of the domain; the catalogue says what it means. `field` names
+    the one request field at fault; `headers` go out with the answer; `details` are further members
+    of the error for programs. None may hold client input that was not made fit for it.
     """
 
     code: str
@@ -55,44 +55,30 @@ class OfCatalogue(Refusal):
 
 
 class ParameterInvalid(Refusal):
-    """A field's value breaks a rule; `field` says which."""
-
     code = "parameter_invalid"
 
 
 class ParameterUnknown(Refusal):
-    """A field or query parameter that the endpoint does not have."""
-
     code = "parameter_unknown"
 
 
 class MissingRequiredField(Refusal):
-    """A field without which the request means nothing."""
-
     code = "missing_required_field"
 
 
 class ContainsApiKey(Refusal):
-    """A text that would be stored holds a whole key."""
-
     code = "contains_api_key"
 
 
 class InvalidJson(Refusal):
-    """The body is not one JSON object."""
-
     code = "invalid_json"
 
 
 class RequestInvalid(Refusal):
-    """Django found the request suspicious or malformed."""
-
     code = "request_invalid"
 
 
 class HostNotAllowed(Refusal):
-    """The Host header names none of ours."""
-
     code = "host_not_allowed"
 
 
@@ -103,14 +89,10 @@ class ResourceNotFound(Refusal):
 
 
 class MethodNotAllowed(Refusal):
-    """The path exists, but not for this method."""
-
     code = "method_not_allowed"
 
 
 class NotAcceptable(Refusal):
-    """The client wants something other than JSON."""
-
     code = "not_acceptable"
 
 
@@ -121,14 +103,10 @@ class LengthRequired(Refusal):
 
 
 class RequestTooLarge(Refusal):
-    """The body is over the limit; it was not read."""
-
     code = "request_too_large"
 
 
 class UnsupportedMediaType(Refusal):
-    """The body is not declared as JSON in UTF-8."""
-
     code = "unsupported_media_type"
 
 
