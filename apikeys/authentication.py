@@ -78,10 +78,7 @@ def _fix_for_form(scheme: str, key: str) -> str:
     """
     bare = key.strip(WRAPPERS)
     mistakes = (
-        (
-            not scheme,
-            f"The Authorization header is empty, or not plain ASCII. Send {RIGHT_FORM}.",
-        ),
+        (not scheme, f"The Authorization header is empty, or not plain ASCII. Send {RIGHT_FORM}."),
         (scheme.startswith("rk_") and not key, "Put the word Bearer and a space before the key."),
         (
             scheme.lower() != "bearer" and scheme.lower().startswith("bearer"),

@@ -21,10 +21,10 @@ from apikeys.keys import signing_pepper_id
 from apikeys.last_use import note_use
 from apikeys.models import KeySecret
 from apikeys.scopes import is_unrestricted
+from reachscore.api.answering import add_response_header
 from reachscore.api.moments import format_moment
 from reachscore.api.origin import current_origin
 from reachscore.api.request_log import note_caller
-from reachscore.api.response_headers import add_response_header
 
 EXPIRY_HEADER: Final = "ReachScore-Key-Expires-At"
 EXPIRY_NOTICE_SECONDS: Final = 30 * 24 * 60 * 60

@@ -12,7 +12,7 @@ from typing import Final
 
 from django.conf import settings
 
-from reachscore.api.ids import BASE62, random_base62
+from reachscore.api.ids import base62, random_base62
 from reachscore.api.redaction import KEY_SHAPE
 
 LOCATOR_LENGTH: Final = 8
@@ -35,12 +35,7 @@ def checksum(body: str) -> str:
     Unlike GitHub's, it covers the prefix, so that a test key cannot be mistyped into a live one.
     It finds typos; it proves nothing.
     """
-    number = zlib.crc32(body.encode("ascii"))
-    digits = ""
-    for _ in range(CHECKSUM_LENGTH):
-        number, digit = divmod(number, 62)
-        digits = BASE62[digit] + digits
-    return digits
+    return base62(zlib.crc32(body.encode("ascii")), length=CHECKSUM_LENGTH)
 
 
 def is_well_formed(text: str) -> bool:

@@ -6,7 +6,7 @@ Both functions take part in the caller's transaction: what is rolled back was no
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from django.db import transaction
 from django.utils import timezone
@@ -18,11 +18,6 @@ from apikeys.exceptions import QuotaExceeded
 from apikeys.models.key_usage import KeyMonth
 
 View = TypeVar("View", bound=Callable[..., Any])
-
-LIMIT_OF: Final[dict[Meter, Callable[[Caller], int | None]]] = {
-    Meter.TESTS: lambda caller: caller.tests_limit,
-    Meter.DOMAINS: lambda caller: caller.domains_limit,
-}
 
 
 def consume(caller: Caller, meter: Meter, n: int = 1) -> None:
@@ -36,7 +31,8 @@ def consume(caller: Caller, meter: Meter, n: int = 1) -> None:
         raise ValueError("n must be 1 or more.")
     now = timezone.now()
     period_start = period_of(meter, tests_renew=caller.tests_renew, now=now)
-    limit = LIMIT_OF[meter](caller) if caller.livemode else None
+    of_plan = caller.tests_limit if meter is Meter.TESTS else caller.domains_limit
+    limit = of_plan if caller.livemode else None
     with transaction.atomic():
         # The organization's row first, everywhere: two that wait for each other would never end.
         if not Usage.take(

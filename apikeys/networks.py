@@ -88,9 +88,16 @@ def is_within(inner: Iterable[str] | None, outer: Iterable[str] | None) -> bool:
         return True
     if inner is None:
         return False
+    networks: list[Any] = [ip_network(network) for network in outer]
     # Neighbours are joined first: two halves allow the whole.
-    allowed = [*_collapsed(outer, IPv4Network), *_collapsed(outer, IPv6Network)]
-    return all(any(_holds(big, ip_network(small)) for big in allowed) for small in inner)
+    allowed: dict[int, list[Any]] = {
+        version: list(collapse_addresses(n for n in networks if n.version == version))
+        for version in (4, 6)
+    }
+    return all(
+        any(small.subnet_of(big) for big in allowed[small.version])
+        for small in map(ip_network, inner)
+    )
 
 
 def allows(networks: Iterable[str] | None, address: str | None) -> bool:
@@ -101,12 +108,3 @@ def allows(networks: Iterable[str] | None, address: str | None) -> bool:
         return False
     client = ip_address(address)
     return any(client in ip_network(network) for network in networks)
-
-
-def _collapsed(networks: Iterable[str], kind: type[Any]) -> list[Network]:
-    of_kind = [n for n in map(ip_network, networks) if isinstance(n, kind)]
-    return list(collapse_addresses(of_kind))
-
-
-def _holds(big: Network, small: Network) -> bool:
-    return big.version == small.version and small.subnet_of(big)  # type: ignore[arg-type]

@@ -3,15 +3,24 @@
 A view names who may call it; the default in settings, `Closed`, lets nobody in.
 """
 
-from typing import Any
+from collections.abc import Collection
+from datetime import date
+from functools import partial
+from typing import Any, Final
 
+from django.utils import timezone
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from apikeys.callers import caller_of
+from apikeys.callers import Caller, caller_of
 from apikeys.exceptions import InsufficientScope, ManagingTakesAllScopes
-from apikeys.scope_use import exercises
+from apikeys.models.key_usage import ScopeGrant
 from apikeys.scopes import ALL_SCOPES, Scope
+from reachscore.api.answering import after_success
+
+# Which scopes this process has noted today as exercised: one small write a key, scope and day.
+MOST_NOTED: Final = 100_000
+_noted: set[tuple[str, str, date]] = set()
 
 
 class Closed(BasePermission):
@@ -46,7 +55,7 @@ def requires(*, read: Scope | None = None, write: Scope | None = None) -> type[B
                     required=[scope.value],
                     granted=caller.scopes,
                 )
-            exercises(caller, [scope.value])
+            _exercise(caller, [scope.value])
             return True
 
     return RequiresScope
@@ -60,7 +69,7 @@ class ManagesKeys(BasePermission):
         caller = caller_of(request)
         if not caller.is_unrestricted:
             raise ManagingTakesAllScopes(granted=caller.scopes)
-        exercises(caller, ALL_SCOPES)
+        _exercise(caller, ALL_SCOPES)
         return True
 
 
@@ -78,3 +87,18 @@ class ManagesKeysOrItself(ManagesKeys):
         """Raises ManagingTakesAllScopes."""
         is_itself = view.kwargs["key_id"] == caller_of(request).key_id
         return is_itself or super().has_permission(request, view)
+
+
+def _exercise(caller: Caller, scopes: Collection[str]) -> None:
+    """Say that the request at hand exercises these scopes; it counts if the request succeeds."""
+    today = timezone.now().date()
+    new = [scope for scope in scopes if (caller.key_id, scope, today) not in _noted]
+    if new:
+        after_success(partial(_note, caller.key_id, new, today))
+
+
+def _note(key_id: str, scopes: Collection[str], today: date) -> None:
+    ScopeGrant.exercise(key_id, scopes, day=today)
+    if len(_noted) > MOST_NOTED:
+        _noted.clear()
+    _noted.update((key_id, scope, today) for scope in scopes)

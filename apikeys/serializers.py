@@ -60,12 +60,7 @@ class ScopesField(StringListField):
 
 
 @extend_schema_field(
-    {
-        "type": "array",
-        "items": {"type": "string"},
-        "minItems": 1,
-        "maxItems": MOST_NETWORKS,
-    }
+    {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MOST_NETWORKS}
 )
 class NetworksField(StringListField):
     """Addresses and networks; the verb reads them."""

@@ -15,12 +15,12 @@ from apikeys import exceptions
 from apikeys.callers import EXPIRY_HEADER, RATE_HEADERS, Caller, add_rate_headers
 from apikeys.scopes import Scope
 from reachscore.api import refusals
+from reachscore.api.answering import drop_response_header
 from reachscore.api.catalogue import CATALOGUE
 from reachscore.api.origin import current_origin
 from reachscore.api.redaction import quote_input
 from reachscore.api.refusals import Refusal
 from reachscore.api.request_log import note_simulation
-from reachscore.api.response_headers import drop_response_header
 from reachscore.api.text import did_you_mean
 
 HEADER: Final = "ReachScore-Simulate"

@@ -50,41 +50,35 @@ def _first_password() -> str:
 
 def welcome_text(url: str, welcome: Welcome) -> str:
     """Return what a run prints once everything is up; keys and password only where just made."""
-    lines = [
-        "",
-        "ReachScore is running. Ctrl-C ends it.",
-        "",
-        f"  API    {url}/v1",
-        f"  Docs   {url}/docs",
-        f"  Admin  {url}/admin/",
-    ]
+    text = f"""
+ReachScore is running. Ctrl-C ends it.
+
+  API    {url}/v1
+  Docs   {url}/docs
+  Admin  {url}/admin/
+"""
     if welcome.password:
-        lines += [f"         user {ADMIN}, password {welcome.password} (shown once)"]
-    if welcome.live_key:
-        authorization = f"-H 'Authorization: Bearer {welcome.live_key}'"
-        body = '{"name": "My first key", "scopes": ["tests:read"]}'
-        new_key = f"-H 'Content-Type: application/json' -d '{body}'"
-        lines += [
-            "",
-            "Two keys of the organization Your Company, plan team. They are shown once:",
-            "",
-            f"  live   {welcome.live_key}",
-            f"  test   {welcome.test_key}",
-            "",
-            "Make a key:",
-            "",
-            f"curl -X POST {url}/v1/keys {authorization} {new_key}",
-            "",
-            "Ask who is calling:",
-            "",
-            f"curl {url}/v1/auth/me {authorization}",
-        ]
-    else:
+        text += f"         user {ADMIN}, password {welcome.password} (shown once)\n"
+    if not welcome.live_key:
         organization = Organization.objects.earliest("created_at")
-        lines += [
-            "",
-            f"To make another key for {organization.name}:",
-            "",
-            f"  .venv/bin/python manage.py issue_api_key {organization.id} --name 'My key'",
-        ]
-    return "\n".join([*lines, ""])
+        return f"""{text}
+To make another key for {organization.name}:
+
+  .venv/bin/python manage.py issue_api_key {organization.id} --name 'My key'
+"""
+    authorization = f"-H 'Authorization: Bearer {welcome.live_key}'"
+    body = '{"name": "My first key", "scopes": ["tests:read"]}'
+    return f"""{text}
+Two keys of the organization Your Company, plan team. They are shown once:
+
+  live   {welcome.live_key}
+  test   {welcome.test_key}
+
+Make a key:
+
+curl -X POST {url}/v1/keys {authorization} -H 'Content-Type: application/json' -d '{body}'
+
+Ask who is calling:
+
+curl {url}/v1/auth/me {authorization}
+"""

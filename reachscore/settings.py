@@ -107,15 +107,15 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "reachscore.api.request_log.RequestLogMiddleware",
-    "reachscore.api.middleware.RequestIdMiddleware",
+    "reachscore.api.middleware.identify",
     "reachscore.api.middleware.ApiMiddleware",
     # From here on for pages only: from ApiMiddleware, a call goes to the views.
     "reachscore.api.broken_connections.close_before_page",
     "reachscore.api.page_security.refuse_large_body",
-    "reachscore.api.page_security.NoKeyInRedirectMiddleware",
+    "reachscore.api.page_security.refuse_key_in_redirect",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
-    "reachscore.api.page_security.KeyInUrlMiddleware",
+    "reachscore.api.page_security.refuse_key_in_page_url",
     "reachscore.api.static_files.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -149,7 +149,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 X_FRAME_OPTIONS = "DENY"  # The same for browsers that know no frame-ancestors.
-MESSAGE_STORAGE = "reachscore.api.messages.RedactingStorage"
+MESSAGE_STORAGE = "reachscore.api.redacting.RedactingStorage"
 
 ROOT_URLCONF = "reachscore.urls"
 WSGI_APPLICATION = "reachscore.wsgi.application"
@@ -240,7 +240,7 @@ SPECTACULAR_SETTINGS = {
 # One handler, on the root: what has a handler of its own would go round the redaction. Django's and
 # granian's have one until they are named here.
 LOGGING_CONFIG = "reachscore.api.logs.configure"
-DEFAULT_EXCEPTION_REPORTER = "reachscore.api.reports.RedactingReporter"
+DEFAULT_EXCEPTION_REPORTER = "reachscore.api.redacting.RedactingReporter"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

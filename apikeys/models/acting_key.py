@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Never
 
 from accounts.models import Actor
 from accounts.models.audit import ActorType
@@ -133,14 +133,18 @@ class ActingKey:
     def require_given(self, fields: Mapping[str, Any]) -> None:
         """Raises ExceedsCaller, with the field, where `scopes`, `expires_at`, `allowed_ips` or
         `max_tests_per_month` of `fields` is more than this key holds itself."""
-        if "scopes" in fields:
-            self._require_scopes(fields["scopes"])
-        if "expires_at" in fields:
-            self._require_life(fields["expires_at"])
-        if "allowed_ips" in fields:
-            self._require_networks(fields["allowed_ips"])
-        if "max_tests_per_month" in fields:
-            self._require_share(fields["max_tests_per_month"])
+        end, key = self.expires_at, self.api_key
+        if not set(fields.get("scopes", ())) <= set(key.scopes):
+            _refuse("scopes", "hold one that the calling key lacks")
+        if end and "expires_at" in fields and _is_more(fields["expires_at"], end):
+            _refuse("expires_at", f"be later than the calling key's own end, {format_moment(end)}")
+        if "allowed_ips" in fields and not is_within(fields["allowed_ips"], key.allowed_ips):
+            own = ", ".join(key.allowed_ips or [])
+            message = f"allowed_ips must lie within the calling key's own, {own}."
+            raise ExceedsCaller(message, field="allowed_ips")
+        share = key.max_tests_per_month
+        if "max_tests_per_month" in fields and _is_more(fields["max_tests_per_month"], share):
+            _refuse("max_tests_per_month", f"be more than the calling key's own, {share}")
 
     def require_within(self, target: ApiKey) -> None:
         """Raise ExceedsCaller unless this key could make one like `target`."""
@@ -150,26 +154,11 @@ class ActingKey:
             message = f"The key {target.pk} reaches further than the calling one: {refusal.message}"
             raise ExceedsCaller(message) from None
 
-    def _require_scopes(self, scopes: Sequence[str]) -> None:
-        if not set(scopes) <= set(self.api_key.scopes):
-            message = "scopes must not hold one that the calling key lacks."
-            raise ExceedsCaller(message, field="scopes")
 
-    def _require_life(self, expires_at: datetime | None) -> None:
-        own = self.expires_at
-        if own is not None and (expires_at is None or expires_at > own):
-            limit = format_moment(own)
-            message = f"expires_at must not be later than the calling key's own end, {limit}."
-            raise ExceedsCaller(message, field="expires_at")
+def _is_more(given: Any, own: Any) -> bool:
+    """Return True if `given` is more than `own`; None is without limit."""
+    return own is not None and (given is None or given > own)
 
-    def _require_networks(self, allowed_ips: Sequence[str] | None) -> None:
-        if not is_within(allowed_ips, self.api_key.allowed_ips):
-            own = ", ".join(self.api_key.allowed_ips or [])
-            message = f"allowed_ips must lie within the calling key's own, {own}."
-            raise ExceedsCaller(message, field="allowed_ips")
 
-    def _require_share(self, share: int | None) -> None:
-        own = self.api_key.max_tests_per_month
-        if own is not None and (share is None or share > own):
-            message = f"max_tests_per_month must not be more than the calling key's own, {own}."
-            raise ExceedsCaller(message, field="max_tests_per_month")
+def _refuse(field: str, rule: str) -> Never:
+    raise ExceedsCaller(f"{field} must not {rule}.", field=field)

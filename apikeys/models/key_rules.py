@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, Never
+from typing import Any, Final
 
 from django.utils import timezone
 
@@ -62,12 +62,10 @@ def check_end(expires_at: datetime | None) -> None:
     """Raises ParameterInvalid for an end that is past or too far off."""
     if expires_at is None:
         return
-    now = timezone.now()
+    now, rule = timezone.now(), ""
     if expires_at <= now:
-        _refuse_end("must be in the future")
-    if expires_at > years_after(now, LONGEST_LIFE_YEARS):
-        _refuse_end(f"must be at most {LONGEST_LIFE_YEARS} years from now")
-
-
-def _refuse_end(rule: str) -> Never:
-    raise ParameterInvalid(f"expires_at {rule}.", field="expires_at")
+        rule = "in the future"
+    elif expires_at > years_after(now, LONGEST_LIFE_YEARS):
+        rule = f"at most {LONGEST_LIFE_YEARS} years from now"
+    if rule:
+        raise ParameterInvalid(f"expires_at must be {rule}.", field="expires_at")

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import IO, Any, Final, Never
 
 from django.http import HttpRequest
+from django.utils.http import parse_header_parameters
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
@@ -18,7 +19,6 @@ from reachscore.api.refusals import (
     RequestTooLarge,
     UnsupportedMediaType,
 )
-from reachscore.api.request import parse_content_type
 
 MOST_LENGTH_DIGITS: Final = 10
 LONGEST_EMPTY_BODY: Final = 1000  # White space and `{}` are no more than this.
@@ -72,7 +72,7 @@ def refuse_undeclared_body(request: Request) -> None:
     """
     if request.META["CONTENT_LENGTH"].strip("0") == "":
         return
-    media_type, parameters = parse_content_type(request.META.get("CONTENT_TYPE", ""))
+    media_type, parameters = parse_header_parameters(request.META.get("CONTENT_TYPE", ""))
     if media_type != "application/json":
         raise UnsupportedMediaType
     if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):

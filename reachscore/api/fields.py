@@ -36,7 +36,10 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 class StrictField(serializers.Field[Any, Any, Any, Any]):
-    """A field whose `parse` sees the JSON value itself; `null` is refused unless `allow_null`."""
+    """A field that sees the JSON value itself; `null` is refused unless `allow_null`.
+
+    `to_internal_value` raises ParameterInvalid for what the field does not take.
+    """
 
     wants: str
 
@@ -45,6 +48,9 @@ class StrictField(serializers.Field[Any, Any, Any, Any]):
         if data is None and not self.allow_null:
             self.refuse()
         return super().validate_empty_values(data)
+
+    def to_representation(self, value: Any) -> Any:
+        return value
 
     def describe(self, schema: dict[str, object]) -> None:
         """Say what this very field is in the OpenAPI document."""
@@ -64,11 +70,7 @@ class StringField(StrictField):
     wants = "a string"
 
     def to_internal_value(self, data: Any) -> str:
-        """Raises ParameterInvalid."""
         return data if isinstance(data, str) else self.refuse()
-
-    def to_representation(self, value: str) -> str:
-        return value
 
 
 @extend_schema_field(OpenApiTypes.DATETIME)
@@ -78,7 +80,6 @@ class MomentField(StrictField):
     wants = "a date and time with an offset, such as 2030-01-31T12:00:00Z, in a string"
 
     def to_internal_value(self, data: Any) -> datetime:
-        """Raises ParameterInvalid."""
         if not isinstance(data, str):
             self.refuse()
         return parse_moment(data, field=self.field_name or "")
@@ -90,20 +91,18 @@ class MomentField(StrictField):
 class IntegerField(StrictField):
     """A JSON integer from `least` to `most`; neither `5.0` nor `true` is one."""
 
+    noun = "an integer"
+
     def __init__(self, *, least: int, most: int, **options: Any) -> None:
         super().__init__(**options)
         self.least, self.most = least, most
-        self.wants = f"an integer from {least} to {most}"
+        self.wants = f"{self.noun} from {least} to {most}"
         self.describe({"type": "integer", "minimum": least, "maximum": most})
 
     def to_internal_value(self, data: Any) -> int:
-        """Raises ParameterInvalid."""
         if not isinstance(data, int) or isinstance(data, bool):
             self.refuse()
         return data if self.least <= data <= self.most else self.refuse()
-
-    def to_representation(self, value: int) -> int:
-        return value
 
 
 class StringListField(StrictField):
@@ -112,13 +111,9 @@ class StringListField(StrictField):
     wants = "an array of strings"
 
     def to_internal_value(self, data: Any) -> list[str]:
-        """Raises ParameterInvalid."""
         if not isinstance(data, list) or not all(isinstance(item, str) for item in data):
             self.refuse()
         return data
-
-    def to_representation(self, value: list[str]) -> list[str]:
-        return list(value)
 
 
 class Constant(serializers.ChoiceField):

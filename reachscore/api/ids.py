@@ -6,13 +6,18 @@ from typing import Final
 BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
-def random_base62(length: int) -> str:
-    """Return `length` characters from the system's CSPRNG, 5.95 bits each."""
-    number, text = secrets.randbelow(62**length), ""
+def base62(number: int, *, length: int) -> str:
+    """Write a number as its last `length` base62 digits, zeros in front."""
+    text = ""
     for _ in range(length):
         number, digit = divmod(number, 62)
-        text += BASE62[digit]
+        text = BASE62[digit] + text
     return text
+
+
+def random_base62(length: int) -> str:
+    """Return `length` characters from the system's CSPRNG, 5.95 bits each."""
+    return base62(secrets.randbelow(62**length), length=length)
 
 
 def new_id(prefix: str) -> str:

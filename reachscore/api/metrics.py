@@ -34,10 +34,7 @@ _AUTHENTICATIONS: Final = Counter(
     registry=REGISTRY,
 )
 _KEYS: Final = Counter(
-    "reachscore_keys",
-    "Keys changed by the web processes, by verb.",
-    ["verb"],
-    registry=REGISTRY,
+    "reachscore_keys", "Keys changed by the web processes, by verb.", ["verb"], registry=REGISTRY
 )
 _DATABASE_ERRORS: Final = Counter(
     "reachscore_database_errors",

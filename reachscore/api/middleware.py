@@ -11,12 +11,11 @@ from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from reachscore.api.after_success import begin_after_success, run_after_success
+from reachscore.api.answering import begin_answering
 from reachscore.api.origin import current_origin, refuse_unreadable_origin
 from reachscore.api.redaction import holds_key
 from reachscore.api.refusals import HostNotAllowed, Refusal, RequestInvalid, refusal_response
 from reachscore.api.request_id import begin_request
-from reachscore.api.response_headers import begin_response_headers
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -29,14 +28,10 @@ _views: ContextVar[Handler] = ContextVar("views")
 
 
 class ApiKeyInUrl(Refusal):
-    """A key in the URL counts as exposed: proxies log it, browsers remember it."""
-
     code = "api_key_in_url"
 
 
 class HttpsRequired(Refusal):
-    """The request came over plain HTTP, and with it, as a rule, a key."""
-
     code = "https_required"
 
 
@@ -45,17 +40,16 @@ def is_api(request: HttpRequest) -> bool:
     return API_PATH.match(request.path_info) is not None
 
 
-class RequestIdMiddleware:
-    """Gives every request its id, and every response the same."""
+def identify(get_response: Handler) -> Handler:
+    """Give every request its id, and every response the same."""
 
-    def __init__(self, get_response: Handler) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+    def middleware(request: HttpRequest) -> HttpResponseBase:
         request_id = begin_request(request.META.get("HTTP_REQUEST_ID", ""))
-        response = self.get_response(request)
+        response = get_response(request)
         response["Request-Id"] = request_id
         return response
+
+    return middleware
 
 
 class ApiMiddleware:
@@ -79,7 +73,7 @@ class ApiMiddleware:
         if not is_api(request) and not current_origin().unreadable:
             return self.answer_page(request)
         response: HttpResponseBase
-        added, waiting = begin_response_headers(), begin_after_success()
+        answering = begin_answering()
         try:
             refuse_unreadable_origin()
             refuse_wrong_host(request)
@@ -91,7 +85,8 @@ class ApiMiddleware:
         except SuspiciousOperation:
             response = refusal_response(request, RequestInvalid())
         if response.status_code < HTTPStatus.BAD_REQUEST:
-            run_after_success(waiting)
+            answering.succeed()
+        added = answering.headers
         if self.transport_security and request.is_secure():
             added["Strict-Transport-Security"] = self.transport_security
         if isinstance(response, HttpResponse):
@@ -102,9 +97,9 @@ class ApiMiddleware:
 
 
 def end_of_pages(get_response: Handler) -> Handler:
-    """Stand last in MIDDLEWARE, to show ApiMiddleware what lies behind: the views.
+    """Capture the views for ApiMiddleware, so that it can skip what is for pages only.
 
-    Django builds its chain from the end, in one go.
+    Must be last in MIDDLEWARE: Django builds its chain from the end.
     """
     _views.set(get_response)
     return get_response

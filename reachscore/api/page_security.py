@@ -10,25 +10,19 @@ from reachscore.api.middleware import ApiKeyInUrl, Handler, url_holds_key
 from reachscore.api.redaction import holds_key
 
 
-class NoKeyInRedirectMiddleware:
-    """Refuses in place of a redirect that would repeat a key, such as Django's to HTTPS."""
+def refuse_key_in_redirect(get_response: Handler) -> Handler:
+    """Refuse in place of a redirect that would repeat a key, such as Django's to HTTPS."""
 
-    def __init__(self, get_response: Handler) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        response = self.get_response(request)
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
         return refused(request) if holds_key(response.get("Location", "")) else response
 
+    return middleware
 
-class KeyInUrlMiddleware:
-    """Refuses a page whose URL holds a key, before a list, a log-in or an error page repeats it."""
 
-    def __init__(self, get_response: Handler) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return refused(request) if url_holds_key(request) else self.get_response(request)
+def refuse_key_in_page_url(get_response: Handler) -> Handler:
+    """Refuse a page whose URL holds a key, before a list, a log-in or an error page repeats it."""
+    return lambda request: refused(request) if url_holds_key(request) else get_response(request)
 
 
 def refuse_large_body(get_response: Handler) -> Handler:

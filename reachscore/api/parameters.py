@@ -11,7 +11,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from reachscore.api.fields import StringField
+from reachscore.api.fields import IntegerField, StringField
 from reachscore.api.redaction import quote_input
 from reachscore.api.refusals import ParameterInvalid, ParameterUnknown
 from reachscore.api.text import did_you_mean
@@ -73,21 +73,14 @@ class NoQuery(QuerySerializer):
     """Of an endpoint that takes no parameters."""
 
 
-class WholeNumberParameter(StringField):
+class WholeNumberParameter(IntegerField):
     """A number from `least` to `most`, in digits."""
 
-    def __init__(self, *, least: int, most: int, **options: Any) -> None:
-        super().__init__(**options)
-        self.least, self.most = least, most
-        self.wants = f"a number from {least} to {most}"
-        self.describe({"type": "integer", "minimum": least, "maximum": most})
+    noun = "a number"
 
-    def to_internal_value(self, data: Any) -> Any:
-        """Raises ParameterInvalid."""
+    def to_internal_value(self, data: Any) -> int:
         is_number = re.fullmatch(rf"[0-9]{{1,{MOST_DIGITS}}}", data)
-        if not is_number or not self.least <= int(data) <= self.most:
-            self.refuse()
-        return int(data)
+        return super().to_internal_value(int(data) if is_number else None)
 
 
 class ChoiceParameter(StringField):
@@ -100,7 +93,6 @@ class ChoiceParameter(StringField):
         self.describe({"type": "string", "enum": choices})
 
     def to_internal_value(self, data: Any) -> str:
-        """Raises ParameterInvalid."""
         if data not in self.choices:
             hint = did_you_mean(data, self.choices)
             raise ParameterInvalid(
@@ -117,7 +109,6 @@ class FlagParameter(ChoiceParameter):
         self.describe({"type": "boolean"})
 
     def to_internal_value(self, data: Any) -> Any:
-        """Raises ParameterInvalid."""
         return super().to_internal_value(data) == "true"
 
 
@@ -128,7 +119,6 @@ class IdParameter(StringField):
     wants = "an object's id"
 
     def to_internal_value(self, data: Any) -> str:
-        """Raises ParameterInvalid."""
         return str(data) if ID_SHAPE.fullmatch(data) else self.refuse()
 
 

@@ -3,16 +3,20 @@
 There are three ways, by settings: GATEWAY_TOKEN, else TRUSTED_PROXY_COUNT, else the socket.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
+from functools import lru_cache
 from hmac import compare_digest
+from ipaddress import IPv6Address, ip_address
 from typing import Any, Final
 
 from django.conf import settings
 
-from reachscore.api.addresses import read_address, read_entry
-
 GATEWAY: Final = "ReachScore-Gateway"
 LONGEST_VALUE: Final = 1000
+LONGEST_ENTRY: Final = 100
+# `[2001:db8::7]`, `[2001:db8::7]:443` or `203.0.113.7:51234`, but `2001:db8::1:443` has no port.
+_WITH_PORT: Final = re.compile(r"\[([^][]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 
 AddressAndScheme = tuple[str | None, str]
 
@@ -41,16 +45,6 @@ def read_proxies(environ: dict[str, Any]) -> AddressAndScheme:
     return read_entry(environ.get("REMOTE_ADDR", "")), ""
 
 
-def _read_scheme(text: str) -> str:
-    if text not in ("http", "https"):
-        raise ValueError("Neither http nor https.")
-    return text
-
-
-# What a gateway says beside its token. Values are read as they stand; nothing is decoded.
-_READERS: Final[Mapping[str, Callable[[str], str]]] = {"for": read_address, "proto": _read_scheme}
-
-
 def _from_gateway(said: str) -> AddressAndScheme:
     """Read `<token> for=203.0.113.7 proto=https`: each name once, in any order."""
     if len(said) > LONGEST_VALUE:
@@ -59,14 +53,16 @@ def _from_gateway(said: str) -> AddressAndScheme:
     sent = token.encode(errors="replace")
     if not any(compare_digest(sent, known) for known in settings.GATEWAY_TOKENS):
         raise UnreadableHeader(GATEWAY)
-    fields = [field.partition("=") for field in rest]
-    if sorted(name for name, _, _ in fields) != sorted(_READERS):
+    fields = sorted(field.partition("=")[::2] for field in rest)
+    if [name for name, _ in fields] != ["for", "proto"]:
+        raise UnreadableHeader(GATEWAY)
+    (_, address), (_, scheme) = fields  # As they stand: nothing is decoded.
+    if scheme not in ("http", "https"):
         raise UnreadableHeader(GATEWAY)
     try:
-        read = {name: _READERS[name](value) for name, _, value in fields}
+        return read_address(address), scheme
     except ValueError:
         raise UnreadableHeader(GATEWAY) from None
-    return read["for"], read["proto"]
 
 
 def _from_forwarded(environ: Mapping[str, Any], proxies: int) -> AddressAndScheme:
@@ -96,3 +92,40 @@ def _last_entries(environ: Mapping[str, Any], key: str, count: int) -> list[str]
     if not entries[0].strip():
         raise UnreadableHeader(key.removeprefix("HTTP_").replace("_", "-").title())
     return entries
+
+
+def read_entry(text: str) -> str | None:
+    """Return the address in an entry of X-Forwarded-For, or None if there is none.
+
+    Proxies also write a port, brackets, quotes, or a zone (`fe80::1%eth0`), which is free text and
+    means nothing away from the machine.
+    """
+    text = text.strip()
+    if len(text) > LONGEST_ENTRY:
+        return None
+    try:
+        return read_address(text)  # As a rule it is nothing else, and is known.
+    except ValueError:
+        pass
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1]
+    if found := _WITH_PORT.fullmatch(text):
+        text = found[1] or found[2]
+    address, percent, _ = text.partition("%")
+    try:
+        return read_address(address) if ":" in address or not percent else None
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=1000)  # Of addresses alone: what raises is not kept.
+def read_address(text: str) -> str:
+    """Return an address in its one form: the same for an IPv4 client of a v4 and of a v6 socket.
+
+    Raises:
+        ValueError: `text` is anything but an address.
+    """
+    if "%" in text:
+        raise ValueError("An address with a zone.")
+    address = ip_address(text)
+    return str((isinstance(address, IPv6Address) and address.ipv4_mapped) or address)

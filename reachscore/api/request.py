@@ -9,14 +9,6 @@ from django.urls import ResolverMatch
 from django.utils.http import parse_header_parameters
 
 
-def parse_content_type(value: str) -> tuple[str, dict[str, str]]:
-    """Return the media type in lower case and its parameters; nothing for what cannot be read."""
-    try:
-        return parse_header_parameters(value)
-    except (LookupError, ValueError):  # A parameter in an encoding that there is not, RFC 2231.
-        return "", {}
-
-
 class SteadyRequest(WSGIRequest):
     """Django's request, less its trust in the Content-Type header.
 
@@ -25,7 +17,9 @@ class SteadyRequest(WSGIRequest):
     """
 
     def _set_content_type_params(self, meta: Mapping[str, Any]) -> None:
-        self.content_type, self.content_params = parse_content_type(meta.get("CONTENT_TYPE", ""))
+        # That it can be read is the boundary's part.
+        media_type = meta.get("CONTENT_TYPE", "")
+        self.content_type, self.content_params = parse_header_parameters(media_type)
 
 
 class SteadyHandler(WSGIHandler):
