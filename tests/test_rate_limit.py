@@ -188,7 +188,7 @@ class LimitTests(RateLimitTestCase):
         self.assertWindow(self.ask(), 3, 2)
 
     def test_failed_authentications_use_none_of_it(self):
-        for key in ("nonsense", new_plaintext(livemode=True), self.api.key[:-1] + "x"):
+        for key in ("nonsense", new_plaintext(livemode=True), self.api.key[:-1] + "!"):
             for _ in range(10):
                 self.assertEqual(self.ask(ApiClient(key)).status_code, 401)
         elsewhere = self.issue(allowed_ips=["192.0.2.7"])[1]
