@@ -22,28 +22,15 @@ from accounts.staff.verb_page import VerbPage, verb_urls
 Changes = dict[str, tuple[Any, Any]]
 
 if TYPE_CHECKING:
-    AnyModelAdmin = admin.ModelAdmin[Any]
     AnyUserAdmin = UserAdmin[User]
 else:
-    AnyModelAdmin, AnyUserAdmin = admin.ModelAdmin, UserAdmin
+    AnyUserAdmin = UserAdmin
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> Changes:
     """Return field: (before, after) of what differs; None stands for what was not there."""
     pairs = {name: (before.get(name), after.get(name)) for name in {**before, **after}}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def rights_of_group(group: Group) -> dict[str, Any]:
-    """Return what members of the group may, as it is stored now; empty where it is not stored."""
-    stored = Group.objects.filter(pk=group.pk).first()
-    if stored is None:
-        return {}
-    permissions = stored.permissions.values_list("content_type__app_label", "codename")
-    return {
-        "name": stored.name,
-        "permissions": sorted(f"{app}.{codename}" for app, codename in permissions),
-    }
 
 
 class ResetSecondFactor(VerbPage):
@@ -112,8 +99,7 @@ class OnlySuperusersChange(PlainList):
     def record(self, done: str, request: HttpRequest, obj: Any, changes: Changes) -> None:
         """Write the event into the service's own log."""
         with AuditLog.of(SERVICE) as audit:
-            actor = staff_of(request)
-            audit.record(f"{self.noun}.{done}", obj, actor=actor, changes=changes)
+            audit.record(f"{self.noun}.{done}", obj, actor=staff_of(request), changes=changes)
 
 
 class StaffAdmin(OnlySuperusersChange, AnyUserAdmin):
@@ -175,7 +161,13 @@ class StaffGroupAdmin(OnlySuperusersChange, GroupAdmin):
         return cast(User, request.user).is_superuser
 
     def rights(self, obj: Any) -> dict[str, Any]:
-        return rights_of_group(obj)
+        """Return what members of the group may, as it is stored now; empty if it is not stored."""
+        stored = Group.objects.filter(pk=obj.pk).first()
+        if stored is None:
+            return {}
+        permissions = stored.permissions.values_list("content_type__app_label", "codename")
+        names = sorted(f"{app}.{codename}" for app, codename in permissions)
+        return {"name": stored.name, "permissions": names}
 
     @require_recent_password
     def delete_view(
@@ -184,11 +176,10 @@ class StaffGroupAdmin(OnlySuperusersChange, GroupAdmin):
         return super().delete_view(request, object_id, extra_context)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        with AuditLog.of(SERVICE) as audit:
+        with AuditLog.of(SERVICE):
             members = sorted(obj.user_set.values_list("username", flat=True))
-            changes = differences({**rights_of_group(obj), "members": members}, {})
-            actor = staff_of(request)
-            audit.record("group.deleted", obj, actor=actor, changes=changes)
+            changes = differences({**self.rights(obj), "members": members}, {})
+            self.record("deleted", request, obj, changes)
             super().delete_model(request, obj)
 
 

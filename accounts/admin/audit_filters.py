@@ -55,10 +55,8 @@ class WhereAndWhen(admin.ListFilter):
         self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any
     ) -> None:
         super().__init__(request, params, model, model_admin)
-        given = {
-            name: params.pop(name)[-1] for name in self.expected_parameters() if name in params
-        }
-        self.form = WhereAndWhenForm(given)
+        names = set(WhereAndWhenForm.base_fields) & params.keys()
+        self.form = WhereAndWhenForm({name: params.pop(name)[-1] for name in names})
         self.form.is_valid()
 
     def expected_parameters(self) -> list[str | None]:
@@ -68,12 +66,8 @@ class WhereAndWhen(admin.ListFilter):
         return True
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        kept = {
-            name: value
-            for name, value in changelist.params.items()
-            if name not in WhereAndWhenForm.base_fields
-        }
-        yield {"form": self.form, "kept": kept}
+        kept = changelist.params.items()
+        yield {"form": self.form, "kept": {n: v for n, v in kept if n not in self.form.fields}}
 
     def queryset(self, request: HttpRequest, queryset: Events) -> Events:
         given = self.form.cleaned_data

@@ -37,13 +37,11 @@ def staff_of(request: HttpRequest) -> Actor:
     return Actor.staff(cast(User, request.user))
 
 
-def search_text(search_term: str) -> str:
-    """Return what was typed into a search box as stored texts are written: trimmed, in NFC."""
-    return composed(search_term.strip(), max_length=LONGEST_SEARCH)
-
-
 class PlainList(AnyModelAdmin):
     """Filters its list by what `list_filter` declares: 400 for `?created_at__year=99999999999`."""
+
+    # What its search box finds; None: the words in `search_fields`, as Django does.
+    finds: Callable[[Rows, str], Rows] | None = None
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         declared = {getattr(entry, "parameter_name", entry) for entry in self.list_filter}
@@ -53,8 +51,11 @@ class PlainList(AnyModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: Rows, search_term: str
     ) -> tuple[Rows, bool]:
-        """Search in the form in which texts are stored."""
-        return super().get_search_results(request, queryset, search_text(search_term))
+        """Search in the form in which texts are stored: trimmed, in NFC."""
+        text = composed(search_term.strip(), max_length=LONGEST_SEARCH)
+        if self.finds is None or not text:
+            return super().get_search_results(request, queryset, text)
+        return self.finds(queryset, text), False
 
     def page_url(self, obj: Model, verb: str = "change") -> str:
         """Return the address of an object's page, or of one of its verbs."""

@@ -12,7 +12,7 @@ from django.urls import URLPattern, path
 from django.utils.http import urlencode
 
 from accounts.models import Organization
-from accounts.staff.lists import EndlessAdmin, Rows, search_text
+from accounts.staff.lists import EndlessAdmin
 from accounts.staff.verb_page import VerbAdmin
 from apikeys.keys import LOCATOR_LENGTH, is_well_formed
 from apikeys.models import ApiKey, KeySecret
@@ -45,15 +45,10 @@ class FindByKeyAdmin(EndlessAdmin, VerbAdmin):
     """A list whose search box posts, because no URL may hold a key; see search_form.html."""
 
     search_fields = ("name",)  # Django shows the box for it; `matching` looks further.
+    finds = staticmethod(matching)
     search_help_text = (
         "A whole key, its locator or last four characters; a name, an id or an organization."
     )
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: Rows, search_term: str
-    ) -> tuple[Rows, bool]:
-        text = search_text(search_term)
-        return (matching(queryset, text) if text else queryset), False
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.find_view)

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from accounts.admin.audit import PAGES_OF_TARGETS
 from accounts.models import AuditEvent
-from accounts.staff.chart import Day, chart_of
+from accounts.staff.chart import chart_of
 from accounts.staff.lists import Rows, badge, moment
 from apikeys.admin.bulk import BULK_PAGES
 from apikeys.admin.change import Addresses, Narrow, scopes_of
@@ -117,8 +117,7 @@ class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
     def facts(self, request: HttpRequest, obj: ApiKey) -> dict[str, Any]:
         unended = list(obj.secrets.filter(ended_at=None))
         elsewhere = KeySecret.objects.filter(issued_by__api_key=obj).exclude(api_key=obj)
-        days = days_of(obj, days=DAYS_SHOWN, today=timezone.now().date())
-        used = [Day(day.day, day.requests, day.limited) for day in days]
+        used = days_of(obj, days=DAYS_SHOWN, today=timezone.now().date())
         may_see_all = request.user.has_perm("accounts.view_auditevent")
         audit_log = reverse("admin:accounts_auditevent_changelist")
         events = AuditEvent.objects.filter(target_id=obj.pk).order_by("-sequence")
