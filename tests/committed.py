@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Barrier
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import psycopg
 from django.apps import apps
 from django.db import connection, connections, transaction
 from django.db.backends.utils import CursorWrapper
@@ -34,6 +35,18 @@ EMPTY_ALL_TABLES = """
         );
     END $$
 """
+
+
+def superuser() -> "psycopg.Connection[tuple[Any, ...]]":
+    """Connect beside the test, as the tables' owner."""
+    database = connection.settings_dict
+    return psycopg.connect(
+        host=database["HOST"],
+        port=database["PORT"],
+        dbname=database["NAME"],
+        user=database["USER"],
+        autocommit=True,
+    )
 
 
 @contextmanager

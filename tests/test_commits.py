@@ -17,27 +17,17 @@ from django.db import OperationalError, connection
 from django.test import Client, override_settings
 from django.utils import timezone
 
+from accounts.access.sessions import SEEN_AT
 from accounts.models import Actor, LogInTries, Organization
 from apikeys.models import ApiKey, KeySecret, ScopeGrant
 from reachscore.api.broken_connections import close_if_broken
 from reachscore.database.base import SECONDS_TO_CANCEL, CommitUnconfirmed
 from tests.cast import ApiClient
-from tests.committed import CommittedTestCase
+from tests.committed import CommittedTestCase, superuser
 
 LONGEST_WAIT = 0.5
 TOKEN = {"Idempotency-Key": "a1b2-c3d4"}
 IS_WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-
-
-def superuser() -> "psycopg.Connection[tuple[Any, ...]]":
-    database = connection.settings_dict
-    return psycopg.connect(
-        host=database["HOST"],
-        port=database["PORT"],
-        dbname=database["NAME"],
-        user=database["USER"],
-        autocommit=True,
-    )
 
 
 @contextmanager
@@ -139,6 +129,38 @@ class VerbTests(CommitTestCase):
                 with self.subTest(page):
                     answer = browser.post(f"/admin/{page}", fields)
                     self.assertContains(answer, "This may have happened", status_code=503)
+                    again = "Send the same again until it succeeds. What can be read meanwhile"
+                    self.assertContains(answer, again, status_code=503)
+
+    def test_a_page_that_only_reads_is_shown_or_503_whatever_becomes_of_its_session(self):
+        """Of one that is due to be written, and of one that is over and is deleted."""
+        staff, ended = self.session_seen(61), self.session_seen(31 * 60)
+        with self.subTest("standby away"), standby_away():
+            self.assertEqual(staff.get("/admin/").status_code, 200)
+            self.assertBackSoon(ended)
+            self.assertEqual(ended.get("/admin/").status_code, 302)
+        staff = self.session_seen(61)
+        with self.subTest("a lock"), superuser() as holder, holder.transaction():
+            holder.execute("SELECT 1 FROM django_session FOR UPDATE")
+            self.assertBackSoon(staff)
+        with self.subTest("read-only"):
+            with connection.cursor() as cursor:
+                cursor.execute("SET default_transaction_read_only = on")
+            self.assertBackSoon(staff)
+
+    def session_seen(self, seconds: int) -> Client:
+        """Return a browser of staff whose last click that was noted was so long ago."""
+        staff = self.staff()
+        staff.raise_request_exception = False
+        session = staff.session
+        session[SEEN_AT] -= seconds
+        session.save()
+        return staff
+
+    def assertBackSoon(self, browser: Client) -> None:
+        answer = browser.get("/admin/")
+        self.assertContains(answer, "Wait a few seconds, then send the same again", status_code=503)
+        self.assertNotContains(answer, "happened", status_code=503)
 
 
 class StatisticsTests(CommitTestCase):

@@ -114,10 +114,12 @@ def server_error(request: HttpRequest) -> HttpResponse:
     exception = sys.exception()
     count_database_error(exception)
     refusal: Refusal = refusals.InternalError()
-    if is_unconfirmed(exception):
-        refusal = refusals.TemporarilyUnavailable(MAY_HAVE_HAPPENED)
+    if is_unconfirmed(exception) and request.method not in SAFE_METHODS:
+        fix = f"Send the same again until it succeeds. {NOT_READ_BACK}"
+        refusal = refusals.TemporarilyUnavailable(MAY_HAVE_HAPPENED, fix=fix)
     elif is_database_fault(exception):
-        refusal = refusals.TemporarilyUnavailable()
+        fix = "" if is_api(request) else "Wait a few seconds, then send the same again."
+        refusal = refusals.TemporarilyUnavailable(fix=fix)
     if is_api(request):
         response = refusal_response(request, refusal)
     elif isinstance(exception, DataError):
