@@ -1,15 +1,19 @@
 """What runs at every request is planned once a connection."""
 
 import secrets
+from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 
 from django.conf import settings
+from django.contrib.admin.utils import quote
 from django.db import NotSupportedError, ProgrammingError, connection, transaction
 from django.test import override_settings
 
+from apikeys.models import ApiKey, KeySecret
 from reachscore.stale import once_more
 from tests.cast import Answer, ApiClient, ApiTestCase
-from tests.committed import CommittedTestCase
+from tests.committed import CommittedTestCase, superuser
 
 PLANS = """
     SELECT generic_plans, custom_plans
@@ -63,6 +67,42 @@ class KeptCursorTests(CommittedTestCase):
                 self.assertLess(answer.status_code, 300, answer.content)
             # As a pooler would, unseen by psycopg.
             connection.connection.pgconn.exec_(b"DISCARD ALL")
+
+    def test_what_runs_on_another_of_a_poolers_connections_than_before_costs_no_request(self):
+        renew = partial(KeySecret.renew_digest, "plaintext", locator="locator", pepper_id=1)
+        session = self.staff().session
+
+        def insert() -> None:
+            session._session_key = secrets.token_hex(16)
+            session.save(must_create=True)
+
+        for write in (renew, session.save, insert):
+            with self.subTest(write):
+                for _ in range(7):
+                    write()
+                    connection.connection.pgconn.exec_(b"DISCARD ALL")
+
+    def test_what_comes_first_after_a_migration_is_done_in_the_admin_as_in_the_api(self):
+        staff, (_, client) = self.staff(), self.issue()
+        keys = [self.issue()[0].pk for _ in range(8)]  # And their statements are prepared.
+        leaked = {"category": "leaked", "keys": keys[0]}
+        revoke = f"/admin/apikeys/apikey/{quote(keys[1])}/revoke/"
+        calls: list[tuple[str, Callable[[], Answer]]] = [
+            ("integer", lambda: staff.post("/admin/apikeys/apikey/bulk/revoke/", leaked)),
+            ("bigint", lambda: staff.post(revoke, leaked, follow=True)),
+            ("integer", lambda: client.delete(f"/v1/keys/{keys[2]}")),
+            ("bigint", lambda: self.create(client)),
+        ]
+        for number, (column_type, call) in enumerate(calls):
+            # Only a verb reads this column: nothing before it makes the connection forget.
+            with superuser() as another:
+                alter = f"ALTER TABLE accounts_audithead ALTER COLUMN sequence TYPE {column_type}"
+                another.execute(alter.encode())
+            answer = call()
+            said = b"".join(answer.streaming_content) if answer.streaming else answer.content
+            self.assertLess(answer.status_code, 300, said)
+            revoked = ApiKey.objects.filter(pk__in=keys[:3]).exclude(revoked_at=None)
+            self.assertEqual(revoked.count(), min(number + 1, 3), said)
 
     def create(self, client: ApiClient) -> Answer:
         return client.send("/v1/keys", {"name": "child"})

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
-from django.db import models, transaction
+from django.db import connection, models
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Length
 from django.db.models.lookups import Exact
@@ -21,13 +21,25 @@ from apikeys.keys import (
     verifying_digests,
 )
 from reachscore.api.moments import whole_second
-from reachscore.database import WITHOUT_WAITING
 
 if TYPE_CHECKING:
     from apikeys.models.api_key import ApiKey
 
 # Of secrets that ended before their pepper was dropped: a number that no pepper has.
 NO_PEPPER: Final = 0
+
+# One statement, so that it is run once more if what was prepared of it is stale.
+RENEW_DIGEST: Final = """
+    UPDATE apikeys_keysecret
+       SET pepper_id = %s, digest = %s
+     WHERE id = (
+           SELECT id
+             FROM apikeys_keysecret
+            WHERE locator = %s AND pepper_id = %s
+              AND set_config('synchronous_commit', 'off', TRUE) = 'off'
+              FOR UPDATE SKIP LOCKED
+           )
+"""
 
 
 class KeySecret(models.Model):
@@ -163,13 +175,9 @@ class KeySecret(models.Model):
         Only whoever holds the plaintext can, so it happens on use. A row that a verb holds is left
         for the next time: no request waits for this.
         """
-        with transaction.atomic():
-            found = cls.objects.select_for_update(skip_locked=True).filter(
-                WITHOUT_WAITING, locator=locator, pepper_id=pepper_id
-            )
-            for secret_id in found.values_list("pk", flat=True):
-                new_id, digest = signing_digest(plaintext)
-                cls.objects.filter(pk=secret_id).update(pepper_id=new_id, digest=digest)
+        new_id, digest = signing_digest(plaintext)
+        with connection.cursor() as cursor:
+            cursor.execute(RENEW_DIGEST, [new_id, digest, locator, pepper_id])
 
     @classmethod
     def count_by_pepper(cls) -> dict[int, int]:
