@@ -25,4 +25,5 @@ ALTER ROLE reachscore_app SET TimeZone = 'UTC';
 ALTER ROLE reachscore_app SET standard_conforming_strings = on;
 ALTER ROLE reachscore_app SET array_nulls = on;
 ALTER ROLE reachscore_app SET extra_float_digits = 1;
+ALTER ROLE reachscore_app SET synchronous_commit = on;
 ALTER ROLE reachscore_app SET client_min_messages = 'notice';

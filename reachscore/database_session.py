@@ -13,6 +13,7 @@ SESSION: Final = {
     "standard_conforming_strings": "on",
     "array_nulls": "on",  # Django inserts many rows as arrays of their columns.
     "extra_float_digits": "1",  # Fewer would round Unix times.
+    "synchronous_commit": "on",  # Else a commit waits for no replica; statistics turn it off.
     "client_min_messages": "notice",  # The warning of a cancelled commit is one to be heard.
 }
 # What one request may wait for a lock, and for a statement; reachscore.wsgi adds it.

@@ -204,6 +204,7 @@ FOREIGN = {
     "TimeZone": "Asia/Tokyo",
     "standard_conforming_strings": "off",
     "extra_float_digits": "-15",
+    "synchronous_commit": "local",
     "client_min_messages": "error",
     "bytea_output": "escape",
     "array_nulls": "off",
