@@ -67,7 +67,7 @@ def test_it_is_set_up_at_the_first_log_in_and_asked_at_the_next(window, strict_s
     page = window.page
     assert page.get_by_role("heading", name="Set up your second factor").is_visible()
     window.check_access()
-    box = page.get_by_role("img", name="QR code").bounding_box()
+    box = page.get_by_role("img", name="QR code").locator("svg").bounding_box()
     assert box is not None
     assert box["width"] == box["height"] > 150
     secret = b32decode(re.sub(r"\s", "", page.locator("code").inner_text()))
