@@ -68,7 +68,12 @@ class PathAndMethodTests(ApiTestCase):
 
     def test_another_format_than_json_is_not_to_be_had(self):
         _, client = self.issue()
-        for accept in ("application/xml", "application/json;q*=bogus''%41", "nonsense"):
+        for accept in (
+            "application/xml",
+            "application/json;q*=bogus''%41",
+            "a;x*=idna''%ff",
+            "nonsense",
+        ):
             with self.subTest(accept):
                 response = client.get("/v1/auth/me", headers={"Accept": accept})
                 self.assertRefused(response, 406, "not_acceptable")

@@ -8,8 +8,6 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-from reachscore.api.refusals import NotAcceptable
-
 ANYTHING: Final = "*/*"
 
 
@@ -19,17 +17,14 @@ def accepts_anything(request: Request | HttpRequest) -> bool:
 
 
 class SteadyNegotiation(DefaultContentNegotiation):
-    """DRF's, for which an Accept header that cannot be read is one that cannot be served."""
+    """DRF's, for which white space and commas alone are no wish."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[Any, Any]:
-        """Raises NotAcceptable."""
+        """Raises DRF's NotAcceptable."""
         if accepts_anything(request):
             first = next(iter(renderers))
             return first, first.media_type
-        try:
-            chosen: tuple[Any, Any] = super().select_renderer(request, renderers, format_suffix)
-        except (LookupError, ValueError):
-            raise NotAcceptable from None
+        chosen: tuple[Any, Any] = super().select_renderer(request, renderers, format_suffix)
         return chosen
