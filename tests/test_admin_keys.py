@@ -9,7 +9,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import Actor, User
+from accounts.models import Actor, Organization, User
 from accounts.staff.lists import EndlessAdmin
 from apikeys.models import ApiKey, KeySecret, ScopeGrant
 from tests.test_admin import KEYS, AdminTestCase
@@ -161,6 +161,16 @@ class PagingTests(KeyListTestCase):
             last = self.browser.get(KEYS, {"p": "3", "livemode__exact": "1"})
             self.assertContains(last, 'href="?p=2&amp;livemode__exact=1" rel="prev"')
             self.assertNotContains(last, 'rel="next"')
+
+    def test_the_box_that_chooses_an_organization_ends_where_the_list_does(self):
+        for number in range(21):
+            Organization.objects.create(name=f"Many {number}", plan_id="free")
+        asked = {"app_label": "apikeys", "model_name": "apikey", "field_name": "organization"}
+        for page, found, more in (("1", 20, True), ("2", 1, False)):
+            query = {**asked, "term": "Many", "page": page}
+            answer = self.browser.get("/admin/autocomplete/", query).json()
+            self.assertEqual(len(answer["results"]), found)
+            self.assertIs(answer["pagination"]["more"], more)
 
     def test_a_page_that_is_none_leads_back(self):
         for page in ("0", "-1", "9" * 30):

@@ -110,6 +110,7 @@ class BulkPage(ABC, View):
             "title": f"{self.label}: a dry run",
             "verb": self,
             "action": reverse(f"admin:{self.model_admin.url_name}_bulk_{self.slug}"),
+            "back": self.model_admin.list_url(),
             "form": form or self.form_class(initial=planned["initial"]),
             **planned,
         }
