@@ -18,6 +18,8 @@ def main():
         from django.conf import settings
         from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
+        from django.db import OperationalError, ProgrammingError
+        from django.db.migrations.exceptions import MigrationSchemaMissing
     except ImportError:
         sys.exit("Django is not installed here: pip install -r requirements.txt, or `make run`.")
     from reachscore.env_file import read_env_file
@@ -29,7 +31,16 @@ def main():
         settings.INSTALLED_APPS  # noqa: B018 - Django would run some commands without settings.
     except ImproperlyConfigured as error:
         sys.exit(str(error))
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except (OperationalError, ProgrammingError, MigrationSchemaMissing) as error:
+        if "--traceback" in sys.argv:
+            raise
+        said = " ".join(str(error).partition("\nLINE ")[0].split())
+        sys.exit(
+            "The database cannot be used: %s\nCheck DATABASE_URL and --env-file. Tables are made "
+            "by `migrate`, run as their owner. --traceback shows more." % said
+        )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Final
 
+from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
@@ -105,6 +106,9 @@ def _warnings() -> Iterator[tuple[str, int, str]]:
     OLDEST_SNAPSHOT.set(age)
     is_old = age > OLDEST_SNAPSHOT_TRANSACTIONS
     yield "snapshot_old", int(is_old), f"A snapshot is {age} transactions old: a dump, as a rule."
+    is_plain = settings.PRODUCTION and not (settings.GATEWAY_TOKENS or settings.TRUSTED_PROXY_COUNT)
+    warning = "Neither GATEWAY_TOKEN nor TRUSTED_PROXY_COUNT is set: no request counts as HTTPS."
+    yield "proxy_unknown", int(is_plain), warning
     differing = _differing_settings()
     warning = f"Settings of the database session differ, it should be: {', '.join(differing)}."
     yield "settings_differing", len(differing), warning

@@ -40,6 +40,7 @@ refuse_stray_characters(
 database_url = os.environ.get("DATABASE_URL", "")  # No setting: debug pages show those.
 PRODUCTION = bool(database_url) and not flag(os.environ, "DEBUG", default=False)
 DEBUG = flag(os.environ, "DEBUG", default=not PRODUCTION)
+MAY_SERVE = PRODUCTION or flag(os.environ, "DEBUG", default=False)  # See the command `serve`.
 
 if PRODUCTION:
     require(os.environ, *SECRETS, "ALLOWED_HOSTS")

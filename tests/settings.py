@@ -31,6 +31,7 @@ from reachscore.settings import DATABASES, INSTALLED_APPS  # noqa: E402
 home = os.environ["REACHSCORE_TEST_CLUSTER"] + os.environ.get("PYTEST_XDIST_WORKER", "")
 DATABASES["default"] |= {"HOME": Path(home), "THROWAWAY": True}
 # For servers that a test starts to ask for it.
+MAY_SERVE = True
 SECOND_FACTOR_REQUIRED = "REACHSCORE_TEST_SECOND_FACTOR" in os.environ
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.sibling"]  # No part of the product.

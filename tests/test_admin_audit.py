@@ -114,7 +114,7 @@ class ExportTests(AuditTestCase):
                 self.assertFalse(cell.startswith(("=", "+", "-", "@", "\t", "\r")), cell)
 
     def test_defuses_every_beginning_of_a_formula(self):
-        for beginning in ("=", "+", "-", "@", "\t", "\r"):
+        for beginning in "=+-@＝＋－＠\t\r\n":
             self.assertEqual(defused(f"{beginning}1"), f"'{beginning}1")
         self.assertEqual([defused(v) for v in (None, 5, "a=b")], ["", "5", "a=b"])
 

@@ -79,6 +79,17 @@ class HealthTests(TestCase):
             values = {sample.labels["kind"]: sample.value for sample in family.samples}
             self.assertEqual(values["commits_waiting"], count)
 
+    def test_production_that_hears_of_no_proxy_is_warned(self):
+        told = "Neither GATEWAY_TOKEN nor TRUSTED_PROXY_COUNT"
+        for said, warned in (
+            ({}, True),
+            ({"TRUSTED_PROXY_COUNT": 1}, False),
+            ({"GATEWAY_TOKENS": (b"x" * 32,)}, False),
+        ):
+            with self.subTest(said), override_settings(PRODUCTION=True, **said):
+                warnings = Client().get("/readyz").json()["warnings"]
+                self.assertEqual(any(told in warning for warning in warnings), warned)
+
     @override_settings(METRICS_TOKEN=TOKEN)
     def test_an_old_snapshot_is_a_warning_and_its_age_a_metric(self):
         with mock.patch("reachscore.health.OLDEST_SNAPSHOT_TRANSACTIONS", -1):

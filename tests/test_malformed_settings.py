@@ -67,6 +67,12 @@ def settings_from(environ: dict[str, str]) -> dict[str, object]:
         return runpy.run_path(str(ROOT / "reachscore" / "settings.py"))
 
 
+def manage(*command: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """Run manage.py with nothing else in its environment."""
+    run = "runpy.run_path('manage.py', run_name='__main__')"
+    return python(f"import runpy, sys; sys.argv[:] = {['manage.py', *command]}; {run}", **environ)
+
+
 def test_malformed_setting_is_named_without_its_value():
     settings_from(ALL)
     for name, value in MALFORMED:
@@ -141,6 +147,24 @@ def test_every_command_refuses_with_one_sentence(environ, beginning):
     (sentence,) = {line.partition(" ")[2] for line in lines}
     assert sentence.startswith(beginning)
     assert not done.stderr
+
+
+def test_serve_without_database_url_takes_an_explicit_debug():
+    done = manage("serve")
+    assert done.returncode == 1
+    assert "DATABASE_URL is not set" in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+
+
+@pytest.mark.parametrize("command", [("migrate",), ("create_organization", "X"), ("key_peppers",)])
+def test_database_that_cannot_be_reached_is_told_without_a_traceback(command):
+    away = {**PRODUCTION, "DATABASE_URL": "postgres://u:pa55word@127.0.0.1:1/x"}
+    done = manage(*command, **away)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The database cannot be used: "), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "pa55word" not in done.stderr
+    assert "Traceback" in manage(*command, "--traceback", **away).stderr
 
 
 def test_wsgi_application_refuses_with_one_sentence():

@@ -269,7 +269,7 @@ def test_the_answer_is_the_sum_of_all_workers_and_nothing_stays_behind(tmp_path:
 
         (folder,) = tmp_path.glob("reachscore-metrics-*")
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        assert len(list(folder.glob("counter_*.db"))) == 3
+        assert len(list(folder.glob("counter_*.db"))) > 1
 
         server.send_signal(signal.SIGTERM)
         _, log = server.communicate(timeout=40)

@@ -9,7 +9,7 @@ from accounts.models import AuditEvent
 from reachscore.api.moments import format_moment
 
 # With these a spreadsheet takes a cell for a formula, and runs it.
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+FORMULA: Final = tuple("=+-@＝＋－＠\t\r\n")
 COLUMNS: Final = (*AuditEvent.sealed_columns(), "seal")
 
 

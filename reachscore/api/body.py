@@ -33,16 +33,17 @@ def has_body(request: Request | HttpRequest) -> bool:
 def refuse_body(request: Request, *, parameters: Collection[str]) -> None:
     """Refuse a body that says anything where only the query, with `parameters`, is read.
 
-    `{"cascade": true}` sent with a DELETE must not be dropped in silence. A chunked body, which
-    Django takes for an empty one, is read from the server. Raises ParameterUnknown.
+    `{"cascade": true}` sent with a DELETE must not be dropped in silence. Nor may one of which a
+    part is missing count as empty, so a chunked one is refused: the server hands over a broken one
+    as whole. Raises ParameterUnknown.
     """
     if not has_body(request):
         return
-    length = request.META.get("CONTENT_LENGTH") or str(LONGEST_EMPTY_BODY + 1)
+    length = request.META.get("CONTENT_LENGTH") or ""
     is_read = len(length) <= MOST_LENGTH_DIGITS and length.isascii() and length.isdecimal()
-    if is_read and int(length) <= LONGEST_EMPTY_BODY + 1:
+    if is_read and int(length) <= LONGEST_EMPTY_BODY:
         body: bytes = request.META["wsgi.input"].read(int(length))
-        if len(body) <= LONGEST_EMPTY_BODY and b"".join(body.split()) in (b"", b"{}"):
+        if len(body) == int(length) and b"".join(body.split()) in (b"", b"{}"):
             return
     names = ", ".join(parameters)
     raise ParameterUnknown(
@@ -102,7 +103,10 @@ class JsonObjectParser(BaseParser):
         Raises InvalidJson.
         """
         try:
-            text = stream.read().decode("utf-8")
+            data = stream.read()
+            if len(data) < int((parser_context or {})["request"].META["CONTENT_LENGTH"]):
+                raise InvalidJson("The request body ends before its Content-Length.")
+            text = data.decode("utf-8")
             if text.startswith("\ufeff"):
                 raise InvalidJson("The request body begins with a byte order mark.")
             value = json.loads(

@@ -17,6 +17,11 @@ class Command(BaseCommand):
         parser.add_argument("--workers", type=int, help="default: one a core")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.MAY_SERVE:
+            raise CommandError(
+                "DATABASE_URL is not set. Set it, or name its file: manage.py --env-file FILE "
+                "serve. For development there is `make run`; DEBUG=true serves its database."
+            )
         host, port = options["host"], options["port"]
         refuse_taken_port(host, port)
         collected = settings.STATIC_ROOT
