@@ -80,7 +80,12 @@ def send(
 
 
 def start_nginx(
-    folder: Path, ports: Sequence[int], *, token: str = "unused", underscores: str = "off"
+    folder: Path,
+    ports: Sequence[int],
+    *,
+    token: str = "unused",
+    underscores: str = "off",
+    read_timeout: str = "30s",
 ) -> Proxy:
     """Start nginx with deploy/nginx.conf: other ports, no certificate, otherwise as it is."""
     assert NGINX
@@ -95,6 +100,7 @@ def start_nginx(
     documented = documented.replace(
         "underscores_in_headers off", f"underscores_in_headers {underscores}"
     )
+    documented = documented.replace("proxy_read_timeout 30s", f"proxy_read_timeout {read_timeout}")
     documented = documented.replace("/var/log/nginx/", f"{folder}/")
     documented = documented.replace("/etc/nginx/", f"{folder}/")
     (folder / "reachscore-token.conf").write_text(

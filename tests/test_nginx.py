@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from reachscore.api.refusals import RETRY_AFTER_SECONDS
 from tests.production_server import PROXIED, Database, ProductionServer
 from tests.proxies import NGINX, Proxy, send, start_nginx
 
@@ -141,6 +142,29 @@ def test_a_header_that_a_byte_of_the_client_empties_is_refused_or_named(instance
             " ORDER BY created_at DESC LIMIT 6"
         ).fetchall()
     assert seen == [("(not readable)", "127.0.0.1"), ("(not readable)", "192.0.2.7")] * 3
+
+
+def test_503_in_the_one_error_shape_if_no_instance_answers(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # Nothing listens there: 502. The other never answers: 504.
+        for folder, socket_ in (("closed", closed), ("silent", silent)):
+            (tmp_path / folder).mkdir()
+            ports = [socket_.getsockname()[1]] * 2
+            running = start_nginx(tmp_path / folder, ports, read_timeout="1s")
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
+                connection.request("POST", "/v1/keys", b"{}", {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                error = json.loads(answer.read())["error"]
+                connection.close()
+            finally:
+                running.stop()
+            assert (answer.status, error["code"]) == (503, "temporarily_unavailable")
+            assert error["type"] == "api_error"
+            assert set(error) == {"type", "code", "message", "fix", "doc_url", "request_id"}
+            assert answer.headers["Content-Type"] == "application/json"
+            assert answer.headers["Retry-After"] == str(RETRY_AFTER_SECONDS)
+            assert answer.headers["Request-Id"] == error["request_id"]
 
 
 def test_a_refusal_of_a_body_that_nobody_read_reaches_the_client(proxy):
