@@ -105,7 +105,10 @@ def verify(
     if goes_on:
         what = f"it has more events than the {sequence} its head counts"
     elif sequence < longest:
-        what = f"{longest} events were kept, so the tail was cut off and the head turned back"
+        what = (
+            f"the kept head is number {longest}, the log now ends at {sequence}: the events after "
+            "it are gone"
+        )
     elif not sequence and organization_id != SERVICE:
         what = "it is empty, but the making of an organization is its first event"
     elif not has_organization:

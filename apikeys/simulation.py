@@ -59,6 +59,8 @@ def refuse_as_asked(request: Request | HttpRequest, caller: Caller) -> None:
         raise exceptions.SimulateInLiveMode(field=HEADER)
     if code not in CODES:
         message = f"There is no error {quote_input(code)} to simulate.{did_you_mean(code, CODES)}"
+        if code in CATALOGUE:
+            message = f"The error {code} cannot be simulated."
         fix = f"Send one of {', '.join(CODES)}."
         raise exceptions.SimulateUnknownCode(message, fix=fix, field=HEADER)
     note_simulation()

@@ -3,12 +3,13 @@
 import secrets
 from dataclasses import dataclass
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from accounts.models import Actor, Organization, Plan, User
 from apikeys.models import ApiKey
 
 ADMIN: str = "admin"
+MANAGE: str = ".venv/bin/python manage.py"
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,15 @@ def _first_keys() -> tuple[str, str]:
 
 
 def _first_password() -> str:
-    if User.objects.filter(Q(is_superuser=True) | Q(username=ADMIN)).exists():
+    if _admins().exists():
         return ""
     password = secrets.token_urlsafe(12)
     User.objects.create_superuser(ADMIN, password=password)
     return password
+
+
+def _admins() -> QuerySet[User]:
+    return User.objects.filter(Q(is_superuser=True) | Q(username=ADMIN))
 
 
 def welcome_text(url: str, welcome: Welcome) -> str:
@@ -59,12 +64,15 @@ ReachScore is running. Ctrl-C ends it.
 """
     if welcome.password:
         text += f"         user {ADMIN}, password {welcome.password} (shown once)\n"
+    else:
+        user = _admins().earliest("pk").username
+        text += f"         user {user}; a new password: {MANAGE} changepassword {user}\n"
     if not welcome.live_key:
         organization = Organization.objects.earliest("created_at")
         return f"""{text}
 To make another key for {organization.name}:
 
-  .venv/bin/python manage.py issue_api_key {organization.id} --name 'My key'
+  {MANAGE} issue_api_key {organization.id} --name 'My key' --scope tests:read
 """
     authorization = f"-H 'Authorization: Bearer {welcome.live_key}'"
     body = '{"name": "My first key", "scopes": ["tests:read"]}'

@@ -53,8 +53,9 @@ def refuse_development_by_accident(environ: Mapping[str, str]) -> None:
     found = [name for name in SECRETS if name in environ]
     if found and "DATABASE_URL" not in environ and environ.get("DEBUG") != "true":
         raise ImproperlyConfigured(
-            f"DATABASE_URL is not set, but {' and '.join(found)} is, as in production. Set "
-            "DATABASE_URL, or DEBUG=true for development."
+            f"DATABASE_URL is not set, but {' and '.join(found)} "
+            f"{'is' if len(found) == 1 else 'are'}, as in production. Set DATABASE_URL, or "
+            "DEBUG=true for development."
         )
 
 
@@ -97,7 +98,7 @@ def require(environ: Mapping[str, str], *names: str) -> None:
     if missing:
         raise ImproperlyConfigured(
             f"DATABASE_URL is set, so this is production, which also needs {', '.join(missing)}. "
-            "README.md says how to make them. For development, set DEBUG=true."
+            "README.md says what each holds. For development, set DEBUG=true."
         )
 
 

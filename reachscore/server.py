@@ -44,10 +44,10 @@ def begin_worker() -> None:
         raise SystemExit
 
 
-def refuse_taken_port(host: str, port: int) -> None:
+def refuse_taken_port(host: str, port: int, *, another: str) -> None:
     """Refuse to share a port: two granians can listen on one and would take turns, unnoticed.
 
-    Raises CommandError.
+    `another` is how to choose another one. Raises CommandError.
     """
     if not 0 < port < 2**16:
         raise CommandError("A port is a number from 1 to 65535.")
@@ -60,7 +60,7 @@ def refuse_taken_port(host: str, port: int) -> None:
             raise CommandError(
                 f"Port {port} cannot be used ({error.strerror}). "
                 + f"A server or a worker that was left over? End it: kill {pids}. " * bool(pids)
-                + "Or choose another: make run PORT=8001, or --port 8001."
+                + f"Or choose another: {another}."
             ) from None
 
 

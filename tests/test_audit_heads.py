@@ -36,8 +36,8 @@ class ExpectTests(VerifyTestCase):
             with self.subTest(last), self.tampered(*cut):
                 self.verify()
                 self.assertFound(
-                    f"{self.acme.id}: 6 events were kept, so the tail was cut off and the head"
-                    " turned back.",
+                    f"{self.acme.id}: the kept head is number 6, the log now ends at {last}: the"
+                    " events after it are gone.",
                     args=self.expect,
                 )
 

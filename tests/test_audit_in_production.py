@@ -81,8 +81,8 @@ def test_a_cut_off_tail_is_found_with_the_heads_that_were_kept(
     assert cut.stdout.startswith(f"{organization} 2 ")
     assert cut.stderr == (
         "Checked 2 events in 2 chains.\n"
-        f"CommandError: {organization}: 3 events were kept, so the tail was cut off and the head"
-        " turned back.\n"
+        f"CommandError: {organization}: the kept head is number 3, the log now ends at 2: the"
+        " events after it are gone.\n"
     )
 
 

@@ -136,6 +136,10 @@ for name in [*sorted(ours), *theirs.split()]:
     [
         ({"DATABASE_URL": ""}, "DATABASE_URL is blank. Set it, or"),
         ({"AUDIT_KEYS": ALL["AUDIT_KEYS"]}, "DATABASE_URL is not set, but AUDIT_KEYS is, as in"),
+        (
+            {name: ALL[name] for name in ("AUDIT_KEYS", "SECRET_KEY")},
+            "DATABASE_URL is not set, but SECRET_KEY and AUDIT_KEYS are, as in",
+        ),
         ({**PRODUCTION, "AUDIT_KEYS": ""}, "DATABASE_URL is set, so this is production, which"),
     ],
 )

@@ -231,6 +231,7 @@ def test_a_second_server_does_not_share_the_port_unnoticed(server):
     done = manage("serve", "--port", str(server.port))
     assert done.returncode == 1
     assert f"Port {server.port} cannot be used" in done.stderr
+    assert "Or choose another: --port 8001." in done.stderr
 
 
 def test_nothing_is_logged_that_holds_a_key(server):
@@ -265,8 +266,10 @@ def test_what_a_stranger_sends_is_a_line_each(server):
 def test_a_second_run_shows_no_key_and_says_how_to_make_one(server):
     with DemoServer() as second:
         assert "rk_" not in second.output
-        assert "password" not in second.output
-        assert "manage.py issue_api_key org_" in second.output
+        assert "user admin; a new password: .venv/bin/python manage.py changepassword admin\n" in (
+            second.output
+        )
+        assert re.search(r"manage\.py issue_api_key org_\w+ .*--scope tests:read", second.output)
         assert second.stop(signal.SIGINT) == 0
 
 

@@ -50,12 +50,13 @@ class EveryCodeTests(SimulationTestCase):
     def test_every_code_can_be_rehearsed_but_the_missing_key_and_the_rehearsal_itself(self):
         self.assertEqual(set(CATALOGUE) - set(CODES), NOT_TO_REHEARSE)
         for code in NOT_TO_REHEARSE:
-            self.assertRefused(
+            error = self.assertRefused(
                 self.sandbox.simulate(code),
                 400,
                 "simulate_unknown_code",
                 field="ReachScore-Simulate",
             )
+            self.assertIn(f"The error {code} cannot be simulated.", error["message"])
 
     def test_every_code_has_its_status_type_and_headers(self):
         for code in CODES:

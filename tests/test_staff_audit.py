@@ -217,7 +217,7 @@ class ServiceLogTests(VerifyTestCase):
             ),
             mock.patch("sys.stdin", kept),
         ):
-            cut = "1 events were kept, so the tail was cut off and the head turned back"
+            cut = "the kept head is number 1, the log now ends at 0: the events after it are gone"
             self.assertFound(f"{SERVICE}: {cut}.", args=("--expect", "-"))
 
     def test_a_changed_event_is_named(self):

@@ -30,7 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         port = options["port"]
-        refuse_taken_port(HOST, port)
+        refuse_taken_port(HOST, port, another="make run PORT=8001, or --port 8001")
         try:
             with one_at_a_time():
                 migrate_where_needed()

@@ -23,7 +23,7 @@ class Command(BaseCommand):
                 "serve. For development there is `make run`; DEBUG=true serves its database."
             )
         host, port = options["host"], options["port"]
-        refuse_taken_port(host, port)
+        refuse_taken_port(host, port, another="--port 8001")
         collected = settings.STATIC_ROOT
         if settings.PRODUCTION and not Path(collected or "", "staticfiles.json").exists():
             raise CommandError(
