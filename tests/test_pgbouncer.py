@@ -140,3 +140,16 @@ def test_a_pooler_that_cannot_keep_prepared_statements_costs_no_request(
         careless.environ = {**server.environ, "DATABASE_URL": url, "PREPARED_STATEMENTS": "true"}
         with careless:
             use(careless, key)
+
+
+def test_a_commit_that_no_replica_confirms_is_503_in_time(server, database, key):
+    reload = "SELECT pg_reload_conf()"
+    database.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", reload)
+    time.sleep(0.5)
+    try:
+        answer = server.ask("/v1/keys", key=key, body={"name": "unseen"})
+    finally:
+        database.run("ALTER SYSTEM RESET synchronous_standby_names", reload)
+    assert (answer.status, 4.9 < answer.seconds < 10) == (503, True)
+    assert "may have happened" in answer.body
+    assert '"unseen"' in server.ask("/v1/keys?limit=1", key=key).body

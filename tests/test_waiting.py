@@ -2,7 +2,9 @@
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import transaction
+from django.test import override_settings
 from django.utils import timezone
 
 from accounts.models import Actor
@@ -31,18 +33,21 @@ class WaitingTests(RaceTestCase):
         _, held = self.issue()
         _, sibling = self.issue()
         secret = self.used_an_hour_ago(held)
-        hour_ago = secret.last_used_at
+        before = secret.last_used_at, secret.pepper_id
+        rotated = override_settings(API_KEY_PEPPERS={2: b"n" * 32, **settings.API_KEY_PEPPERS})
 
-        with transaction.atomic():
+        with rotated, transaction.atomic():
             self.lock_secret(held)
             self.assertAnswered(get(held), get(sibling))
             secret.refresh_from_db()
-            self.assertEqual(secret.last_used_at, hour_ago)
+            self.assertEqual((secret.last_used_at, secret.pepper_id), before)
 
         # What could not be noted then is noted with the next request.
-        self.assertAnswered(get(held))
+        with rotated:
+            self.assertAnswered(get(held))
         secret.refresh_from_db()
-        self.assertNotEqual(secret.last_used_at, hour_ago)
+        self.assertNotEqual(secret.last_used_at, before[0])
+        self.assertEqual(secret.pepper_id, 2)
 
     def test_only_a_first_use_waits_for_its_secrets_row(self):
         _, unused = self.issue()
