@@ -4,6 +4,7 @@ from datetime import timedelta
 from unittest import mock
 
 import time_machine
+from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test import Client
@@ -107,6 +108,14 @@ class LossTests(SessionTestCase):
                 User.objects.filter(pk=self.sam.pk).update(**{field: False})
                 self.assertLoggedOut(browser=browser)
                 User.objects.filter(pk=self.sam.pk).update(**{field: True})
+
+    def test_what_still_writes_a_session_that_was_logged_out_does_not_bring_it_back(self):
+        session = self.browser.session
+        session["seen_at"] += 1
+        Session.objects.all().delete()
+        with self.assertRaises(UpdateError):
+            session.save()
+        self.assertLoggedOut()
 
     def test_others_end_when_the_password_is_changed_and_the_one_that_did_goes_on(self):
         other = self.staff()
