@@ -48,7 +48,7 @@ class SoundTests(VerifyTestCase):
 
     def test_shows_how_far_it_is_to_a_terminal_only(self):
         printed = self.verify(err=Terminal())
-        self.assertIn("] 1 of 8", self.err.getvalue())
+        self.assertIn("1 of 8", self.err.getvalue())
         self.assertNotIn("\r", printed)
         self.verify()
         self.assertNotIn("of 7", self.err.getvalue())

@@ -1,18 +1,40 @@
 import sys
+import time
 from collections.abc import Iterable
 from typing import Any, Final
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 from django.db.models import Sum
 from django.template.defaultfilters import pluralize
 
 from accounts.guards import missing_guards
 from accounts.heads import HeadsUnreadable, Kept, read_heads
 from accounts.models import AuditHead
-from accounts.progress import ProgressBar
 from accounts.verification import Finding, find_chains, verify
 
 MOST_SHOWN: Final = 20
+SECONDS_BETWEEN: Final = 0.1
+
+
+class Progress:
+    """Count events, and show the count on the last line of `stream` if that is a terminal."""
+
+    def __init__(self, stream: OutputWrapper, *, total: int) -> None:
+        self._stream, self._is_shown, self._total = stream, stream.isatty(), total
+        self._due = 0.0
+        self.done = 0
+
+    def step(self) -> None:
+        self.done += 1
+        if self._is_shown and time.monotonic() > self._due:
+            self._due = time.monotonic() + SECONDS_BETWEEN
+            self._stream.write(f"\r{self.done:,} of {self._total:,}", ending="")
+            self._stream.flush()
+
+    def hide(self) -> None:
+        """Clear the line for something else; the next step writes it again."""
+        if self._is_shown:
+            self._stream.write("\r\033[K", ending="")
 
 
 class Command(BaseCommand):
@@ -40,12 +62,12 @@ class Command(BaseCommand):
                 "There is no organization with this id; it looks like org_3iS8wW2xYbC4."
             )
         total = AuditHead.objects.filter(pk__in=chains).aggregate(total=Sum("sequence"))["total"]
-        bar = ProgressBar(self.stderr, total=total or 0)
+        progress = Progress(self.stderr, total=total or 0)
         findings: list[Finding] = []
         for organization_id in chains:
             seals = kept.pop(organization_id, {})
-            head, finding = verify(organization_id, kept=seals, checked=bar.step)
-            bar.hide()
+            head, finding = verify(organization_id, kept=seals, checked=progress.step)
+            progress.hide()
             if finding is not None:
                 findings.append(finding)
             if head is not None:
@@ -55,7 +77,7 @@ class Command(BaseCommand):
             for guard in missing_guards()
         )
         findings += (Finding(gone, "its audit log was kept, and is gone") for gone in kept)
-        events = f"{bar.done:,} event{pluralize(bar.done)}"
+        events = f"{progress.done:,} event{pluralize(progress.done)}"
         counted = f"{events} in {len(chains):,} chain{pluralize(len(chains))}"
         self.stderr.write(f"Checked {counted}.", style_func=str)
         if findings:
