@@ -167,6 +167,24 @@ def test_503_in_the_one_error_shape_if_no_instance_answers(tmp_path):
             assert answer.headers["Request-Id"] == error["request_id"]
 
 
+def test_over_plain_http_pages_lead_to_the_service_itself_and_repeat_no_key(proxy):
+    tail = "live_AAAAAAAA_"
+    for path, status in (
+        ("/docs", 301),
+        (f"/docs?a=rk_{tail}", 400),
+        (f"/docs?a=%72k_{tail}", 400),
+        (f"/docs?a=r%6b_{tail}", 400),
+        (f"/docs?a=%2572%256B%255F{tail}", 400),
+    ):
+        connection = http.client.HTTPConnection("127.0.0.1", proxy.plain_port, timeout=30)
+        connection.request("GET", path, headers={"Host": "evil.example"})
+        answer = connection.getresponse()
+        assert answer.status == status, path
+        expected = "https://api.example.com/docs" if status == 301 else None
+        assert answer.headers["Location"] == expected
+        connection.close()
+
+
 def test_a_refusal_of_a_body_that_nobody_read_reaches_the_client(proxy):
     """A server that closes such a connection resets it, and nginx answers 502 in its place."""
     answers: Counter[tuple[int, str | None]] = Counter()
