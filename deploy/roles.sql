@@ -1,7 +1,6 @@
--- Two roles: the owner migrates, the runtime role serves. Whoever breaks into the service cannot
+-- Two roles: the owner migrates, the runtime role serves. Somebody who breaks into the service cannot
 -- change the schema, nor take away what it may not take away.
--- Run once as a superuser:
---   psql -v database=reachscore -v owner_password=… -v app_password=… -f deploy/roles.sql
+-- Run once as a superuser, with database, owner_password and app_password \set: docs/deploy.md, step 2.
 \set ON_ERROR_STOP on
 CREATE ROLE reachscore_owner LOGIN PASSWORD :'owner_password';
 CREATE ROLE reachscore_app LOGIN PASSWORD :'app_password';

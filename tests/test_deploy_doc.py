@@ -39,9 +39,11 @@ def test_first_time_works_as_it_is_written(database: Database, tmp_path: Path) -
         "systemctl": "",
         "runuser": f'shift 4; exec "{find_programs()[0]}/psql" -h {socket} -U reachscore'
         ' -d postgres "$@"',
+        **{name: f'exec /usr/bin/{name} "$@"' for name in ("sed", "install", "cat")},
     }
+    seen = tmp_path / "arguments"  # ps shows them to every user of the machine.
     for name, line in stand_ins.items():
-        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / "bin" / name).write_text(f'#!/bin/sh\necho "$@" >>{seen}\n{line}\n')
         (tmp_path / "bin" / name).chmod(0o755)
     edit = (
         f"sed -i 's|@127.0.0.1:5432/reachscore|@/reachscore?host={quote(socket, safe='')}"
@@ -69,6 +71,12 @@ def test_first_time_works_as_it_is_written(database: Database, tmp_path: Path) -
     assert map_file.read_text() == f'map "" $reachscore_token {{ default {token}; }}\n'
     assert owner.read_text().startswith("DATABASE_URL=postgres://reachscore_owner:")
     assert owner.read_text().count("\n") == 1
+    text = service.read_text() + owner.read_text()
+    secrets = re.findall(r"(?:^[A-Z_]+=(?:1:)?|app:|owner:)([\w-]{40,})", text, re.MULTILINE)
+    assert len(secrets) == 6
+    arguments = seen.read_text()
+    assert "reachscore.env" in arguments
+    assert not [secret for secret in secrets if secret in arguments]
     assert {oct(file.stat().st_mode)[-3:] for file in (service, owner, map_file)} == {"600"}
     units = {file.name for file in (tmp_path / "etc/systemd/system").iterdir()}
     assert {"reachscore@.service", "reachscore-task@.timer"} < units
