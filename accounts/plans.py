@@ -1,41 +1,17 @@
 """The plans of the contract, as the first migration puts them into the table."""
 
-from typing import Final
+from typing import Any, Final
 
-PLANS: Final[tuple[dict[str, object], ...]] = (
-    {
-        "slug": "free",
-        "name": "Free",
-        "requests_per_minute": 20,
-        "tests_limit": 25,
-        "tests_renew": False,
-        "domains_limit": 1,
-        "price_cents": 0,
-    },
-    {
-        "slug": "starter",
-        "name": "Starter",
-        "requests_per_minute": 60,
-        "tests_limit": 250,
-        "domains_limit": 3,
-        "price_cents": 4900,
-    },
-    {
-        "slug": "team",
-        "name": "Team",
-        "requests_per_minute": 120,
-        "tests_limit": 1000,
-        "domains_limit": 10,
-        "price_cents": 9900,
-    },
-    {
-        "slug": "business",
-        "name": "Business",
-        "requests_per_minute": 300,
-        "tests_limit": 7500,
-        "domains_limit": 50,
-        "price_cents": 24900,
-    },
-    # Custom: unlimited, and no price of its own.
-    {"slug": "enterprise", "name": "Enterprise"},
+_COLUMNS: Final = (
+    *("slug", "name", "requests_per_minute", "tests_limit", "tests_renew"),
+    *("domains_limit", "price_cents"),
 )
+_ROWS: Final = (
+    ("free", "Free", 20, 25, False, 1, 0),
+    ("starter", "Starter", 60, 250, True, 3, 4900),
+    ("team", "Team", 120, 1000, True, 10, 9900),
+    ("business", "Business", 300, 7500, True, 50, 24900),
+    # Custom: unlimited, and no price of its own.
+    ("enterprise", "Enterprise", None, None, True, None, None),
+)
+PLANS: Final[list[dict[str, Any]]] = [dict(zip(_COLUMNS, row, strict=True)) for row in _ROWS]

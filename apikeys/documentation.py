@@ -1,33 +1,12 @@
 """What the OpenAPI document says of the endpoints, apart from their code."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
-from apikeys import examples
-from apikeys.answers import (
-    AuthContext,
-    EventList,
-    IssuedKey,
-    Key,
-    KeyList,
-    KeyUsage,
-    RevokedKey,
-    Usage,
-)
-from apikeys.serializers import (
-    AuthContextQuery,
-    EventListQuery,
-    KeyChange,
-    KeyListQuery,
-    KeyRequest,
-    KeyUsageQuery,
-    NoBody,
-    RevocationQuery,
-    RotationRequest,
-)
+from apikeys import answers, examples, serializers
 from reachscore.api.idempotency import FORM, HEADER, REPLAYED_HEADER
 from reachscore.api.openapi import (
     EVERYWHERE,
@@ -73,7 +52,7 @@ REPLAYED: Final = header(
     of=[201],
 )
 OF_A_KEY: Final = ("insufficient_scope", "resource_not_found")
-OF_A_CHANGE: Final = ("exceeds_caller", "key_not_active")
+OF_A_CHANGE: Final = (*WITH_OPTIONAL_BODY, *OF_A_KEY, "exceeds_caller", "key_not_active")
 ITSELF: Final = "Takes an unrestricted key, or the key itself."
 NO_LIMITS: Final = (
     "Takes the key itself, or an unrestricted key without limits of its own: no end, addresses or "
@@ -93,10 +72,11 @@ def _endpoint(
     errors: tuple[str, ...] = (),
     status: int = 200,
     tag: str = "API keys",
+    sent: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Callable[[View], View]:
     """Describe an operation; `ok` is the answer's serializer and description, and an example's
-    name and value."""
+    name and value; `sent` are examples of bodies by their names."""
     serializer, answered, name, value = ok
     example = OpenApiExample(name, value=value, response_only=True)
     success = OpenApiResponse(serializer, description=answered, examples=[example])
@@ -107,6 +87,10 @@ def _endpoint(
         tags=[tag],
         parameters=[*SHARED_HEADERS, *parameters],
         responses={status: success, **error_responses(*EVERYWHERE, *errors)},
+        examples=[
+            OpenApiExample(name, value=value, request_only=True)
+            for name, value in (sent or {}).items()
+        ],
         **more,
     )
 
@@ -116,8 +100,8 @@ list_keys = _endpoint(
     "List API keys",
     "The keys of your organization in the calling key's mode, newest first. A "
     "restricted key sees itself only.",
-    KeyListQuery,
-    ok=(KeyList, "A page of keys.", "One key", examples.a_list(examples.KEY)),
+    serializers.KeyListQuery,
+    ok=(answers.KeyList, "A page of keys.", "One key", examples.a_list(examples.KEY)),
 )
 
 create_key = _endpoint(
@@ -128,8 +112,8 @@ create_key = _endpoint(
     "one that holds all eight scopes, and gives nothing that the calling key does not hold.",
     TOKEN,
     REPLAYED,
-    request=KeyRequest,
-    ok=(IssuedKey, "The key was made.", "A key for CI", examples.ISSUED_KEY),
+    request=serializers.KeyRequest,
+    ok=(answers.IssuedKey, "The key was made.", "A key for CI", examples.ISSUED_KEY),
     status=201,
     errors=(
         *WITH_BODY,
@@ -140,13 +124,7 @@ create_key = _endpoint(
         "exceeds_caller",
         "key_limit_reached",
     ),
-    examples=[
-        OpenApiExample(
-            "A key for CI",
-            value={"name": "CI/CD Pipeline", "scopes": ["tests:read", "tests:write"]},
-            request_only=True,
-        )
-    ],
+    sent={"A key for CI": {"name": "CI/CD Pipeline", "scopes": ["tests:read", "tests:write"]}},
 )
 
 retrieve_key = _endpoint(
@@ -154,7 +132,7 @@ retrieve_key = _endpoint(
     "Show an API key",
     ITSELF,
     KEY_ID,
-    ok=(Key, "The key.", "A key for CI", examples.KEY),
+    ok=(answers.Key, "The key.", "A key for CI", examples.KEY),
     errors=OF_A_KEY,
 )
 
@@ -163,8 +141,8 @@ key_usage = _endpoint(
     "Show an API key's requests",
     "By day in UTC, up to today; days without requests are zero. " + ITSELF,
     KEY_ID,
-    KeyUsageQuery,
-    ok=(KeyUsage, "The days.", "Two days", examples.KEY_USAGE),
+    serializers.KeyUsageQuery,
+    ok=(answers.KeyUsage, "The days.", "Two days", examples.KEY_USAGE),
     errors=OF_A_KEY,
 )
 
@@ -175,13 +153,10 @@ change_key = _endpoint(
     "unrestricted key, and for another key than itself one without limits of its own. Gives "
     "nothing that the calling key does not hold. A revoked or expired key cannot be changed.",
     KEY_ID,
-    request=KeyChange,
-    ok=(Key, "The key, as it is now.", "A key for CI", examples.KEY),
-    errors=(*WITH_OPTIONAL_BODY, *OF_A_KEY, *OF_A_CHANGE),
-    examples=[
-        OpenApiExample("Fewer scopes", value={"scopes": ["tests:read"]}, request_only=True),
-        OpenApiExample("Any address", value={"allowed_ips": None}, request_only=True),
-    ],
+    request=serializers.KeyChange,
+    ok=(answers.Key, "The key, as it is now.", "A key for CI", examples.KEY),
+    errors=OF_A_CHANGE,
+    sent={"Fewer scopes": {"scopes": ["tests:read"]}, "Any address": {"allowed_ips": None}},
 )
 
 rotate_key = _endpoint(
@@ -195,10 +170,10 @@ rotate_key = _endpoint(
     "that rotates itself cannot send it again: a secret that is being rotated out does not rotate. "
     + NO_LIMITS,
     KEY_ID,
-    request={"application/json": RotationRequest},
-    ok=(IssuedKey, "The new secret.", "Rotated", examples.ROTATED_KEY),
-    errors=(*WITH_OPTIONAL_BODY, *OF_A_KEY, *OF_A_CHANGE),
-    examples=[OpenApiExample("An hour", value={"overlap_seconds": 3600}, request_only=True)],
+    request={"application/json": serializers.RotationRequest},
+    ok=(answers.IssuedKey, "The new secret.", "Rotated", examples.ROTATED_KEY),
+    errors=OF_A_CHANGE,
+    sent={"An hour": {"overlap_seconds": 3600}},
 )
 
 finish_rotation = _endpoint(
@@ -206,10 +181,10 @@ finish_rotation = _endpoint(
     "Finish a rotation",
     "Ends the old secret now, where a rotation is open; else changes nothing. " + NO_LIMITS,
     KEY_ID,
-    request={"application/json": NoBody},
-    ok=(Key, "The key, with one secret.", "A key for CI", examples.KEY),
-    errors=(*WITH_OPTIONAL_BODY, *OF_A_KEY, *OF_A_CHANGE),
-    examples=[OpenApiExample("No fields", value={}, request_only=True)],
+    request={"application/json": serializers.NoBody},
+    ok=(answers.Key, "The key, with one secret.", "A key for CI", examples.KEY),
+    errors=OF_A_CHANGE,
+    sent={"No fields": {}},
 )
 
 revoke_key = _endpoint(
@@ -219,8 +194,8 @@ revoke_key = _endpoint(
     "it made is revoked and every secret that it issued is ended, through all generations, also "
     "where the key itself is revoked already. " + ITSELF,
     KEY_ID,
-    RevocationQuery,
-    ok=(RevokedKey, "The key, revoked.", "With cascade", examples.REVOKED_KEY),
+    serializers.RevocationQuery,
+    ok=(answers.RevokedKey, "The key, revoked.", "With cascade", examples.REVOKED_KEY),
     errors=OF_A_KEY,
 )
 
@@ -231,8 +206,8 @@ list_events = _endpoint(
     "did to keys, itself included; newest first. Of what our staff did, only what it was. Takes "
     "an unrestricted key.",
     KEY_ID,
-    EventListQuery,
-    ok=(EventList, "A page of events.", "Made", examples.a_list(examples.EVENT)),
+    serializers.EventListQuery,
+    ok=(answers.EventList, "A page of events.", "Made", examples.a_list(examples.EVENT)),
     errors=OF_A_KEY,
 )
 
@@ -242,7 +217,7 @@ usage = _endpoint(
     "The current calendar month in UTC of your organization, in the calling key's "
     "mode. Takes the scope `billing:manage`.",
     tag="Usage",
-    ok=(Usage, "The month.", "A live month", examples.USAGE),
+    ok=(answers.Usage, "The month.", "A live month", examples.USAGE),
     errors=("insufficient_scope",),
 )
 
@@ -251,7 +226,7 @@ auth_context = _endpoint(
     "Who is calling",
     "Says whose key this is, what it may do and how much of the plan is used in the "
     "key's mode. Takes any key that works, whatever its scopes.",
-    AuthContextQuery,
+    serializers.AuthContextQuery,
     tag="Authentication",
-    ok=(AuthContext, "The key works.", "A live key", examples.AUTH_CONTEXT),
+    ok=(answers.AuthContext, "The key works.", "A live key", examples.AUTH_CONTEXT),
 )

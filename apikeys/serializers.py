@@ -1,6 +1,6 @@
 """What the endpoints take: bodies and queries, read by these classes."""
 
-from typing import Final
+from typing import Any, Final
 
 from drf_spectacular.utils import extend_schema_field
 
@@ -79,29 +79,29 @@ class ScopesParameter(StringField):
     """Scopes with commas between."""
 
 
+# What may be without limit.
+_NULLABLE: Final[dict[str, Any]] = {"required": False, "allow_null": True}
+_SHARE: Final[dict[str, Any]] = {"least": 0, "most": LARGEST_SHARE, **_NULLABLE}
+
+
 class KeyRequest(StrictSerializer):
     """The body of `POST /v1/keys`."""
 
     name = NameField(help_text="Display name, 1 to 100 characters once trimmed.")
     scopes = ScopesField(required=False, help_text="Left out: all eight.")
     expires_at = MomentField(
-        required=False,
-        allow_null=True,
+        **_NULLABLE,
         help_text="In the future, at most ten years away, and not after the calling key's own "
         "end. Left out: as long as the calling key. Null: never.",
     )
     allowed_ips = NetworksField(
-        required=False,
-        allow_null=True,
+        **_NULLABLE,
         help_text="IPv4 and IPv6 addresses or networks the key may be used from, such as "
         "`192.0.2.7` or `2001:db8::/32`, within the calling key's own. Left out: the calling "
         "key's own. Null: any address.",
     )
     max_tests_per_month = IntegerField(
-        least=0,
-        most=LARGEST_SHARE,
-        required=False,
-        allow_null=True,
+        **_SHARE,
         help_text="The key's own share of the plan's tests, per calendar month in UTC, within the "
         "calling key's own. Left out: the calling key's own. Null: all of the plan.",
     )
@@ -113,22 +113,15 @@ class KeyChange(StrictSerializer):
     name = NameField(required=False)
     scopes = ScopesField(required=False, help_text="Within the calling key's own.")
     expires_at = MomentField(
-        required=False,
-        allow_null=True,
+        **_NULLABLE,
         help_text="In the future, at most ten years away, and not after the calling key's own "
         "end. Null: never.",
     )
     allowed_ips = NetworksField(
-        required=False,
-        allow_null=True,
-        help_text="Within the calling key's own. Null: any address.",
+        **_NULLABLE, help_text="Within the calling key's own. Null: any address."
     )
     max_tests_per_month = IntegerField(
-        least=0,
-        most=LARGEST_SHARE,
-        required=False,
-        allow_null=True,
-        help_text="Within the calling key's own. Null: all of the plan.",
+        **_SHARE, help_text="Within the calling key's own. Null: all of the plan."
     )
 
 

@@ -12,18 +12,7 @@ from rest_framework.request import Request
 from rest_framework.viewsets import ViewSetMixin
 
 from accounts.models import AuditEvent
-from apikeys import documentation
-from apikeys.answers import (
-    CascadeCounts,
-    Event,
-    IssuedKey,
-    Key,
-    KeyUsage,
-    auth_context,
-    just_issued,
-    presentable,
-    usage,
-)
+from apikeys import answers, documentation, serializers
 from apikeys.authentication import authenticate
 from apikeys.callers import caller_of
 from apikeys.filters import filtered
@@ -38,18 +27,7 @@ from apikeys.permissions import (
     ManagesKeysOrSeesItself,
     requires,
 )
-from apikeys.scopes import ALL_SCOPES, Scope
-from apikeys.serializers import (
-    AuthContextQuery,
-    EventListQuery,
-    KeyChange,
-    KeyListQuery,
-    KeyRequest,
-    KeyUsageQuery,
-    NoBody,
-    RevocationQuery,
-    RotationRequest,
-)
+from apikeys.scopes import Scope
 from reachscore.api.body import has_body
 from reachscore.api.handler import handle_exception
 from reachscore.api.idempotency import REPLAYED_HEADER, fingerprint, idempotency_token
@@ -65,10 +43,10 @@ class KeyViewSet(ViewSetMixin, ApiView):
     """An organization's API keys of the caller's mode."""
 
     queries = {
-        "list": KeyListQuery,
-        "destroy": RevocationQuery,
-        "events": EventListQuery,
-        "usage": KeyUsageQuery,
+        "list": serializers.KeyListQuery,
+        "destroy": serializers.RevocationQuery,
+        "events": serializers.EventListQuery,
+        "usage": serializers.KeyUsageQuery,
     }
     repeatable = frozenset({"rotate", "finish_rotation"})
     permissions: ClassVar[dict[str, type[BasePermission]]] = {
@@ -91,11 +69,11 @@ class KeyViewSet(ViewSetMixin, ApiView):
         if not caller.is_unrestricted:
             keys = keys.filter(pk=caller.key_id)
         page = list_page(
-            presentable(filtered(keys, self.query)),
+            answers.presentable(filtered(keys, self.query)),
             cursors=keys,
             keyset=("created_at", "id"),
             query=self.query,
-            serializer=Key,
+            serializer=answers.Key,
         )
         return json_response(page)
 
@@ -103,15 +81,8 @@ class KeyViewSet(ViewSetMixin, ApiView):
     def create(self, request: Request) -> HttpResponse:
         """Make a key of the caller's organization and mode, and show it once."""
         caller = caller_of(request)
-        fields = self.body(KeyRequest)
-        api_key = ApiKey(
-            **caller.ownership,
-            name=fields["name"],
-            scopes=fields.get("scopes", list(ALL_SCOPES)),
-            expires_at=fields.get("expires_at"),
-            allowed_ips=fields.get("allowed_ips"),
-            max_tests_per_month=fields.get("max_tests_per_month"),
-        )
+        fields = self.body(serializers.KeyRequest)
+        api_key = ApiKey(**caller.ownership, **fields)
         inherit = set(INHERITABLE) - set(fields)
         token = idempotency_token(request)
         is_replay = False
@@ -125,28 +96,28 @@ class KeyViewSet(ViewSetMixin, ApiView):
                 token=token,
                 fingerprint=fingerprint(request, request.data),
             )
-        shown = self._show(key_id) if is_replay else just_issued(api_key)
+        shown = self._show(key_id) if is_replay else answers.just_issued(api_key)
         headers = {REPLAYED_HEADER: "true"} if is_replay else {}
-        answer = IssuedKey(shown, plaintext=plaintext)
+        answer = answers.IssuedKey(shown, plaintext=plaintext)
         return json_response(answer.data, status=201, headers=headers)
 
     @documentation.retrieve_key
     def retrieve(self, request: Request, key_id: str) -> HttpResponse:
         """Show a key, with the use of its scopes."""
-        return json_response(Key(self._show(key_id)).data)
+        return json_response(answers.Key(self._show(key_id)).data)
 
     @documentation.key_usage
     def usage(self, request: Request, key_id: str) -> HttpResponse:
         """Show a key's requests by day."""
         period = {"days": self.query["days"], "today": timezone.now().date()}
-        return json_response(KeyUsage(self._find(key_id), context=period).data)
+        return json_response(answers.KeyUsage(self._find(key_id), context=period).data)
 
     @documentation.change_key
     def partial_update(self, request: Request, key_id: str) -> HttpResponse:
         """Change what is given of a key."""
-        fields = self.body(KeyChange)
+        fields = self.body(serializers.KeyChange)
         self._find(key_id).change(actor=caller_of(request).actor, **fields)
-        return json_response(Key(self._show(key_id)).data)
+        return json_response(answers.Key(self._show(key_id)).data)
 
     @documentation.revoke_key
     def destroy(self, request: Request, key_id: str) -> HttpResponse:
@@ -156,24 +127,26 @@ class KeyViewSet(ViewSetMixin, ApiView):
         if self.query["cascade"]:
             ManagesKeys().has_permission(request, self)
             cascade = revoke_with_all_it_made(self._find(key_id), actor=actor, reason=reason)
-            answer["cascade"] = CascadeCounts(cascade).data
+            answer["cascade"] = answers.CascadeCounts(cascade).data
         else:
             self._find(key_id).revoke(actor=actor, reason=reason)
-        return json_response({**Key(self._show(key_id)).data, **answer})
+        return json_response({**answers.Key(self._show(key_id)).data, **answer})
 
     @documentation.rotate_key
     def rotate(self, request: Request, key_id: str) -> HttpResponse:
         """Give a key a new secret and show it once; the old one lives on for a while."""
-        overlap = timedelta(seconds=self.body(RotationRequest, optional=True)["overlap_seconds"])
+        overlap = timedelta(
+            seconds=self.body(serializers.RotationRequest, optional=True)["overlap_seconds"]
+        )
         plaintext = self._find(key_id).rotate(actor=caller_of(request).actor, overlap=overlap)
-        return json_response(IssuedKey(self._show(key_id), plaintext=plaintext).data)
+        return json_response(answers.IssuedKey(self._show(key_id), plaintext=plaintext).data)
 
     @documentation.finish_rotation
     def finish_rotation(self, request: Request, key_id: str) -> HttpResponse:
         """End the secret that is being rotated out."""
-        self.body(NoBody, optional=True)
+        self.body(serializers.NoBody, optional=True)
         self._find(key_id).finish_rotation(actor=caller_of(request).actor)
-        return json_response(Key(self._show(key_id)).data)
+        return json_response(answers.Key(self._show(key_id)).data)
 
     @documentation.list_events
     def events(self, request: Request, key_id: str) -> HttpResponse:
@@ -183,11 +156,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
             organization_id=api_key.organization_id, **{f"{self.query['role']}_id": api_key.pk}
         )
         page = list_page(
-            events,
-            cursors=events,
-            keyset=("sequence",),
-            query=self.query,
-            serializer=Event,
+            events, cursors=events, keyset=("sequence",), query=self.query, serializer=answers.Event
         )
         return json_response(page)
 
@@ -201,7 +170,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
 
     def _show(self, key_id: str) -> Any:
         """Return the same with what `Key` shows of it. Raises ResourceNotFound."""
-        return self._only(presentable(self._keys()), key_id)
+        return self._only(answers.presentable(self._keys()), key_id)
 
     @staticmethod
     def _only(keys: QuerySet[ApiKey], key_id: str) -> ApiKey:
@@ -215,7 +184,7 @@ class AuthContextView(ApiView):
     """Who is calling."""
 
     permission_classes = [AnyCaller]
-    queries = {"get": AuthContextQuery}
+    queries = {"get": serializers.AuthContextQuery}
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Take a short way with the most frequent request: a GET with nothing but a key.
@@ -229,7 +198,7 @@ class AuthContextView(ApiView):
         try:
             caller = authenticate(request)
             caller.require_rate(now=timezone.now())
-            return json_response(auth_context(caller))
+            return json_response(answers.auth_context(caller))
         except Exception as exception:
             return handle_exception(exception, {"view": self})
 
@@ -237,7 +206,7 @@ class AuthContextView(ApiView):
     def get(self, request: Request) -> HttpResponse:
         """Say whose key this is, what it may do and how much of the plan is used."""
         caller = caller_of(request)
-        answer = auth_context(caller)
+        answer = answers.auth_context(caller)
         if "require" in self.query:
             missing = [scope for scope in self.query["require"] if scope not in caller.scopes]
             answer |= {"allowed": not missing, "missing": missing}
@@ -253,4 +222,4 @@ class UsageView(ApiView):
     def get(self, request: Request) -> HttpResponse:
         """Show the current month of the caller's organization and mode."""
         caller = caller_of(request)
-        return json_response(usage(caller, now=timezone.now()))
+        return json_response(answers.usage(caller, now=timezone.now()))

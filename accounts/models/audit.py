@@ -170,12 +170,12 @@ class AuditLog:
         target: models.Model,
         *,
         actor: Actor,
-        livemode: bool | None = None,
         reason: str = "",
         changes: Mapping[str, tuple[Any, Any]] | None = None,
     ) -> None:
         """Write the next event; `action` is `noun.past_participle`, its noun the target's type.
 
+        The mode is the target's, if it has one.
         `changes` maps a field to its value before and after, in JSON's types without floats; never
         a secret. Address and user agent are those of the request being answered.
         """
@@ -190,7 +190,7 @@ class AuditLog:
             actor_label=actor.label,
             target_type=action.partition(".")[0],
             target_id=str(target.pk),
-            livemode=livemode,
+            livemode=getattr(target, "livemode", None),
             reason=reason,
             changes=as_stored(changes or {}),
             ip=origin.address,

@@ -107,4 +107,4 @@ class PlanFilter(ColumnFilter):
     @staticmethod
     def values() -> list[tuple[str, str]]:
         # Only migrations make plans, so the list need not ask for them each time.
-        return [(str(plan["slug"]), str(plan["name"])) for plan in PLANS]
+        return [(plan["slug"], plan["name"]) for plan in PLANS]
