@@ -49,6 +49,23 @@ FIND_HEAD: Final = """
       LEFT JOIN accounts_audithead head ON head.organization_id = %(id)s
 """
 
+# Of a real table that nothing rewrites: a view in its place could show each reader something else.
+FIND_GUARDS: Final = """
+    SELECT relation.relname || ' ' || trigger.tgname
+      FROM pg_trigger trigger
+      JOIN pg_class relation ON relation.oid = trigger.tgrelid
+     WHERE relation.relkind = 'r'
+       AND NOT relation.relhasrules
+       AND NOT relation.relrowsecurity
+       AND trigger.tgenabled IN ('O', 'A')
+       AND relation.relnamespace = current_schema()::regnamespace
+"""
+GUARDS: Final = (
+    "accounts_auditevent audit_event_append_only",
+    "accounts_audithead audit_head_stays",
+    "accounts_audithead audit_head_one_step",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -82,6 +99,14 @@ def find_chains() -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(FIND_CHAINS, {"service": SERVICE})
         return [id_ for (id_,) in cursor.fetchall()]
+
+
+def missing_guards() -> list[str]:
+    """Return the guards of the audit log, `table trigger`, that are gone or switched off."""
+    with connection.cursor() as cursor:
+        cursor.execute(FIND_GUARDS)
+        there = {name for (name,) in cursor.fetchall()}
+    return [guard for guard in GUARDS if guard not in there]
 
 
 def verify(

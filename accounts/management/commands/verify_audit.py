@@ -1,3 +1,4 @@
+import re
 import sys
 import time
 from collections.abc import Iterable
@@ -7,13 +8,15 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Sum
 from django.template.defaultfilters import pluralize
 
-from accounts.guards import missing_guards
-from accounts.heads import HeadsUnreadable, Kept, read_heads
 from accounts.models import AuditHead
-from accounts.verification import Finding, find_chains, verify
+from accounts.verification import Finding, find_chains, missing_guards, verify
 
+HEAD: Final = re.compile(r"([!-~]{1,40}) ([0-9]{1,18}) ([0-9a-f]{64})")
 MOST_SHOWN: Final = 20
 SECONDS_BETWEEN: Final = 0.1
+
+# For each organization, the seals of some of its events by their numbers.
+Kept = dict[str, dict[int, bytes]]
 
 
 class Progress:
@@ -98,11 +101,36 @@ class Command(BaseCommand):
                     kept = read_heads(lines)
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
-        except HeadsUnreadable as error:
-            raise CommandError(f"{file} cannot be used. {error}") from None
         except UnicodeDecodeError:
             raise CommandError(f"{file} cannot be used. It is no text.") from None
+        except ValueError as error:
+            raise CommandError(f"{file} cannot be used. {error}") from None
         return {name: seals for name, seals in kept.items() if only in (None, name)}
+
+
+def read_heads(lines: Iterable[str]) -> Kept:
+    """Read lines `organization sequence seal`, of as many runs as were kept.
+
+    Raises ValueError that says what is wrong.
+    """
+    kept: Kept = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        match = HEAD.fullmatch(line.strip())
+        if match is None:
+            raise ValueError(
+                f"Line {number} is no head: it should hold an organization's id, a number and a "
+                "seal of 64 hexadecimal digits."
+            )
+        organization_id, sequence, seal = match[1], int(match[2]), bytes.fromhex(match[3])
+        seals = kept.setdefault(organization_id, {})
+        if seals.setdefault(sequence, seal) != seal:
+            raise ValueError(f"Line {number} contradicts an earlier line.")
+    if not kept:
+        # As after `verify_audit --expect heads > heads`, where the shell empties it first.
+        raise ValueError("There is no head in it: was it overwritten before it was read?")
+    return kept
 
 
 def report(findings: Iterable[Finding]) -> str:
