@@ -75,8 +75,10 @@ def _rehearse(code: str, caller: Caller) -> Refusal | MethodNotAllowed:
             drop_response_header(name)
     if code in UNPROVEN:
         drop_response_header(EXPIRY_HEADER)
-    make = _SPECIFIC.get(code)
-    return make(caller) if make else refusals.OfCatalogue(code)
+    if make := _SPECIFIC.get(code):
+        return make(caller)
+    field, message = _OF_FIELDS.get(code, ("", ""))
+    return refusals.OfCatalogue(code, message, field=field)
 
 
 def _rate_limit_exceeded(caller: Caller) -> Refusal:
@@ -101,28 +103,23 @@ def _insufficient_scope(caller: Caller) -> Refusal:
     )
 
 
-# What says more than its code does: headers, a field, numbers.
+# Examples of what names a field.
+_OF_FIELDS: Final = {
+    "exceeds_caller": ("scopes", "scopes must not hold one that the calling key lacks."),
+    "missing_required_field": ("name", "The field name is missing."),
+    "parameter_unknown": ("scope", 'There is no field "scope". Did you mean scopes?'),
+    "parameter_invalid": ("name", "name must be a string."),
+    "contains_api_key": ("name", "name holds an API key."),
+}
+# What says more than its code does in other ways: headers, numbers.
 _SPECIFIC: Final[dict[str, Callable[[Caller], Refusal | MethodNotAllowed]]] = {
     "api_key_invalid": lambda _: exceptions.ApiKeyInvalid(),
     "api_key_expired": lambda _: exceptions.ApiKeyExpired(),
     "insufficient_scope": _insufficient_scope,
-    "exceeds_caller": lambda _: exceptions.ExceedsCaller(
-        "scopes must not hold one that the calling key lacks.", field="scopes"
-    ),
     "ip_not_allowed": lambda _: exceptions.IpNotAllowed(current_origin().address),
     "key_limit_reached": lambda _: exceptions.KeyLimitReached(100),
     "rate_limit_exceeded": _rate_limit_exceeded,
     "quota_exceeded": _quota_exceeded,
-    "missing_required_field": lambda _: refusals.MissingRequiredField(
-        "The field name is missing.", field="name"
-    ),
-    "parameter_unknown": lambda _: refusals.ParameterUnknown(
-        'There is no field "scope". Did you mean scopes?', field="scope"
-    ),
-    "parameter_invalid": lambda _: refusals.ParameterInvalid(
-        "name must be a string.", field="name"
-    ),
-    "contains_api_key": lambda _: refusals.ContainsApiKey("name holds an API key.", field="name"),
     # DRF's, so that the answer names the methods which this very address takes.
     "method_not_allowed": lambda _: MethodNotAllowed(""),
     "idempotency_key_reused": lambda _: exceptions.IdempotencyKeyReused(timezone.now()),

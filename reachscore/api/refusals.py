@@ -47,11 +47,11 @@ class Refusal(Exception):
 
 
 class OfCatalogue(Refusal):
-    """Any refusal, by its code alone, with what the catalogue says of it."""
+    """Any refusal, by its code, with what the catalogue says of it."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, message: str = "", *, field: str = "") -> None:
         self.code = code
-        super().__init__()
+        super().__init__(message, field=field)
 
 
 class ParameterInvalid(Refusal):
