@@ -3,8 +3,13 @@
 from typing import Any, Final
 
 _COLUMNS: Final = (
-    *("slug", "name", "requests_per_minute", "tests_limit", "tests_renew"),
-    *("domains_limit", "price_cents"),
+    "slug",
+    "name",
+    "requests_per_minute",
+    "tests_limit",
+    "tests_renew",
+    "domains_limit",
+    "price_cents",
 )
 _ROWS: Final = (
     ("free", "Free", 20, 25, False, 1, 0),

@@ -35,14 +35,8 @@ def consume(caller: Caller, meter: Meter, n: int = 1) -> None:
     limit = of_plan if caller.livemode else None
     with transaction.atomic():
         # The organization's row first, everywhere: two that wait for each other would never end.
-        if not Usage.take(
-            caller.organization_id,
-            livemode=caller.livemode,
-            meter=meter,
-            period_start=period_start,
-            n=n,
-            limit=limit,
-        ):
+        row = {**caller.ownership, "meter": meter, "period_start": period_start}
+        if not Usage.take(**row, n=n, limit=limit):
             renews = period_start != ALWAYS
             raise QuotaExceeded(
                 meter,
@@ -64,13 +58,7 @@ def release(caller: Caller, meter: Meter, n: int = 1) -> None:
         raise ValueError("n must be 1 or more.")
     if meter is Meter.TESTS:
         raise ValueError("Tests are counted when they are made and cannot be released.")
-    Usage.give_back(
-        caller.organization_id,
-        livemode=caller.livemode,
-        meter=meter,
-        period_start=ALWAYS,
-        n=n,
-    )
+    Usage.give_back(**caller.ownership, meter=meter, period_start=ALWAYS, n=n)
 
 
 def metered(meter: Meter) -> Callable[[View], View]:
@@ -99,12 +87,7 @@ def metered(meter: Meter) -> Callable[[View], View]:
 
 def used_by(caller: Caller) -> dict[Meter, int]:
     """Return what the caller's organization uses of each meter now, in the caller's mode."""
-    return used_now(
-        caller.organization_id,
-        livemode=caller.livemode,
-        tests_renew=caller.tests_renew,
-        now=timezone.now(),
-    )
+    return used_now(**caller.ownership, tests_renew=caller.tests_renew, now=timezone.now())
 
 
 def _take_share(caller: Caller, n: int) -> None:

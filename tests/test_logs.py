@@ -22,7 +22,7 @@ from tests.captured import Captured, captured_logs, the_handler
 from tests.cast import ApiTestCase
 
 ROOT = Path(__file__).resolve().parent.parent
-FIND = "apikeys.views.auth_context"
+FIND = "apikeys.answers.auth_context"
 
 
 def spellings(key: str) -> list[str]:

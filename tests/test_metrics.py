@@ -179,7 +179,7 @@ class CountTests(ApiTestCase):
         _, client = self.issue()
         browser = self.staff()
         for broken, url in [
-            ("apikeys.views.auth_context", "/v1/auth/me"),
+            ("apikeys.answers.auth_context", "/v1/auth/me"),
             ("apikeys.admin.ApiKeyAdmin.get_queryset", "/admin/apikeys/apikey/"),
             ("reachscore.health._problems", "/readyz"),
         ]:

@@ -71,7 +71,7 @@ class HeaderTests(RateLimitTestCase):
         ):
             with self.subTest(status):
                 if status == 500:
-                    with mock.patch("apikeys.views.auth_context", side_effect=ZeroDivisionError):
+                    with mock.patch("apikeys.answers.auth_context", side_effect=ZeroDivisionError):
                         response = ask()
                 else:
                     response = ask()

@@ -14,6 +14,7 @@ from django.test import override_settings
 from accounts.models import Actor, AuditEvent, AuditHead, AuditLog, Organization
 from accounts.seals import GENESIS
 from accounts.verification import fits
+from apikeys.models import ApiKey
 from tests.committed import as_owner, in_threads
 from tests.tampering import VerifyTestCase
 
@@ -73,9 +74,8 @@ class SoundTests(VerifyTestCase):
             for number, value in enumerate(awkward):
                 audit.record(
                     "organization.changed",
-                    self.acme,
+                    [self.acme, ApiKey(livemode=True), ApiKey(livemode=False)][number % 3],
                     actor=Actor.staff(self.sam),
-                    livemode=[None, True, False][number % 3],
                     reason=str(value)[:200],
                     changes={"field": (None, value), "é": (value, awkward)},
                 )

@@ -16,7 +16,7 @@ from accounts.models import AuditEvent, Organization, Plan
 from accounts.models.near_limit import NEAR_PERCENT, near_limit
 from accounts.models.organization import OVERRIDES, clean_name
 from accounts.models.usage import used_now
-from accounts.staff.lists import ChoiceFilter, EndlessAdmin, ReadOnlyAdmin, badge, moment, staff_of
+from accounts.staff.lists import ChoiceFilter, EndlessAdmin, ReadOnlyAdmin, badge, staff_of
 from accounts.staff.verb_page import VerbAdmin
 from reachscore.api.refusals import Refusal
 
@@ -93,10 +93,6 @@ class OrganizationAdmin(EndlessAdmin, VerbAdmin):
     def contact(self, organization: Organization) -> str:
         return organization.contact_email or "—"
 
-    @admin.display(description="created", ordering="created_at")
-    def created(self, organization: Organization) -> SafeString:
-        return moment(organization.created_at)
-
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         obj.create(actor=staff_of(request))
 
@@ -115,9 +111,10 @@ def usage_of(organization: Organization, limits: dict[str, dict[str, Any]]) -> l
     """Return a bar for each mode and meter; the sandbox is never limited. Two queries."""
     renew, now, bars = organization.plan.tests_renew, timezone.now(), []
     for mode in ("live", "test"):
-        used = used_now(organization.pk, livemode=mode == "live", tests_renew=renew, now=now)
+        live = mode == "live"
+        used = used_now(organization_id=organization.pk, livemode=live, tests_renew=renew, now=now)
         for meter, count in used.items():
-            limit = limits[f"{meter.value}_limit"]["limit"] if mode == "live" else None
+            limit = limits[f"{meter.value}_limit"]["limit"] if live else None
             percent = round(100 * count / limit) if limit else None
             bars.append(
                 {
@@ -136,11 +133,4 @@ def usage_of(organization: Organization, limits: dict[str, dict[str, Any]]) -> l
 class PlanAdmin(ReadOnlyAdmin):
     """What can be bought; changed by migrations only."""
 
-    list_display = (
-        "name",
-        "requests_per_minute",
-        "tests_limit",
-        "tests_renew",
-        "domains_limit",
-        "price_cents",
-    )
+    list_display = ("name", *OVERRIDES, "tests_renew", "price_cents")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -148,26 +149,22 @@ class Organization(models.Model):
 
         Raises ParameterInvalid, ContainsApiKey for the reason, which must be given.
         """
-        reason = clean_line(reason, field="reason", max_length=200)
-        with AuditLog.of(self.id) as audit:
-            running = Organization.objects.filter(pk=self.pk, suspended_at=None)
-            changed = running.update(suspended_at=timezone.now()) > 0
-            if changed:
-                audit.record("organization.suspended", self, actor=actor, reason=reason)
-        self.refresh_from_db(fields=["suspended_at"])
-        return changed
+        return self._switch("suspended", timezone.now(), actor=actor, reason=reason)
 
     def resume(self, *, actor: Actor, reason: str) -> bool:
         """Let its keys work again; False where it was not suspended.
 
         Raises ParameterInvalid, ContainsApiKey for the reason, which must be given.
         """
+        return self._switch("resumed", None, actor=actor, reason=reason)
+
+    def _switch(self, done: str, to: datetime | None, *, actor: Actor, reason: str) -> bool:
         reason = clean_line(reason, field="reason", max_length=200)
         with AuditLog.of(self.id) as audit:
-            suspended = Organization.objects.filter(pk=self.pk).exclude(suspended_at=None)
-            changed = suspended.update(suspended_at=None) > 0
+            others = Organization.objects.filter(pk=self.pk, suspended_at__isnull=to is not None)
+            changed = others.update(suspended_at=to) > 0
             if changed:
-                audit.record("organization.resumed", self, actor=actor, reason=reason)
+                audit.record(f"organization.{done}", self, actor=actor, reason=reason)
         self.refresh_from_db(fields=["suspended_at"])
         return changed
 

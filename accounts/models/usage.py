@@ -61,8 +61,8 @@ class Usage(models.Model):
     @classmethod
     def take(
         cls,
-        organization_id: str,
         *,
+        organization_id: str,
         livemode: bool,
         meter: Meter,
         period_start: date,
@@ -89,7 +89,7 @@ class Usage(models.Model):
 
     @classmethod
     def give_back(
-        cls, organization_id: str, *, livemode: bool, meter: Meter, period_start: date, n: int
+        cls, *, organization_id: str, livemode: bool, meter: Meter, period_start: date, n: int
     ) -> None:
         """Count `n` less, and never less than nothing, in the caller's transaction."""
         cls.objects.filter(
@@ -113,7 +113,7 @@ def period_of(meter: Meter, *, tests_renew: bool, now: datetime) -> date:
 
 
 def used_now(
-    organization_id: str, *, livemode: bool, tests_renew: bool, now: datetime
+    *, organization_id: str, livemode: bool, tests_renew: bool, now: datetime
 ) -> dict[Meter, int]:
     """Return what is used of each meter in its current period; one query, zero where no row is."""
     month = period_of(Meter.TESTS, tests_renew=tests_renew, now=now)

@@ -13,16 +13,10 @@ class StaffManager(UserManager["User"]):
 
     use_in_migrations = False
 
-    def create_superuser(
-        self,
-        username: str,
-        email: str | None = None,
-        password: str | None = None,
-        **extra_fields: Any,
-    ) -> User:
+    def create_superuser(self, *args: Any, **kwargs: Any) -> User:
         """Make an account with every right, as whoever may run commands."""
         with AuditLog.of(SERVICE) as audit:
-            user = super().create_superuser(username, email, password, **extra_fields)
+            user = super().create_superuser(*args, **kwargs)
             changes = {name: (None, value) for name, value in user.rights().items()}
             audit.record("staff.created", user, actor=Actor.cli(), changes=changes)
         return user

@@ -128,6 +128,10 @@ class EndlessAdmin(ReadOnlyAdmin):
         """Return these rows of one page with all that the columns show."""
         return queryset
 
+    @admin.display(description="created", ordering="created_at")
+    def created(self, obj: Any) -> SafeString:
+        return moment(obj.created_at)
+
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:

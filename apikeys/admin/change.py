@@ -7,6 +7,7 @@ from django.http import HttpResponse
 
 from apikeys.admin.verbs import SeenPage
 from apikeys.models import ApiKey
+from apikeys.models.narrowing import Narrowing
 from apikeys.networks import MOST_NETWORKS
 from apikeys.scopes import is_unrestricted
 from reachscore.api.refusals import Refusal
@@ -53,12 +54,10 @@ class Narrow(SeenPage):
         return [*super().says(), *([manages] if is_unrestricted(self.obj.scopes) else [])]
 
     def asks(self, data: Any = None) -> forms.Form:
-        form, used = super().asks(data), scopes_of(self.obj)
+        form = super().asks(data)
         scopes: Any = form.fields["scopes"]
-        scopes.choices = [(row["scope"], _described(row)) for row in used]
-        scopes.initial = [
-            row["scope"] for row in used if not (row["grant"] and row["grant"].is_long_unused)
-        ]
+        scopes.choices = [(row["scope"], _described(row)) for row in scopes_of(self.obj)]
+        scopes.initial = Narrowing.of(self.obj).keeps
         return form
 
     def carry_out(self, fields: dict[str, Any]) -> HttpResponse:

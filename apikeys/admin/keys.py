@@ -77,19 +77,15 @@ class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
     def expires(self, api_key: Any) -> SafeString:
         return moment(api_key.expires_at)
 
-    @admin.display(description="created", ordering="created_at")
-    def created(self, api_key: Any) -> SafeString:
-        return moment(api_key.created_at)
-
     def get_urls(self) -> list[URLPattern]:
-        views = {page.slug: page.as_view(model_admin=self) for page in BULK_PAGES}
+        view = self.admin_site.admin_view
         own = [
             path(
-                f"bulk/{slug}/",
-                self.admin_site.admin_view(view),
-                name=f"{self.url_name}_bulk_{slug}",
+                f"bulk/{page.slug}/",
+                view(page.as_view(model_admin=self)),
+                name=f"{self.url_name}_bulk_{page.slug}",
             )
-            for slug, view in views.items()
+            for page in BULK_PAGES
         ]
         return own + super().get_urls()
 

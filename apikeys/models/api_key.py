@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -155,12 +155,8 @@ class ApiKey(models.Model):
             self.save(force_insert=True)
             ScopeGrant.give(self)
             self.issued_secret, plaintext = KeySecret.issue(self)
-            self._record(
-                audit,
-                "api_key.issued",
-                actor,
-                changes={name: (None, value) for name, value in self._granted().items()},
-            )
+            changes = {name: (None, value) for name, value in self._granted().items()}
+            audit.record("api_key.issued", self, actor=actor, changes=changes)
         KEYS_ISSUED.inc()
         return plaintext
 
@@ -202,7 +198,7 @@ class ApiKey(models.Model):
             if acting is not None:
                 acting.require_managing()
                 acting.require_control(self)
-            self._read_active()
+            self.read_active()
             before = self._granted()
             changed = {n: v for n, v in cleaned.items() if as_shown(v) != before[n]}
             if not changed:
@@ -219,7 +215,7 @@ class ApiKey(models.Model):
                 ScopeGrant.give(self)
             after = self._granted()
             changes = {name: (before[name], after[name]) for name in changed}
-            self._record(audit, "api_key.changed", actor, reason=reason, changes=changes)
+            audit.record("api_key.changed", self, actor=actor, reason=reason, changes=changes)
         return True
 
     def rotate(self, *, actor: Actor, overlap: timedelta) -> str:
@@ -242,7 +238,7 @@ class ApiKey(models.Model):
             acting = ActingKey.of(actor)
             if acting is not None:
                 acting.require_rotating(self)
-            self._read_active()
+            self.read_active()
             newest, older = KeySecret.unended_of(self, lock=True)
             was_open = older is not None and older.is_live
             if was_open and (newest is None or newest.last_used_at is None):
@@ -260,7 +256,7 @@ class ApiKey(models.Model):
             changes["secret"] = (retired and retired.locator, secret.locator)
             if ended is not None and was_open:
                 changes["ended_secret"] = (ended.locator, None)
-            self._record(audit, "api_key.rotated", actor, changes=changes)
+            audit.record("api_key.rotated", self, actor=actor, changes=changes)
         return plaintext
 
     def finish_rotation(self, *, actor: Actor) -> bool:
@@ -272,13 +268,13 @@ class ApiKey(models.Model):
             acting = ActingKey.of(actor)
             if acting is not None:
                 acting.require_control(self)
-            self._read_active()
+            self.read_active()
             _, old = KeySecret.unended_of(self)
             if old is None or not old.is_live:
                 return False
             old.end()
             changes = {"ended_secret": (old.locator, None)}
-            self._record(audit, "api_key.rotation_finished", actor, changes=changes)
+            audit.record("api_key.rotation_finished", self, actor=actor, changes=changes)
         return True
 
     def revoke(self, *, actor: Actor, reason: str = "") -> bool:
@@ -308,11 +304,11 @@ class ApiKey(models.Model):
         )
         if changed:
             changes = {"cascade_of": (None, made_by)} if made_by else {}
-            self._record(audit, "api_key.revoked", actor, reason=reason, changes=changes)
+            audit.record("api_key.revoked", self, actor=actor, reason=reason, changes=changes)
         self.refresh_from_db(fields=["revoked_at", "revoked_by", "revoked_reason"])
         return changed > 0
 
-    def _read_active(self) -> None:
+    def read_active(self) -> None:
         """Read this key's row again, under the lock. Raises KeyNotActive."""
         self.refresh_from_db()
         if not self.is_active:
@@ -331,16 +327,3 @@ class ApiKey(models.Model):
     def _granted(self) -> dict[str, Any]:
         """Return what the audit log shows before and after a change, in JSON's types."""
         return {name: as_shown(getattr(self, name)) for name in ("name", *GIVEN)}
-
-    def _record(
-        self,
-        audit: AuditLog,
-        action: str,
-        actor: Actor,
-        *,
-        reason: str = "",
-        changes: Mapping[str, tuple[Any, Any]],
-    ) -> None:
-        audit.record(
-            action, self, actor=actor, livemode=self.livemode, reason=reason, changes=changes
-        )

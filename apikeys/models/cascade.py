@@ -80,7 +80,6 @@ def revoke_with_all_it_made(root: ApiKey, *, actor: Actor, reason: str = "") -> 
                 "api_key.secrets_ended",
                 api_key,
                 actor=actor,
-                livemode=api_key.livemode,
                 reason=reason,
                 changes={
                     "ended_secrets": ([secret.locator for secret in secrets], None),

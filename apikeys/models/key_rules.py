@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from django.utils import timezone
@@ -24,10 +25,6 @@ def clean_reason(reason: str) -> str:
     return clean_line(reason, field="reason", max_length=200, required=False)
 
 
-def _clean_name(name: str) -> str:
-    return clean_line(name, field="name", max_length=100)
-
-
 def _clean_allowed_ips(allowed_ips: list[str] | None) -> list[str] | None:
     return None if allowed_ips is None else clean_networks(allowed_ips)
 
@@ -45,7 +42,7 @@ def _clean_end(expires_at: datetime | None) -> datetime | None:
 
 # What each field of a key is put through before it is looked at any further.
 CLEAN: Final[dict[str, Callable[[Any], Any]]] = {
-    "name": _clean_name,
+    "name": partial(clean_line, field="name", max_length=100),
     "scopes": clean_scopes,
     "expires_at": _clean_end,
     "allowed_ips": _clean_allowed_ips,

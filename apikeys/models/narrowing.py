@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from accounts.models import Actor, AuditLog
-from apikeys.exceptions import KeyNotActive
 from apikeys.models.api_key import ApiKey
 from apikeys.scopes import is_unrestricted
 
@@ -43,9 +42,7 @@ def narrow_to_used(api_key: ApiKey, *, actor: Actor, reason: str) -> bool:
     Raises KeyNotActive, and what `ApiKey.change` raises.
     """
     with AuditLog.of(api_key.organization_id):
-        api_key.refresh_from_db()
-        if not api_key.is_active:
-            raise KeyNotActive(f"The key {api_key.pk} is {api_key.status}.")
+        api_key.read_active()
         narrowing = Narrowing.of(api_key)
         return narrowing.is_possible and api_key.change(
             actor=actor, reason=reason, scopes=narrowing.keeps

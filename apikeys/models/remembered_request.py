@@ -80,13 +80,8 @@ class RememberedRequest(models.Model):
             old.end()
             fresh, plaintext = KeySecret.issue(api_key, issued_by=acting.secret if acting else None)
             RememberedRequest.objects.filter(pk=self.pk).update(secret=fresh)
-            audit.record(
-                "api_key.secret_replaced",
-                api_key,
-                actor=actor,
-                livemode=api_key.livemode,
-                changes={"secret": (old.locator, fresh.locator)},
-            )
+            changes = {"secret": (old.locator, fresh.locator)}
+            audit.record("api_key.secret_replaced", api_key, actor=actor, changes=changes)
         return plaintext
 
 
