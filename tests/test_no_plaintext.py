@@ -18,9 +18,8 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 from django.contrib.admin.utils import quote as admin_quote
 from django.contrib.auth.models import Group
 from django.contrib.messages.storage.cookie import CookieStorage
-from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Model
 from django.test import Client, RequestFactory, override_settings
 from django.urls import resolve
@@ -32,6 +31,7 @@ from reachscore.api.logs import JsonFormatter, TextFormatter
 from tests.admin_pages import PostForms, admin_patterns, page_url
 from tests.captured import captured_logs
 from tests.cast import Answer, ApiClient, ApiTestCase
+from tests.dump import dumped
 from tests.staff import member_of
 
 ADMIN_MODELS = (
@@ -301,7 +301,7 @@ class NoPlaintextTests(ApiTestCase):
         resting.suspend(actor=Actor.cli(), reason="r")
         half_way, other = member_of(), User.objects.create_user("other", is_staff=True)
         for user in (half_way, other):
-            SecondFactor.objects.create(user=user, confirmed=True)
+            SecondFactor.objects.create(user=user, seed=b"seed")
         rows: dict[str, Model] = {
             "apikeys_apikey": rotated,
             "apikeys_apikey_revoke-made": parent,
@@ -382,19 +382,6 @@ class NoPlaintextTests(ApiTestCase):
                             if response.status_code == 500:
                                 presenter.stays.append(response.content.decode())
 
-    def _database(self) -> str:
-        """Return every row of every table as text."""
-        rows: list[str] = []
-        with connection.cursor() as cursor:
-            tables = connection.introspection.table_names(cursor)
-            assert "django_session" in tables
-            for table in tables:
-                name = connection.ops.quote_name(table)
-                cursor.execute(f"SELECT t::text FROM {name} t")
-                rows += [row[0] for row in cursor.fetchall()]
-        rows += [str(session.get_decoded()) for session in Session.objects.all()]
-        return "\n".join(rows)
-
     def _admin_pages(self) -> str:
         browser = self.staff()
         pages = [browser.get("/admin/").content.decode()]
@@ -443,7 +430,7 @@ class NoPlaintextTests(ApiTestCase):
         self.assertNowhere(
             key,
             {
-                "database": self._database(),
+                "database": dumped(),
                 "audit": str(list(AuditEvent.objects.values())),
                 "log": logs.getvalue(),
                 "cookies, request ids, error pages": "\n".join(presenter.stays),
@@ -470,6 +457,6 @@ class NoPlaintextTests(ApiTestCase):
             with self.assertRaises(AssertionError):
                 self.assertNowhere(key, {"text": f"…{spelling}…"})
         ApiKey.objects.filter(name="From the API").update(name=key)
-        for place in (self._database(), self._admin_pages()):
+        for place in (dumped(), self._admin_pages()):
             with self.assertRaises(AssertionError):
                 self.assertNowhere(key, {"place": place})

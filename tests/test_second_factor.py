@@ -2,7 +2,8 @@
 
 import io
 import re
-from base64 import b32decode
+import secrets
+from base64 import b32decode, b32encode, b64encode, urlsafe_b64encode
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -11,8 +12,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import segno
 import time_machine
+from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
-from django.db import connection
 from django.test import Client, override_settings
 from django.utils import timezone
 from django_otp.oath import totp
@@ -23,6 +24,7 @@ from accounts.models.second_factor import MOST_DOUBLINGS, STEP
 from tests.captured import captured_logs
 from tests.cast import Answer, ApiTestCase
 from tests.committed import CommittedTestCase, in_threads
+from tests.dump import dumped
 from tests.staff import log_in
 
 CODE, SET_UP = "/admin/second_factor/", "/admin/second_factor/set_up/"
@@ -35,10 +37,20 @@ def code_of(secret: bytes, *, steps: int = 0) -> str:
     return f"{totp(secret, step=STEP, drift=steps):06}"
 
 
+def being_set_up(user: User) -> SecondFactor:
+    return SecondFactor(user=user, seed=secrets.token_bytes(32))
+
+
+def secret_on(page: Answer) -> bytes:
+    found = re.search(r"app: <code>([A-Z2-7 ]+)</code>", page.content.decode())
+    assert found
+    return b32decode(found[1].replace(" ", ""))
+
+
 def set_up(user: User) -> tuple[SecondFactor, list[str]]:
     """Give the user an app, a minute ago, and return it with the recovery codes."""
-    begun = SecondFactor.begin(user)
-    codes = begun.confirm(code_of(begun.secret, steps=-1))
+    begun = being_set_up(user)
+    codes = begun.confirm(code_of(begun.secret, steps=-1), replaced=SecondFactor.of(user))
     assert codes
     begun.refresh_from_db()
     return begun, codes
@@ -75,11 +87,6 @@ class FactorTestCase(ApiTestCase):
 
 @override_settings(SECOND_FACTOR_REQUIRED=True)
 class SetUpTests(FactorTestCase):
-    def secret(self, page: str) -> bytes:
-        found = re.search(r"app: <code>([A-Z2-7 ]+)</code>", page)
-        assert found
-        return b32decode(found[1].replace(" ", ""))
-
     def test_is_enforced_at_the_first_log_in_and_leads_on_to_where_one_wanted_to_go(self):
         response = self.type_password()
         self.assertTrue(response["Location"].startswith(CODE))
@@ -88,7 +95,7 @@ class SetUpTests(FactorTestCase):
         self.assertOutside()
         page = self.browser.get(response["Location"])
         self.assertIn("no-store", page["Cache-Control"])
-        secret = self.secret(page.content.decode())
+        secret = secret_on(page)
 
         response = self.browser.post(SET_UP, {"code": code_of(secret), "next": KEYS})
         self.assertEqual(len(RECOVERY_CODE.findall(response.content.decode())), 10)
@@ -100,24 +107,49 @@ class SetUpTests(FactorTestCase):
     def test_the_picture_holds_what_apps_read_and_nothing_that_the_policy_stops(self):
         with mock.patch("segno.make_qr", wraps=segno.make_qr) as drawn:
             self.type_password()
-            page = self.browser.get(SET_UP).content.decode()
+            page = self.browser.get(SET_UP)
         uri = urlsplit(drawn.call_args[0][0])
         self.assertEqual((uri.scheme, uri.netloc), ("otpauth", "totp"))
         self.assertEqual(unquote(uri.path), "/ReachScore keys:sam")
         values = parse_qs(uri.query)
-        self.assertEqual(b32decode(values["secret"][0]), self.secret(page))
-        self.assertEqual(len(self.secret(page)), 20)
-        (svg,) = re.findall(r'QR code">(<svg.*?</svg>)', page, re.DOTALL)
+        self.assertEqual(b32decode(values["secret"][0]), secret_on(page))
+        self.assertEqual(len(secret_on(page)), 20)
+        (svg,) = re.findall(r'QR code">(<svg.*?</svg>)', page.content.decode(), re.DOTALL)
         for stopped in ("style", "script", "data:", "href"):
             self.assertNotIn(stopped, svg)
 
     def test_a_wrong_code_sets_nothing_up_and_shows_the_same_secret_again(self):
         self.type_password()
-        first = self.secret(self.browser.get(SET_UP).content.decode())
+        first = secret_on(self.browser.get(SET_UP))
         response = self.browser.post(SET_UP, {"code": "000000"})
-        self.assertEqual(self.secret(response.content.decode()), first)
+        self.assertEqual(secret_on(response), first)
         self.assertIsNone(SecondFactor.of(self.sam))
         self.assertOutside()
+
+    def test_a_session_confirms_the_secret_that_it_showed_and_no_other(self):
+        other = Client()
+        shown = []
+        for browser in (other, self.browser):
+            self.type_password(browser)
+            shown.append(secret_on(browser.get(SET_UP)))
+            self.assertEqual(secret_on(browser.get(SET_UP)), shown[-1])
+        self.browser.post(SET_UP, {"code": code_of(shown[0])})
+        self.assertOutside()
+        self.browser.post(SET_UP, {"code": code_of(shown[1])})
+        self.assertInside()
+
+        answer = other.post(SET_UP, {"code": code_of(shown[0])})
+        self.assertTrue(answer["Location"].startswith(CODE))
+        self.assertContains(self.type_code(code_of(shown[0]), other), "not the code")
+        self.assertEqual(self.recorded().count("staff.second_factor_set_up"), 1)
+
+    def test_a_secret_ends_with_its_session_and_with_the_password_typed_anew(self):
+        shown = []
+        for end in ("/admin/second_factor/leave/", "/admin/login/", "/admin/login/"):
+            self.type_password()
+            shown.append(secret_on(self.browser.get(SET_UP)))
+            self.browser.post(end)
+        self.assertEqual(len(set(shown)), 3)
 
     def test_who_has_one_cannot_set_up_another_with_the_password_alone(self):
         set_up(self.sam)
@@ -247,19 +279,6 @@ class LogInTests(FactorTestCase):
         for link in (KEYS, "/admin/accounts/", "nav-sidebar"):
             self.assertNotIn(link, page.replace(f"next={KEYS}", ""))
 
-    def test_nothing_in_the_database_makes_a_code_or_is_one(self):
-        with connection.cursor() as cursor:
-            text = ""
-            for table in ("accounts_secondfactor", "accounts_recoverycode", "django_session"):
-                cursor.execute(f"SELECT t::text FROM {table} t")
-                text += str(cursor.fetchall())
-            cursor.execute("SELECT encode(seed, 'hex') FROM accounts_secondfactor")
-            ((seed,),) = cursor.fetchall()
-        self.assertNotIn(self.secret.hex(), text)
-        self.assertNotEqual(seed[:40], self.secret.hex())
-        for code in self.codes:
-            self.assertNotIn(code.replace("-", ""), text)
-
     def test_cross_site_forms_do_nothing(self):
         browser = Client(enforce_csrf_checks=True)
         log_in(browser, self.sam)
@@ -267,13 +286,69 @@ class LogInTests(FactorTestCase):
             self.assertEqual(browser.post(url, {"code": "1"}).status_code, 403, url)
 
 
+@override_settings(SECOND_FACTOR_REQUIRED=True)
+class DumpTests(FactorTestCase):
+    def test_no_table_holds_a_cookie_a_shown_secret_or_a_recovery_code(self):
+        shown: list[str] = []
+
+        def note(*secrets: bytes) -> None:
+            """Note secrets and the cookie of now, in each spelling; look for what was noted."""
+            cookie = self.browser.cookies["sessionid"].value
+            shown.append(cookie)
+            for secret in (*secrets, cookie.encode()):
+                spelled = (b32encode(secret), b64encode(secret), urlsafe_b64encode(secret))
+                shown.extend([secret.hex(), *(text.decode().rstrip("=") for text in spelled)])
+            dump = dumped().lower()
+            for text in shown:
+                self.assertNotIn(text.lower(), dump)
+
+        self.type_password()
+        note()
+        first = secret_on(self.browser.get(SET_UP))
+        note(first)
+        page = self.browser.post(SET_UP, {"code": code_of(first)}).content.decode()
+        codes = [code.replace("-", "").encode() for code in RECOVERY_CODE.findall(page)]
+        self.assertEqual(len(codes), 10)
+        shown += [code.decode() for code in codes]
+        note(*codes)
+        second = secret_on(self.browser.get(SET_UP))
+        note(second)
+        self.clock.shift(timedelta(seconds=STEP))
+        self.browser.post(SET_UP, {"code": code_of(second)})
+        note()
+        self.assertInside()
+        self.assertGreater(len(set(shown)), 40)
+
+    def test_no_column_of_a_session_is_a_cookie_that_lets_in(self):
+        factor, _ = set_up(self.sam)
+        self.type_password()
+        self.type_code(code_of(factor.secret))
+        self.assertInside()
+        for value in Session.objects.values_list("session_key", "session_data").get():
+            thief = Client()
+            thief.cookies["sessionid"] = value
+            self.assertOutside(thief)
+
+    def test_a_row_moved_to_another_account_or_key_makes_other_codes(self):
+        kim = User.objects.create_superuser("kim", password="another horse")
+        factor, codes = set_up(self.sam)
+        with self.settings(AUDIT_KEYS={1: bytes(32), 2: bytes(32)}):
+            moved = [(self.sam, 1), (self.sam, 2), (kim, 1)]
+            made = {SecondFactor(user=user, seed=b"", key_id=key).secret for user, key in moved}
+        self.assertEqual(len(made), 3)
+        for user, counts in ((self.sam, True), (kim, False)):
+            SecondFactor.objects.update(user=user, last_step=-1)
+            RecoveryCode.objects.update(user=user)
+            self.assertIs(SecondFactor.verify(user, code_of(factor.secret)), counts)
+            self.assertIs(RecoveryCode.use(user, codes[counts]), counts)
+
+
 class VoluntaryTests(FactorTestCase):
     def test_where_it_is_not_required_a_password_lets_in_and_an_app_can_be_set_up(self):
         self.assertRedirects(self.type_password(), KEYS)
         self.assertContains(self.browser.get(CODE), "Your password alone")
-        self.browser.get(SET_UP)
-        begun = SecondFactor.begin(self.sam)
-        answer = self.browser.post(SET_UP, {"code": code_of(begun.secret)})
+        secret = secret_on(self.browser.get(SET_UP))
+        answer = self.browser.post(SET_UP, {"code": code_of(secret)})
         self.assertEqual(len(RECOVERY_CODE.findall(answer.content.decode())), 10)
         self.assertInside()
         self.assertEqual(self.recorded().count("staff.logged_in"), 1)
@@ -293,11 +368,15 @@ class VoluntaryTests(FactorTestCase):
         self.type_code(code_of(first.secret))
         self.clock.shift(timedelta(seconds=STEP))
 
-        self.browser.get(SET_UP)
-        second = SecondFactor.begin(self.sam)
-        self.browser.post(SET_UP, {"code": code_of(second.secret)})
+        shown = {secret_on(browser.get(SET_UP)) for browser in (other, self.browser)}
+        self.assertEqual(len(shown), 2)
+        second = secret_on(self.browser.get(SET_UP))
+        self.browser.post(SET_UP, {"code": code_of(second)})
 
-        self.assertEqual(SecondFactor.of(self.sam), second)
+        factor = SecondFactor.of(self.sam)
+        assert factor is not None
+        self.assertEqual(factor.secret, second)
+        self.assertNotIn(secret_on(self.browser.get(SET_UP)), shown)  # Used up.
         self.assertInside()
         self.assertOutside(other)
         self.assertFalse(SecondFactor.verify(self.sam, code_of(first.secret, steps=1)))
@@ -376,17 +455,26 @@ class RaceTests(CommittedTestCase):
         ):
             self.assertEqual(sorted(in_threads(*[call] * 6)), [*[False] * 5, True])
 
+    def test_of_apps_that_are_confirmed_at_once_one_is_in_force(self):
+        """One session's secret, sent twice, and another session's."""
+        seed = secrets.token_bytes(32)
+        begun = [SecondFactor(user=self.sam, seed=seed) for _ in range(3)]
+        begun += [being_set_up(self.sam) for _ in range(3)]
+        calls = [partial(each.confirm, code_of(each.secret), replaced=None) for each in begun]
+        self.assertEqual(sum(codes is not None for codes in in_threads(*calls)), 1)
+        self.assertEqual(RecoveryCode.objects.count(), 10)
+
     def test_a_reset_and_a_set_up_at_once_leave_one_or_none(self):
-        set_up(self.sam)
-        begun = SecondFactor.begin(self.sam)
+        replaced, _ = set_up(self.sam)
+        begun = being_set_up(self.sam)
         code = code_of(begun.secret)
         actor = Actor.staff(self.sam)
         calls: list[Any] = [
-            partial(begun.confirm, code),
+            partial(begun.confirm, code, replaced=replaced),
             partial(SecondFactor.reset, self.sam, actor=actor, reason="lost"),
         ]
         _, was_reset = in_threads(*calls)
         self.assertTrue(was_reset)
-        left = SecondFactor.objects.filter(confirmed=True).count()
+        left = SecondFactor.objects.count()
         self.assertIn(left, (0, 1))
         self.assertEqual(RecoveryCode.objects.count(), 10 * left)

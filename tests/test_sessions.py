@@ -6,6 +6,7 @@ from unittest import mock
 import time_machine
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.models import Session
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -61,10 +62,10 @@ class TimeTests(SessionTestCase):
         self.assertLoggedOut("half an hour without a click")
 
     def test_the_row_is_gone_with_it_and_the_old_cookie_worth_nothing(self):
-        key = self.browser.session.session_key
+        self.assertEqual(Session.objects.count(), 1)
         self.clock.shift(HALF_AN_HOUR)
         self.assertLoggedOut()
-        self.assertFalse(Session.objects.filter(pk=key).exists())
+        self.assertFalse(Session.objects.exists())
 
     def test_what_was_sent_when_it_ended_is_not_done(self):
         api_key, client = self.issue()
@@ -97,6 +98,22 @@ class TimeTests(SessionTestCase):
         page = self.browser.get("/admin/apikeys/apikey/")["Location"]
         form = {"username": "sam", "password": "correct horse", "next": "/admin/apikeys/apikey/"}
         self.assertRedirects(self.browser.post(page, form), "/admin/apikeys/apikey/")
+
+    def test_clearsessions_takes_those_away_that_are_over_and_no_other(self):
+        self.clock.shift(EIGHT_HOURS + timedelta(seconds=1))
+        young = self.staff()
+        call_command("clearsessions")
+        self.assertEqual(Session.objects.count(), 1)
+        self.assertInside(young)
+
+    def test_a_digest_out_of_the_table_is_no_key_to_look_for_nor_to_delete(self):
+        session = self.browser.session
+        key, digest = str(session.session_key), Session.objects.get().pk
+        self.assertEqual((session.exists(key), session.exists(digest)), (True, False))
+        session.delete(digest)
+        self.assertInside()
+        session.delete(key)
+        self.assertLoggedOut()
 
 
 class LossTests(SessionTestCase):

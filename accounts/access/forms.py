@@ -1,5 +1,6 @@
 """What is typed to get in: a password, once more a password, a code."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -49,7 +50,10 @@ class PasswordAgainForm(forms.Form):
 
 
 class CodeForm(forms.Form):
-    """A code of the app or, once it is set up, a recovery code; each counts once."""
+    """A code of the app or, once it is set up, a recovery code; each counts once.
+
+    `confirm` takes the first code of an app that is being set up; it returns recovery codes.
+    """
 
     code = forms.CharField(
         max_length=40,
@@ -64,10 +68,13 @@ class CodeForm(forms.Form):
     )
 
     def __init__(
-        self, request: HttpRequest, user: User, being_set_up: SecondFactor | None = None
+        self,
+        request: HttpRequest,
+        user: User,
+        confirm: Callable[[str], list[str] | None] | None = None,
     ) -> None:
         super().__init__(request.POST or None)
-        self._request, self._user, self._being_set_up = request, user, being_set_up
+        self._request, self._user, self._confirm = request, user, confirm
         self.recovery_codes: list[str] = []
 
     def clean_code(self) -> str:
@@ -89,8 +96,8 @@ class CodeForm(forms.Form):
         )
 
     def _is_right(self, code: str) -> bool:
-        if self._being_set_up is not None:
-            self.recovery_codes = self._being_set_up.confirm(code) or []
+        if self._confirm is not None:
+            self.recovery_codes = self._confirm(code) or []
             return bool(self.recovery_codes)
         if is_app_code(code):
             return SecondFactor.verify(self._user, code)

@@ -1,9 +1,10 @@
 """How long somebody who logged in stays so: eight hours, and half an hour without a click.
 
-A session holds times and the number of the second factor that was shown; it is written at most
-once a minute, so that its end may come up to a minute early.
+A session holds times, the number of the second factor that was shown, and the seed of one that is
+being set up; it is written at most once a minute, so that its end may come up to a minute early.
 """
 
+import secrets
 from typing import Any, Final, cast
 
 from django.conf import settings
@@ -26,6 +27,7 @@ SEEN_AT: Final = "seen_at"
 PROVED_AT: Final = "password_proved_at"
 FACTOR: Final = "second_factor"  # The row that was shown, or ASKED.
 ASKED: Final = 0
+SEED: Final = "second_factor_seed"  # Of one being set up: the row it replaces, and hex digits.
 _END: Final = "_staff_session_end"
 
 
@@ -65,10 +67,7 @@ def _end_of(session: SessionBase, user: User) -> str:
     if factor == ASKED:
         late = moment - began >= HALF_WAY_SECONDS
         return "You were logged out: no code came." if late else ""
-    if (
-        factor is not None
-        and not SecondFactor.objects.filter(pk=factor, user=user, confirmed=True).exists()
-    ):
+    if factor is not None and not SecondFactor.objects.filter(pk=factor, user=user).exists():
         return "You were logged out: your second factor was reset or replaced."
     return ""
 
@@ -87,10 +86,24 @@ def touch(session: SessionBase) -> None:
 
 
 def prove(session: SessionBase) -> None:
-    """Note that the password was typed just now."""
+    """Note that the password was typed just now; a secret that was shown before is not used."""
     session[PROVED_AT] = now()
+    session.pop(SEED, None)
 
 
 def is_proved(session: SessionBase) -> bool:
     """Tell whether it was typed lately enough for what only its owner should do."""
     return cast(bool, 0 <= now() - session.get(PROVED_AT, 0) < PROOF_SECONDS)
+
+
+def seed_of(session: SessionBase, replaced: SecondFactor | None) -> bytes:
+    """Return the seed of the app that this session sets up in place of `replaced`.
+
+    A session has its own, the same until an app is confirmed or the password is typed again.
+    """
+    row = replaced and replaced.pk
+    begun_with, seed = session.get(SEED, (row, None))
+    if seed is None or begun_with != row:
+        seed = secrets.token_hex(32)
+        session[SEED] = [row, seed]
+    return bytes.fromhex(seed)

@@ -1,7 +1,7 @@
 """The admin's own site: who is let in, after what, and for how long."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
 import segno
@@ -145,15 +145,16 @@ class StaffSite(admin.AdminSite):
     def set_up(self, request: HttpRequest) -> HttpResponse:
         """Show a secret as a QR code until the app's code comes back, then recovery codes, once."""
         user = cast(User, request.user)
-        half_way = sessions.is_half_way(request)
-        if half_way and SecondFactor.of(user) is not None:
+        factor, half_way = SecondFactor.of(user), sessions.is_half_way(request)
+        if half_way and factor is not None:
             return on_to_second_factor(request)
         # A lost session must not get a second factor of the finder's.
         if (asked := password_needed(request)) is not None and not half_way:
             return asked
-        begun = SecondFactor.begin(user)
-        form = CodeForm(request, user, being_set_up=begun)
+        begun = SecondFactor(user=user, seed=sessions.seed_of(request.session, factor))
+        form = CodeForm(request, user, partial(begun.confirm, replaced=factor))
         if form.is_valid():
+            del request.session[sessions.SEED]
             self._get_in(request, begun, first=half_way)
             return self._recovery_codes(request, form.recovery_codes, back=way_back(request))
         return self._page(

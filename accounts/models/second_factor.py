@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import secrets
 from base64 import b32encode
-from functools import partial
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -36,12 +35,14 @@ RECOVERY_LENGTH: Final = 16
 GROUP: Final = 4
 
 
-def derive(key_id: int, purpose: str, data: bytes) -> bytes:
-    """Return 32 bytes that follow from `data` for whoever has that one of AUDIT_KEYS.
+def derive(key_id: int, purpose: str, user_id: int, data: bytes) -> bytes:
+    """Return the HMAC-SHA-256 of `data` under one of AUDIT_KEYS, for one purpose and account.
 
-    The database holds what goes in, or what comes out: never both, and never the key.
+    The database holds what goes in, or what comes out: never both, and never the key. A row that
+    is moved to another account, or to another key's number, is worthless.
     """
-    return hmac.digest(settings.AUDIT_KEYS[key_id], f"{purpose}: ".encode() + data, "sha256")
+    message = f"{purpose}: {user_id} {key_id} ".encode() + data
+    return hmac.digest(settings.AUDIT_KEYS[key_id], message, "sha256")
 
 
 def signing_key_id() -> int:
@@ -50,23 +51,22 @@ def signing_key_id() -> int:
 
 
 class SecondFactor(ThrottlingMixin, Device):
-    """An authenticator app of a member of staff: one that is in force, one being set up.
+    """An authenticator app of a member of staff; one that is being set up is not stored.
 
     Its secret is not stored, but derived from a random seed: a dump of the database makes no codes.
     """
 
-    name = None  # type: ignore[assignment]  # Django's way to leave a field of the base out.
+    # Django's way to leave fields of the base out.
+    name = confirmed = None  # type: ignore[assignment]
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="second_factors")
-    seed = models.BinaryField(default=partial(secrets.token_bytes, 32))
+    seed = models.BinaryField()
     key_id = models.PositiveSmallIntegerField(default=signing_key_id)
     last_step = models.BigIntegerField(default=-1, help_text="Of the last code that was taken.")
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         default_permissions = ()
-        constraints = [
-            models.UniqueConstraint(fields=["user", "confirmed"], name="second_factor_one_in_force")
-        ]
+        constraints = [models.UniqueConstraint(fields=["user"], name="second_factor_one_in_force")]
 
     def __str__(self) -> str:
         return f"{self.user} since {self.created_at}"
@@ -74,19 +74,14 @@ class SecondFactor(ThrottlingMixin, Device):
     @classmethod
     def of(cls, user: User) -> SecondFactor | None:
         """Return the one in force."""
-        found: SecondFactor | None = cls.objects.filter(user=user, confirmed=True).first()
+        found: SecondFactor | None = cls.objects.filter(user=user).first()
         return found
-
-    @classmethod
-    def begin(cls, user: User) -> SecondFactor:
-        """Return the one being set up, the same until it is confirmed."""
-        begun: SecondFactor = cls.objects.get_or_create(user=user, confirmed=False)[0]
-        return begun
 
     @property
     def secret(self) -> bytes:
         """What the app is told once."""
-        return derive(self.key_id, "second factor", bytes(self.seed))[:SECRET_BYTES]
+        seed = bytes(self.seed)
+        return derive(self.key_id, "second factor", self.user_id, seed)[:SECRET_BYTES]
 
     @property
     def secret_in_letters(self) -> str:
@@ -107,17 +102,18 @@ class SecondFactor(ThrottlingMixin, Device):
         }
         return f"otpauth://totp/{label}?{urlencode(values, quote_via=quote)}"
 
-    def confirm(self, code: str) -> list[str] | None:
-        """Put the one being set up in force and return new recovery codes; None for a wrong code.
+    def confirm(self, code: str, *, replaced: SecondFactor | None) -> list[str] | None:
+        """Put this one in force in place of `replaced` and return new recovery codes.
 
-        The one that was in force before no longer is.
+        Return None for a wrong code, and if another than `replaced` is in force by now: of many
+        that are set up at once, only the first can be confirmed.
         """
         user = self.user
         with AuditLog.of(SERVICE) as audit:
-            if not self.verify(user, code, confirmed=False):
+            if SecondFactor.of(user) != replaced or not self._takes(code):
                 return None
-            replaced, _ = SecondFactor.objects.filter(user=user, confirmed=True).delete()
-            SecondFactor.objects.filter(pk=self.pk).update(confirmed=True)
+            SecondFactor.objects.filter(user=user).delete()
+            self.save(force_insert=True)
             audit.record(
                 "staff.second_factor_set_up",
                 user,
@@ -127,15 +123,14 @@ class SecondFactor(ThrottlingMixin, Device):
             return RecoveryCode.renew(user)
 
     @classmethod
-    def verify(cls, user: User, code: str, *, confirmed: bool = True) -> bool:
+    def verify(cls, user: User, code: str) -> bool:
         """Tell whether the code is the app's of now, and take it: it counts once.
 
         One at a time, so that of two senders of one code one is refused, and a wrong code makes
         the next wait.
         """
         with transaction.atomic():
-            factors = cls.objects.select_for_update().filter(user=user, confirmed=confirmed)
-            factor: SecondFactor | None = factors.first()
+            factor: SecondFactor | None = cls.objects.select_for_update().filter(user=user).first()
             return factor is not None and factor.verify_token(code)
 
     @classmethod
@@ -164,16 +159,22 @@ class SecondFactor(ThrottlingMixin, Device):
         """Check a code; call it through `verify`, which locks the row."""
         if self.key_id not in settings.AUDIT_KEYS or not self.verify_is_allowed()[0]:
             return False
-        totp = TOTP(self.secret, step=STEP, digits=DIGITS)
-        totp.time = timezone.now().timestamp()
-        number = int(token) if is_app_code(token) else -1
-        if totp.verify(number, tolerance=TOLERANCE, min_t=self.last_step + 1):
-            self.last_step = totp.t()
+        if self._takes(token):
             self.throttle_reset(commit=False)
             self.save(update_fields=["last_step", *THROTTLING])
             return True
         self.throttle_increment()
         return False
+
+    def _takes(self, code: str) -> bool:
+        """Return True if the code is the app's of now; remember its step, but store nothing."""
+        totp = TOTP(self.secret, step=STEP, digits=DIGITS)
+        totp.time = timezone.now().timestamp()
+        number = int(code) if is_app_code(code) else -1
+        is_right: bool = totp.verify(number, tolerance=TOLERANCE, min_t=self.last_step + 1)
+        if is_right:
+            self.last_step = totp.t()
+        return is_right
 
     def get_throttle_factor(self) -> int:
         """Return the first wait in seconds."""
@@ -247,4 +248,4 @@ def is_app_code(text: str) -> bool:
 
 
 def _digest(key_id: int, user: User, code: str) -> bytes:
-    return derive(key_id, "recovery code", f"{user.pk} {code}".encode())
+    return derive(key_id, "recovery code", user.pk, code.encode())
