@@ -12,15 +12,10 @@ from rest_framework.request import Request
 
 from reachscore.api.catalogue import MAX_BODY_BYTES
 from reachscore.api.redaction import quote_input
-from reachscore.api.refusals import (
-    InvalidJson,
-    LengthRequired,
-    ParameterUnknown,
-    RequestTooLarge,
-    UnsupportedMediaType,
-)
+from reachscore.api.refusals import InvalidJson, OfCatalogue, ParameterUnknown
 
 MOST_LENGTH_DIGITS: Final = 10
+UNSUPPORTED: Final = "unsupported_media_type"
 LONGEST_EMPTY_BODY: Final = 1000  # White space and `{}` are no more than this.
 
 
@@ -56,31 +51,32 @@ def refuse_unbounded_body(request: Request) -> None:
     """Refuse a body by its headers, before a byte of it is read.
 
     Without Content-Length the server hands over an empty body, so a chunked one would be taken
-    for no fields at all. Raises LengthRequired, RequestTooLarge.
+    for no fields at all. Raises `length_required`, `request_too_large`.
     """
     length = request.META.get("CONTENT_LENGTH", "")
     if not (length.isascii() and length.isdecimal()):
-        raise LengthRequired
+        raise OfCatalogue("length_required")
     if len(length) > MOST_LENGTH_DIGITS or int(length) > MAX_BODY_BYTES:
-        raise RequestTooLarge
+        raise OfCatalogue("request_too_large")
 
 
 def refuse_undeclared_body(request: Request) -> None:
     """Refuse a body that is not declared as exactly JSON, not compressed, in UTF-8 if it names
     a charset.
 
-    Raises UnsupportedMediaType.
+    Raises `unsupported_media_type`.
     """
     if request.META["CONTENT_LENGTH"].strip("0") == "":
         return
     media_type, parameters = parse_header_parameters(request.META.get("CONTENT_TYPE", ""))
     if media_type != "application/json":
-        raise UnsupportedMediaType
+        raise OfCatalogue(UNSUPPORTED)
     if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
-        raise UnsupportedMediaType("JSON is read in UTF-8 only.", fix="Leave the charset out.")
+        raise OfCatalogue(UNSUPPORTED, "JSON is read in UTF-8 only.", fix="Leave the charset out.")
     codings = request.META.get("HTTP_CONTENT_ENCODING", "").lower().split(",")
     if not {coding.strip() for coding in codings} <= {"", "identity"}:
-        raise UnsupportedMediaType(
+        raise OfCatalogue(
+            UNSUPPORTED,
             "A body is read as it is: in no Content-Encoding but identity.",
             fix="Send the body uncompressed, without Content-Encoding.",
             headers={"Accept-Encoding": "identity"},

@@ -4,20 +4,15 @@ from dataclasses import dataclass
 from typing import Final
 
 TYPE_BY_STATUS: Final = {
-    400: "invalid_request_error",
     401: "authentication_error",
     403: "authorization_error",
     404: "not_found_error",
-    405: "invalid_request_error",
-    406: "invalid_request_error",
     409: "conflict_error",
-    411: "invalid_request_error",
-    413: "invalid_request_error",
-    415: "invalid_request_error",
     429: "rate_limit_error",
     500: "api_error",
     503: "api_error",
 }
+OTHER_TYPE: Final = "invalid_request_error"
 
 MAX_BODY_BYTES: Final = 64 * 1024
 
@@ -34,7 +29,7 @@ class Problem:
     @property
     def type(self) -> str:
         """The contract's coarse class of the status, for clients that branch on it."""
-        return TYPE_BY_STATUS[self.status]
+        return TYPE_BY_STATUS.get(self.status, OTHER_TYPE)
 
 
 CATALOGUE: Final[dict[str, Problem]] = {

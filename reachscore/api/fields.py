@@ -15,7 +15,7 @@ from rest_framework import serializers
 
 from reachscore.api.moments import format_moment, parse_moment
 from reachscore.api.redaction import quote_input
-from reachscore.api.refusals import MissingRequiredField, ParameterInvalid, ParameterUnknown
+from reachscore.api.refusals import OfCatalogue, ParameterInvalid, ParameterUnknown
 from reachscore.api.text import did_you_mean
 
 
@@ -23,7 +23,7 @@ class StrictSerializer(serializers.Serializer[Any]):
     """Refuses fields it does not know: `{"scope": […]}` must not quietly mean every scope."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Raises ParameterUnknown, MissingRequiredField, and what its fields raise."""
+        """Raises ParameterUnknown, `missing_required_field`, and what its fields raise."""
         for name in data:
             if name not in self.fields:
                 hint = did_you_mean(name, self.fields)
@@ -31,7 +31,8 @@ class StrictSerializer(serializers.Serializer[Any]):
                 raise ParameterUnknown(f"There is no field {shown}.{hint}", field=shown[1:-1])
         for name, field in self.fields.items():
             if field.required and name not in data:
-                raise MissingRequiredField(f"The field {name} is missing.", field=name)
+                message = f"The field {name} is missing."
+                raise OfCatalogue("missing_required_field", message, field=name)
         return super().to_internal_value(data)
 
 

@@ -21,7 +21,7 @@ from reachscore.api.faults import describe_fault, is_database_fault, is_unconfir
 from reachscore.api.idempotency import idempotency_token
 from reachscore.api.metrics import count_database_error
 from reachscore.api.middleware import is_api
-from reachscore.api.refusals import Refusal, refusal_response
+from reachscore.api.refusals import OfCatalogue, Refusal, refusal_response
 from reachscore.api.request_id import current_request_id
 from reachscore.api.request_log import is_simulated
 
@@ -30,14 +30,15 @@ logger = logging.getLogger("reachscore.api")
 MAY_HAVE_HAPPENED: Final = "This may have happened: the database did not confirm it in time."
 NOT_READ_BACK: Final = "What can be read meanwhile may not be on a second machine yet."
 
-_BY_DRF_EXCEPTION: tuple[tuple[type[Exception], type[Refusal]], ...] = (
-    (drf.NotAcceptable, refusals.NotAcceptable),
-    (drf.UnsupportedMediaType, refusals.UnsupportedMediaType),
-    (drf.ParseError, refusals.InvalidJson),
-    (drf.ValidationError, refusals.ParameterInvalid),
-    (drf.NotFound, refusals.ResourceNotFound),
-    (Http404, refusals.ResourceNotFound),
-)
+_CODES_BY_EXCEPTION: Final[dict[type[Exception], str]] = {
+    drf.NotAcceptable: "not_acceptable",
+    drf.UnsupportedMediaType: "unsupported_media_type",
+    drf.ParseError: "invalid_json",
+    drf.ValidationError: "parameter_invalid",
+    drf.NotFound: "resource_not_found",
+    Http404: "resource_not_found",
+}
+INTERNAL_ERROR: Final = "internal_error"  # A bug; the log holds its cause under the request id.
 
 
 def handle_exception(exception: Exception, context: Mapping[str, Any]) -> HttpResponse:
@@ -49,7 +50,7 @@ def handle_exception(exception: Exception, context: Mapping[str, Any]) -> HttpRe
     response = refusal_response(request, refusal)
     if is_database_fault(exception):
         response.logged_fields = {"fault": describe_fault(exception)}  # type: ignore[attr-defined]
-    elif isinstance(refusal, refusals.InternalError) and not is_simulated():
+    elif refusal.code == INTERNAL_ERROR and not is_simulated():
         # The signal is what error reporters, and Django's test client, listen to.
         got_request_exception.send(sender=None, request=request)
         logger.error("Bug behind request %s", current_request_id(), exc_info=exception)
@@ -66,11 +67,9 @@ def _refusal_for(exception: Exception, context: Mapping[str, Any]) -> Refusal:
     if isinstance(exception, drf.MethodNotAllowed):
         allowed = ", ".join(context["view"].allowed_methods)
         message = f"This address takes {allowed} only."
-        return refusals.MethodNotAllowed(message, headers={"Allow": allowed})
-    for drf_exception, refusal in _BY_DRF_EXCEPTION:
-        if isinstance(exception, drf_exception):
-            return refusal()
-    return refusals.InternalError()
+        return OfCatalogue("method_not_allowed", message, headers={"Allow": allowed})
+    codes = (code for kind, code in _CODES_BY_EXCEPTION.items() if isinstance(exception, kind))
+    return OfCatalogue(next(codes, INTERNAL_ERROR))
 
 
 def _unconfirmed(view: Any) -> Refusal:
@@ -113,7 +112,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500, for what was raised outside of any DRF view; Django has logged it."""
     exception = sys.exception()
     count_database_error(exception)
-    refusal: Refusal = refusals.InternalError()
+    refusal: Refusal = OfCatalogue(INTERNAL_ERROR)
     if is_unconfirmed(exception) and request.method not in SAFE_METHODS:
         fix = f"Send the same again until it succeeds. {NOT_READ_BACK}"
         refusal = refusals.TemporarilyUnavailable(MAY_HAVE_HAPPENED, fix=fix)
@@ -125,7 +124,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     elif isinstance(exception, DataError):
         # A value that no text column can hold, such as one with a NUL: the sender's mistake.
         return defaults.bad_request(request, exception)
-    elif isinstance(refusal, refusals.InternalError):
+    elif refusal.code == INTERNAL_ERROR:
         return defaults.server_error(request)
     else:
         page = render_to_string("unavailable.html", {"refusal": refusal})

@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from reachscore.api.answering import begin_answering
 from reachscore.api.origin import current_origin, refuse_unreadable_origin
 from reachscore.api.redaction import holds_key
-from reachscore.api.refusals import HostNotAllowed, Refusal, RequestInvalid, refusal_response
+from reachscore.api.refusals import OfCatalogue, Refusal, RequestInvalid, refusal_response
 from reachscore.api.request_id import begin_request
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
@@ -25,14 +25,6 @@ KEY_PARAMETERS: Final = ("api_key", "key", "token", "access_token")
 
 # Of the chain that this thread is building.
 _views: ContextVar[Handler] = ContextVar("views")
-
-
-class ApiKeyInUrl(Refusal):
-    code = "api_key_in_url"
-
-
-class HttpsRequired(Refusal):
-    code = "https_required"
 
 
 def is_api(request: HttpRequest) -> bool:
@@ -118,7 +110,7 @@ def _transport_security() -> str:
 def refuse_wrong_host(request: HttpRequest) -> None:
     """Say no in JSON before Django would say it in HTML.
 
-    Raises HostNotAllowed.
+    Raises `host_not_allowed`.
     """
     host = request.META.get("HTTP_HOST", "")
     if host in settings.ALLOWED_HOSTS and PLAIN_HOST.fullmatch(host):  # Nothing to take apart.
@@ -126,30 +118,30 @@ def refuse_wrong_host(request: HttpRequest) -> None:
     try:
         request.get_host()
     except DisallowedHost:
-        raise HostNotAllowed from None
+        raise OfCatalogue("host_not_allowed") from None
 
 
 def refuse_plain_http(request: HttpRequest) -> None:
     """Refuse where a page would be redirected: by then the key has been sent in the clear.
 
-    Raises HttpsRequired.
+    Raises `https_required`.
     """
     if settings.SECURE_SSL_REDIRECT and not request.is_secure():
-        raise HttpsRequired
+        raise OfCatalogue("https_required")
 
 
 def refuse_key_in_url(request: HttpRequest) -> None:
     """Refuse a path or query that holds a key, valid or not, and the parameter names used for it.
 
     RFC 6750 §2.3 discourages it and OWASP ASVS 5.0 §14.2.1 forbids it.
-    Raises ApiKeyInUrl.
+    Raises `api_key_in_url`.
     """
     if request.META.get("QUERY_STRING"):
         for name in request.GET:
             if name.lower() in KEY_PARAMETERS:
-                raise ApiKeyInUrl(field=name.lower())
+                raise OfCatalogue("api_key_in_url", field=name.lower())
     if url_holds_key(request):
-        raise ApiKeyInUrl
+        raise OfCatalogue("api_key_in_url")
 
 
 def url_holds_key(request: HttpRequest) -> bool:

@@ -8,7 +8,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import Direction, OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
-from reachscore.api.catalogue import CATALOGUE, TYPE_BY_STATUS
+from reachscore.api.catalogue import CATALOGUE
 
 EXAMPLE_REQUEST_ID: Final = "req_7Hq2mVb9TzXc"
 
@@ -106,7 +106,7 @@ class StrictRequest(OpenApiSerializerExtension):  # type: ignore[no-untyped-call
 class ErrorDetail(serializers.Serializer[Any]):
     """What went wrong, for programs (`code`) and for people (`message`, `fix`)."""
 
-    type = serializers.ChoiceField(sorted(set(TYPE_BY_STATUS.values())))
+    type = serializers.ChoiceField(sorted({problem.type for problem in CATALOGUE.values()}))
     code = serializers.ChoiceField(list(CATALOGUE))
     message = serializers.CharField()
     field = serializers.CharField(required=False, help_text="Only where one field is at fault.")

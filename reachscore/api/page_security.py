@@ -6,7 +6,7 @@ from django.shortcuts import render
 
 from reachscore.api.boundary import MOST_BODY_BYTES
 from reachscore.api.catalogue import CATALOGUE
-from reachscore.api.middleware import ApiKeyInUrl, Handler, url_holds_key
+from reachscore.api.middleware import Handler, url_holds_key
 from reachscore.api.redaction import holds_key
 
 
@@ -38,7 +38,7 @@ def refuse_large_body(get_response: Handler) -> Handler:
 
 def refused(request: HttpRequest) -> HttpResponseBase:
     """Answer with the page that says what to do about a key in the URL, and does not repeat it."""
-    problem = CATALOGUE[ApiKeyInUrl.code]
+    problem = CATALOGUE["api_key_in_url"]
     response = render(request, "key_in_url.html", {"problem": problem}, status=problem.status)
     response["Cache-Control"] = "no-store"
     # What this page loads, and where its links lead, must not be told its URL.

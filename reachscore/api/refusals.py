@@ -1,12 +1,11 @@
 """How code says no, and the one shape in which clients read it."""
 
 from collections.abc import Mapping
-from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
-from django.urls import get_script_prefix, reverse
+from django.urls import reverse
 
 from reachscore.api.catalogue import CATALOGUE
 from reachscore.api.json_response import json_response
@@ -47,11 +46,11 @@ class Refusal(Exception):
 
 
 class OfCatalogue(Refusal):
-    """Any refusal, by its code, with what the catalogue says of it."""
+    """A refusal by its code, for those that need no class of their own."""
 
-    def __init__(self, code: str, message: str = "", *, field: str = "") -> None:
+    def __init__(self, code: str, message: str = "", **known: Any) -> None:
         self.code = code
-        super().__init__(message, field=field)
+        super().__init__(message, **known)
 
 
 class ParameterInvalid(Refusal):
@@ -60,10 +59,6 @@ class ParameterInvalid(Refusal):
 
 class ParameterUnknown(Refusal):
     code = "parameter_unknown"
-
-
-class MissingRequiredField(Refusal):
-    code = "missing_required_field"
 
 
 class ContainsApiKey(Refusal):
@@ -78,36 +73,10 @@ class RequestInvalid(Refusal):
     code = "request_invalid"
 
 
-class HostNotAllowed(Refusal):
-    code = "host_not_allowed"
-
-
 class ResourceNotFound(Refusal):
     """No such path, or no such object for this caller: the two look alike on purpose."""
 
     code = "resource_not_found"
-
-
-class MethodNotAllowed(Refusal):
-    code = "method_not_allowed"
-
-
-class NotAcceptable(Refusal):
-    code = "not_acceptable"
-
-
-class LengthRequired(Refusal):
-    """A body without Content-Length: the server would see it as empty."""
-
-    code = "length_required"
-
-
-class RequestTooLarge(Refusal):
-    code = "request_too_large"
-
-
-class UnsupportedMediaType(Refusal):
-    code = "unsupported_media_type"
 
 
 class TemporarilyUnavailable(Refusal):
@@ -117,12 +86,6 @@ class TemporarilyUnavailable(Refusal):
 
     def __init__(self, message: str = "", *, fix: str = "") -> None:
         super().__init__(message, fix=fix, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
-
-
-class InternalError(Refusal):
-    """A bug. Says nothing of its cause; the log holds it under the request id."""
-
-    code = "internal_error"
 
 
 def refusal_response(request: HttpRequest, refusal: Refusal) -> HttpResponse:
@@ -143,16 +106,10 @@ def refusal_response(request: HttpRequest, refusal: Refusal) -> HttpResponse:
 
 def _error_page(request: HttpRequest, refusal: Refusal) -> str:
     """The page's address; without a host where the client named a wrong one: never echo that."""
-    page = _page_below(get_script_prefix())
-    if refusal.code == HostNotAllowed.code:
+    page = reverse("errors")
+    if refusal.code == "host_not_allowed":
         return page
     try:
         return request.build_absolute_uri(page)
     except DisallowedHost:
         return page
-
-
-@cache
-def _page_below(_prefix: str) -> str:
-    """Return the page's path: the same for as long as the service is mounted at the same place."""
-    return reverse("errors")
