@@ -12,8 +12,6 @@ import sys
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
-from types import TracebackType
 from typing import Any, Final
 
 from reachscore.api.redaction import redact
@@ -38,18 +36,13 @@ def configure(config: Mapping[str, Any]) -> None:
     # "Optimization" in Python's logging HOWTO has it.
     logging._srcfile = None  # noqa: SLF001
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    sys.excepthook = _log_uncaught
-    threading.excepthook = lambda args: _log_uncaught(
-        args.exc_type, args.exc_value, args.exc_traceback
-    )
-    sys.unraisablehook = lambda args: _log_uncaught(
-        args.exc_type, args.exc_value, args.exc_traceback
-    )
+    sys.excepthook = lambda *args: _log_uncaught(args)
+    threading.excepthook = sys.unraisablehook = _log_uncaught
 
 
-def _log_uncaught(
-    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
-) -> None:
+def _log_uncaught(args: Any) -> None:
+    """Log what `args` begins with: an exception's class, the exception if any, its traceback."""
+    kind, error, trace = args[:3]
     if issubclass(kind, KeyboardInterrupt):
         return
     logger.critical("Uncaught %s", kind.__name__, exc_info=(kind, error or kind(), trace))
@@ -104,13 +97,8 @@ def fields_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _time(record: logging.LogRecord) -> str:
-    seconds, fraction = divmod(record.created, 1)
-    return f"{_second(int(seconds))}.{int(fraction * 1000):03d}Z"
-
-
-@lru_cache(maxsize=2)  # One is written anew a thousand times before the next one comes.
-def _second(unix_time: int) -> str:
-    return datetime.fromtimestamp(unix_time, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    moment = datetime.fromtimestamp(record.created, UTC).replace(tzinfo=None)
+    return moment.isoformat(timespec="milliseconds") + "Z"
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
