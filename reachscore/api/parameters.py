@@ -1,9 +1,6 @@
 """Query parameters: read as strictly as bodies, and documented by the same classes."""
 
 import re
-from collections.abc import Mapping
-from functools import cache
-from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import unquote, unquote_to_bytes
 
@@ -29,9 +26,7 @@ class QuerySerializer(serializers.Serializer[Any]):
 
         Raises ParameterUnknown, and ParameterInvalid with the parameter's name.
         """
-        if not request.META.get("QUERY_STRING"):
-            return dict(cls._of_none())
-        refuse_other_than_utf_8(request.META["QUERY_STRING"])
+        refuse_other_than_utf_8(request.META.get("QUERY_STRING", ""))
         query, reader = request.query_params, cls()
         for name, values in query.lists():
             if name not in reader.fields:
@@ -42,18 +37,6 @@ class QuerySerializer(serializers.Serializer[Any]):
                 raise ParameterInvalid(f"{name} must be given once.", field=name)
         fields: dict[str, Any] = reader.run_validation(query.dict())
         return fields
-
-    @classmethod
-    @cache
-    def names(cls) -> tuple[str, ...]:
-        """Return what the parameters are called."""
-        return tuple(cls().fields)
-
-    @classmethod
-    @cache
-    def _of_none(cls) -> Mapping[str, Any]:
-        """Return what comes of no parameters: always the same, and most requests have none."""
-        return MappingProxyType(cls().run_validation({}))
 
 
 def refuse_other_than_utf_8(query: str) -> None:

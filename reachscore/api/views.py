@@ -41,7 +41,7 @@ class ApiView(APIView):
         handler = getattr(self, "action", None) or method
         query = self.queries.get("get" if handler == "head" else handler, NoQuery)
         if method not in ("post", "patch"):
-            refuse_body(request, parameters=query.names())
+            refuse_body(request, parameters=query().fields)
         self.query = query.read(request)
         setattr(self, method, once_more(getattr(self, method)))
 
