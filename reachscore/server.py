@@ -3,14 +3,13 @@
 import ctypes
 import multiprocessing
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from django.core.management.base import CommandError
@@ -118,21 +117,17 @@ def metrics_folder() -> Iterator[None]:
 
     A new one each start, the owner's alone: what an earlier start counted is no part of the sum.
     """
-    if not os.environ.get("METRICS_TOKEN"):
+    with ExitStack() as stack:
+        if os.environ.get("METRICS_TOKEN"):
+            try:
+                folder = TemporaryDirectory("", "reachscore-metrics-", ignore_cleanup_errors=True)
+                os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(folder)
+            except OSError as error:
+                sys.stderr.write(
+                    f"There are no metrics, for want of a temporary folder: {error}.\n"
+                )
+                del os.environ["METRICS_TOKEN"]
         yield
-        return
-    try:
-        folder = tempfile.mkdtemp(prefix="reachscore-metrics-")
-    except OSError as error:
-        sys.stderr.write(f"There are no metrics, for want of a temporary folder: {error}.\n")
-        del os.environ["METRICS_TOKEN"]
-        yield
-        return
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-    try:
-        yield
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:

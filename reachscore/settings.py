@@ -189,10 +189,8 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-LANGUAGE_CODE = "en-us"
 USE_I18N = False  # There is one language: nothing is looked up for it.
 TIME_ZONE = "UTC"
-USE_TZ = True
 FORMAT_MODULE_PATH = "reachscore.formats"  # Locale formats win over DATETIME_FORMAT.
 
 STATIC_URL = "static/"
@@ -202,7 +200,6 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = not PRODUCTION
 if PRODUCTION:
     STORAGES = {
-        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
         "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
     }
 
@@ -234,7 +231,6 @@ SPECTACULAR_SETTINGS = {
     "SERVERS": [{"url": "/"}],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "docExpansion": "list"},
 }
