@@ -173,11 +173,3 @@ class QuotaExceeded(Refusal):
                 "resets_at": format_moment(resets_at) if resets_at else None,
             },
         )
-
-
-class SimulateInLiveMode(Refusal):
-    code = "simulate_in_live_mode"
-
-
-class SimulateUnknownCode(Refusal):
-    code = "simulate_unknown_code"

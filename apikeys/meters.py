@@ -37,12 +37,11 @@ def consume(caller: Caller, meter: Meter, n: int = 1) -> None:
         # The organization's row first, everywhere: two that wait for each other would never end.
         row = {**caller.ownership, "meter": meter, "period_start": period_start}
         if not Usage.take(**row, n=n, limit=limit):
-            renews = period_start != ALWAYS
             raise QuotaExceeded(
                 meter,
                 limit=limit or 0,
                 used=used_by(caller)[meter],
-                resets_at=month_of(now)[1] if renews else None,
+                resets_at=None if period_start == ALWAYS else month_of(now)[1],
             )
         if meter is Meter.TESTS:
             _take_share(caller, n)

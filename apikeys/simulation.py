@@ -19,7 +19,7 @@ from reachscore.api.answering import drop_response_header
 from reachscore.api.catalogue import CATALOGUE
 from reachscore.api.origin import current_origin
 from reachscore.api.redaction import quote_input
-from reachscore.api.refusals import Refusal
+from reachscore.api.refusals import OfCatalogue, Refusal
 from reachscore.api.request_log import note_simulation
 from reachscore.api.text import did_you_mean
 
@@ -49,20 +49,21 @@ UNCOUNTED: Final = UNPROVEN | {"organization_suspended", "ip_not_allowed"}
 def refuse_as_asked(request: Request | HttpRequest, caller: Caller) -> None:
     """Raise the refusal that the request's header names; nothing where it has none.
 
-    Raises RateLimitExceeded where that is so in earnest; SimulateInLiveMode, SimulateUnknownCode.
+    Raises RateLimitExceeded where that is so in earnest; another Refusal for a live key and for a
+    code that cannot be simulated.
     """
     code = request.META.get(META_NAME)
     if code is None:
         return
     caller.require_rate(now=timezone.now())
     if caller.livemode:
-        raise exceptions.SimulateInLiveMode(field=HEADER)
+        raise OfCatalogue("simulate_in_live_mode", field=HEADER)
     if code not in CODES:
         message = f"There is no error {quote_input(code)} to simulate.{did_you_mean(code, CODES)}"
         if code in CATALOGUE:
             message = f"The error {code} cannot be simulated."
         fix = f"Send one of {', '.join(CODES)}."
-        raise exceptions.SimulateUnknownCode(message, fix=fix, field=HEADER)
+        raise OfCatalogue("simulate_unknown_code", message, fix=fix, field=HEADER)
     note_simulation()
     logger.info("Simulated %s", code)
     raise _rehearse(code, caller)
@@ -78,7 +79,7 @@ def _rehearse(code: str, caller: Caller) -> Refusal | MethodNotAllowed:
     if make := _SPECIFIC.get(code):
         return make(caller)
     field, message = _OF_FIELDS.get(code, ("", ""))
-    return refusals.OfCatalogue(code, message, field=field)
+    return OfCatalogue(code, message, field=field)
 
 
 def _rate_limit_exceeded(caller: Caller) -> Refusal:

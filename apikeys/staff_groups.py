@@ -14,30 +14,24 @@ LOOK: Final[Rights] = {
     "accounts.plan": ("view_plan",),
     "apikeys.apikey": ("view_apikey",),
 }
-GROUPS: Final[dict[str, tuple[Rights, ...]]] = {
-    "Key managers": (
-        LOOK,
-        {"apikeys.apikey": ("issue_apikey", "narrow_apikey", "revoke_apikey", "rotate_apikey")},
-    ),
-    "Account managers": (
-        LOOK,
-        {
-            "accounts.organization": (
-                "add_organization",
-                "change_organization",
-                "change_organization_plan",
-                "suspend_organization",
-            )
-        },
-    ),
-    "Auditors": (
-        LOOK,
-        {
-            "accounts.auditevent": ("export_auditevent",),
-            "accounts.user": ("view_user",),
-            "auth.group": ("view_group",),
-        },
-    ),
+# What each group has besides.
+GROUPS: Final[dict[str, Rights]] = {
+    "Key managers": {
+        "apikeys.apikey": ("issue_apikey", "narrow_apikey", "revoke_apikey", "rotate_apikey"),
+    },
+    "Account managers": {
+        "accounts.organization": (
+            "add_organization",
+            "change_organization",
+            "change_organization_plan",
+            "suspend_organization",
+        )
+    },
+    "Auditors": {
+        "accounts.auditevent": ("export_auditevent",),
+        "accounts.user": ("view_user",),
+        "auth.group": ("view_group",),
+    },
 }
 
 
@@ -48,9 +42,9 @@ def make_groups(apps: Any) -> None:
     make them after the last migration only, and takes those it finds for its own.
     """
     group_model = apps.get_model("auth", "Group")
-    for name, parts in GROUPS.items():
+    for name, own in GROUPS.items():
         group, _ = group_model.objects.get_or_create(name=name)
-        for rights in parts:
+        for rights in (LOOK, own):
             for model, codenames in rights.items():
                 group.permissions.add(*(_permission(apps, model, name) for name in codenames))
 

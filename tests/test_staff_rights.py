@@ -17,7 +17,7 @@ from django.urls import URLPattern, reverse
 
 from accounts.models import AuditEvent, Organization, Plan, User
 from apikeys.models import ApiKey
-from apikeys.staff_groups import GROUPS, make_groups
+from apikeys.staff_groups import GROUPS, LOOK, make_groups
 from tests.admin_pages import admin_patterns, page_url
 from tests.cast import Answer, ApiTestCase
 from tests.staff import log_in, member_of
@@ -305,8 +305,7 @@ class GroupTests(ApiTestCase):
         }
         granted = {
             (model, codename)
-            for parts in GROUPS.values()
-            for rights in parts
+            for rights in (LOOK, *GROUPS.values())
             for model, codenames in rights.items()
             for codename in codenames
         }

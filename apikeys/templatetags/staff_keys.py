@@ -94,8 +94,6 @@ def _traffic() -> dict[str, Any]:
     dates = [today - timedelta(days=back) for back in reversed(range(DAYS_SHOWN))]
     rows = KeyDay.objects.filter(day__gte=dates[0], day__lte=today).values_list("day")
     sums = {row[0]: row[1:] for row in rows.annotate(Sum("requests"), Sum("limited")).order_by()}
-    counted = [(day, *sums.get(day, (0, 0))) for day in dates]
-    days = [
-        KeyDay(day=day, requests=requests, limited=limited) for day, requests, limited in counted
-    ]
+    counted = ((day, *sums.get(day, (0, 0))) for day in dates)
+    days = [KeyDay(day=day, requests=n, limited=limited) for day, n, limited in counted]
     return chart_of("Requests of the last 30 days, all keys", days)
