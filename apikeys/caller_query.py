@@ -1,5 +1,6 @@
 """The one statement behind every authenticated request: finds who calls, and counts the call."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, Final, NamedTuple
@@ -115,7 +116,7 @@ class Found(NamedTuple):
     is_address_allowed: bool
     key_id: str
     key_name: str
-    scopes: list[str]
+    scopes: Sequence[str]
     livemode: bool
     max_tests_per_month: int | None
     organization_id: str

@@ -1,6 +1,5 @@
 """Who a request acts as, and how a plaintext proves it."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
@@ -32,27 +31,10 @@ RATE_HEADERS: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Rese
 SECONDS_A_WINDOW: Final = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Found):
     """Who a request acts as: an organization, by way of one key. Verified once, then only read."""
 
-    key_id: str
-    key_name: str
-    scopes: tuple[str, ...]
-    livemode: bool
-    organization_id: str
-    organization_name: str
-    plan: str
-    tests_limit: int | None
-    tests_renew: bool
-    domains_limit: int | None
-    tests_used: int
-    domains_used: int
-    max_tests_per_month: int | None
-    requests_per_minute: int | None
-    requests_this_minute: int
-    window_ends_at: int
-    locator: str
+    __slots__ = ()
 
     @property
     def is_unrestricted(self) -> bool:
@@ -69,10 +51,15 @@ class Caller:
         """The columns that say whose a row is and of which mode, to find by and to make with."""
         return {"organization_id": self.organization_id, "livemode": self.livemode}
 
+    @property
+    def window_ends_at(self) -> int:
+        """The Unix time at which the minute's window ends; 0 where there is none."""
+        return int(self.window_started_at) + SECONDS_A_WINDOW if self.window_started_at else 0
+
     def require_rate(self, *, now: datetime) -> None:
         """Raises RateLimitExceeded for a request beyond the minute's limit."""
         limit = self.requests_per_minute
-        if limit is not None and self.requests_this_minute > limit:
+        if limit is not None and (self.requests_this_minute or 0) > limit:
             seconds = self.window_ends_at - int(now.timestamp())
             seconds = min(max(1, seconds), SECONDS_A_WINDOW)
             raise RateLimitExceeded(limit=limit, seconds=seconds)
@@ -106,35 +93,12 @@ def find_caller(plaintext: str, *, now: datetime) -> Caller:
         raise OrganizationSuspended
     if not found.is_address_allowed:
         raise IpNotAllowed(origin.address)
-    caller = Caller(
-        key_id=found.key_id,
-        key_name=found.key_name,
-        scopes=tuple(found.scopes),
-        livemode=found.livemode,
-        organization_id=found.organization_id,
-        organization_name=found.organization_name,
-        plan=found.plan,
-        tests_limit=found.tests_limit,
-        tests_renew=found.tests_renew,
-        domains_limit=found.domains_limit,
-        tests_used=found.tests_used,
-        domains_used=found.domains_used,
-        max_tests_per_month=found.max_tests_per_month,
-        requests_per_minute=found.requests_per_minute,
-        requests_this_minute=found.requests_this_minute or 0,
-        window_ends_at=_end_of(found.window_started_at),
-        locator=found.locator,
-    )
+    caller = Caller(*found)
     limit = caller.requests_per_minute
     if limit is not None:
-        remaining = max(0, limit - caller.requests_this_minute)
+        remaining = max(0, limit - (caller.requests_this_minute or 0))
         add_rate_headers(limit=limit, remaining=remaining, ends_at=caller.window_ends_at)
     return caller
-
-
-def _end_of(window_started_at: float | None) -> int:
-    """Return the Unix time at which a window ends; 0 where there is none."""
-    return int(window_started_at) + SECONDS_A_WINDOW if window_started_at else 0
 
 
 def add_rate_headers(*, limit: int, remaining: int, ends_at: int) -> None:
