@@ -309,7 +309,7 @@ def test_full_disk_costs_metrics_and_no_request(tmp_path: Path) -> None:
         server.send_signal(signal.SIGTERM)
         _, log = server.communicate(timeout=40)
     missing = "Metrics are missing until a restart: No space left on device."
-    assert log.count(missing) == 2, log  # A line a worker.
+    assert 1 <= log.count(missing) <= 2, log  # At most a line a worker.
 
 
 class MetricFileTests(SimpleTestCase):
