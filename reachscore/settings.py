@@ -108,12 +108,10 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "reachscore.api.request_log.RequestLogMiddleware",
-    "reachscore.api.middleware.identify",
     "reachscore.api.middleware.ApiMiddleware",
     # From here on for pages only: from ApiMiddleware, a call goes to the views.
     "reachscore.api.broken_connections.close_before_page",
-    "reachscore.api.page_security.refuse_large_body",
-    "reachscore.api.page_security.refuse_key_in_redirect",
+    "reachscore.api.page_security.refuse_large_body_and_key_in_redirect",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "reachscore.api.page_security.refuse_key_in_page_url",

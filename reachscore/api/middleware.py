@@ -15,7 +15,6 @@ from reachscore.api.answering import begin_answering
 from reachscore.api.origin import current_origin, refuse_unreadable_origin
 from reachscore.api.redaction import holds_key
 from reachscore.api.refusals import OfCatalogue, Refusal, RequestInvalid, refusal_response
-from reachscore.api.request_id import begin_request
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -30,18 +29,6 @@ _views: ContextVar[Handler] = ContextVar("views")
 def is_api(request: HttpRequest) -> bool:
     """Tell whether the contract's rules, JSON errors above all, hold for this path."""
     return API_PATH.match(request.path_info) is not None
-
-
-def identify(get_response: Handler) -> Handler:
-    """Give every request its id, and every response the same."""
-
-    def middleware(request: HttpRequest) -> HttpResponseBase:
-        request_id = begin_request(request.META.get("HTTP_REQUEST_ID", ""))
-        response = get_response(request)
-        response["Request-Id"] = request_id
-        return response
-
-    return middleware
 
 
 class ApiMiddleware:

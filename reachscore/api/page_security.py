@@ -10,10 +10,15 @@ from reachscore.api.middleware import Handler, url_holds_key
 from reachscore.api.redaction import holds_key
 
 
-def refuse_key_in_redirect(get_response: Handler) -> Handler:
-    """Refuse in place of a redirect that would repeat a key, such as Django's to HTTPS."""
+def refuse_large_body_and_key_in_redirect(get_response: Handler) -> Handler:
+    """Refuse what no page's form can need, and in place of a redirect that would repeat a key.
+
+    The body before a parser spools it to the disk; the redirect such as Django's to HTTPS.
+    """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
+        if int(request.META.get("CONTENT_LENGTH") or 0) > MOST_BODY_BYTES:
+            return HttpResponse("This is larger than any form here.", "text/plain", 413)
         response = get_response(request)
         return refused(request) if holds_key(response.get("Location", "")) else response
 
@@ -23,17 +28,6 @@ def refuse_key_in_redirect(get_response: Handler) -> Handler:
 def refuse_key_in_page_url(get_response: Handler) -> Handler:
     """Refuse a page whose URL holds a key, before a list, a log-in or an error page repeats it."""
     return lambda request: refused(request) if url_holds_key(request) else get_response(request)
-
-
-def refuse_large_body(get_response: Handler) -> Handler:
-    """Refuse a body that no page's form can need, before a parser spools it to the disk."""
-
-    def middleware(request: HttpRequest) -> HttpResponseBase:
-        if int(request.META.get("CONTENT_LENGTH") or 0) <= MOST_BODY_BYTES:
-            return get_response(request)
-        return HttpResponse("This is larger than any form here.", "text/plain", 413)
-
-    return middleware
 
 
 def refused(request: HttpRequest) -> HttpResponseBase:

@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 
 from reachscore.api.metrics import count_request
 from reachscore.api.origin import begin_origin, current_origin
+from reachscore.api.request_id import begin_request
 from reachscore.api.security_log import failed_authentications
 
 logger = logging.getLogger("reachscore.request")
@@ -47,7 +48,10 @@ def route_of(request: HttpRequest) -> str:
 
 
 class RequestLogMiddleware:
-    """Outermost, so that the milliseconds are all of them. Asks the database nothing."""
+    """Gives every request its id, and every response the same; writes and counts each one.
+
+    Outermost, so that the milliseconds are all of them. Asks the database nothing.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -56,8 +60,10 @@ class RequestLogMiddleware:
         _caller.set(_NOBODY)
         _is_simulated.set(False)
         begin_origin(request.META)
+        request_id = begin_request(request.META.get("HTTP_REQUEST_ID", ""))
         began = time.perf_counter()
         response = self.get_response(request)
+        response["Request-Id"] = request_id
         seconds = time.perf_counter() - began
         route = route_of(request)
         status = SIMULATED if is_simulated() else response.status_code
