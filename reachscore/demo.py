@@ -27,26 +27,17 @@ def make_welcome() -> Welcome:
     Call it inside a transaction that ends after the result was shown, so that nothing stays behind
     that nobody has seen.
     """
-    live_key, test_key = _first_keys()
-    return Welcome(live_key, test_key, _first_password())
-
-
-def _first_keys() -> tuple[str, str]:
-    if Organization.objects.exists():
-        return "", ""
-    organization = Organization(name="Your Company", plan=Plan.objects.get(slug="team"))
-    organization.create(actor=Actor.system())
-    live = ApiKey(organization=organization, livemode=True, name="First live key")
-    test = ApiKey(organization=organization, livemode=False, name="First test key")
-    return live.issue(actor=Actor.system()), test.issue(actor=Actor.system())
-
-
-def _first_password() -> str:
-    if _admins().exists():
-        return ""
-    password = secrets.token_urlsafe(12)
-    User.objects.create_superuser(ADMIN, password=password)
-    return password
+    live_key = test_key = password = ""
+    if not Organization.objects.exists():
+        organization = Organization(name="Your Company", plan=Plan.objects.get(slug="team"))
+        organization.create(actor=Actor.system())
+        live = ApiKey(organization=organization, livemode=True, name="First live key")
+        test = ApiKey(organization=organization, livemode=False, name="First test key")
+        live_key, test_key = live.issue(actor=Actor.system()), test.issue(actor=Actor.system())
+    if not _admins().exists():
+        password = secrets.token_urlsafe(12)
+        User.objects.create_superuser(ADMIN, password=password)
+    return Welcome(live_key, test_key, password)
 
 
 def _admins() -> QuerySet[User]:

@@ -16,7 +16,7 @@ from django.core.management.base import CommandError
 from granian.cli import entrypoint
 
 THREADS_A_WORKER: Final = 3
-LONGEST_IDLE_SECONDS: Final = "600"
+LONGEST_IDLE_SECONDS: Final = 600
 LONGEST_HEAD_BYTES: Final = 32 * 1024
 PR_SET_PDEATHSIG: Final = 1
 LISTENS: Final = "0A"  # In /proc/net/tcp.
@@ -84,26 +84,20 @@ def server_command(*, host: str, port: int, workers: int | None = None) -> list[
     Three threads a worker: two keep a core busy while one waits for PostgreSQL. They are kept idle
     as long as granian lets them, because a thread takes its database connection with it.
     """
-    options = {
-        "--interface": "wsgi",
-        "--host": host,
-        "--port": str(port),
-        "--workers": str(workers or os.cpu_count() or 1),
-        "--blocking-threads": str(THREADS_A_WORKER),
-        "--blocking-threads-idle-timeout": LONGEST_IDLE_SECONDS,
-        # Longer than any request may take; a worker that is not done by then is killed.
-        "--workers-kill-timeout": "30",
-        "--http": "1",
-        # A request's head, whatever proxy is in front; a longer one is 431.
-        "--http1-buffer-size": str(LONGEST_HEAD_BYTES),
-        "--log-level": "warning",
-    }
-    flags = [part for option in options.items() for part in option]
     return [
-        sys.executable,
-        "-m",
-        "reachscore.server",
-        *flags,
+        *(sys.executable, "-m", "reachscore.server"),
+        "--interface=wsgi",
+        f"--host={host}",
+        f"--port={port}",
+        f"--workers={workers or os.cpu_count() or 1}",
+        f"--blocking-threads={THREADS_A_WORKER}",
+        f"--blocking-threads-idle-timeout={LONGEST_IDLE_SECONDS}",
+        # Longer than any request may take; a worker that is not done by then is killed.
+        "--workers-kill-timeout=30",
+        "--http=1",
+        # A request's head, whatever proxy is in front; a longer one is 431.
+        f"--http1-buffer-size={LONGEST_HEAD_BYTES}",
+        "--log-level=warning",
         "--no-ws",
         # Two deaths of one worker within 5.5 s end the server: it cannot start.
         "--respawn-failed-workers",
