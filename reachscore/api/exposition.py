@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from reachscore.api.metric_files import FOLDER, SharedFiles
 from reachscore.api.metrics import REGISTRY
@@ -36,13 +36,6 @@ def _metrics(request: HttpRequest) -> HttpResponse:
         return HttpResponse(
             "METRICS_TOKEN, as a bearer token, is wanted.", "text/plain", 401, headers=challenge
         )
-    return HttpResponse(generate_latest(_registry()), CONTENT_TYPE_LATEST)
-
-
-def _registry() -> CollectorRegistry:
-    """Return the sum of all workers where several share a folder, else this process's own."""
-    if FOLDER not in os.environ:
-        return REGISTRY
-    summed = CollectorRegistry()
-    summed.register(SharedFiles())
-    return summed
+    # The sum of all workers where several share a folder, else this process's own.
+    source = SharedFiles() if FOLDER in os.environ else REGISTRY
+    return HttpResponse(generate_latest(source), CONTENT_TYPE_LATEST)
