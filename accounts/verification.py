@@ -152,10 +152,8 @@ def _walk(head: Head, *, kept: Mapping[int, bytes], checked: Callable[[], None])
         fault = _fault(sequence, columns, stored_seal, number=number, after=after, kept=kept)
         following += first is not None
         if fault and first is None:
-            is_there = sequence == number
-            event_id = str(columns["id"]) if is_there else ""
+            event_id = str(columns["id"]) if sequence == number else ""
             first = Finding(head.organization_id, fault, number, event_id)
-            following = not is_there  # In place of a missing event the next one was found.
         elif fault:
             misfits += 1
         number, after = sequence, stored_seal
@@ -183,7 +181,7 @@ def _fault(
 ) -> str:
     """Return what is wrong with the event that stands where `number` should; "" if nothing is."""
     if sequence != number:
-        return f"missing: number {sequence} ({columns['id']}) is the next"
+        return f"missing: so number {sequence} ({columns['id']}) cannot be checked"
     key_id = columns["seal_key_id"]
     if key_id not in settings.AUDIT_KEYS:
         return f"cannot be checked: AUDIT_KEYS does not list number {key_id}"

@@ -83,9 +83,11 @@ class TamperingTests(VerifyTestCase):
 
     def test_an_event_given_to_another_organization(self):
         only = ("--organization", self.acme.id)
-        missing = f"{self.acme.id} event 3: missing: number 4 ({self.id_of(4)}) is the next"
+        missing = (
+            f"{self.acme.id} event 3: missing: so number 4 ({self.id_of(4)}) cannot be checked"
+        )
         with self.tampered(change(3, f"organization_id = '{self.globex.id}'")):
-            self.assertFound(f"{missing}; of the 3 after it, 3 fit.", args=only)
+            self.assertFound(f"{missing}; of the 2 after it, 2 fit.", args=only)
         taken = (
             "UPDATE accounts_auditevent SET organization_id = ACME, sequence = 3"
             f" WHERE organization_id = '{self.globex.id}'"
@@ -96,10 +98,13 @@ class TamperingTests(VerifyTestCase):
 
     def test_the_first_event_that_does_not_fit_is_named_with_the_state_of_the_rest(self):
         moved = [change(3, "sequence = 1000"), *renumber(4, -1), change(999, "sequence = 6")]
+        gap = "missing: so number {} ({{}}) cannot be checked"
+        forged = [delete(3), change(4, "reason = 'x'")]
         for name, statements, number, what, rest in [
-            ("first deleted", [delete(1)], 1, "missing: number 2 ({}) is the next", (1, 0, 6)),
-            ("one deleted", [delete(3)], 3, "missing: number 4 ({}) is the next", (3, 0, 6)),
-            ("two deleted", [delete(3, 4)], 3, "missing: number 5 ({}) is the next", (4, 0, 6)),
+            ("one deleted, the next forged", forged, 3, gap.format(4), (3, 0, 6)),
+            ("first deleted", [delete(1)], 1, gap.format(2), (1, 0, 6)),
+            ("one deleted", [delete(3)], 3, gap.format(4), (3, 0, 6)),
+            ("two deleted", [delete(3, 4)], 3, gap.format(5), (4, 0, 6)),
             ("renumbered", [delete(3), *renumber(4, -1)], 3, CHANGED, (3, 2, 5)),
             ("swapped", swap(2, 4), 2, CHANGED, (2, 3, 6)),
             ("swapped at the end", swap(5, 6), 5, CHANGED, (5, 1, 6)),
@@ -119,7 +124,7 @@ class TamperingTests(VerifyTestCase):
                 missing = what != CHANGED
                 named = self.id_of(after + 1) if missing else self.id_of(number)
                 event = f" event {number}" if missing else f" event {number} ({named})"
-                told = self.rest(after, misfits=misfits, of=of)
+                told = self.rest(after + missing, misfits=misfits, of=of)
                 self.assertFound(f"{self.acme.id}{event}: {what.format(named)}; {told}.")
 
     def test_a_row_beyond_the_head(self):

@@ -1,5 +1,6 @@
 """The development database: one server for all its users, however they end."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
@@ -16,7 +18,6 @@ import pytest
 from reachscore.devdb.cluster import NOBODY, SERVER_UID, Cluster, find_programs
 
 ROOT = Path(__file__).resolve().parent.parent
-# Has the cluster for each line that it reads, and says so.
 USE = """
 import pathlib, sys
 from reachscore.devdb.cluster import Cluster
@@ -25,7 +26,6 @@ for line in sys.stdin:
     cluster.start()
     print("ready", flush=True)
 """
-# What libpq, psql or a server would obey.
 HOSTILE = """
 PGHOST=nowhere PGHOSTADDR=192.0.2.1 PGPORT=1 PGUSER=x PGDATABASE=x PGSERVICE=x PGSERVICEFILE=/x
 PGOPTIONS=-cx=y PGTZ=Mars PGDATESTYLE=x PGGEQO=x PGCLIENTENCODING=x PGSSLNEGOTIATION=direct
@@ -36,8 +36,6 @@ PGSYSCONFDIR=/x LC_ALL=xx_YY PATH=/x
 
 
 class User:
-    """A process that uses the cluster at `home`."""
-
     def __init__(self, home, *options, python=(sys.executable,), modules=""):
         how: dict[str, Any] = {"env": {**os.environ, "PYTHONPATH": f"{ROOT}:{modules}"}}
         how |= {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE, "text": True}
@@ -69,7 +67,6 @@ def remove(home):
 
 @pytest.fixture(scope="module")
 def folder():
-    """A folder that `nobody` can enter, unlike pytest's tmp_path under root."""
     with tempfile.TemporaryDirectory(prefix="rs-") as made:
         Path(made).chmod(0o755)
         User(Path(made, "used")).ready().end()
@@ -79,7 +76,6 @@ def folder():
 
 @pytest.fixture
 def new_home(folder, request):
-    """A home that does not exist, whose path is long and would mean something to a shell."""
     home = folder / ("$HOME \"and\" 'more' " * 5) / request.node.name / "pg"
     yield home
     assert remove(home) == (0, "")
@@ -88,7 +84,6 @@ def new_home(folder, request):
 
 @pytest.fixture
 def home(folder, new_home):
-    """A home whose cluster was used before and has stopped: quicker than a new one."""
     new_home.parent.mkdir(parents=True)
     subprocess.run(["cp", "-a", folder / "used", new_home], check=True)
     return new_home
@@ -135,6 +130,12 @@ def test_users_at_the_same_moment_share_a_new_throwaway_cluster_which_the_last_r
         time.sleep(0.01)
     user.end(signal.SIGKILL)
     assert not Cluster(new_home).data.exists()  # Half of one is never seen.
+    with ThreadPoolExecutor(4) as pool:  # Nobody takes another's new lock for a stranger's file.
+        for number in range(100):
+            homes = [Cluster(new_home / "locks" / str(number)) for _ in range(4)]
+            for lock in pool.map(lambda home: home._lock(fcntl.LOCK_SH), homes):
+                os.close(lock)
+    shutil.rmtree(new_home / "locks")
     users = [User(new_home, "throwaway") for _ in range(4)]
     assert all(user.ready() for user in users)
     socket, data = Path(Cluster(new_home).host), Cluster(new_home).data
@@ -177,13 +178,12 @@ def test_root_runs_copies_outside_of_a_clone_that_nobody_can_enter(folder):
 def test_an_ordinary_user_runs_the_server_as_themselves(folder):
     (folder / "open").mkdir()
     (folder / "open").chmod(0o777)
-    # The test's own Python may lie in root's home.
     python = ("setpriv", "--reuid=1", "--regid=1", "--clear-groups", "/usr/bin/python3")
     User(folder / "open" / "pg", python=python).ready().end()
     assert {path.stat().st_uid for path in (folder / "open").glob("pg/1*")} == {1}
 
 
-@pytest.mark.skipif(not Path("/usr/lib/postgresql").exists(), reason="no local PostgreSQL")
+@pytest.mark.skipif(not Path("/usr/lib/postgresql").exists(), reason="none is here")
 def test_a_local_postgresql_serves_where_the_wheel_is_absent(new_home):
     User(new_home, python=(sys.executable, "-S")).ready().end()
 

@@ -68,4 +68,6 @@ def quote_input(value: object, *, limit: int = 40) -> str:
     """Return client input made fit for a message or a log: printable, redacted, cut, in quotes."""
     # In this order: an invisible character inside a key would hide it from the redaction.
     text = redact(printable(str(value)[:1000]))
+    if holds_key(text):  # Spaced out, which no pattern for running text finds.
+        text = "[redacted]"
     return f'"{text[:limit]}…"' if len(text) > limit else f'"{text}"'

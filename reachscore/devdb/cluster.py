@@ -156,10 +156,10 @@ class Cluster:
             os.close(self._held)  # Not unlocked: forked children share it.
         self._held = -1
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not (path := self.folder / "users.lock").exists() and any(self.folder.iterdir()):
+        if os.listdir(self.folder) and not (self.folder / "users.lock").exists():  # In this order
             raise OSError(f"{self.folder} holds other files: they could be removed with a cluster.")
         self.folder.chmod(0o755)  # For nobody, whatever the umask.
-        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        lock = os.open(path := self.folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
         with suppress(BlockingIOError, FileNotFoundError):
             fcntl.flock(lock, how)
             if os.path.samestat(os.fstat(lock), path.stat()):
@@ -180,7 +180,7 @@ class Cluster:
         locale = ["--locale=C.UTF-8"]  # Sorts by code point.
         if int(self.data.name) >= BUILTIN_LOCALE_SINCE:
             locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        words = ["--auth=trust", "--encoding=UTF8", *locale, *["--no-sync"] * self.throwaway]
+        words = ["--auth=trust", "--encoding=UTF8", *locale, "--no-sync"]
         code, said = run(programs / "initdb", "-U", USER, "-D", fresh, *words)
         if code == 0:
             single, create = ("--single", "-D", fresh, "postgres"), f"CREATE DATABASE {USER};\n"
