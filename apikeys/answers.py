@@ -4,10 +4,10 @@
 platform; a test holds it to its serializer.
 """
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
-from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery, Sum
+from django.db.models import Sum
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
@@ -15,7 +15,7 @@ from accounts.models import AuditEvent
 from accounts.models.audit import ActorType
 from accounts.models.usage import month_of
 from apikeys.callers import Caller
-from apikeys.models import ApiKey, KeyDay, KeySecret, KeyStatus
+from apikeys.models import ApiKey, KeyDay, KeyStatus
 from apikeys.scopes import ALL_SCOPES
 from apikeys.serializers import NetworksField, ScopesField
 from reachscore.api.fields import Constant, MomentField
@@ -37,21 +37,6 @@ class Text(serializers.CharField):
 
     def to_representation(self, value: str) -> Any:
         return value or None
-
-
-def presentable(keys: QuerySet[ApiKey]) -> QuerySet[Any]:
-    """Return these keys with what `Key` shows of secrets and scopes, in three queries."""
-    secrets = KeySecret.objects.filter(api_key=OuterRef("pk"))
-    used = secrets.exclude(last_used_at=None).order_by("-last_used_at")
-    # A cascade can end the newest and let the one before it live on.
-    newest = secrets.order_by(F("ended_at").desc(nulls_first=True), "-id")
-    return keys.annotate(
-        last_used_at=Subquery(used.values("last_used_at")[:1]),
-        last_four=Subquery(newest.values("last_four")[:1]),
-    ).prefetch_related(
-        Prefetch("secrets", KeySecret.objects.filter(ended_at=None), to_attr="unended_secrets"),
-        Prefetch("grants", to_attr="all_grants"),
-    )
 
 
 def just_issued(api_key: Any) -> Any:
@@ -258,14 +243,7 @@ class KeyUsage(serializers.Serializer[Any]):
 
     @extend_schema_field(DayOfUse(many=True))
     def get_days(self, api_key: ApiKey) -> Any:
-        return DayOfUse(days_of(api_key, **self.context), many=True).data
-
-
-def days_of(api_key: ApiKey, *, days: int, today: date) -> list[KeyDay]:
-    """Return the last `days` days, today included, those without requests too; one query."""
-    dates = [today - timedelta(days=back) for back in reversed(range(days))]
-    rows = {row.day: row for row in api_key.days.filter(day__gte=dates[0], day__lte=today)}
-    return [rows.get(day) or KeyDay(day=day, requests=0, limited=0) for day in dates]
+        return DayOfUse(KeyDay.last_of(api_key, **self.context), many=True).data
 
 
 class TestsUsed(serializers.Serializer[Any]):

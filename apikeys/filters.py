@@ -1,9 +1,9 @@
-"""The filters of the list of keys, for all who look through keys."""
+"""What a list of keys holds and shows, for all who look through keys."""
 
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, Prefetch, QuerySet, Subquery
 from django.utils import timezone
 
 from apikeys.models import ApiKey, KeySecret, KeyStatus, ScopeGrant
@@ -37,3 +37,18 @@ def unused_for(keys: QuerySet[ApiKey], time: timedelta) -> QuerySet[ApiKey]:
     since = timezone.now() - time
     used = KeySecret.objects.filter(api_key=OuterRef("pk"), last_used_at__gt=since)
     return keys.filter(~Exists(used), created_at__lte=since)
+
+
+def presentable(keys: QuerySet[ApiKey]) -> QuerySet[Any]:
+    """Return these keys with what is shown of secrets and scopes, in three queries."""
+    secrets = KeySecret.objects.filter(api_key=OuterRef("pk"))
+    used = secrets.exclude(last_used_at=None).order_by("-last_used_at")
+    # A cascade can end the newest and let the one before it live on.
+    newest = secrets.order_by(F("ended_at").desc(nulls_first=True), "-id")
+    return keys.annotate(
+        last_used_at=Subquery(used.values("last_used_at")[:1]),
+        last_four=Subquery(newest.values("last_four")[:1]),
+    ).prefetch_related(
+        Prefetch("secrets", KeySecret.objects.filter(ended_at=None), to_attr="unended_secrets"),
+        Prefetch("grants", to_attr="all_grants"),
+    )

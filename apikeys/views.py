@@ -15,7 +15,7 @@ from accounts.models import AuditEvent
 from apikeys import answers, documentation, serializers
 from apikeys.authentication import authenticate
 from apikeys.callers import caller_of
-from apikeys.filters import filtered
+from apikeys.filters import filtered, presentable
 from apikeys.models import ApiKey
 from apikeys.models.acting_key import INHERITABLE
 from apikeys.models.cascade import revoke_with_all_it_made
@@ -69,7 +69,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         if not caller.is_unrestricted:
             keys = keys.filter(pk=caller.key_id)
         page = list_page(
-            answers.presentable(filtered(keys, self.query)),
+            presentable(filtered(keys, self.query)),
             cursors=keys,
             keyset=("created_at", "id"),
             query=self.query,
@@ -170,7 +170,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
 
     def _show(self, key_id: str) -> Any:
         """Return the same with what `Key` shows of it. Raises ResourceNotFound."""
-        return self._only(answers.presentable(self._keys()), key_id)
+        return self._only(presentable(self._keys()), key_id)
 
     @staticmethod
     def _only(keys: QuerySet[ApiKey], key_id: str) -> ApiKey:

@@ -46,6 +46,14 @@ class KeyDay(models.Model):
     def __str__(self) -> str:
         return f"{self.api_key_id} on {self.day}"
 
+    @classmethod
+    def last_of(cls, api_key: ApiKey, *, days: int, today: date) -> list[KeyDay]:
+        """Return a key's last `days` days, today and those without requests included."""
+        dates = [today - timedelta(days=back) for back in reversed(range(days))]
+        found = cls.objects.filter(api_key=api_key, day__gte=dates[0], day__lte=today)
+        rows = {row.day: row for row in found}
+        return [rows.get(day) or cls(day=day, requests=0, limited=0) for day in dates]
+
 
 class KeyMonth(models.Model):
     """A key's tests in one calendar month in UTC, against its own share of the plan."""
