@@ -16,7 +16,7 @@ from accounts.models import User
 def admin_patterns(
     patterns: list[URLPattern | URLResolver] | None = None,
 ) -> Iterator[URLPattern]:
-    """Yield every page of the admin, below whichever prefix."""
+    """Yield every page of the admin, below any prefix."""
     for pattern in admin.site.get_urls() if patterns is None else patterns:
         if isinstance(pattern, URLResolver):
             yield from admin_patterns(cast(Any, pattern).url_patterns)

@@ -1,4 +1,4 @@
-"""Names and searches: whichever way a letter with a mark is typed, it is the same letter."""
+"""Names and searches: a letter with a mark is one letter, composed or not."""
 
 import time
 import unicodedata

@@ -126,7 +126,7 @@ class FinishRotation(SeenPage):
         if old.last_used_at:
             address = old.last_used_ip or "an unknown address"
             used = f"was last used {format_moment(old.last_used_at)} from {address}"
-        said = "It ends at once; whoever still sends it is refused. The new one works on."
+        said = "It ends at once: requests that still send it are refused. The new one works on."
         return [f"The old secret {old.locator} {used}.", said]
 
     def carry_out(self, fields: dict[str, Any]) -> HttpResponse | None:

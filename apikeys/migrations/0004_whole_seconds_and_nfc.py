@@ -1,7 +1,7 @@
 from django.db import migrations
 
 # What verbs store from now on, for rows that are there already: an end is the second as which it is
-# shown, and a name is found by whoever types it, composed or not. A name that would become too long
+# shown, and a name is found typed composed or not. A name that would become too long
 # stays as it is.
 MEND = """
     UPDATE apikeys_keysecret SET expires_at = date_trunc('second', expires_at)

@@ -1,4 +1,4 @@
-"""What code deep inside a request leaves for its answer, whichever answer that will be."""
+"""Headers and calls that code deep inside a request leaves for its answer, good or bad."""
 
 import logging
 from collections.abc import Callable
