@@ -27,17 +27,18 @@ def make_welcome() -> Welcome:
     Call it inside a transaction that ends after the result was shown, so that nothing stays behind
     that nobody has seen.
     """
-    live_key = test_key = password = ""
+    made: dict[str, str] = {}
     if not Organization.objects.exists():
         organization = Organization(name="Your Company", plan=Plan.objects.get(slug="team"))
         organization.create(actor=Actor.system())
         live = ApiKey(organization=organization, livemode=True, name="First live key")
         test = ApiKey(organization=organization, livemode=False, name="First test key")
-        live_key, test_key = live.issue(actor=Actor.system()), test.issue(actor=Actor.system())
+        made["live_key"] = live.issue(actor=Actor.system())
+        made["test_key"] = test.issue(actor=Actor.system())
     if not _admins().exists():
-        password = secrets.token_urlsafe(12)
-        User.objects.create_superuser(ADMIN, password=password)
-    return Welcome(live_key, test_key, password)
+        made["password"] = secrets.token_urlsafe(12)
+        User.objects.create_superuser(ADMIN, password=made["password"])
+    return Welcome(**made)
 
 
 def _admins() -> QuerySet[User]:
