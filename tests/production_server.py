@@ -185,6 +185,7 @@ class ProductionServer:
             start_new_session=True,
         )
         self.until("/readyz", 200)
+        assert self.process.poll() is None, "another server answers on this port"
 
     def stop(self) -> int:
         """Ask it to end, wait until it has, and return its exit code."""
