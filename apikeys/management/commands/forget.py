@@ -44,13 +44,15 @@ def in_batches(rows: "QuerySet[Any]", act: "Callable[[QuerySet[Any]], int]") -> 
 
     Rows that somebody else holds are left for the next run.
     """
-    total = 0
-    done = BATCH
-    while done == BATCH:
-        batch = rows.order_by().select_for_update(skip_locked=True)
+    total, found = 0, BATCH
+    while found == BATCH:
+        free = rows.order_by().select_for_update(skip_locked=True)
         with transaction.atomic():
-            done = act(rows.model.objects.filter(pk__in=batch.values("pk")[:BATCH]))
-        total += done
+            # In a statement of its own: as a subquery PostgreSQL may run it more than once, and it
+            # finds other rows each time.
+            ids = list(free.values_list("pk", flat=True)[:BATCH])
+            total += act(rows.model.objects.filter(pk__in=ids))
+        found = len(ids)
     return total
 
 
