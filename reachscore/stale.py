@@ -22,7 +22,7 @@ class StaleOnceCursor(psycopg.Cursor[Any]):
     """Outside a transaction, runs a statement once more if what was prepared of it is stale."""
 
     def execute(self, *args: Any, **kwargs: Any) -> "StaleOnceCursor":
-        """Raises StaleInTransaction; what psycopg raises."""
+        """Run a statement. Raise StaleInTransaction if only the transaction can be repeated."""
         try:
             return super().execute(*args, **kwargs)
         except psycopg.Error as error:

@@ -43,7 +43,7 @@ class WholeSecondTests(ApiTestCase):
         self.assertEqual(child.expires_at, datetime(2026, 3, 11, 10, 31, tzinfo=UTC))
         self.assertEndsWhenShown(client, "2026-03-11T10:31:00Z")
 
-    def test_an_end_with_a_fraction_is_stored_rounded_down_whoever_sets_it(self):
+    def test_an_end_with_a_fraction_is_stored_rounded_down_by_every_verb(self):
         end = NOW + timedelta(days=1)
         whole = end.replace(microsecond=0)
         api_key, _ = self.issue(expires_at=end)

@@ -23,7 +23,7 @@ class StrictSerializer(serializers.Serializer[Any]):
     """Refuses fields it does not know: `{"scope": […]}` must not quietly mean every scope."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Raises ParameterUnknown, `missing_required_field`, and what its fields raise."""
+        """Refuse unknown and missing fields, and what a field refuses."""
         for name in data:
             if name not in self.fields:
                 hint = did_you_mean(name, self.fields)

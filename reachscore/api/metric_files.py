@@ -30,7 +30,7 @@ class ReservedDict(MmapedDict):
     """
 
     def __init__(self, filename: str, read_mode: bool = False) -> None:
-        """Raises OSError if there is no room."""
+        """Take the space and map the file. Raise OSError if there is no room."""
         _reserve(filename, FIRST_BYTES)
         super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
 

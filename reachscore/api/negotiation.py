@@ -22,7 +22,7 @@ class SteadyNegotiation(DefaultContentNegotiation):
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[Any, Any]:
-        """Raises DRF's NotAcceptable."""
+        """Return the renderer and media type to use. Raise NotAcceptable if none fits."""
         if accepts_anything(request):
             first = next(iter(renderers))
             return first, first.media_type

@@ -55,7 +55,7 @@ class Connection(psycopg.Connection[Any]):
         return result
 
     def commit(self) -> None:
-        """Raises CommitUnconfirmed if the connection was lost before the answer came."""
+        """Commit. Raise CommitUnconfirmed if the connection was lost before the answer."""
         try:
             super().commit()
         except psycopg.OperationalError as error:
