@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from accounts.models import Meter, Usage
 from accounts.models.usage import ALWAYS, month_of, period_of, used_now
-from apikeys.callers import Caller, caller_of
-from apikeys.exceptions import QuotaExceeded
-from apikeys.models.key_usage import KeyMonth
+from apikeys.authentication.caller import Caller, caller_of
+from apikeys.models.counters import KeyMonth
+from apikeys.refusals import QuotaExceeded
 
 View = TypeVar("View", bound=Callable[..., Any])
 

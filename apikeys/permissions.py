@@ -12,9 +12,9 @@ from django.utils import timezone
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from apikeys.callers import Caller, caller_of
-from apikeys.exceptions import InsufficientScope, ManagingTakesAllScopes
-from apikeys.models.key_usage import ScopeGrant
+from apikeys.authentication.caller import Caller, caller_of
+from apikeys.models.counters import ScopeGrant
+from apikeys.refusals import InsufficientScope, ManagingTakesAllScopes
 from apikeys.scopes import ALL_SCOPES, Scope
 from reachscore.api.answering import after_success
 

@@ -6,7 +6,7 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from apikeys.callers import caller_of
+from apikeys.authentication.caller import caller_of
 
 
 class RateLimit(BaseThrottle):

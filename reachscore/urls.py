@@ -2,7 +2,7 @@ from django.contrib import admin
 from django.urls import path, re_path
 from django.views.generic import RedirectView
 
-from apikeys.urls import urlpatterns as api_patterns
+from apikeys.api.urls import urlpatterns as api_patterns
 from reachscore import health
 from reachscore.api import exposition, handler, pages
 

@@ -9,7 +9,7 @@ from django.test import Client, SimpleTestCase, TestCase
 from django.utils import timezone
 
 from accounts.models import Actor, AuditEvent, Organization, Plan, User
-from apikeys.callers import Caller, find_caller
+from apikeys.authentication.caller import Caller, find_caller
 from apikeys.models import ApiKey
 from apikeys.scopes import ALL_SCOPES
 from reachscore.api.catalogue import CATALOGUE

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from accounts.models import Actor, AuditEvent, User
 from apikeys.models import ApiKey, KeyDay, KeySecret, ScopeGrant
-from apikeys.models.cascade import Cascade, would_revoke
 from apikeys.scopes import ALL_SCOPES
+from apikeys.verbs.revoke import Cascade, would_revoke
 from tests.cast import Answer, ApiClient
 from tests.test_admin import KEYS, WHOLE_KEY, AdminTestCase, page_of
 

@@ -6,7 +6,7 @@ from django.db import IntegrityError, transaction
 from django.test import override_settings
 
 from accounts.models import Actor
-from apikeys.keys import checksum
+from apikeys.format import checksum
 from apikeys.models import ApiKey
 from reachscore.api.ids import random_base62
 from tests.cast import ApiClient, ApiTestCase

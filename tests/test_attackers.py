@@ -8,7 +8,7 @@ import time_machine
 from django.test import Client
 
 from accounts.models import Actor, AuditEvent
-from apikeys.keys import new_plaintext
+from apikeys.format import new_plaintext
 from apikeys.models import ApiKey, KeySecret
 from apikeys.scopes import ALL_SCOPES
 from tests.cast import Answer, ApiClient, ApiTestCase

@@ -6,7 +6,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Actor
-from apikeys.keys import checksum, new_plaintext
+from apikeys.format import checksum, new_plaintext
 from apikeys.models import KeySecret
 from reachscore.api.ids import random_base62
 from tests.cast import Answer, ApiTestCase

@@ -10,8 +10,8 @@ from unittest import mock
 from django.utils import timezone
 
 from accounts.models import Actor, Organization, Plan
-from apikeys.exceptions import KeyLimitReached
 from apikeys.models import ApiKey, KeySecret
+from apikeys.refusals import KeyLimitReached
 from apikeys.scopes import ALL_SCOPES
 from reachscore.api.views import ApiView
 from tests.cast import ApiTestCase

@@ -2,7 +2,7 @@
 
 from accounts.models import AuditEvent, Organization, Usage
 from apikeys.models import KeyDay, KeySecret
-from apikeys.models.key_usage import KeyMonth
+from apikeys.models.counters import KeyMonth
 from bench.seed import HOT, ORGANIZATIONS, SPREAD, USE_PLANS, fill, settle
 from tests.cast import ApiTestCase
 from tests.committed import as_owner

@@ -283,7 +283,9 @@ class BugTests(ApiTestCase):
             with (
                 self.subTest(debug=debug),
                 override_settings(DEBUG=debug),
-                mock.patch("apikeys.answers.auth_context", side_effect=RuntimeError("the cause")),
+                mock.patch(
+                    "apikeys.api.answers.auth_context", side_effect=RuntimeError("the cause")
+                ),
                 self.assertLogs("reachscore.api", logging.ERROR) as logs,
             ):
                 response = client.get("/v1/auth/me", headers={"Request-Id": "find-me-again"})

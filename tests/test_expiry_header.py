@@ -6,7 +6,7 @@ from typing import Any
 import time_machine
 
 from accounts.models import Actor
-from apikeys.keys import new_plaintext
+from apikeys.format import new_plaintext
 from apikeys.models import ApiKey
 from tests.cast import ApiClient, ApiTestCase
 

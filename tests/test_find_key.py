@@ -6,7 +6,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 
 from accounts.models import Actor
-from apikeys.keys import new_plaintext
+from apikeys.format import new_plaintext
 from tests.cast import Answer
 from tests.test_admin import KEYS, ORGANIZATIONS, AdminTestCase, page_of
 

@@ -2,9 +2,9 @@
 
 from unittest import mock
 
+from apikeys.api.views import UsageView
 from apikeys.permissions import Closed
 from apikeys.scopes import ALL_SCOPES
-from apikeys.views import UsageView
 from tests.cast import Answer, ApiTestCase
 
 

@@ -24,7 +24,7 @@ from accounts.models import (
 )
 from apikeys import meters
 from apikeys.models import ApiKey, KeyDay, KeySecret
-from apikeys.models.cascade import revoke_with_all_it_made
+from apikeys.verbs.revoke import revoke_with_all_it_made
 from tests.cast import ApiClient, ApiTestCase
 from tests.committed import CommittedTestCase, in_threads
 

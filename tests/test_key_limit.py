@@ -6,8 +6,8 @@ import time_machine
 from django.utils import timezone
 
 from accounts.models import Actor
-from apikeys.exceptions import KeyLimitReached
 from apikeys.models import ApiKey
+from apikeys.refusals import KeyLimitReached
 from tests.cast import ApiTestCase
 
 

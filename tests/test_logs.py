@@ -15,14 +15,14 @@ from django.db import DataError, InterfaceError, OperationalError
 from django.test import Client, RequestFactory, SimpleTestCase, override_settings
 from django.views.debug import get_exception_reporter_class
 
-from apikeys.keys import new_plaintext
+from apikeys.format import new_plaintext
 from reachscore.api.logs import JsonFormatter, TextFormatter
 from reachscore.api.redaction import holds_key, quote_input, redact
 from tests.captured import Captured, captured_logs, the_handler
 from tests.cast import ApiTestCase
 
 ROOT = Path(__file__).resolve().parent.parent
-FIND = "apikeys.answers.auth_context"
+FIND = "apikeys.api.answers.auth_context"
 
 
 def spellings(key: str) -> list[str]:

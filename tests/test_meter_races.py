@@ -10,8 +10,8 @@ from django.db import transaction
 
 from accounts.models import Actor, Meter, Usage
 from apikeys import meters
-from apikeys.exceptions import QuotaExceeded
 from apikeys.models import KeyMonth
+from apikeys.refusals import QuotaExceeded
 from tests.committed import CommittedTestCase, in_threads
 
 THREADS = 50

@@ -9,8 +9,8 @@ from rest_framework.response import Response
 
 from accounts.models import Actor, Meter, Organization, Plan, Usage
 from apikeys import meters
-from apikeys.exceptions import QuotaExceeded
 from apikeys.models import KeyMonth
+from apikeys.refusals import QuotaExceeded
 from tests.cast import ApiClient, ApiTestCase
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)

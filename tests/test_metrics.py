@@ -30,7 +30,7 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from accounts.models import Actor
-from apikeys.keys import new_plaintext
+from apikeys.format import new_plaintext
 from reachscore.environment import token
 from reachscore.server import metrics_folder
 from tests.cast import ApiClient, ApiTestCase
@@ -179,7 +179,7 @@ class CountTests(ApiTestCase):
         _, client = self.issue()
         browser = self.staff()
         for broken, url in [
-            ("apikeys.answers.auth_context", "/v1/auth/me"),
+            ("apikeys.api.answers.auth_context", "/v1/auth/me"),
             ("apikeys.admin.ApiKeyAdmin.get_queryset", "/admin/apikeys/apikey/"),
             ("reachscore.health._problems", "/readyz"),
         ]:

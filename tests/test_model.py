@@ -17,7 +17,7 @@ from hypothesis.stateful import rule, run_state_machine_as_test
 
 from accounts.models import Plan
 from apikeys.models import ApiKey
-from apikeys.models.cascade import revoke_with_all_it_made
+from apikeys.verbs.revoke import revoke_with_all_it_made
 from tests.cast import ApiTestCase
 from tests.compared import LIMIT, NAMES, STATUS, Compared, as_json, body_of, path_of, row
 from tests.key_model import (

@@ -365,7 +365,7 @@ class NoPlaintextTests(ApiTestCase):
         """
         for text in spellings(presenter.key):
             for broken, url in (
-                ("apikeys.answers.auth_context", "/v1/auth/me"),
+                ("apikeys.api.answers.auth_context", "/v1/auth/me"),
                 ("reachscore.api.handler.refusals.ResourceNotFound", "/v1/nope"),
                 ("apikeys.admin.ApiKeyAdmin.get_queryset", "/admin/apikeys/apikey/"),
                 ("django.core.handlers.base.BaseHandler.resolve_request", "/v1/auth/me"),

@@ -98,7 +98,7 @@ class RealAnswerTests(ApiTestCase):
             ]
         for fault, code in [(RuntimeError("bug"), 500), (OperationalError("away"), 503)]:
             with (
-                mock.patch("apikeys.caller_query._fetch_once", side_effect=fault),
+                mock.patch("apikeys.authentication.statement._fetch_once", side_effect=fault),
                 mock.patch("logging.Logger.handle"),
             ):
                 answers.append(self.ask(method, url, body))

@@ -6,7 +6,7 @@ import time_machine
 from django.test import Client, override_settings
 
 from accounts.models import Actor, Plan
-from apikeys.keys import new_plaintext
+from apikeys.format import new_plaintext
 from tests.cast import ApiClient, ApiTestCase
 
 NOON = datetime(2026, 3, 10, 12, 0, 20, tzinfo=UTC)

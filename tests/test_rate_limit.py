@@ -7,7 +7,7 @@ import time_machine
 from django.test import Client
 
 from accounts.models import Actor, Organization, Plan, RateWindow
-from apikeys.keys import new_plaintext
+from apikeys.format import new_plaintext
 from apikeys.models import KeyDay
 from tests.cast import Answer, ApiClient, ApiTestCase
 
@@ -71,7 +71,9 @@ class HeaderTests(RateLimitTestCase):
         ):
             with self.subTest(status):
                 if status == 500:
-                    with mock.patch("apikeys.answers.auth_context", side_effect=ZeroDivisionError):
+                    with mock.patch(
+                        "apikeys.api.answers.auth_context", side_effect=ZeroDivisionError
+                    ):
                         response = ask()
                 else:
                     response = ask()

@@ -12,7 +12,7 @@ import time_machine
 from django.db import connection
 
 from accounts.models import Actor, RateWindow
-from apikeys.caller_query import fetch_caller
+from apikeys.authentication.statement import fetch_caller
 from apikeys.models import KeyDay
 from tests.cast import ApiClient
 from tests.committed import CommittedTestCase, in_threads

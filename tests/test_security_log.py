@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Actor
-from apikeys.keys import new_plaintext
+from apikeys.format import new_plaintext
 from reachscore.api.security_log import MOST_ADDRESSES, FailedAuthentications
 from tests.captured import Captured, captured_logs
 from tests.cast import ApiClient, ApiTestCase

@@ -10,11 +10,11 @@ from django.test import Client
 from rest_framework.views import APIView
 
 from accounts.models import Actor
+from apikeys.api.views import AuthContextView
 from apikeys.authentication import BearerAuthentication
-from apikeys.keys import new_plaintext
+from apikeys.format import new_plaintext
 from apikeys.permissions import AnyCaller
 from apikeys.throttling import RateLimit
-from apikeys.views import AuthContextView
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 ME = "/v1/auth/me"
@@ -118,5 +118,5 @@ class ShortWayTests(ApiTestCase):
     def test_leads_to_the_same_answer_when_something_breaks(self):
         self.api.raise_request_exception = False
         for error, status in ((OperationalError, 503), (ZeroDivisionError, 500)):
-            with mock.patch("apikeys.answers.auth_context", side_effect=error):
+            with mock.patch("apikeys.api.answers.auth_context", side_effect=error):
                 self.assertSame(self.api, status)

@@ -8,8 +8,8 @@ import time_machine
 from django.test import override_settings
 
 from accounts.models import Actor, AuditEvent
+from apikeys.authentication.simulation import CODES
 from apikeys.models import ApiKey, RememberedRequest
-from apikeys.simulation import CODES
 from reachscore.api.catalogue import CATALOGUE
 from reachscore.api.metrics import REGISTRY
 from tests.captured import captured_logs

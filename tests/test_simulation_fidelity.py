@@ -9,8 +9,8 @@ from django.db import OperationalError, transaction
 from django.test import override_settings
 
 from accounts.models import Actor, Plan
-from apikeys.keys import new_plaintext
-from apikeys.simulation import CODES
+from apikeys.authentication.simulation import CODES
+from apikeys.format import new_plaintext
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 NOON = datetime(2026, 3, 10, 12, 0, 20, tzinfo=UTC)
@@ -196,9 +196,9 @@ class FidelityTests(ApiTestCase):
         return self.live.send(KEYS, {"name": "x"}, **{"Idempotency-Key": "twice"})
 
     def temporarily_unavailable(self) -> Answer:
-        with mock.patch("apikeys.answers.auth_context", side_effect=OperationalError):
+        with mock.patch("apikeys.api.answers.auth_context", side_effect=OperationalError):
             return self.live.get(ME)
 
     def internal_error(self) -> Answer:
-        with mock.patch("apikeys.answers.auth_context", side_effect=ZeroDivisionError):
+        with mock.patch("apikeys.api.answers.auth_context", side_effect=ZeroDivisionError):
             return self.live.get(ME)

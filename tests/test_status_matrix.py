@@ -6,7 +6,7 @@ from typing import Any
 from django.test import Client
 
 from accounts.models import Actor
-from apikeys.keys import new_plaintext
+from apikeys.format import new_plaintext
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 # A dot: there is no such request to this endpoint.

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import Actor, AuditEvent
-from apikeys.keys import verifying_digests
+from apikeys.format import verifying_digests
 from apikeys.models import ApiKey, KeySecret
 from tests.cast import ApiTestCase
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import Actor
 from apikeys.models import KeySecret
-from apikeys.models.cascade import revoke_with_all_it_made
+from apikeys.verbs.revoke import revoke_with_all_it_made
 from tests.cast import ApiClient
 from tests.committed import in_threads
 from tests.races import RaceTestCase, get, post

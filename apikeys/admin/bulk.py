@@ -21,7 +21,7 @@ from accounts.staff.lists import Rows, staff_of
 from accounts.staff.verb_page import ReasonForm, VerbAdmin, render
 from apikeys.admin.verbs import WhyForm
 from apikeys.models import ApiKey
-from apikeys.models.narrowing import Narrowing, narrow_to_used
+from apikeys.verbs.narrow import Narrowing, narrow_to_used
 from reachscore.api.faults import is_database_fault, log_database_fault
 from reachscore.api.refusals import Refusal
 from reachscore.stale import once_more

@@ -7,9 +7,9 @@ from django.http import HttpResponse
 
 from apikeys.admin.verbs import SeenPage
 from apikeys.models import ApiKey
-from apikeys.models.narrowing import Narrowing
 from apikeys.networks import MOST_NETWORKS
 from apikeys.scopes import is_unrestricted
+from apikeys.verbs.narrow import Narrowing
 from reachscore.api.refusals import Refusal
 
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.plans import PLANS
 from accounts.staff.lists import ChoiceFilter, ColumnFilter
-from apikeys.filters import filtered, unused_for
+from apikeys.api.filters import filtered, unused_for
 from apikeys.models import ApiKey, KeySecret, KeyStatus
 from apikeys.scopes import ALL_SCOPES
 

@@ -14,7 +14,7 @@ from django.utils.http import urlencode
 from accounts.models import Organization
 from accounts.staff.lists import EndlessAdmin
 from accounts.staff.verb_page import VerbAdmin
-from apikeys.keys import LOCATOR_LENGTH, is_well_formed
+from apikeys.format import LOCATOR_LENGTH, is_well_formed
 from apikeys.models import ApiKey, KeySecret
 from reachscore.api.redaction import find_key, find_locator, holds_key
 

@@ -26,7 +26,7 @@ from apikeys.admin.filters import (
 from apikeys.admin.finding import FindByKeyAdmin
 from apikeys.admin.issue import IssueAdmin
 from apikeys.admin.verbs import FinishRotation, Revoke, RevokeMade, Rotate
-from apikeys.filters import presentable
+from apikeys.api.filters import presentable
 from apikeys.models import ApiKey, KeyDay, KeySecret
 
 PAGES_OF_TARGETS["api_key"] = "apikeys_apikey"

@@ -12,7 +12,7 @@ from django.utils.crypto import salted_hmac
 from accounts.models import AuditLog
 from accounts.staff.verb_page import VerbPage, render
 from apikeys.models import ApiKey, KeySecret
-from apikeys.models.cascade import Cascade, revoke_with_all_it_made, would_revoke
+from apikeys.verbs.revoke import Cascade, revoke_with_all_it_made, would_revoke
 from reachscore.api.moments import format_moment
 from reachscore.api.refusals import Refusal
 

@@ -13,14 +13,14 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.models import Actor, AuditLog, Organization, Plan
-from apikeys.exceptions import KeyLimitReached, KeyNotActive
-from apikeys.models.acting_key import GIVEN, ActingKey
-from apikeys.models.key_rules import CLEAN, as_shown, check_end, clean_reason
+from apikeys.models.counters import ScopeGrant
 from apikeys.models.key_secret import KeySecret
 from apikeys.models.key_status import KeyStatus
-from apikeys.models.key_usage import ScopeGrant
 from apikeys.networks import NetworkField
+from apikeys.refusals import KeyLimitReached, KeyNotActive
 from apikeys.scopes import ALL_SCOPES
+from apikeys.verbs.ceiling import GIVEN, ActingKey
+from apikeys.verbs.rules import CLEAN, as_shown, check_end, clean_reason
 from reachscore.api.ids import new_id
 from reachscore.api.metrics import KEYS_ISSUED, KEYS_REVOKED
 from reachscore.api.moments import format_moment

@@ -13,7 +13,7 @@ from django.db.models.functions import Length
 from django.db.models.lookups import Exact
 from django.utils import timezone
 
-from apikeys.keys import (
+from apikeys.format import (
     LOCATOR_LENGTH,
     locator_of,
     new_plaintext,

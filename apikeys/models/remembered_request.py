@@ -14,13 +14,13 @@ from django.db.models.lookups import Exact
 from django.utils import timezone
 
 from accounts.models import Actor, AuditLog
-from apikeys.exceptions import (
+from apikeys.models.api_key import ApiKey
+from apikeys.models.key_secret import KeySecret
+from apikeys.refusals import (
     IdempotencyInProgress,
     IdempotencyKeyReused,
     IdempotencySecretUsed,
 )
-from apikeys.models.api_key import ApiKey
-from apikeys.models.key_secret import KeySecret
 
 REMEMBERED_FOR: Final = timedelta(hours=24)
 

@@ -1,7 +1,7 @@
 """What a key looks like in running text, and how it is hidden there.
 
 The shape stands in this lowest layer because everything that writes client input anywhere (logs,
-messages, request ids) must recognise a key; `apikeys.keys` builds on it.
+messages, request ids) must recognise a key; `apikeys.format` builds on it.
 """
 
 import re

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from accounts.models import Meter
 from apikeys import meters
-from apikeys.callers import caller_of
+from apikeys.authentication.caller import caller_of
 from apikeys.permissions import requires
 from apikeys.scopes import Scope
 from reachscore.api.lists import list_page

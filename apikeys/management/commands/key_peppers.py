@@ -3,7 +3,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from apikeys.keys import signing_pepper_id
+from apikeys.format import signing_pepper_id
 from apikeys.models import KeySecret
 
 

@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from accounts.models import Actor
-from apikeys.keys import is_well_formed
+from apikeys.format import is_well_formed
 from apikeys.models import ApiKey, KeySecret
 from reachscore.api.commands import VerbCommand
 from reachscore.api.text import clean_line

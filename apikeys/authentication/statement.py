@@ -9,7 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connec
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from accounts.models.usage import ALWAYS
-from apikeys.keys import verifying_digests
+from apikeys.format import verifying_digests
 from reachscore.api.broken_connections import close_if_broken
 
 # In this order:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apikeys.views import AuthContextView, KeyViewSet, UsageView
+from apikeys.api.views import AuthContextView, KeyViewSet, UsageView
 
 urlpatterns = [
     path("v1/auth/me", AuthContextView.as_view(), name="auth-context"),

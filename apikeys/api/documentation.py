@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
-from apikeys import answers, examples, serializers
+from apikeys.api import answers, examples, serializers
 from reachscore.api.idempotency import FORM, HEADER, REPLAYED_HEADER
 from reachscore.api.openapi import (
     EVERYWHERE,

@@ -8,11 +8,11 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from accounts.models import Actor, AuditLog
-from apikeys.models.acting_key import ActingKey
 from apikeys.models.api_key import ApiKey
-from apikeys.models.key_rules import clean_reason
 from apikeys.models.key_secret import KeySecret
 from apikeys.models.key_status import KeyStatus
+from apikeys.verbs.ceiling import ActingKey
+from apikeys.verbs.rules import clean_reason
 from reachscore.api.metrics import KEYS_REVOKED
 
 # Every secret that a holder of the root may know: the root's own; what was issued by presenting one

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Never
 
 from accounts.models import Actor
 from accounts.models.audit import ActorType
-from apikeys.exceptions import (
+from apikeys.models.key_secret import KeySecret
+from apikeys.networks import allows, is_within
+from apikeys.refusals import (
     ApiKeyExpired,
     ApiKeyInvalid,
     ExceedsCaller,
@@ -18,8 +20,6 @@ from apikeys.exceptions import (
     OrganizationSuspended,
     SecretEnded,
 )
-from apikeys.models.key_secret import KeySecret
-from apikeys.networks import allows, is_within
 from apikeys.scopes import is_unrestricted
 from reachscore.api.moments import format_moment
 from reachscore.api.origin import current_origin

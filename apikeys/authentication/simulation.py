@@ -11,15 +11,14 @@ from rest_framework.request import Request
 
 from accounts.models import Meter
 from accounts.models.usage import month_of
-from apikeys import exceptions
-from apikeys.callers import EXPIRY_HEADER, RATE_HEADERS, Caller, add_rate_headers
+from apikeys import refusals
+from apikeys.authentication.caller import EXPIRY_HEADER, RATE_HEADERS, Caller, add_rate_headers
 from apikeys.scopes import Scope
-from reachscore.api import refusals
 from reachscore.api.answering import drop_response_header
 from reachscore.api.catalogue import CATALOGUE
 from reachscore.api.origin import current_origin
 from reachscore.api.redaction import quote_input
-from reachscore.api.refusals import OfCatalogue, Refusal
+from reachscore.api.refusals import OfCatalogue, Refusal, TemporarilyUnavailable
 from reachscore.api.request_log import note_simulation
 from reachscore.api.text import did_you_mean
 
@@ -87,19 +86,19 @@ def _rate_limit_exceeded(caller: Caller) -> Refusal:
     now = int(timezone.now().timestamp())
     ends_at = caller.window_ends_at or now - now % 60 + 60
     add_rate_headers(limit=limit, remaining=0, ends_at=ends_at)
-    return exceptions.RateLimitExceeded(limit=limit, seconds=max(1, ends_at - now))
+    return refusals.RateLimitExceeded(limit=limit, seconds=max(1, ends_at - now))
 
 
 def _quota_exceeded(caller: Caller) -> Refusal:
     limit = caller.tests_limit if caller.tests_limit is not None else 1000
     resets_at = month_of(timezone.now())[1] if caller.tests_renew else None
-    return exceptions.QuotaExceeded(Meter.TESTS, limit=limit, used=limit, resets_at=resets_at)
+    return refusals.QuotaExceeded(Meter.TESTS, limit=limit, used=limit, resets_at=resets_at)
 
 
 def _insufficient_scope(caller: Caller) -> Refusal:
     scope = Scope.TESTS_WRITE.value
     granted = [held for held in caller.scopes if held != scope]
-    return exceptions.InsufficientScope(
+    return refusals.InsufficientScope(
         f"This takes a key with the scope {scope}.", required=[scope], granted=granted
     )
 
@@ -114,16 +113,16 @@ _OF_FIELDS: Final = {
 }
 # What says more than its code does in other ways: headers, numbers.
 _SPECIFIC: Final[dict[str, Callable[[Caller], Refusal | MethodNotAllowed]]] = {
-    "api_key_invalid": lambda _: exceptions.ApiKeyInvalid(),
-    "api_key_expired": lambda _: exceptions.ApiKeyExpired(),
+    "api_key_invalid": lambda _: refusals.ApiKeyInvalid(),
+    "api_key_expired": lambda _: refusals.ApiKeyExpired(),
     "insufficient_scope": _insufficient_scope,
-    "ip_not_allowed": lambda _: exceptions.IpNotAllowed(current_origin().address),
-    "key_limit_reached": lambda _: exceptions.KeyLimitReached(100),
+    "ip_not_allowed": lambda _: refusals.IpNotAllowed(current_origin().address),
+    "key_limit_reached": lambda _: refusals.KeyLimitReached(100),
     "rate_limit_exceeded": _rate_limit_exceeded,
     "quota_exceeded": _quota_exceeded,
     # DRF's, so that the answer names the methods which this very address takes.
     "method_not_allowed": lambda _: MethodNotAllowed(""),
-    "idempotency_key_reused": lambda _: exceptions.IdempotencyKeyReused(timezone.now()),
-    "idempotency_in_progress": lambda _: exceptions.IdempotencyInProgress(),
-    "temporarily_unavailable": lambda _: refusals.TemporarilyUnavailable(),
+    "idempotency_key_reused": lambda _: refusals.IdempotencyKeyReused(timezone.now()),
+    "idempotency_in_progress": lambda _: refusals.IdempotencyInProgress(),
+    "temporarily_unavailable": lambda _: TemporarilyUnavailable(),
 }

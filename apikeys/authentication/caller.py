@@ -7,8 +7,11 @@ from rest_framework.request import Request
 
 from accounts.models import Actor
 from accounts.models.audit import ActorType
-from apikeys.caller_query import Found, fetch_caller
-from apikeys.exceptions import (
+from apikeys.authentication.last_use import note_use
+from apikeys.authentication.statement import Found, fetch_caller
+from apikeys.format import signing_pepper_id
+from apikeys.models import KeySecret
+from apikeys.refusals import (
     ApiKeyExpired,
     ApiKeyInvalid,
     IpNotAllowed,
@@ -16,9 +19,6 @@ from apikeys.exceptions import (
     RateLimitExceeded,
     SecretEnded,
 )
-from apikeys.keys import signing_pepper_id
-from apikeys.last_use import note_use
-from apikeys.models import KeySecret
 from apikeys.scopes import is_unrestricted
 from reachscore.api.answering import add_response_header
 from reachscore.api.moments import format_moment

@@ -14,10 +14,10 @@ from rest_framework import serializers
 from accounts.models import AuditEvent
 from accounts.models.audit import ActorType
 from accounts.models.usage import month_of
-from apikeys.callers import Caller
+from apikeys.api.serializers import NetworksField, ScopesField
+from apikeys.authentication.caller import Caller
 from apikeys.models import ApiKey, KeyDay, KeyStatus
 from apikeys.scopes import ALL_SCOPES
-from apikeys.serializers import NetworksField, ScopesField
 from reachscore.api.fields import Constant, MomentField
 
 

@@ -12,13 +12,11 @@ from rest_framework.request import Request
 from rest_framework.viewsets import ViewSetMixin
 
 from accounts.models import AuditEvent
-from apikeys import answers, documentation, serializers
-from apikeys.authentication import authenticate
-from apikeys.callers import caller_of
-from apikeys.filters import filtered, presentable
+from apikeys.api import answers, documentation, serializers
+from apikeys.api.filters import filtered, presentable
+from apikeys.authentication.bearer import authenticate
+from apikeys.authentication.caller import caller_of
 from apikeys.models import ApiKey
-from apikeys.models.acting_key import INHERITABLE
-from apikeys.models.cascade import revoke_with_all_it_made
 from apikeys.models.remembered_request import issue_once
 from apikeys.permissions import (
     AnyCaller,
@@ -28,6 +26,8 @@ from apikeys.permissions import (
     requires,
 )
 from apikeys.scopes import Scope
+from apikeys.verbs.ceiling import INHERITABLE
+from apikeys.verbs.revoke import revoke_with_all_it_made
 from reachscore.api.body import has_body
 from reachscore.api.handler import handle_exception
 from reachscore.api.idempotency import REPLAYED_HEADER, fingerprint, idempotency_token

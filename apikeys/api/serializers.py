@@ -6,9 +6,9 @@ from drf_spectacular.utils import extend_schema_field
 
 from apikeys.models import KeyStatus
 from apikeys.models.api_key import LONGEST_OVERLAP
-from apikeys.models.key_rules import LARGEST_SHARE
 from apikeys.networks import MOST_NETWORKS
 from apikeys.scopes import ALL_SCOPES, Scope, clean_scopes
+from apikeys.verbs.rules import LARGEST_SHARE
 from reachscore.api.fields import (
     IntegerField,
     MomentField,

@@ -7,10 +7,10 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from apikeys.callers import Caller, find_caller
-from apikeys.exceptions import ApiKeyInvalid, ApiKeyMissing
-from apikeys.keys import is_well_formed
-from apikeys.simulation import refuse_as_asked
+from apikeys.authentication.caller import Caller, find_caller
+from apikeys.authentication.simulation import refuse_as_asked
+from apikeys.format import is_well_formed
+from apikeys.refusals import ApiKeyInvalid, ApiKeyMissing
 from reachscore.api.metrics import count_authentication
 from reachscore.api.origin import current_origin
 from reachscore.api.refusals import Refusal

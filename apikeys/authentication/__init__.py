@@ -1,0 +1,3 @@
+from apikeys.authentication.bearer import BearerAuthentication
+
+__all__ = ["BearerAuthentication"]
