@@ -73,7 +73,9 @@ class Stage:
         self.environ = {"PATH": shell["PATH"], "ALLOWED_HOSTS": "127.0.0.1"}
         self.environ |= {"TRUSTED_PROXY_COUNT": "1", "METRICS_TOKEN": token_urlsafe(32)}
         self.environ |= {"AUDIT_KEYS": f"1:{token_urlsafe(32)}", "SECRET_KEY": token_urlsafe(48)}
-        self.environ["API_KEY_PEPPERS"] = f"1:{token_urlsafe(32)}"
+        self.environ |= {"PUBLIC_URL": "https://api.example"}
+        for name in ("API_KEY_PEPPERS", "ENCRYPTION_KEYS"):
+            self.environ[name] = f"1:{token_urlsafe(32)}"
 
     @classmethod
     @contextmanager

@@ -52,7 +52,7 @@ ReachScore is running. Ctrl-C ends it.
 
   API    {url}/v1
   Docs   {url}/docs
-  Admin  {url}/admin/
+  Admin  {url.replace("127.0.0.1", "localhost")}/admin/
 """
     if welcome.password:
         text += f"         user {ADMIN}, password {welcome.password} (shown once)\n"

@@ -2,13 +2,11 @@
 
 import base64
 import binascii
+import fcntl
 import json
-import os
 import re
 import secrets
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +16,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 LEAST_KEY_BYTES: Final = 32
 LEAST_TOKEN_CHARACTERS: Final = 16
-SECRETS: Final = ("SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS")
+SECRETS: Final = ("SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS", "ENCRYPTION_KEYS")
+PRODUCTION_ONLY: Final = (*SECRETS, "GATEWAY_TOKEN")
 SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 MOST_GATEWAY_TOKENS: Final = 2
 _GATEWAY_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{32,255}")
@@ -26,6 +25,10 @@ _GATEWAY_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{32,255}")
 # White space, quotes and a byte order mark around a value; inside it, control characters and bytes
 # that are not UTF-8.
 _STRAY: Final = re.compile("^[\\s'\"‘’“”\ufeff]|[\\s'\"‘’“”\ufeff]$|[\x01-\x1f\x7f\ud800-\udfff]")
+_ORIGIN: Final = re.compile(
+    r"https://([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*"
+    r"[a-z]([a-z0-9-]*[a-z0-9])?(:[1-9][0-9]{0,4})?"
+)
 # What Django can match: a dot in front stands for every subdomain.
 _HOST: Final = re.compile(r"\.?[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", re.IGNORECASE)
 
@@ -50,7 +53,7 @@ def refuse_development_by_accident(environ: Mapping[str, str]) -> None:
     """
     if not environ.get("DATABASE_URL", "unset").strip():
         raise ImproperlyConfigured("DATABASE_URL is blank. Set it, or unset it for development.")
-    found = [name for name in SECRETS if name in environ]
+    found = [name for name in PRODUCTION_ONLY if name in environ]
     if found and "DATABASE_URL" not in environ and environ.get("DEBUG") != "true":
         raise ImproperlyConfigured(
             f"DATABASE_URL is not set, but {' and '.join(found)} "
@@ -82,6 +85,22 @@ def flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
     if value not in ("", "true", "false"):
         raise ImproperlyConfigured(f"{name} must be true or false.")
     return value == "true" if value else default
+
+
+def public_url(environ: Mapping[str, str], name: str, *, production: bool) -> str:
+    """Return the origin under which browsers reach this service: scheme, host, perhaps a port.
+
+    Raises ImproperlyConfigured for anything else, an address in place of the host's name included:
+    passkeys are bound to the name.
+    """
+    value = environ[name]
+    is_local = not production and re.fullmatch("http://localhost(:[1-9][0-9]{0,4})?", value)
+    if not is_local and not _ORIGIN.fullmatch(value):
+        raise ImproperlyConfigured(
+            f"{name} must read https://api.example.com: a name in lower case, perhaps a port, "
+            "without path or trailing slash."
+        )
+    return value
 
 
 def count(environ: Mapping[str, str], name: str, *, default: int) -> int:
@@ -190,18 +209,14 @@ def database_from_url(url: str) -> dict[str, Any]:
 
 def development_secrets(file: Path) -> dict[str, str]:
     """Return secrets for this machine alone, made on first use and readable by its owner only."""
-    if not file.exists():
-        made = {
-            "SECRET_KEY": secrets.token_urlsafe(48),
-            "API_KEY_PEPPERS": f"1:{secrets.token_urlsafe(LEAST_KEY_BYTES)}",
-            "AUDIT_KEYS": f"1:{secrets.token_urlsafe(LEAST_KEY_BYTES)}",
-        }
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent) as draft:  # Made with mode 0600.
-            json.dump(made, draft)
-            draft.flush()
-            # Where another command was first, its secrets count.
-            with suppress(FileExistsError):
-                os.link(draft.name, file)
-    found: dict[str, str] = json.loads(file.read_text())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    with file.open("r+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # Another command may be the first at the same time.
+        found: dict[str, str] = json.loads(held.read() or "{}")
+        missing = {name: f"1:{secrets.token_urlsafe(48)}" for name in SECRETS if name not in found}
+        if missing:
+            found |= missing
+            held.seek(0)
+            json.dump(found, held)
     return found

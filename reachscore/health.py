@@ -93,7 +93,7 @@ def _problems() -> list[str]:
     if KeySecret.some_under_missing_pepper():
         return ["A stored secret hangs on a pepper that API_KEY_PEPPERS does not list."]
     if SecondFactor.some_under_missing_key():
-        return ["A second factor of staff hangs on a key that AUDIT_KEYS does not list."]
+        return ["A second factor of staff hangs on a key that ENCRYPTION_KEYS does not list."]
     return []
 
 

@@ -20,6 +20,7 @@ from reachscore.environment import (
     gateway_tokens,
     host_names,
     numbered_keys,
+    public_url,
     refuse_development_by_accident,
     refuse_stray_characters,
     require,
@@ -35,7 +36,13 @@ refuse_development_by_accident(os.environ)
 refuse_stray_characters(
     os.environ,
     *("DATABASE_URL", "DEBUG", *SECRETS, "ALLOWED_HOSTS", "TRUSTED_PROXY_COUNT", "GATEWAY_TOKEN"),
-    *("METRICS_TOKEN", "SECOND_FACTOR_REQUIRED", "PREPARED_STATEMENTS", "HSTS_PRELOAD"),
+    *(
+        "PUBLIC_URL",
+        "METRICS_TOKEN",
+        "SECOND_FACTOR_REQUIRED",
+        "PREPARED_STATEMENTS",
+        "HSTS_PRELOAD",
+    ),
 )
 database_url = os.environ.get("DATABASE_URL", "")  # No setting: debug pages show those.
 PRODUCTION = bool(database_url) and not flag(os.environ, "DEBUG", default=False)
@@ -43,11 +50,12 @@ DEBUG = flag(os.environ, "DEBUG", default=not PRODUCTION)
 MAY_SERVE = PRODUCTION or flag(os.environ, "DEBUG", default=False)  # See the command `serve`.
 
 if PRODUCTION:
-    require(os.environ, *SECRETS, "ALLOWED_HOSTS")
+    require(os.environ, *SECRETS, "ALLOWED_HOSTS", "PUBLIC_URL")
     environ = dict(os.environ)
 else:
     environ = {
         "ALLOWED_HOSTS": "127.0.0.1,localhost,[::1]",
+        "PUBLIC_URL": "http://localhost:8000",
         **development_secrets(LOCAL_DIR / "secrets.json"),
         **{name: value for name, value in os.environ.items() if value},
     }
@@ -55,10 +63,13 @@ else:
 SECRET_KEY = environ["SECRET_KEY"]
 API_KEY_PEPPERS = numbered_keys(environ, "API_KEY_PEPPERS")
 AUDIT_KEYS = numbered_keys(environ, "AUDIT_KEYS")
+ENCRYPTION_KEYS = numbered_keys(environ, "ENCRYPTION_KEYS")
 GATEWAY_TOKENS = gateway_tokens(environ, "GATEWAY_TOKEN")  # By them the proxy proves itself.
 if PRODUCTION:
     refuse_weak_secrets(environ)
 ALLOWED_HOSTS = host_names(environ, "ALLOWED_HOSTS")
+# Passkeys belong to its host; 127.0.0.1 could have none.
+PUBLIC_URL = public_url(environ, "PUBLIC_URL", production=PRODUCTION)
 TRUSTED_PROXY_COUNT = count(environ, "TRUSTED_PROXY_COUNT", default=0)  # Where none has a token.
 METRICS_TOKEN = token(environ, "METRICS_TOKEN")
 # Whether staff need an authenticator app beside their password.

@@ -17,7 +17,7 @@ def refuse_weak_secrets(environ: Mapping[str, str]) -> None:
     the length of SECRET_KEY.
     """
     secrets = [("SECRET_KEY", environ["SECRET_KEY"])]
-    for name in ("API_KEY_PEPPERS", "AUDIT_KEYS", "GATEWAY_TOKEN"):
+    for name in ("API_KEY_PEPPERS", "AUDIT_KEYS", "ENCRYPTION_KEYS", "GATEWAY_TOKEN"):
         entries = environ.get(name, "").split(",")
         secrets += [(name, entry.rpartition(":")[2].strip().rstrip("=")) for entry in entries]
     weak = {n for n, secret in secrets if any(word in secret.lower() for word in KNOWN)}

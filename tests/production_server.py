@@ -113,7 +113,9 @@ def production_environ(database: Database) -> dict[str, str]:
         "SECRET_KEY": secrets.token_urlsafe(48),
         "API_KEY_PEPPERS": f"1:{secrets.token_urlsafe(32)}",
         "AUDIT_KEYS": f"1:{secrets.token_urlsafe(32)}",
+        "ENCRYPTION_KEYS": f"1:{secrets.token_urlsafe(32)}",
         "ALLOWED_HOSTS": "127.0.0.1",
+        "PUBLIC_URL": "https://api.example",
         "TRUSTED_PROXY_COUNT": "1",
     }
 

@@ -12,6 +12,8 @@ for name in (
     "SECRET_KEY",
     "API_KEY_PEPPERS",
     "AUDIT_KEYS",
+    "ENCRYPTION_KEYS",
+    "PUBLIC_URL",
     "SECOND_FACTOR_REQUIRED",
     "TRUSTED_PROXY_COUNT",
     "GATEWAY_TOKEN",

@@ -7,7 +7,7 @@ from unittest import mock
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from accounts.models import AuditEvent, Organization
+from accounts.models import AuditEvent, Organization, SecondFactor
 from apikeys.models import ApiKey
 from tests.cast import ApiClient, ApiTestCase
 
@@ -120,6 +120,19 @@ class CommandTests(ApiTestCase):
         self.assertEqual(
             self.out.getvalue().split("\n")[:3], ["2 2 signs", "3 0 verifies", "1 1 MISSING"]
         )
+
+    def test_encryption_keys_counts_the_apps_under_each_and_names_a_missing_one(self):
+        out = io.StringIO()
+        SecondFactor.objects.create(user=self.sam, seed=b"seed", key_id=1)
+        with override_settings(ENCRYPTION_KEYS={2: bytes(32), 1: bytes(32)}):
+            call_command("encryption_keys", stdout=out)
+        with (
+            override_settings(ENCRYPTION_KEYS={2: bytes(32)}),
+            self.assertRaisesMessage(CommandError, "back into ENCRYPTION_KEYS"),
+        ):
+            call_command("encryption_keys", stdout=out)
+        told = ["2 0 signs", "1 1 verifies", "2 0 signs", "1 1 MISSING"]
+        self.assertEqual(out.getvalue().splitlines(), told)
 
     def peppers(self) -> list[str]:
         self.out = io.StringIO()

@@ -52,7 +52,7 @@ class HealthTests(TestCase):
         response = Client().get("/readyz")
         self.assertEqual(response.status_code, 503)
         (problem,) = response.json()["problems"]
-        self.assertIn("AUDIT_KEYS", problem)
+        self.assertIn("ENCRYPTION_KEYS", problem)
         self.assertIs(SecondFactor.verify(sam, "123456"), False)
 
     def test_the_log_line_of_a_failing_readyz_says_why(self):

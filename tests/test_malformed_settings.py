@@ -12,7 +12,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from reachscore.env_file import read_env_file
-from reachscore.environment import SECRETS
+from reachscore.environment import PRODUCTION_ONLY, SECRETS
 from tests.test_settings import PRODUCTION, ROOT, python
 
 KEY = secrets.token_urlsafe(32)
@@ -56,6 +56,25 @@ MALFORMED = [
         for name in ("DEBUG", "SECOND_FACTOR_REQUIRED", "PREPARED_STATEMENTS", "HSTS_PRELOAD")
         for value in ("True", "1", "yes", "on", "FALSE")
     ),
+    *(
+        ("PUBLIC_URL", url)
+        for url in (
+            *("api.example", "http://api.example", "https://api.example/", "https://api.example/x"),
+            *("https://u:p@api.example", "https://192.0.2.1", "https://[::1]", "https://*.example"),
+            *("https://api.example:", "https://api.example:0x", "https://Api.example", "https://"),
+            *("https://a b.example", "https://api.example?a", "https://-a.example", "localhost"),
+            *(
+                "https://bücher.example",
+                "https://a.example,https://b.example",
+                "http://localhost:8000",
+            ),
+        )
+    ),
+    *(
+        (name, f"1:{KEY}{rest}")
+        for name in ("API_KEY_PEPPERS", "AUDIT_KEYS", "ENCRYPTION_KEYS")
+        for rest in (",", "!", f",1:{KEY}")
+    ),
     *(("TRUSTED_PROXY_COUNT", value) for value in ("-1", "1.0", "one", "100", "²")),
     *(("METRICS_TOKEN", value) for value in ("short", f"{KEY} {KEY}", f"{KEY}ö")),
 ]
@@ -97,6 +116,7 @@ def test_malformed_setting_is_named_without_its_value():
             "DATABASE_URL": "postgres://u%40x:p%40s%2Fs%25?#&:$@a:1,b:2/keys?sslmode=verify-full&connect_timeout=9"
         },
         {"DATABASE_URL": "postgres://user@/keys?host=%2Ftmp"},
+        {"PUBLIC_URL": "https://keys-1.api.example:8443"},
         {name: "" for name in ALL if name not in PRODUCTION},
     ],
 )
@@ -105,7 +125,7 @@ def test_unusual_but_valid_setting_is_taken(environ):
 
 
 def test_missing_database_url_beside_a_secret_is_refused_unless_debug():
-    for name in ("SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS"):
+    for name in PRODUCTION_ONLY:
         with pytest.raises(ImproperlyConfigured, match=f"DATABASE_URL is not set, but {name} is"):
             settings_from({name: ALL[name]})
         assert not settings_from({name: ALL[name], "DEBUG": "true"})["PRODUCTION"]

@@ -332,7 +332,7 @@ class DumpTests(FactorTestCase):
     def test_a_row_moved_to_another_account_or_key_makes_other_codes(self):
         kim = User.objects.create_superuser("kim", password="another horse")
         factor, codes = set_up(self.sam)
-        with self.settings(AUDIT_KEYS={1: bytes(32), 2: bytes(32)}):
+        with self.settings(ENCRYPTION_KEYS={1: bytes(32), 2: bytes(32)}):
             moved = [(self.sam, 1), (self.sam, 2), (kim, 1)]
             made = {SecondFactor(user=user, seed=b"", key_id=key).secret for user, key in moved}
         self.assertEqual(len(made), 3)

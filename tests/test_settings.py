@@ -29,7 +29,9 @@ PRODUCTION = {
     "SECRET_KEY": secrets.token_urlsafe(48),
     "API_KEY_PEPPERS": f"1:{secrets.token_urlsafe(32)}",
     "AUDIT_KEYS": f"1:{secrets.token_urlsafe(32)}",
+    "ENCRYPTION_KEYS": f"1:{secrets.token_urlsafe(32)}",
     "ALLOWED_HOSTS": "api.example",
+    "PUBLIC_URL": "https://api.example",
 }
 SHOW = (
     "from django.conf import settings as s; import json; "
@@ -50,9 +52,7 @@ def python(code: str, **environ: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@pytest.mark.parametrize(
-    "missing", ["SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS", "ALLOWED_HOSTS"]
-)
+@pytest.mark.parametrize("missing", [name for name in PRODUCTION if name != "DATABASE_URL"])
 def test_production_refuses_to_start_without(missing):
     environ = {name: value for name, value in PRODUCTION.items() if name != missing}
     done = python(SHOW, **environ)
@@ -64,7 +64,7 @@ def test_production_refuses_to_start_without(missing):
 
 def test_all_that_is_missing_is_said_at_once():
     done = python(SHOW, DATABASE_URL=PRODUCTION["DATABASE_URL"])
-    assert "SECRET_KEY, API_KEY_PEPPERS, AUDIT_KEYS, ALLOWED_HOSTS" in done.stderr
+    assert "AUDIT_KEYS, ENCRYPTION_KEYS, ALLOWED_HOSTS, PUBLIC_URL." in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,26 @@ def test_development_secrets_are_made_once_and_are_the_owners_alone(tmp_path):
     assert all(found == read[0] for found in read)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert os.listdir(file.parent) == ["secrets.json"]
-    assert set(read[0]) == {"SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS"}
+    assert set(read[0]) == {"SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS", "ENCRYPTION_KEYS"}
+
+
+def test_development_secrets_made_by_an_older_version_are_kept_and_completed(tmp_path):
+    file = tmp_path / "secrets.json"
+    file.write_text(json.dumps({"SECRET_KEY": "old", "AUDIT_KEYS": f"1:{KEY}"}))
+    read = development_secrets(file)
+    assert (read["SECRET_KEY"], read["AUDIT_KEYS"]) == ("old", f"1:{KEY}")
+    assert list(numbered_keys(read, "ENCRYPTION_KEYS")) == [1]
+    assert development_secrets(file) == read
+
+
+def test_public_url_in_development_is_localhost_and_any_origin_when_set():
+    show = "from django.conf import settings as s; print(s.PUBLIC_URL)"
+    for environ, shown in (
+        ({}, "http://localhost:8000"),
+        ({"PUBLIC_URL": "http://localhost:8001"}, "http://localhost:8001"),
+        (PRODUCTION, "https://api.example"),
+    ):
+        assert python(show, **environ).stdout.strip() == shown
 
 
 def test_an_old_python_is_told_so_before_django_is_imported():

@@ -8,8 +8,9 @@ from django.core.exceptions import ImproperlyConfigured
 from reachscore.weak_secrets import refuse_weak_secrets
 from tests.test_settings import PRODUCTION, SHOW, python
 
-A, B, C, D = (secrets.token_urlsafe(48) for _ in range(4))
+A, B, C, D, E = (secrets.token_urlsafe(48) for _ in range(5))
 GOOD = {"SECRET_KEY": A, "API_KEY_PEPPERS": f"2:{B},1:{D}", "AUDIT_KEYS": f"1:{C}"}
+GOOD["ENCRYPTION_KEYS"] = f"1:{E}"
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,7 @@ GOOD = {"SECRET_KEY": A, "API_KEY_PEPPERS": f"2:{B},1:{D}", "AUDIT_KEYS": f"1:{C
         ({"API_KEY_PEPPERS": f"2:{A}"}, "in API_KEY_PEPPERS and SECRET_KEY;"),
         ({"AUDIT_KEYS": f"7:{D}="}, "in API_KEY_PEPPERS and AUDIT_KEYS;"),
         ({"API_KEY_PEPPERS": f"2:{B}, 1:{B}"}, "twice in API_KEY_PEPPERS;"),
+        ({"ENCRYPTION_KEYS": f"1:{C}"}, "in AUDIT_KEYS and ENCRYPTION_KEYS;"),
         ({"GATEWAY_TOKEN": C}, "in AUDIT_KEYS and GATEWAY_TOKEN;"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",  # The values are random.

@@ -36,18 +36,18 @@ GROUP: Final = 4
 
 
 def derive(key_id: int, purpose: str, user_id: int, data: bytes) -> bytes:
-    """Return the HMAC-SHA-256 of `data` under one of AUDIT_KEYS, for one purpose and account.
+    """Return the HMAC-SHA-256 of `data` for one account, under a key for this purpose alone.
 
     The database holds what goes in, or what comes out: never both, and never the key. A row that
     is moved to another account, or to another key's number, is worthless.
     """
-    message = f"{purpose}: {user_id} {key_id} ".encode() + data
-    return hmac.digest(settings.AUDIT_KEYS[key_id], message, "sha256")
+    key = hmac.digest(settings.ENCRYPTION_KEYS[key_id], purpose.encode(), "sha256")
+    return hmac.digest(key, f"{user_id} {key_id} ".encode() + data, "sha256")
 
 
 def signing_key_id() -> int:
-    """Return the number of the key that what is new hangs on; keys once listed stay listed."""
-    return next(iter(settings.AUDIT_KEYS))
+    """Return the number of the key that what is new hangs on; keys once listed stay so."""
+    return next(iter(settings.ENCRYPTION_KEYS))
 
 
 class SecondFactor(ThrottlingMixin, Device):
@@ -134,9 +134,14 @@ class SecondFactor(ThrottlingMixin, Device):
             return factor is not None and factor.verify_token(code)
 
     @classmethod
+    def count_by_key(cls) -> dict[int, int]:
+        """Return how many apps hang on each of ENCRYPTION_KEYS."""
+        return dict(cls.objects.values_list("key_id").annotate(models.Count("pk")))
+
+    @classmethod
     def some_under_missing_key(cls) -> bool:
-        """Return True if a factor cannot be verified because AUDIT_KEYS lacks its key."""
-        return cls.objects.exclude(key_id__in=list(settings.AUDIT_KEYS)).exists()
+        """Return True if a factor cannot be verified because ENCRYPTION_KEYS lacks its key."""
+        return cls.objects.exclude(key_id__in=list(settings.ENCRYPTION_KEYS)).exists()
 
     @classmethod
     def reset(cls, user: User, *, actor: Actor, reason: str) -> bool:
@@ -157,7 +162,7 @@ class SecondFactor(ThrottlingMixin, Device):
 
     def verify_token(self, token: str) -> bool:
         """Check a code; call it through `verify`, which locks the row."""
-        if self.key_id not in settings.AUDIT_KEYS or not self.verify_is_allowed()[0]:
+        if self.key_id not in settings.ENCRYPTION_KEYS or not self.verify_is_allowed()[0]:
             return False
         if self._takes(token):
             self.throttle_reset(commit=False)
@@ -226,7 +231,7 @@ class RecoveryCode(models.Model):
     def use(cls, user: User, typed: str) -> bool:
         """Tell whether it is one that was not used, and use it: it counts once."""
         code = "".join(typed.split()).replace("-", "").lower()
-        digests = [_digest(key_id, user, code) for key_id in settings.AUDIT_KEYS]
+        digests = [_digest(key_id, user, code) for key_id in settings.ENCRYPTION_KEYS]
         unused = cls.objects.filter(user=user, digest__in=digests, used_at=None)
         if not unused.exists():  # A wrong one waits for nobody, and nobody for it.
             return False

@@ -43,7 +43,7 @@ class Command(BaseCommand):
         # signal beside the one that their parent sends them.
         server = subprocess.Popen(  # noqa: S603
             server_command(host=HOST, port=port),
-            env={"DEBUG": "false", **os.environ},
+            env={"DEBUG": "false", "PUBLIC_URL": f"http://localhost:{port}", **os.environ},
             process_group=0,
             preexec_fn=end_with_parent,  # noqa: PLW1509 - there is one thread here
         )
