@@ -109,7 +109,6 @@ ADMIN_PAGES = (
     "/admin/login/",
     "/admin/jsi18n/",
     "/admin/password_change/",
-    "/admin/password_again/",
     "/admin/second_factor/",
     "/admin/second_factor/set_up/",
     "/admin/autocomplete/",
@@ -121,7 +120,6 @@ PASSWORD: Final = "a battery, 2 staples"
 # left out has a value on the page already.
 FORMS: Final[dict[str, dict[str, str]]] = {
     "login": {"username": "sam", "password": "wrong"},
-    "password_again": {"password": "wrong"},
     "password_change": {
         "old_password": "wrong",
         "new_password1": "horse battery",

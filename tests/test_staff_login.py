@@ -8,7 +8,6 @@ from unittest import mock
 import time_machine
 from django.conf import settings
 from django.contrib.auth.hashers import get_hasher, identify_hasher, make_password
-from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client, override_settings
 from django.utils import timezone
@@ -19,10 +18,8 @@ from accounts.models.log_in_tries import COOL_OFF
 from tests.captured import captured_logs
 from tests.cast import Answer, ApiTestCase
 from tests.committed import CommittedTestCase, in_threads
-from tests.staff import log_in
 
-LOG_IN, AGAIN = "/admin/login/", "/admin/password_again/"
-ISSUE = "/admin/apikeys/apikey/add/"
+LOG_IN = "/admin/login/"
 LOCKED = "Too many failed tries from your address"
 
 
@@ -230,101 +227,6 @@ class LogInEventTests(LogInTestCase):
                 User.objects.filter(pk=self.sam.pk).update(**{field: False})
                 self.assertContains(try_password("correct horse"), "Please enter the correct")
                 User.objects.filter(pk=self.sam.pk).update(**{field: True})
-
-
-class PasswordAgainTests(LogInTestCase):
-    def setUp(self) -> None:
-        self.browser = Client()
-        clock = time_machine.travel(timezone.now(), tick=False)
-        self.clock = clock.start()
-        self.addCleanup(clock.stop)
-        log_in(self.browser, self.sam)
-
-    def late(self) -> None:
-        self.clock.shift(timedelta(minutes=15))
-
-    def asked(self, response: Answer) -> str:
-        """Return the page that asks for the password, which the answer must lead to."""
-        self.assertEqual(response.status_code, 302)
-        location: str = response["Location"]
-        self.assertTrue(location.startswith(f"{AGAIN}?next="), location)
-        return location
-
-    def test_the_form_that_issues_asks_for_it_after_15_minutes_and_comes_back(self):
-        self.clock.shift(timedelta(minutes=15) - timedelta(seconds=1))
-        self.assertEqual(self.browser.get(ISSUE).status_code, 200)
-        self.late()
-        url = f"{ISSUE}?organization={self.acme.id}"
-        page = self.asked(self.browser.get(url))
-        self.assertContains(self.browser.get(page), "15 minutes")
-
-        wrong = self.browser.post(page, {"password": "wrong", "next": url})
-        self.assertContains(wrong, "That is not your password")
-        right = self.browser.post(page, {"password": "correct horse", "next": url})
-        self.assertRedirects(right, url)
-
-    def test_a_form_that_was_open_too_long_issues_nothing(self):
-        self.late()
-        form = {"organization": self.acme.id, "name": "CI", "scopes": ["tests:read"]}
-        self.asked(self.browser.post(ISSUE, form))
-        self.assertEqual(AuditEvent.objects.filter(action="api_key.issued").count(), 0)
-
-    def test_logging_in_is_a_proof_and_a_session_from_elsewhere_is_none(self):
-        browser = Client()
-        try_password("correct horse", browser=browser)
-        self.assertEqual(browser.get(ISSUE).status_code, 200)
-        other = Client()
-        other.force_login(self.sam)
-        self.asked(other.get(ISSUE))
-
-    def test_wrong_ones_are_counted_with_those_of_the_log_in(self):
-        for _ in range(MOST_TRIES):
-            self.browser.post(AGAIN, {"password": "wrong"})
-        answer = self.browser.post(AGAIN, {"password": "correct horse"})
-        self.assertContains(answer, LOCKED)
-        self.assertContains(try_password("correct horse"), LOCKED)
-        self.assertEqual(len(events("staff.locked_out")), 1)
-
-    def test_somebody_elses_password_is_none(self):
-        User.objects.create_superuser("kim", password="another horse")
-        response = self.browser.post(AGAIN, {"password": "another horse"})
-        self.assertContains(response, "That is not your password")
-
-    def test_it_leads_to_pages_of_ours_only(self):
-        for wanted in (
-            "https://evil.example/",
-            "//evil.example",
-            "javascript:alert(1)",
-            "",
-            "\\\\x",
-        ):
-            form = {"password": "correct horse", "next": wanted}
-            self.assertEqual(self.browser.post(AGAIN, form)["Location"], "/admin/", wanted)
-
-    def test_accounts_groups_and_passwords_ask_for_it_too(self):
-        self.late()
-        user = f"/admin/accounts/user/{self.sam.pk}"
-        for url in (
-            "/admin/accounts/user/add/",
-            f"{user}/change/",
-            f"{user}/password/",
-            "/admin/auth/group/add/",
-            "/admin/auth/group/1/change/",
-            "/admin/auth/group/1/delete/",
-            "/admin/password_change/",
-            "/admin/second_factor/set_up/",
-        ):
-            with self.subTest(url):
-                self.asked(self.browser.get(url))
-                self.asked(self.browser.post(url))
-
-    def test_who_only_looks_at_accounts_is_not_asked(self):
-        self.sam.is_superuser = False
-        self.sam.save()
-        self.sam.groups.set(Group.objects.filter(name="Auditors"))
-        self.late()
-        url = f"/admin/accounts/user/{self.sam.pk}/change/"
-        self.assertEqual(self.browser.get(url).status_code, 200)
 
 
 class CookieTests(ApiTestCase):

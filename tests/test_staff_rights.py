@@ -39,7 +39,6 @@ PAGES: Final[dict[str, frozenset[str]]] = {
     "logout": ANYBODY,
     "password_change": ALL_STAFF,
     "password_change_done": ALL_STAFF,
-    "password_again": ALL_STAFF,
     "second_factor": ALL_STAFF,
     "second_factor_leave": ALL_STAFF,
     "second_factor_set_up": ALL_STAFF,

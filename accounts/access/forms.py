@@ -1,4 +1,4 @@
-"""What is typed to get in: a password, once more a password, a code."""
+"""What is typed to get in: a password, a code; and the proof that is asked for later on."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,19 +24,27 @@ class LogInForm(AdminAuthenticationForm):
         return super().get_invalid_login_error()
 
 
-class PasswordAgainForm(forms.Form):
-    """The password of who is logged in, checked and counted as at the log-in."""
+class ProofForm(forms.Form):
+    """What proves once more who is logged in, checked and counted as at the log-in.
 
+    Part of other forms, so that its fields have a prefix. Bound if one of them was sent.
+    """
+
+    prefix = "proof"
     password = forms.CharField(
+        label="Your password",
         strip=False,
         widget=forms.PasswordInput(
-            attrs={"autocomplete": "current-password", "autofocus": True, "class": "vTextField"}
+            attrs={"autocomplete": "current-password", "class": "vTextField"}
         ),
     )
 
     def __init__(self, request: HttpRequest, user: User) -> None:
-        super().__init__(request.POST or None)
+        sent = request.POST if any(name.startswith("proof-") for name in request.POST) else None
+        super().__init__(sent)
         self._request, self._user = request, user
+        if request.method == "POST":  # The page comes back: lead there.
+            self.fields["password"].widget.attrs["autofocus"] = True
 
     def clean_password(self) -> Any:
         """Raises ValidationError for any password but the user's own."""

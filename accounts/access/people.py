@@ -14,7 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
 
-from accounts.access.proof import password_needed, record_new_password, require_recent_password
+from accounts.access.proof import proof_asked, proved, record_new_password
 from accounts.models import SERVICE, AuditLog, SecondFactor, User
 from accounts.staff.lists import PlainList, staff_of
 from accounts.staff.verb_page import VerbPage, verb_urls
@@ -75,9 +75,20 @@ class OnlySuperusersChange(PlainList):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        """Ask for the password first, of those who may change something here."""
-        asked = password_needed(request) if self.has_change_permission(request) else None
-        return asked or super().changeform_view(request, object_id, form_url, extra_context)
+        """Ask for the proof, too, of those who may change something here."""
+        if self.has_change_permission(request):
+            proved(request)
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Return Django's form, which is valid with the proof only."""
+        form_class: Any = super().get_form(request, *args, **kwargs)
+
+        class ProvedForm(form_class):  # type: ignore[misc]
+            def is_valid(self) -> bool:
+                return super().is_valid() and proved(request)
+
+        return ProvedForm
 
     def get_actions(self, request: HttpRequest) -> Any:
         """Offer none: a list is no place for such changes."""
@@ -140,7 +151,7 @@ class StaffAdmin(OnlySuperusersChange, AnyUserAdmin):
         """Set somebody's password, which ends their sessions, and record that it was set."""
         if not self.has_change_permission(request):
             raise PermissionDenied
-        if (asked := password_needed(request)) is not None:
+        if (asked := proof_asked(request, "Change password")) is not None:
             return asked
         if request.method != "POST":
             return super().user_change_password(request, id, form_url)
@@ -169,11 +180,11 @@ class StaffGroupAdmin(OnlySuperusersChange, GroupAdmin):
         names = sorted(f"{app}.{codename}" for app, codename in permissions)
         return {"name": stored.name, "permissions": names}
 
-    @require_recent_password
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> Any:
-        return super().delete_view(request, object_id, extra_context)
+        asked = proof_asked(request, "Delete group")
+        return asked or super().delete_view(request, object_id, extra_context)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         with AuditLog.of(SERVICE):

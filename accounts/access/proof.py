@@ -1,45 +1,71 @@
-"""The password once more, before what a stolen or forgotten session must not do."""
+"""Step-up authentication: the proof once more, before what a stolen session must not do."""
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar, cast
+import re
+from typing import Final, cast
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.http import url_has_allowed_host_and_scheme
 
-from accounts.access.sessions import is_proved
+from accounts.access.forms import ProofForm
+from accounts.access.sessions import is_half_way, is_proved, prove
 from accounts.models import Actor, AuditLog, User
+from reachscore.api.redaction import holds_key
 
-Owner = TypeVar("Owner")
-P = ParamSpec("P")
-View = Callable[Concatenate[Owner, HttpRequest, P], HttpResponse]
-
-
-def require_recent_password(view: View[Owner, P]) -> View[Owner, P]:
-    """Ask for the password first where it was not typed within 15 minutes; then come back.
-
-    For methods and actions of a ModelAdmin. Nothing that was sent is kept: the way back is a GET.
-    """
-
-    @wraps(view)
-    def asking(
-        owner: Owner, request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs
-    ) -> HttpResponse:
-        return password_needed(request) or view(owner, request, *args, **kwargs)
-
-    return cast(View[Owner, P], asking)
+SECRET_NAME: Final = re.compile("password|code")
+NOT_CARRIED: Final = {"csrfmiddlewaretoken", "next"}
 
 
-def password_needed(request: HttpRequest, back: str | None = None) -> HttpResponse | None:
-    """Return the way to the page that asks for the password, None where it was typed lately.
+def proved(request: HttpRequest) -> bool:
+    """Return True if the user gave the proof within 15 minutes, or gives it with this very form.
 
-    It leads on to `back`, an address of our own; by default to the one that was asked for.
+    If not, do nothing of what was sent: show the page again, filled in with `request.POST`, which
+    has lost its passwords, codes and keys. `access/proof.html` asks for the proof in its form.
     """
     if is_proved(request.session):
+        return True
+    if not hasattr(request, "proof"):
+        form = ProofForm(request, cast(User, request.user))
+        if form.is_valid():
+            prove(request.session)
+            return True
+        setattr(request, "proof", form)  # noqa: B010 - mypy knows no such attribute
+        request.POST = without_secrets(request.POST)  # type: ignore[assignment]
+    return False
+
+
+def proof_asked(request: HttpRequest, title: str) -> HttpResponse | None:
+    """Return a page that asks for the proof alone, None if it is given.
+
+    For what cannot be shown before, and for forms of nothing but secrets: the page carries what
+    else was sent. If nothing was, the proof leads on to the page that was asked for.
+    """
+    if proved(request):
+        carried = request.POST.keys() - NOT_CARRIED
+        if carried and all(name.startswith(f"{ProofForm.prefix}-") for name in carried):
+            return HttpResponseRedirect(request.get_full_path())
         return None
-    query = urlencode({"next": back or request.get_full_path()})
-    return HttpResponseRedirect(f"{reverse('admin:password_again')}?{query}")
+    context = {
+        **admin.site.each_context(request),
+        "title": title,
+        "half_way": is_half_way(request),
+        "carried": [pair for pair in request.POST.items() if pair[0] not in NOT_CARRIED],
+    }
+    response = TemplateResponse(request, "admin/access/proof_first.html", context)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def without_secrets(sent: QueryDict) -> QueryDict:
+    """Return what was sent without passwords, codes and all that looks like a key."""
+    kept = sent.copy()
+    for name, values in sent.lists():
+        kept.setlist(name, [value for value in values if not holds_key(f"{name} {value}")])
+        if SECRET_NAME.search(name) or not kept.getlist(name):
+            del kept[name]
+    return kept
 
 
 def way_back(request: HttpRequest) -> str:

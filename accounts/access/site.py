@@ -12,11 +12,10 @@ from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
-from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from accounts.access import sessions
-from accounts.access.forms import CodeForm, LogInForm, PasswordAgainForm
+from accounts.access.forms import CodeForm, LogInForm
 from accounts.access.gate import (
     View,
     end_what_is_over,
@@ -25,7 +24,7 @@ from accounts.access.gate import (
     on_to_second_factor,
     record_log_in,
 )
-from accounts.access.proof import password_needed, record_new_password, way_back
+from accounts.access.proof import proof_asked, record_new_password, way_back
 from accounts.models import SERVICE, Actor, AuditLog, RecoveryCode, SecondFactor, User
 
 
@@ -59,7 +58,6 @@ class StaffSite(admin.AdminSite):
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         own: list[URLPattern | URLResolver] = [
-            path("password_again/", self.admin_view(self.password_again), name="password_again"),
             # Open to those who are half-way, which admin_view would send back to the log-in.
             path("second_factor/", half_way_in(self.second_factor), name="second_factor"),
             path("second_factor/set_up/", half_way_in(self.set_up), name="second_factor_set_up"),
@@ -102,7 +100,7 @@ class StaffSite(admin.AdminSite):
     ) -> Any:
         """Django's page, which ends all other sessions of the account; and an event."""
         # Nobody counts the wrong answers to that page's own question for the old password.
-        if (asked := password_needed(request)) is not None:
+        if (asked := proof_asked(request, "Change your password")) is not None:
             return asked
         if request.method != "POST":
             return super().password_change(request, extra_context)
@@ -112,21 +110,6 @@ class StaffSite(admin.AdminSite):
             response = super().password_change(request, extra_context)
             record_new_password(audit, before, actor=Actor.staff(user))
         return response
-
-    @method_decorator(sensitive_post_parameters("password"))
-    def password_again(self, request: HttpRequest) -> HttpResponse:
-        """Ask for the password once more, and lead back to where it was wanted."""
-        form = PasswordAgainForm(request, cast(User, request.user))
-        if form.is_valid():
-            sessions.prove(request.session)
-            return HttpResponseRedirect(way_back(request))
-        return self._page(
-            request,
-            "password_again",
-            title="Your password, please",
-            form=form,
-            next=way_back(request),
-        )
 
     def second_factor(self, request: HttpRequest) -> HttpResponse:
         """Ask for a code; or, where that is done, show what somebody's second factor is."""
@@ -151,7 +134,7 @@ class StaffSite(admin.AdminSite):
         if half_way and factor is not None:
             return on_to_second_factor(request)
         # A lost session must not get a second factor of the finder's.
-        if (asked := password_needed(request)) is not None and not half_way:
+        if not half_way and (asked := proof_asked(request, "Set up your second factor")):
             return asked
         begun = SecondFactor(user=user, seed=sessions.seed_of(request.session, factor))
         form = CodeForm(request, user, partial(begun.confirm, replaced=factor))
@@ -172,7 +155,7 @@ class StaffSite(admin.AdminSite):
     def new_recovery_codes(self, request: HttpRequest) -> HttpResponse:
         """Show new recovery codes in place of all others."""
         page = reverse("admin:second_factor")
-        if (asked := password_needed(request, back=page)) is not None:
+        if (asked := proof_asked(request, "New recovery codes")) is not None:
             return asked
         user = cast(User, request.user)
         with AuditLog.of(SERVICE) as audit:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts.access.proof import password_needed
+from accounts.access.proof import proved
 from accounts.admin.audit_export import FORMATS
 from accounts.admin.audit_filters import ActionFilter, ActorFilter, WhereAndWhen, matching
 from accounts.models import AuditEvent, AuditHead, Organization
@@ -79,8 +79,10 @@ class AuditEventAdmin(EndlessAdmin, VerbAdmin):
         if not request.user.has_perm("accounts.export_auditevent"):
             raise PermissionDenied
         back = f"{self.list_url()}?{request.GET.urlencode()}"
-        if (asked := password_needed(request, back=back)) is not None:
-            return asked
+        if request.method != "POST":
+            return HttpResponseRedirect(back)
+        if not proved(request):
+            return self.changelist_view(request)
         wanted = FORMATS.get(suffix := request.POST.get("format", ""))
         if wanted is None:
             messages.warning(request, "Nothing was exported: choose CSV or JSON Lines.")

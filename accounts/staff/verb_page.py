@@ -15,7 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views import View
 
-from accounts.access.proof import password_needed
+from accounts.access.proof import proved
 from accounts.models import Actor
 from accounts.staff.lists import PlainList, ReadOnlyAdmin, staff_of
 from reachscore.api.refusals import Refusal
@@ -84,8 +84,7 @@ class VerbPage(ABC, View):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not self.is_for(request.user):
             raise PermissionDenied
-        if self.takes_recent_password and (asked := password_needed(request)) is not None:
-            return asked
+        self.is_proved = not self.takes_recent_password or proved(request)
         self.obj = self.model_admin.get_object(request, unquote(kwargs.pop("object_id")))
         if self.obj is None:
             return missing(request, self.model_admin)
@@ -96,7 +95,7 @@ class VerbPage(ABC, View):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         form = self.asks(request.POST)
-        if form.is_valid():
+        if form.is_valid() and self.is_proved:
             try:
                 with transaction.atomic():
                     return self.carry_out(form.cleaned_data) or self.unchanged()

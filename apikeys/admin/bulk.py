@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.views import View
 
-from accounts.access.proof import password_needed
+from accounts.access.proof import proved
 from accounts.staff.lists import Rows, staff_of
 from accounts.staff.verb_page import ReasonForm, VerbAdmin, render
 from apikeys.admin.verbs import WhyForm
@@ -79,9 +79,7 @@ class BulkPage(ABC, View):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.has_perm(self.permission):
             raise PermissionDenied
-        # Nothing that was posted is kept.
-        back = request.get_full_path() if request.method == "GET" else self.model_admin.list_url()
-        return password_needed(request, back) or super().dispatch(request, *args, **kwargs)
+        return super().dispatch(request, *args, **kwargs)
 
     def get(self, request: HttpRequest) -> HttpResponse:
         keys = self.model_admin.get_queryset(request).filter(revoked_at=None)
@@ -94,10 +92,11 @@ class BulkPage(ABC, View):
         """Answer the action of a list with the dry run."""
         view = cls(model_admin=model_admin)
         view.setup(request)
-        return password_needed(request) or view.preview(queryset)
+        return view.preview(queryset)
 
     def preview(self, queryset: Rows, form: BulkForm | None = None) -> HttpResponse:
         """Answer with the dry run."""
+        proved(self.request)
         found = queryset.select_related("organization").prefetch_related("grants")
         keys = list(found[: MOST_AT_ONCE + 1])
         if len(keys) > MOST_AT_ONCE:
@@ -117,10 +116,11 @@ class BulkPage(ABC, View):
         return render(self.request, self.model_admin, template, **context)
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
+        is_proved = proved(request)
         form = self.form_class(request.POST)
         if form.has_error("keys") or form.has_error("managing"):
             return self._lead_back("This form is not ours; select the keys anew.")
-        if not form.is_valid():
+        if not (form.is_valid() and is_proved):
             ids = f"{form.cleaned_data['keys']} {form.cleaned_data['managing']}".split()
             return self.preview(self.model_admin.get_queryset(request).filter(pk__in=ids), form)
         lines = self._stream(form.cleaned_data["chosen"], form.cleaned_data["reason"])

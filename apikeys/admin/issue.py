@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 
-from accounts.access.proof import require_recent_password
+from accounts.access.proof import proved
 from accounts.models import Organization
 from accounts.staff.lists import staff_of
 from accounts.staff.verb_page import VerbAdmin, render
@@ -84,16 +84,15 @@ class IssueAdmin(VerbAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("apikeys.issue_apikey")
 
-    @require_recent_password
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Issue a key. The page that shows it is the answer to the POST, and is not stored."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        page = partial(render, request, self)
+        page, is_proved = partial(render, request, self), proved(request)
         form = IssueForm(request.POST or None, initial={"key_id": NEW_KEY_ID().sign(new_id("key"))})
-        if form.is_valid():
+        if form.is_valid() and is_proved:
             fields = form.cleaned_data
             api_key = ApiKey(id=fields.pop("key_id"), **fields)
             shown: dict[str, Any] = {"title": f"Issued {api_key}", "api_key": api_key}
