@@ -6,16 +6,27 @@ Both functions take part in the caller's transaction: what is rolled back was no
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import Meter, Usage
 from accounts.models.usage import ALWAYS, month_of, period_of, used_now
 from apikeys.authentication.caller import Caller, caller_of
-from apikeys.models.counters import KeyMonth
+from apikeys.models import KeyMonth
 from apikeys.refusals import QuotaExceeded
+
+# As accounts.models.usage.TAKE, for the share of one key.
+TAKE_TESTS: Final = """
+    INSERT INTO apikeys_keymonth AS m (api_key_id, month, tests)
+    SELECT %(key_id)s, %(month)s, %(n)s
+     WHERE %(limit)s::bigint IS NULL OR %(n)s <= %(limit)s
+        ON CONFLICT (api_key_id, month) DO UPDATE
+       SET tests = m.tests + EXCLUDED.tests
+     WHERE %(limit)s::bigint IS NULL OR m.tests + EXCLUDED.tests <= %(limit)s
+ RETURNING tests
+"""
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -90,15 +101,21 @@ def used_by(caller: Caller) -> dict[Meter, int]:
 
 
 def _take_share(caller: Caller, n: int) -> None:
-    now = timezone.now()
-    begins, ends = month_of(now)
+    """Count `n` tests of the key's own month. Raise QuotaExceeded beyond its share."""
+    begins, ends = month_of(timezone.now())
     share = caller.max_tests_per_month if caller.livemode else None
-    if not KeyMonth.take_tests(caller.key_id, month=begins.date(), n=n, limit=share):
-        used = KeyMonth.objects.filter(api_key_id=caller.key_id, month=begins.date())
-        raise QuotaExceeded(
-            Meter.TESTS,
-            limit=share or 0,
-            used=used.values_list("tests", flat=True).first() or 0,
-            resets_at=ends,
-            of_key=True,
+    with connection.cursor() as cursor:
+        cursor.execute(
+            TAKE_TESTS,
+            {"key_id": caller.key_id, "month": begins.date(), "n": n, "limit": share},
         )
+        if cursor.fetchone() is not None:
+            return
+    used = KeyMonth.objects.filter(api_key_id=caller.key_id, month=begins.date())
+    raise QuotaExceeded(
+        Meter.TESTS,
+        limit=share or 0,
+        used=used.values_list("tests", flat=True).first() or 0,
+        resets_at=ends,
+        of_key=True,
+    )

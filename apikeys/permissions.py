@@ -3,24 +3,15 @@
 A view names who may call it; the default in settings, `Closed`, lets nobody in.
 """
 
-from collections.abc import Collection
-from datetime import date
-from functools import partial
-from typing import Any, Final
+from typing import Any
 
-from django.utils import timezone
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from apikeys.authentication.caller import Caller, caller_of
-from apikeys.models.counters import ScopeGrant
+from apikeys.authentication.caller import caller_of
+from apikeys.authentication.scope_use import exercise
 from apikeys.refusals import InsufficientScope, ManagingTakesAllScopes
 from apikeys.scopes import ALL_SCOPES, Scope
-from reachscore.api.answering import after_success
-
-# Which scopes this process has noted today as exercised: one small write a key, scope and day.
-MOST_NOTED: Final = 100_000
-_noted: set[tuple[str, str, date]] = set()
 
 
 class Closed(BasePermission):
@@ -55,7 +46,7 @@ def requires(*, read: Scope | None = None, write: Scope | None = None) -> type[B
                     required=[scope.value],
                     granted=caller.scopes,
                 )
-            _exercise(caller, [scope.value])
+            exercise(caller.key_id, [scope.value])
             return True
 
     return RequiresScope
@@ -69,12 +60,12 @@ class ManagesKeys(BasePermission):
         caller = caller_of(request)
         if not caller.is_unrestricted:
             raise ManagingTakesAllScopes(granted=caller.scopes)
-        _exercise(caller, ALL_SCOPES)
+        exercise(caller.key_id, ALL_SCOPES)
         return True
 
 
-class ManagesKeysOrSeesItself(ManagesKeys):
-    """Every caller: the view shows a restricted key nothing but itself."""
+class AnyKey(ManagesKeys):
+    """Every caller. `visible_keys` of the views cuts the list to what it may see."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         return not caller_of(request).is_unrestricted or super().has_permission(request, view)
@@ -87,18 +78,3 @@ class ManagesKeysOrItself(ManagesKeys):
         """Raises ManagingTakesAllScopes."""
         is_itself = view.kwargs["key_id"] == caller_of(request).key_id
         return is_itself or super().has_permission(request, view)
-
-
-def _exercise(caller: Caller, scopes: Collection[str]) -> None:
-    """Say that the request at hand exercises these scopes; it counts if the request succeeds."""
-    today = timezone.now().date()
-    new = [scope for scope in scopes if (caller.key_id, scope, today) not in _noted]
-    if new:
-        after_success(partial(_note, caller.key_id, new, today))
-
-
-def _note(key_id: str, scopes: Collection[str], today: date) -> None:
-    ScopeGrant.exercise(key_id, scopes, day=today)
-    if len(_noted) > MOST_NOTED:
-        _noted.clear()
-    _noted.update((key_id, scope, today) for scope in scopes)

@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 
 from accounts.models import Actor, Organization, Plan, User
 from apikeys.models import ApiKey
+from apikeys.verbs.issue import issue
 
 ADMIN: str = "admin"
 MANAGE: str = ".venv/bin/python manage.py"
@@ -33,8 +34,8 @@ def make_welcome() -> Welcome:
         organization.create(actor=Actor.system())
         live = ApiKey(organization=organization, livemode=True, name="First live key")
         test = ApiKey(organization=organization, livemode=False, name="First test key")
-        made["live_key"] = live.issue(actor=Actor.system())
-        made["test_key"] = test.issue(actor=Actor.system())
+        made["live_key"] = issue(live, actor=Actor.system())
+        made["test_key"] = issue(test, actor=Actor.system())
     if not _admins().exists():
         made["password"] = secrets.token_urlsafe(12)
         User.objects.create_superuser(ADMIN, password=made["password"])

@@ -6,8 +6,12 @@ from django.utils import timezone
 
 from accounts.models import Actor, Meter, Organization, Plan, Usage
 from accounts.models.actor import ActorType
+from apikeys.authentication.scope_use import note_exercised
 from apikeys.models import ApiKey, KeyDay, KeySecret, ScopeGrant
 from apikeys.scopes import ALL_SCOPES
+from apikeys.verbs.issue import issue
+from apikeys.verbs.revoke import revoke
+from apikeys.verbs.rotate import rotate
 
 LONG_AGO = timedelta(days=120)
 
@@ -34,21 +38,19 @@ def fill() -> None:
     soon = timezone.now() + timedelta(days=12)
     _use(_key(initech, "Contractor", scopes=["domains:read"], expires_at=soon), scopes=[])
     rotating = _key(initech, "Webhook relay", scopes=["webhooks:manage"])
-    rotating.rotate(actor=Actor.cli(), overlap=timedelta(days=1))
+    rotate(rotating, actor=Actor.cli(), overlap=timedelta(days=1))
     gone = _key(initech, "Laptop of Peter", scopes=["tests:read"])
-    gone.revoke(actor=Actor.cli(), reason="left: moved on")
+    revoke(gone, actor=Actor.cli(), reason="left: moved on")
     for name in ("Import A", "Import B", "Import C"):
         _use(_key(initech, name, scopes=["tests:read", "tests:write"]), scopes=["tests:read"])
     child = ApiKey(organization=initech, name="Made by management", scopes=["tests:read"])
-    secret = manager.secrets.get()
-    child.issue(
-        actor=Actor(ActorType.KEY, id=manager.pk, label=manager.name, locator=secret.locator)
-    )
+    locator = manager.secrets.get().locator
+    issue(child, actor=Actor(ActorType.KEY, id=manager.pk, label=manager.name, locator=locator))
 
 
 def _key(organization: Organization, name: str, **fields: object) -> ApiKey:
     api_key = ApiKey(organization=organization, name=name, **fields)
-    api_key.issue(actor=Actor.cli())
+    issue(api_key, actor=Actor.cli())
     then = timezone.now() - LONG_AGO
     ApiKey.objects.filter(pk=api_key.pk).update(created_at=then)
     ScopeGrant.objects.filter(api_key=api_key).update(granted_at=then)
@@ -62,7 +64,7 @@ def _use(api_key: ApiKey, *, scopes: list[str]) -> None:
         last_used_ip="203.0.113.7",
         last_used_user_agent="initech-importer/2.4",
     )
-    ScopeGrant.exercise(api_key.pk, scopes, day=now.date())
+    note_exercised(api_key.pk, scopes, day=now.date())
     KeyDay.objects.bulk_create(
         KeyDay(
             api_key=api_key,

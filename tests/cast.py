@@ -12,6 +12,7 @@ from accounts.models import Actor, AuditEvent, Organization, Plan, User
 from apikeys.authentication.caller import Caller, find_caller
 from apikeys.models import ApiKey
 from apikeys.scopes import ALL_SCOPES
+from apikeys.verbs.issue import issue
 from reachscore.api.catalogue import CATALOGUE
 from tests.staff import log_in
 
@@ -63,7 +64,7 @@ class Cast(SimpleTestCase):
     def issue(self, **fields: Any) -> tuple[ApiKey, ApiClient]:
         """Issue a live key of Acme's with all scopes, unless `fields` say otherwise."""
         api_key = ApiKey(**{"organization": self.acme, "name": "CI", **fields})
-        return api_key, ApiClient(api_key.issue(actor=Actor.cli()))
+        return api_key, ApiClient(issue(api_key, actor=Actor.cli()))
 
     def restricted(self) -> ApiClient:
         """Return the client of a key that holds all scopes but one."""

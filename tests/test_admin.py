@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts.models import Actor, AuditEvent, Organization, User
 from apikeys.models import ApiKey
 from apikeys.scopes import ALL_SCOPES
+from apikeys.verbs.revoke import revoke
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 KEYS = "/admin/apikeys/apikey/"
@@ -164,7 +165,7 @@ class RevokeTests(AdminTestCase):
 
     def test_a_stale_tab_changes_nothing(self):
         api_key, _ = self.issue()
-        api_key.revoke(actor=Actor.cli(), reason="first")
+        revoke(api_key, actor=Actor.cli(), reason="first")
         url = page_of(KEYS, api_key.id, "revoke")
         response = self.browser.post(url, {"category": "unused"}, follow=True)
         api_key.refresh_from_db()

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from html import unescape
+from typing import Any
 from unittest import mock
 
 from django.contrib.admin.models import LogEntry
@@ -9,8 +10,10 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from accounts.models import Actor, AuditEvent
+from apikeys.authentication.scope_use import note_exercised
 from apikeys.models import ApiKey, ScopeGrant
 from apikeys.scopes import ALL_SCOPES
+from apikeys.verbs.revoke import revoke
 from tests.cast import Answer
 from tests.test_admin import KEYS, AdminTestCase
 
@@ -46,7 +49,7 @@ class BulkTestCase(AdminTestCase):
         api_key, _ = self.issue(name=name, **given)
         long_ago = timezone.now() - timedelta(days=100)
         ScopeGrant.objects.filter(api_key=api_key).update(granted_at=long_ago)
-        ScopeGrant.exercise(api_key.pk, ["tests:read"], day=timezone.now().date())
+        note_exercised(api_key.pk, ["tests:read"], day=timezone.now().date())
         return api_key
 
 
@@ -54,7 +57,7 @@ class RevokeManyTests(BulkTestCase):
     def test_lists_and_counts_first_then_revokes_each_with_one_event(self):
         keys = [self.issue(name=f"Key {n}")[0] for n in range(3)]
         client = self.issue(name="Spared")[1]
-        keys[2].revoke(actor=Actor.cli())
+        revoke(keys[2], actor=Actor.cli())
 
         dry = self.select("revoke_selected", *keys)
 
@@ -114,16 +117,16 @@ class RevokeManyTests(BulkTestCase):
     def test_one_that_fails_leaves_the_others_done_and_says_so(self):
         keys = [self.issue(name=f"Key {n}")[0] for n in range(3)]
         dry = self.select("revoke_selected", *keys)
-        revoke, calls = ApiKey.revoke, []
+        calls = []
 
-        def flaky(api_key: ApiKey, **fields: object) -> bool:
+        def flaky(api_key: ApiKey, **fields: Any) -> bool:
             calls.append(api_key)
             if len(calls) == 2:
                 raise OperationalError("lock timeout")
-            return revoke(api_key, **fields)  # type: ignore[arg-type]
+            return revoke(api_key, **fields)
 
         form = {**self.listed(dry), "category": "left"}
-        with mock.patch.object(ApiKey, "revoke", flaky):
+        with mock.patch("apikeys.admin.bulk.revoke", flaky):
             page = self.carry_out(REVOKE, form)
         self.assertIn("2 of 3: stopped here", page)
         self.assertIn("1 of 3 keys revoked", page)
@@ -209,7 +212,7 @@ class NarrowManyTests(BulkTestCase):
     def test_a_scope_used_since_the_dry_run_is_kept(self):
         key = self.half_used("Half", scopes=["tests:read", "tests:write", "domains:read"])
         dry = self.select("narrow_selected", key)
-        ScopeGrant.exercise(key.pk, ["tests:write"], day=timezone.now().date())
+        note_exercised(key.pk, ["tests:write"], day=timezone.now().date())
         self.carry_out(NARROW, {**self.listed(dry), "reason": "x"})
         key.refresh_from_db()
         self.assertEqual(key.scopes, ["tests:read", "tests:write"])

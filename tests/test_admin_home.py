@@ -10,6 +10,8 @@ from django.utils import timezone
 from accounts.models import Actor, Meter, Organization, Usage, User
 from accounts.models.usage import ALWAYS
 from apikeys.models import ApiKey, KeyDay, KeySecret, ScopeGrant
+from apikeys.verbs.revoke import revoke
+from apikeys.verbs.rotate import rotate
 from tests.test_admin import AdminTestCase
 
 MATTER = re.compile(r'<a href="([^"]+)"><strong>([\d,+]+)</strong> ([^<]+)</a>')
@@ -31,8 +33,8 @@ class HomeTests(AdminTestCase):
             ScopeGrant.objects.filter(api_key=old).update(granted_at=long_ago)
             KeySecret.objects.filter(api_key=old).update(last_used_at=used)
         rotating, _ = self.issue(livemode=False)
-        rotating.rotate(actor=Actor.cli(), overlap=timedelta(hours=1))
-        self.issue()[0].revoke(actor=Actor.cli())
+        rotate(rotating, actor=Actor.cli(), overlap=timedelta(hours=1))
+        revoke(self.issue()[0], actor=Actor.cli())
         self.globex.suspend(actor=Actor.cli(), reason="unpaid")
         Usage.objects.create(
             organization=self.acme, livemode=True, meter=Meter.DOMAINS, period_start=ALWAYS, used=9

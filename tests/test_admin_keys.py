@@ -11,7 +11,10 @@ from django.utils import timezone
 
 from accounts.models import Actor, Organization, User
 from accounts.staff.lists import EndlessAdmin
+from apikeys.authentication.scope_use import note_exercised
 from apikeys.models import ApiKey, KeySecret, ScopeGrant
+from apikeys.verbs.revoke import revoke
+from apikeys.verbs.rotate import rotate
 from tests.test_admin import KEYS, AdminTestCase
 
 LONG_AGO = timedelta(days=100)
@@ -48,9 +51,9 @@ class ColumnTests(KeyListTestCase):
         self.issue(name="fine")
         self.issue(name="soon", expires_at=timezone.now() + timedelta(days=3))
         revoked, _ = self.issue(name="gone")
-        revoked.revoke(actor=Actor.cli())
+        revoke(revoked, actor=Actor.cli())
         rotating, _ = self.issue(name="turning")
-        rotating.rotate(actor=Actor.cli(), overlap=timedelta(hours=1))
+        rotate(rotating, actor=Actor.cli(), overlap=timedelta(hours=1))
         page = self.browser.get(KEYS).content.decode()
         for name, badge in [
             ("fine", "active"),
@@ -78,10 +81,10 @@ class FilterTests(KeyListTestCase):
         self.made("soon", expires_at=now + timedelta(days=3))
         past = self.made("past", ago=LONG_AGO)
         ApiKey.objects.filter(pk=past.pk).update(expires_at=now - timedelta(seconds=1))
-        self.made("turning").rotate(actor=Actor.cli(), overlap=timedelta(hours=1))
-        self.made("gone").revoke(actor=Actor.cli())
+        rotate(self.made("turning"), actor=Actor.cli(), overlap=timedelta(hours=1))
+        revoke(self.made("gone"), actor=Actor.cli())
         old = self.made("gone long ago")
-        old.revoke(actor=Actor.cli())
+        revoke(old, actor=Actor.cli())
         ApiKey.objects.filter(pk=old.pk).update(revoked_at=now - timedelta(days=8))
         for status, names in [
             ("active", {"fine", "soon", "turning"}),
@@ -117,7 +120,7 @@ class FilterTests(KeyListTestCase):
     def test_by_scope_and_by_more_scopes_than_used(self):
         self.made("reader", scopes=["tests:read"])
         wide = self.made("wide", ago=LONG_AGO, scopes=["tests:read", "tests:write"])
-        ScopeGrant.exercise(wide.pk, ["tests:read"], day=timezone.now().date())
+        note_exercised(wide.pk, ["tests:read"], day=timezone.now().date())
         self.assertEqual(self.listed(scope="tests:write"), {"wide"})
         self.assertEqual(self.listed(scope="more than used"), {"wide"})
 
@@ -143,7 +146,7 @@ class SearchTests(KeyListTestCase):
 
     def test_finds_a_key_by_a_secret_that_has_ended(self):
         api_key, client = self.issue(name="rotated")
-        api_key.rotate(actor=Actor.cli(), overlap=timedelta(0))
+        rotate(api_key, actor=Actor.cli(), overlap=timedelta(0))
         self.assertEqual(self.listed(q=client.key[8:16]), {"rotated"})
 
 

@@ -9,9 +9,12 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from accounts.models import Actor, AuditEvent, User
-from apikeys.models import ApiKey, KeyDay, KeySecret, ScopeGrant
+from apikeys.authentication.scope_use import note_exercised
+from apikeys.models import ApiKey, KeyDay, KeySecret
 from apikeys.scopes import ALL_SCOPES
-from apikeys.verbs.revoke import Cascade, would_revoke
+from apikeys.verbs.change import change
+from apikeys.verbs.revoke import Cascade, revoke, would_revoke
+from apikeys.verbs.rotate import rotate
 from tests.cast import Answer, ApiClient
 from tests.test_admin import KEYS, WHOLE_KEY, AdminTestCase, page_of
 
@@ -42,7 +45,7 @@ class PageTests(OneKeyTestCase):
         client.get("/v1/auth/me", headers={"User-Agent": "importer/3"})
         child = self.made_with(client)
         child_id = child.get("/v1/auth/me").json()["key_id"]
-        ScopeGrant.exercise(api_key.pk, ["tests:read"], day=timezone.now().date())
+        note_exercised(api_key.pk, ["tests:read"], day=timezone.now().date())
 
         page = self.page(api_key)
 
@@ -87,7 +90,7 @@ class PageTests(OneKeyTestCase):
         self.assertIn(">Rotate</a>", page)
         self.assertNotIn(">Finish rotation</a>", page)
         self.assertNotIn(">Narrow scopes</a>", page)
-        api_key.revoke(actor=Actor.cli())
+        revoke(api_key, actor=Actor.cli())
         page = self.page(api_key)
         for label in ("Rotate", "Change addresses", "Revoke key", "Revoke what it made"):
             self.assertNotIn(f">{label}</a>", page)
@@ -127,14 +130,14 @@ class RotateTests(OneKeyTestCase):
     def test_a_stale_tab_ends_no_secret_that_it_did_not_see(self):
         api_key, old = self.issue()
         form = {**self.opened(api_key, "rotate"), "overlap": "0"}
-        api_key.rotate(actor=Actor.cli(), overlap=timedelta(hours=1))
+        rotate(api_key, actor=Actor.cli(), overlap=timedelta(hours=1))
         self.browser.post(page_of(KEYS, api_key.id, "rotate"), form)
         self.assertEqual(old.get("/v1/auth/me").status_code, 200)
 
     def test_a_key_revoked_meanwhile_stays_so(self):
         api_key, _ = self.issue()
         form = {**self.opened(api_key, "rotate"), "overlap": "3600"}
-        api_key.revoke(actor=Actor.cli())
+        revoke(api_key, actor=Actor.cli())
         answer = self.browser.post(page_of(KEYS, api_key.id, "rotate"), form, follow=True)
         self.assertContains(answer, "is revoked; nothing changed")
         self.assertEqual(KeySecret.objects.count(), 1)
@@ -151,7 +154,7 @@ class FinishRotationTests(OneKeyTestCase):
     def test_says_when_the_old_secret_was_last_used_and_ends_it(self):
         api_key, old = self.issue()
         old.get("/v1/auth/me")
-        api_key.rotate(actor=Actor.cli(), overlap=timedelta(hours=1))
+        rotate(api_key, actor=Actor.cli(), overlap=timedelta(hours=1))
         asked = self.browser.get(page_of(KEYS, api_key.id, "finish-rotation"))
         self.assertContains(asked, "from 127.0.0.1")
         self.assertContains(self.send(api_key, "finish-rotation"), "has ended")
@@ -159,10 +162,10 @@ class FinishRotationTests(OneKeyTestCase):
 
     def test_a_stale_tab_does_not_finish_the_next_rotation(self):
         api_key, _ = self.issue()
-        second = ApiClient(api_key.rotate(actor=Actor.cli(), overlap=timedelta(hours=1)))
+        second = ApiClient(rotate(api_key, actor=Actor.cli(), overlap=timedelta(hours=1)))
         form = self.opened(api_key, "finish-rotation")
         second.get("/v1/auth/me")
-        api_key.rotate(actor=Actor.cli(), overlap=timedelta(hours=1))
+        rotate(api_key, actor=Actor.cli(), overlap=timedelta(hours=1))
         answer = self.browser.post(page_of(KEYS, api_key.id, "finish-rotation"), form, follow=True)
         self.assertContains(answer, "nothing changed")
         self.assertEqual(second.get("/v1/auth/me").status_code, 200)
@@ -188,7 +191,7 @@ class NarrowTests(OneKeyTestCase):
     def test_a_stale_tab_gives_back_nothing_that_was_taken_meanwhile(self):
         api_key, _ = self.issue(scopes=["tests:read", "tests:write", "domains:read"])
         form = {**self.opened(api_key, "narrow"), "scopes": ["tests:read", "tests:write"]}
-        api_key.change(actor=Actor.cli(), scopes=["tests:read", "domains:read"])
+        change(api_key, actor=Actor.cli(), scopes=["tests:read", "domains:read"])
         self.browser.post(page_of(KEYS, api_key.id, "narrow"), form)
         api_key.refresh_from_db()
         self.assertEqual(api_key.scopes, ["tests:read", "domains:read"])
@@ -259,7 +262,7 @@ class CascadeTests(OneKeyTestCase):
 class RightTests(OneKeyTestCase):
     def test_each_verb_takes_its_own_permission_on_the_form_as_on_the_button(self):
         rotating, _ = self.issue(name="Rotating")
-        rotating.rotate(actor=Actor.cli(), overlap=timedelta(hours=1))
+        rotate(rotating, actor=Actor.cli(), overlap=timedelta(hours=1))
         needed = {
             "rotate": "rotate_apikey",
             "finish-rotation": "rotate_apikey",

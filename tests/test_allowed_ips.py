@@ -8,6 +8,7 @@ from django.test import override_settings
 from accounts.models import Actor
 from apikeys.format import checksum
 from apikeys.models import ApiKey
+from apikeys.verbs.revoke import revoke
 from reachscore.api.ids import random_base62
 from tests.cast import ApiClient, ApiTestCase
 
@@ -226,7 +227,7 @@ class EnforcementTests(ApiTestCase):
     def test_suspended_and_revoked_outweigh_the_address(self):
         self.acme.suspend(actor=Actor.cli(), reason="unpaid")
         self.assertRefused(self.api.get("/v1/auth/me"), 403, "organization_suspended")
-        ApiKey.objects.get().revoke(actor=Actor.cli())
+        revoke(ApiKey.objects.get(), actor=Actor.cli())
         self.assertRefused(self.api.get("/v1/auth/me"), 401, "api_key_invalid")
 
     def test_no_endpoint_lets_a_wrong_address_in(self):

@@ -11,6 +11,7 @@ from accounts.models import Actor, AuditEvent
 from apikeys.format import new_plaintext
 from apikeys.models import ApiKey, KeySecret
 from apikeys.scopes import ALL_SCOPES
+from apikeys.verbs.revoke import revoke
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)
@@ -132,7 +133,7 @@ class AttackerTests(AttackTestCase):
 
     def test_a_revoked_key(self):
         api_key, client = self.issue()
-        api_key.revoke(actor=Actor.cli())
+        revoke(api_key, actor=Actor.cli())
         self.assertRepelled(client, (401, "api_key_invalid"))
 
     def test_a_key_bound_to_addresses_calling_from_elsewhere(self):

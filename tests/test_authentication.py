@@ -8,6 +8,7 @@ from django.utils import timezone
 from accounts.models import Actor
 from apikeys.format import checksum, new_plaintext
 from apikeys.models import KeySecret
+from apikeys.verbs.revoke import revoke
 from reachscore.api.ids import random_base62
 from tests.cast import Answer, ApiTestCase
 
@@ -121,7 +122,7 @@ class KeyStateTests(ApiTestCase):
         api_key, client = self.issue()
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
 
-        api_key.revoke(actor=Actor.cli(), reason="left the company")
+        revoke(api_key, actor=Actor.cli(), reason="left the company")
 
         self.assertRefused(client.get("/v1/auth/me"), 401, "api_key_invalid")
         self.assertRefused(client.send("/v1/keys", {"name": "x"}), 401, "api_key_invalid")
@@ -129,7 +130,7 @@ class KeyStateTests(ApiTestCase):
     def test_revoking_one_key_leaves_its_siblings_alone(self):
         api_key, _ = self.issue()
         _, sibling = self.issue()
-        api_key.revoke(actor=Actor.cli())
+        revoke(api_key, actor=Actor.cli())
         self.assertEqual(sibling.get("/v1/auth/me").status_code, 200)
 
     def test_an_expired_key_is_told_so_and_only_to_who_holds_it(self):
@@ -154,7 +155,7 @@ class KeyStateTests(ApiTestCase):
     def test_revoked_outweighs_expired(self):
         api_key, client = self.issue()
         KeySecret.objects.update(expires_at=timezone.now())
-        api_key.revoke(actor=Actor.cli())
+        revoke(api_key, actor=Actor.cli())
         self.assertRefused(client.get("/v1/auth/me"), 401, "api_key_invalid")
 
     def test_a_suspended_organizations_keys_stop_and_come_back(self):

@@ -20,6 +20,7 @@ from django.utils import timezone
 from accounts.access.sessions import SEEN_AT
 from accounts.models import Actor, LogInTries, Organization
 from apikeys.models import ApiKey, KeySecret, ScopeGrant
+from apikeys.verbs.rotate import rotate
 from reachscore.api.broken_connections import close_if_broken
 from reachscore.database.base import SECONDS_TO_CANCEL, CommitUnconfirmed
 from tests.cast import ApiClient
@@ -64,7 +65,7 @@ class VerbTests(CommitTestCase):
     def test_a_verb_that_no_replica_confirms_is_503_and_sent_again_is_so_too(self):
         key, client = self.issue()
         rotating, other = self.issue()[0], self.issue()[0]
-        rotating.rotate(actor=Actor.cli(), overlap=timedelta(hours=1))
+        rotate(rotating, actor=Actor.cli(), overlap=timedelta(hours=1))
         named = "Send the same again with its Idempotency-Key, {0}, until it is answered 2xx."
         look = "Look whether it did before you send it again."
         again = "Send the same again until it is answered 2xx."

@@ -10,6 +10,7 @@ from django.db import transaction
 from accounts.models import Actor, AuditEvent
 from apikeys.models import ApiKey, KeySecret
 from apikeys.scopes import ALL_SCOPES
+from apikeys.verbs.rotate import rotate
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)
@@ -72,7 +73,7 @@ class WhoMayDoWhatTests(ApiTestCase):
             fields["organization"] = self.globex
         api_key, client = self.issue(**fields)
         if "rotated" in kind:
-            api_key.rotate(actor=Actor.cli(), overlap=timedelta(hours=1))
+            rotate(api_key, actor=Actor.cli(), overlap=timedelta(hours=1))
         return api_key, client
 
     def attacks(self, me: ApiKey, by: ApiClient) -> dict[str, list[Callable[[], Answer]]]:

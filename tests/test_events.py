@@ -8,6 +8,7 @@ import time_machine
 from accounts.models import Actor, AuditEvent
 from apikeys.models import ApiKey
 from apikeys.scopes import ALL_SCOPES
+from apikeys.verbs.issue import issue
 from tests.cast import ApiTestCase
 
 NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)
@@ -125,7 +126,7 @@ class EventsTests(ApiTestCase):
     def test_commands_and_the_service_are_named_by_their_kind(self):
         for actor, name in [(Actor.cli(), "cli"), (Actor.system(), "system")]:
             api_key = ApiKey(organization=self.acme, name="x")
-            api_key.issue(actor=actor)
+            issue(api_key, actor=actor)
             (event,) = self.api.get(f"/v1/keys/{api_key.id}/events").json()["data"]
             self.assertEqual(event["actor"], {"type": name})
             self.assertIsNone(event["user_agent"])

@@ -7,6 +7,7 @@ from django.test import Client
 
 from accounts.models import Actor
 from apikeys.format import new_plaintext
+from apikeys.verbs.revoke import revoke
 from tests.cast import Answer
 from tests.test_admin import KEYS, ORGANIZATIONS, AdminTestCase, page_of
 
@@ -50,7 +51,7 @@ class FindByKeyTests(KeepsKeysSecret):
                     response = self.find(text)
                     self.assertRedirects(response, page_of(KEYS, api_key.id))
                     self.assertNotRepeated(client.key, response)
-            api_key.revoke(actor=Actor.cli())
+            revoke(api_key, actor=Actor.cli())
 
     def test_a_key_that_is_not_here_is_said_so_without_repeating_it(self):
         unknown = new_plaintext(livemode=True)

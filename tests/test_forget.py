@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Actor, AuditEvent, LogInTries
 from apikeys.models import KeyDay, KeySecret, RememberedRequest
+from apikeys.verbs.revoke import revoke
 from tests.committed import CommittedTestCase
 from tests.retries import NOW, RetryTestCase
 
@@ -95,7 +96,7 @@ class CommittedForgetTests(CommittedTestCase):
         peppers = [secrets.token_bytes(32) for _ in range(2)]
         with override_settings(API_KEY_PEPPERS={7: peppers[0]}):
             for _ in range(2):
-                self.issue()[0].revoke(actor=Actor.cli())
+                revoke(self.issue()[0], actor=Actor.cli())
             _, live = self.issue()
         with override_settings(API_KEY_PEPPERS={9: peppers[1]}):
             self.assertTrue(KeySecret.some_under_missing_pepper())
@@ -106,6 +107,6 @@ class CommittedForgetTests(CommittedTestCase):
         with override_settings(API_KEY_PEPPERS={9: peppers[1], 7: peppers[0]}):
             self.assertEqual(live.get("/v1/auth/me").status_code, 200)
             self.assertIn("0 ended secrets\n", forget())
-            KeySecret.objects.get(pepper_id=9).api_key.revoke(actor=Actor.cli())
+            revoke(KeySecret.objects.get(pepper_id=9).api_key, actor=Actor.cli())
         with override_settings(API_KEY_PEPPERS={9: peppers[1]}), self.assertNumQueries(1):
             self.assertFalse(KeySecret.some_under_missing_pepper())

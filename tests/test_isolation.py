@@ -25,6 +25,7 @@ from accounts.models import (
 from apikeys import meters
 from apikeys.models import ApiKey, KeyDay, KeySecret
 from apikeys.verbs.revoke import revoke_with_all_it_made
+from apikeys.verbs.rotate import rotate
 from tests.cast import ApiClient, ApiTestCase
 from tests.committed import CommittedTestCase, in_threads
 
@@ -199,10 +200,10 @@ class DelayTests(CommittedTestCase):
             self.assertServed(*self.bystanders, self.held)
 
     def test_a_rotation_in_progress_delays_nobody(self):
-        def rotate() -> None:
-            self.api_key.rotate(actor=Actor.cli(), overlap=timedelta(0))
+        def turn() -> None:
+            rotate(self.api_key, actor=Actor.cli(), overlap=timedelta(0))
 
-        with self.in_progress(rotate):
+        with self.in_progress(turn):
             self.assertServed(*self.bystanders, self.held)
         self.assertRefused(self.held.get("/v1/auth/me"), 401, "api_key_expired")
 

@@ -16,6 +16,7 @@ from django.test import Client, RequestFactory, SimpleTestCase, override_setting
 from django.views.debug import get_exception_reporter_class
 
 from apikeys.format import new_plaintext
+from apikeys.verbs.revoke import revoke
 from reachscore.api.logs import JsonFormatter, TextFormatter
 from reachscore.api.redaction import holds_key, quote_input, redact
 from tests.captured import Captured, captured_logs, the_handler
@@ -90,7 +91,7 @@ class RequestLineTests(ApiTestCase):
     def test_a_refused_request_names_no_caller_and_takes_none_from_before(self):
         api_key, client = self.issue()
         client.get("/v1/auth/me")
-        api_key.revoke(actor=mock.Mock(type="cli", id="", label="test"), reason="")
+        revoke(api_key, actor=mock.Mock(type="cli", id="", label="test"), reason="")
         for caller in (client, Client()):
             with captured_logs() as logs:
                 self.assertRefused(

@@ -31,6 +31,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from accounts.models import Actor
 from apikeys.format import new_plaintext
+from apikeys.verbs.revoke import revoke
 from reachscore.environment import token
 from reachscore.server import metrics_folder
 from tests.cast import ApiClient, ApiTestCase
@@ -168,8 +169,8 @@ class CountTests(ApiTestCase):
             client.send("/v1/keys", {"name": "a"})
             client.send("/v1/keys", {"name": ""})
             api_key, _ = self.issue()
-            api_key.revoke(actor=Actor.cli())
-            api_key.revoke(actor=Actor.cli())
+            revoke(api_key, actor=Actor.cli())
+            revoke(api_key, actor=Actor.cli())
 
         counted = self.counted(act)
         self.assertEqual(counted["reachscore_keys_total", "issued"], 2)

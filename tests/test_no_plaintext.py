@@ -27,6 +27,7 @@ from django.utils import timezone
 
 from accounts.models import Actor, AuditEvent, Plan, SecondFactor, User
 from apikeys.models import ApiKey, ScopeGrant
+from apikeys.verbs.revoke import revoke
 from reachscore.api.logs import JsonFormatter, TextFormatter
 from tests.admin_pages import PostForms, admin_patterns, page_url
 from tests.captured import captured_logs
@@ -294,7 +295,7 @@ class NoPlaintextTests(ApiTestCase):
         self.rotate(client, rotated)
         parent, client = self.issue(name="Gone")
         self.make(client)
-        parent.revoke(actor=Actor.cli())
+        revoke(parent, actor=Actor.cli())
         resting = self.organization("Resting", "free")
         resting.suspend(actor=Actor.cli(), reason="r")
         half_way, other = member_of(), User.objects.create_user("other", is_staff=True)

@@ -10,7 +10,8 @@ from django.contrib.admin.utils import quote
 from django.db import NotSupportedError, ProgrammingError, connection, transaction
 from django.test import override_settings
 
-from apikeys.models import ApiKey, KeySecret
+from apikeys.authentication.last_use import renew_digest
+from apikeys.models import ApiKey
 from reachscore.stale import once_more
 from tests.cast import Answer, ApiClient, ApiTestCase
 from tests.committed import CommittedTestCase, superuser
@@ -69,7 +70,7 @@ class KeptCursorTests(CommittedTestCase):
             connection.connection.pgconn.exec_(b"DISCARD ALL")
 
     def test_what_runs_on_another_of_a_poolers_connections_than_before_costs_no_request(self):
-        renew = partial(KeySecret.renew_digest, "plaintext", locator="locator", pepper_id=1)
+        renew = partial(renew_digest, "plaintext", locator="locator", pepper_id=1)
         session = self.staff().session
 
         def insert() -> None:

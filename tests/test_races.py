@@ -9,6 +9,7 @@ from django.contrib.admin.utils import quote
 
 from accounts.models import Actor, AuditEvent
 from apikeys.models import ApiKey, KeySecret
+from apikeys.verbs.rotate import rotate
 from tests.cast import Answer, ApiClient
 from tests.committed import in_threads
 from tests.races import Call, RaceTestCase, delete, get, patch, post
@@ -63,7 +64,7 @@ class RotationRaceTests(RaceTestCase):
         for order, live in [(["rotate", "finish_rotation"], 1), (["finish_rotation", "rotate"], 2)]:
             with self.subTest(order):
                 key, _ = self.issue()
-                key.rotate(actor=Actor.cli(), overlap=timedelta(days=1))
+                rotate(key, actor=Actor.cli(), overlap=timedelta(days=1))
                 calls = [post(manager, f"/v1/keys/{key.pk}/{verb}", {}) for verb in order]
 
                 answers = self.in_order(*calls)
@@ -230,7 +231,7 @@ class StaleFormTests(RaceTestCase):
         with self.queue() as queue:
             self.lock_organization()
             queue.add(lambda: browser.post(url, {"seen": seen, "overlap": "0"}))
-            key.rotate(actor=Actor.cli(), overlap=timedelta(hours=1))
+            rotate(key, actor=Actor.cli(), overlap=timedelta(hours=1))
 
         self.assertEqual(queue.answers()[0].status_code, 302)
         self.assertEqual(get(old)().status_code, 200)

@@ -9,6 +9,7 @@ from django.test import Client
 from accounts.models import Actor, Organization, Plan, RateWindow
 from apikeys.format import new_plaintext
 from apikeys.models import KeyDay
+from apikeys.verbs.revoke import revoke
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 NOON = datetime(2026, 3, 10, 12, 0, 20, tzinfo=UTC)
@@ -83,7 +84,7 @@ class HeaderTests(RateLimitTestCase):
     def test_are_on_no_answer_to_whom_nothing_is_counted(self):
         elsewhere = self.issue(allowed_ips=["192.0.2.7"])[1]
         revoked_key, revoked = self.issue()
-        revoked_key.revoke(actor=Actor.cli())
+        revoke(revoked_key, actor=Actor.cli())
         expired = self.issue(expires_at=NOON + timedelta(hours=1))[1]
         suspended = self.issue(organization=self.globex)[1]
         self.globex.suspend(actor=Actor.cli(), reason="unpaid")

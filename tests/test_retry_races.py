@@ -8,6 +8,7 @@ from itertools import product
 from accounts.models import Actor, AuditEvent
 from apikeys.models import ApiKey, RememberedRequest
 from apikeys.scopes import ALL_SCOPES
+from apikeys.verbs.change import change
 from tests.cast import Answer, ApiClient
 from tests.committed import in_threads
 from tests.races import Call, RaceTestCase, get, post
@@ -63,9 +64,9 @@ class ParallelRetryTests(RaceTestCase):
         with self.queue() as queue:
             self.lock_organization()
             queue.add(post(caller, "/v1/keys", {"name": "first"}, **TOKEN))
-            key.change(actor=Actor.cli(), scopes=["tests:read"])
+            change(key, actor=Actor.cli(), scopes=["tests:read"])
         self.assertRefused(queue.answers()[0], 403, "insufficient_scope")
-        key.change(actor=Actor.cli(), scopes=ALL_SCOPES)
+        change(key, actor=Actor.cli(), scopes=ALL_SCOPES)
 
         # For another request, too.
         response = caller.send("/v1/keys", {"name": "second"}, **TOKEN)

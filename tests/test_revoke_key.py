@@ -8,6 +8,7 @@ import time_machine
 from accounts.models import Actor, AuditEvent
 from apikeys.models import ApiKey
 from apikeys.scopes import ALL_SCOPES
+from apikeys.verbs.revoke import revoke
 from tests.cast import ApiTestCase
 
 NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)
@@ -88,7 +89,7 @@ class RevokeTests(ApiTestCase):
 
     def test_staffs_revocation_is_final_for_the_customer_and_gives_no_reason(self):
         api_key, _ = self.issue()
-        api_key.revoke(actor=Actor.staff(self.sam), reason="fraud")
+        revoke(api_key, actor=Actor.staff(self.sam), reason="fraud")
         answer = self.api.delete(path(api_key, "reason=ours")).json()
         self.assertIsNone(answer["revoked_reason"])
         api_key.refresh_from_db()

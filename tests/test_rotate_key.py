@@ -7,6 +7,7 @@ import time_machine
 
 from accounts.models import Actor, AuditEvent, Organization
 from apikeys.models import ApiKey, KeySecret, RememberedRequest
+from apikeys.verbs.rotate import rotate
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)
@@ -184,7 +185,7 @@ class RotateTests(ApiTestCase):
     def test_the_key_that_rotated_is_noted_with_the_secret(self):
         root, client = self.issue()
         self.rotate(client, self.key)
-        newest, _ = KeySecret.unended_of(self.key)
+        newest, _ = self.key.newest_and_retiring()
         assert newest is not None
         assert newest.issued_by is not None
         self.assertEqual(newest.issued_by.api_key_id, root.id)
@@ -234,7 +235,7 @@ class AgainTests(ApiTestCase):
 
     def test_staff_replaces_it_too(self):
         self.rotate(self.api, self.key)
-        new = ApiClient(self.key.rotate(actor=Actor.staff(self.sam), overlap=7 * DAY))
+        new = ApiClient(rotate(self.key, actor=Actor.staff(self.sam), overlap=7 * DAY))
         end = "2026-03-12T10:30:00Z"
         self.assertEqual(self.live(), {self.old.key[8:16]: end, new.key[8:16]: None})
 

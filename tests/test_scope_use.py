@@ -9,7 +9,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Actor
-from apikeys import permissions
+from apikeys.authentication import scope_use
 from apikeys.models import ApiKey, ScopeGrant
 from apikeys.scopes import ALL_SCOPES, Scope
 from tests.cast import ApiClient, ApiTestCase
@@ -117,7 +117,7 @@ class ExerciseTests(ScopeUseTests):
         api_key, client = self.issue(scopes=["tests:read"])
         for ahead, day in ((1, "2026-03-11"), (2, TODAY)):
             ScopeGrant.objects.update(last_exercised_on=NOON.date() + ahead * DAY)
-            permissions._noted.clear()
+            scope_use._noted.clear()
             client.get("/v1/tests")
             self.assertExercised(api_key, ["tests:read"], day=day)
 

@@ -15,6 +15,7 @@ from apikeys.authentication import BearerAuthentication
 from apikeys.format import new_plaintext
 from apikeys.permissions import AnyCaller
 from apikeys.throttling import RateLimit
+from apikeys.verbs.revoke import revoke
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 ME = "/v1/auth/me"
@@ -90,7 +91,7 @@ class ShortWayTests(ApiTestCase):
     def test_leads_to_the_same_refusal_of_what_a_known_key_may_not(self):
         bound = self.issue(allowed_ips=["192.0.2.0/24"])[1]
         self.assertSame(bound, 403)
-        self.api_key.revoke(actor=Actor.cli(), reason="test")
+        revoke(self.api_key, actor=Actor.cli(), reason="test")
         self.assertSame(self.api, 401)
         client = self.issue(expires_at=NOON + timedelta(days=1))[1]
         self.assertSame(client, 200)  # Which tells when it ends.

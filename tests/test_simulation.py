@@ -10,6 +10,7 @@ from django.test import override_settings
 from accounts.models import Actor, AuditEvent
 from apikeys.authentication.simulation import CODES
 from apikeys.models import ApiKey, RememberedRequest
+from apikeys.verbs.revoke import revoke
 from reachscore.api.catalogue import CATALOGUE
 from reachscore.api.metrics import REGISTRY
 from tests.captured import captured_logs
@@ -112,7 +113,7 @@ class EveryCodeTests(SimulationTestCase):
 
 class DecisionTests(SimulationTestCase):
     def test_a_key_that_does_not_work_is_refused_for_that(self):
-        self.sandbox_key.revoke(actor=Actor.cli())
+        revoke(self.sandbox_key, actor=Actor.cli())
         self.assertRefused(self.sandbox.simulate("quota_exceeded"), 401, "api_key_invalid")
         self.assertRefused(ApiClient("x").simulate("quota_exceeded"), 401, "api_key_invalid")
 

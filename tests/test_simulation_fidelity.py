@@ -11,6 +11,7 @@ from django.test import override_settings
 from accounts.models import Actor, Plan
 from apikeys.authentication.simulation import CODES
 from apikeys.format import new_plaintext
+from apikeys.verbs.revoke import revoke
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 NOON = datetime(2026, 3, 10, 12, 0, 20, tzinfo=UTC)
@@ -178,7 +179,7 @@ class FidelityTests(ApiTestCase):
 
     def key_not_active(self) -> Answer:
         ended = self.issue()[0]
-        ended.revoke(actor=Actor.cli())
+        revoke(ended, actor=Actor.cli())
         return self.live.change(f"{KEYS}/{ended.id}", {"name": "y"})
 
     def idempotency_key_reused(self) -> Answer:
@@ -187,7 +188,7 @@ class FidelityTests(ApiTestCase):
 
     def idempotency_in_progress(self) -> Answer:
         taken = "SELECT %s::bigint IS NULL"
-        with mock.patch("apikeys.models.remembered_request.TRY_LOCK", taken):
+        with mock.patch("apikeys.verbs.issue.TRY_LOCK", taken):
             return self.live.send(KEYS, {"name": "x"}, **{"Idempotency-Key": "at-once"})
 
     def idempotency_secret_used(self) -> Answer:

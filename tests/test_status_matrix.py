@@ -7,6 +7,7 @@ from django.test import Client
 
 from accounts.models import Actor
 from apikeys.format import new_plaintext
+from apikeys.verbs.revoke import revoke
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 # A dot: there is no such request to this endpoint.
@@ -97,7 +98,7 @@ class WhoTests(MatrixTestCase):
         itself, restricted = self.issue(scopes=["tests:read"])
         foreign, _ = self.issue(organization=self.globex)
         revoked, _ = self.issue()
-        revoked.revoke(actor=Actor.cli())
+        revoke(revoked, actor=Actor.cli())
         unknown = ApiClient(new_plaintext(livemode=True))
         who: dict[str, tuple[Client, str]] = {
             "keyless": (Client(), self.key.id),

@@ -13,6 +13,8 @@ from django.utils import timezone
 from accounts.models import Actor, AuditEvent
 from apikeys.format import verifying_digests
 from apikeys.models import ApiKey, KeySecret
+from apikeys.verbs.revoke import revoke
+from apikeys.verbs.rotate import finish_rotation, rotate
 from tests.cast import ApiTestCase
 
 OLD, NEW, OTHER = (secrets.token_bytes(32) for _ in range(3))
@@ -73,7 +75,7 @@ class PepperTests(ApiTestCase):
     def test_a_refused_secret_is_not_moved(self):
         with override_settings(API_KEY_PEPPERS={7: OLD}):
             api_key, client = self.issue()
-        api_key.revoke(actor=Actor.cli())
+        revoke(api_key, actor=Actor.cli())
         with override_settings(API_KEY_PEPPERS={9: NEW, 7: OLD}):
             client.get("/v1/auth/me")
         self.assertEqual(KeySecret.objects.get().pepper_id, 7)
@@ -103,19 +105,19 @@ class PepperTests(ApiTestCase):
         def leave(api_key: ApiKey) -> None:
             pass
 
-        def revoke(api_key: ApiKey) -> None:
-            api_key.revoke(actor=cli)
+        def revoked(api_key: ApiKey) -> None:
+            revoke(api_key, actor=cli)
 
-        def rotate(api_key: ApiKey) -> None:
-            api_key.rotate(actor=cli, overlap=hour)
+        def rotated(api_key: ApiKey) -> None:
+            rotate(api_key, actor=cli, overlap=hour)
 
         def rotate_and_finish(api_key: ApiKey) -> None:
-            rotate(api_key)
-            api_key.finish_rotation(actor=cli)
+            rotated(api_key)
+            finish_rotation(api_key, actor=cli)
 
         def rotate_and_revoke(api_key: ApiKey) -> None:
-            rotate(api_key)
-            revoke(api_key)
+            rotated(api_key)
+            revoked(api_key)
 
         def suspend(api_key: ApiKey) -> None:
             api_key.organization.suspend(actor=cli, reason="unpaid")
@@ -124,9 +126,9 @@ class PepperTests(ApiTestCase):
             (leave, None, hour, True),
             (leave, 2 * hour, hour, True),
             (leave, hour, hour, False),
-            (revoke, None, 0 * hour, False),
-            (rotate, None, hour / 2, True),
-            (rotate, None, hour, False),
+            (revoked, None, 0 * hour, False),
+            (rotated, None, hour / 2, True),
+            (rotated, None, hour, False),
             (rotate_and_finish, None, 0 * hour, False),
             (rotate_and_revoke, None, 0 * hour, False),
             (suspend, None, hour, True),
@@ -210,7 +212,7 @@ class AuditEventTests(ApiTestCase):
         _, client = self.issue()
         made = client.send("/v1/keys", {"name": "CI", "scopes": ["tests:read"]}).json()
         api_key = ApiKey.objects.get(pk=made["id"])
-        api_key.revoke(actor=Actor.staff(self.sam), reason="leaked")
+        revoke(api_key, actor=Actor.staff(self.sam), reason="leaked")
         self.acme.suspend(actor=Actor.cli(), reason="unpaid")
         self.acme.resume(actor=Actor.system(), reason="paid")
 
@@ -235,11 +237,11 @@ class AuditEventTests(ApiTestCase):
 
     def test_what_changes_nothing_writes_nothing(self):
         api_key, _ = self.issue()
-        api_key.revoke(actor=Actor.cli(), reason="first")
+        revoke(api_key, actor=Actor.cli(), reason="first")
         before = AuditEvent.objects.count()
         first = api_key.revoked_at
 
-        api_key.revoke(actor=Actor.cli(), reason="second")
+        revoke(api_key, actor=Actor.cli(), reason="second")
         self.acme.resume(actor=Actor.cli(), reason="was never suspended")
 
         self.assertEqual(AuditEvent.objects.count(), before)
@@ -253,7 +255,7 @@ class AuditEventTests(ApiTestCase):
         )
 
         with self.assertRaises(IntegrityError), transaction.atomic():
-            api_key.revoke(actor=Actor.cli(), reason="leaked")
+            revoke(api_key, actor=Actor.cli(), reason="leaked")
 
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
         self.assertEqual(ApiKey.objects.get(pk=api_key.pk).revoked_reason, "")

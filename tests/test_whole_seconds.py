@@ -8,6 +8,7 @@ from django.db import connection
 
 from accounts.models import Actor, Organization
 from apikeys.models import ApiKey, KeySecret
+from apikeys.verbs.change import change
 from tests.cast import ApiClient, ApiTestCase
 
 NOW = datetime(2026, 3, 11, 10, 30, 0, 900_000, tzinfo=UTC)
@@ -48,7 +49,7 @@ class WholeSecondTests(ApiTestCase):
         whole = end.replace(microsecond=0)
         api_key, _ = self.issue(expires_at=end)
         self.assertEqual(ApiKey.objects.get(pk=api_key.pk).expires_at, whole)
-        api_key.change(actor=Actor.cli(), expires_at=end + timedelta(days=1))
+        change(api_key, actor=Actor.cli(), expires_at=end + timedelta(days=1))
         expected = whole + timedelta(days=1)
         self.assertEqual(ApiKey.objects.get(pk=api_key.pk).expires_at, expected)
         _, manager = self.issue()

@@ -22,6 +22,7 @@ from accounts.staff.verb_page import ReasonForm, VerbAdmin, render
 from apikeys.admin.verbs import WhyForm
 from apikeys.models import ApiKey
 from apikeys.verbs.narrow import Narrowing, narrow_to_used
+from apikeys.verbs.revoke import revoke
 from reachscore.api.faults import is_database_fault, log_database_fault
 from reachscore.api.refusals import Refusal
 from reachscore.stale import once_more
@@ -202,7 +203,7 @@ class RevokeMany(BulkPage):
         }
 
     def change(self, api_key: ApiKey, reason: str) -> str | None:
-        changed = api_key.revoke(actor=staff_of(self.request), reason=reason)
+        changed = revoke(api_key, actor=staff_of(self.request), reason=reason)
         return f"Revoked, with others: {reason}" if changed else None
 
 

@@ -9,6 +9,7 @@ from apikeys.admin.verbs import SeenPage
 from apikeys.models import ApiKey
 from apikeys.networks import MOST_NETWORKS
 from apikeys.scopes import is_unrestricted
+from apikeys.verbs.change import change
 from apikeys.verbs.narrow import Narrowing
 from reachscore.api.refusals import Refusal
 
@@ -62,7 +63,7 @@ class Narrow(SeenPage):
 
     def carry_out(self, fields: dict[str, Any]) -> HttpResponse:
         scopes, reason = fields["scopes"], fields["reason"]
-        if not self.obj.change(actor=self.actor, scopes=scopes, reason=reason):
+        if not change(self.obj, actor=self.actor, scopes=scopes, reason=reason):
             return self.unchanged(f"{self.obj} keeps all it had")
         kept = ", ".join(self.obj.scopes)
         return self.changed(f"{self.obj} holds now: {kept}.", history=f"Narrowed to {kept}")
@@ -111,7 +112,7 @@ class Addresses(SeenPage):
 
     def carry_out(self, fields: dict[str, Any]) -> HttpResponse:
         networks, reason = fields["allowed_ips"], fields["reason"]
-        if not self.obj.change(actor=self.actor, allowed_ips=networks, reason=reason):
+        if not change(self.obj, actor=self.actor, allowed_ips=networks, reason=reason):
             return self.unchanged(f"{self.obj} may be used from where it was")
         allowed = ", ".join(self.obj.allowed_ips or ["any address"])
         said = f"{self.obj} may now be used from {allowed}."

@@ -17,6 +17,7 @@ from accounts.staff.lists import staff_of
 from accounts.staff.verb_page import VerbAdmin, render
 from apikeys.models import ApiKey
 from apikeys.scopes import Scope
+from apikeys.verbs.issue import issue
 from reachscore.api.ids import new_id
 from reachscore.api.refusals import Refusal
 
@@ -98,7 +99,7 @@ class IssueAdmin(VerbAdmin):
             shown: dict[str, Any] = {"title": f"Issued {api_key}", "api_key": api_key}
             try:
                 with transaction.atomic():
-                    plaintext = api_key.issue(actor=staff_of(request))
+                    plaintext = issue(api_key, actor=staff_of(request))
                     self.log_addition(request, api_key, "Issued.")
                 return page("admin/apikeys/apikey/issued.html", plaintext=plaintext, **shown)
             except Refusal as refusal:

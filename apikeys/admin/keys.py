@@ -113,7 +113,7 @@ class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
     def facts(self, request: HttpRequest, obj: ApiKey) -> dict[str, Any]:
         unended = list(obj.secrets.filter(ended_at=None))
         elsewhere = KeySecret.objects.filter(issued_by__api_key=obj).exclude(api_key=obj)
-        used = KeyDay.last_of(obj, days=DAYS_SHOWN, today=timezone.now().date())
+        used = KeyDay.last_of(obj.pk, days=DAYS_SHOWN, today=timezone.now().date())
         may_see_all = request.user.has_perm("accounts.view_auditevent")
         audit_log = reverse("admin:accounts_auditevent_changelist")
         events = AuditEvent.objects.filter(target_id=obj.pk).order_by("-sequence")

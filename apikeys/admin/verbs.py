@@ -11,8 +11,9 @@ from django.utils.crypto import salted_hmac
 
 from accounts.models import AuditLog
 from accounts.staff.verb_page import VerbPage, render
-from apikeys.models import ApiKey, KeySecret
-from apikeys.verbs.revoke import Cascade, revoke_with_all_it_made, would_revoke
+from apikeys.models import ApiKey
+from apikeys.verbs.revoke import Cascade, revoke, revoke_with_all_it_made, would_revoke
+from apikeys.verbs.rotate import finish_rotation, rotate
 from reachscore.api.moments import format_moment
 from reachscore.api.refusals import Refusal
 
@@ -84,7 +85,7 @@ class Rotate(SeenPage):
     def says(self) -> list[str]:
         if not (retiring := self.obj.retiring_locator):
             return super().says()
-        newest, _ = KeySecret.unended_of(self.obj)
+        newest, _ = self.obj.newest_and_retiring()
         happens = f"the secret {retiring} ends at once"
         if newest is None or newest.last_used_at is None:
             happens = "its new secret was never used and is replaced, and "
@@ -92,7 +93,7 @@ class Rotate(SeenPage):
         return [*super().says(), f"A rotation is still open: {happens}."]
 
     def carry_out(self, fields: dict[str, Any]) -> HttpResponse:
-        plaintext = self.obj.rotate(actor=self.actor, overlap=fields["overlap"])
+        plaintext = rotate(self.obj, actor=self.actor, overlap=fields["overlap"])
         self.model_admin.log_change(self.request, self.obj, "Rotated.")
         return render(
             self.request,
@@ -119,7 +120,7 @@ class FinishRotation(SeenPage):
         return bool(obj.retiring_locator)
 
     def says(self) -> list[str]:
-        _, old = KeySecret.unended_of(self.obj)
+        _, old = self.obj.newest_and_retiring()
         if old is None:
             return []
         used = "was never used"
@@ -130,7 +131,7 @@ class FinishRotation(SeenPage):
         return [f"The old secret {old.locator} {used}.", said]
 
     def carry_out(self, fields: dict[str, Any]) -> HttpResponse | None:
-        if not self.obj.finish_rotation(actor=self.actor):
+        if not finish_rotation(self.obj, actor=self.actor):
             return None
         said = f"The old secret of {self.obj} has ended."
         return self.changed(said, history="Finished the rotation.")
@@ -213,7 +214,7 @@ class Revoke(VerbPage):
         reason = fields["reason"]
         if fields.get("cascade"):
             return self.cascade(reason)
-        if not self.obj.revoke(actor=self.actor, reason=reason):
+        if not revoke(self.obj, actor=self.actor, reason=reason):
             return None
         said = f"{self.obj} is revoked; its next request is refused."
         return self.changed(said, history=f"Revoked: {reason}")

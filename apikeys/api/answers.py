@@ -243,7 +243,7 @@ class KeyUsage(serializers.Serializer[Any]):
 
     @extend_schema_field(DayOfUse(many=True))
     def get_days(self, api_key: ApiKey) -> Any:
-        return DayOfUse(KeyDay.last_of(api_key, **self.context), many=True).data
+        return DayOfUse(KeyDay.last_of(api_key.pk, **self.context), many=True).data
 
 
 class TestsUsed(serializers.Serializer[Any]):

@@ -5,9 +5,9 @@ from typing import Any, Final
 from drf_spectacular.utils import extend_schema_field
 
 from apikeys.models import KeyStatus
-from apikeys.models.api_key import LONGEST_OVERLAP
 from apikeys.networks import MOST_NETWORKS
 from apikeys.scopes import ALL_SCOPES, Scope, clean_scopes
+from apikeys.verbs.rotate import LONGEST_OVERLAP
 from apikeys.verbs.rules import LARGEST_SHARE
 from reachscore.api.fields import (
     IntegerField,

@@ -15,19 +15,21 @@ from accounts.models import AuditEvent
 from apikeys.api import answers, documentation, serializers
 from apikeys.api.filters import filtered, presentable
 from apikeys.authentication.bearer import authenticate
-from apikeys.authentication.caller import caller_of
+from apikeys.authentication.caller import Caller, caller_of
 from apikeys.models import ApiKey
-from apikeys.models.remembered_request import issue_once
 from apikeys.permissions import (
     AnyCaller,
+    AnyKey,
     ManagesKeys,
     ManagesKeysOrItself,
-    ManagesKeysOrSeesItself,
     requires,
 )
 from apikeys.scopes import Scope
 from apikeys.verbs.ceiling import INHERITABLE
-from apikeys.verbs.revoke import revoke_with_all_it_made
+from apikeys.verbs.change import change
+from apikeys.verbs.issue import issue, issue_once
+from apikeys.verbs.revoke import revoke, revoke_with_all_it_made
+from apikeys.verbs.rotate import finish_rotation, rotate
 from reachscore.api.body import has_body
 from reachscore.api.handler import handle_exception
 from reachscore.api.idempotency import REPLAYED_HEADER, fingerprint, idempotency_token
@@ -37,6 +39,17 @@ from reachscore.api.negotiation import accepts_anything
 from reachscore.api.parameters import ID_SHAPE
 from reachscore.api.refusals import ResourceNotFound
 from reachscore.api.views import ApiView
+
+
+def keys_of(caller: Caller) -> QuerySet[ApiKey]:
+    """Return the keys that exist for a caller: those of its organization and mode."""
+    return ApiKey.objects.filter(**caller.ownership)
+
+
+def visible_keys(caller: Caller) -> QuerySet[ApiKey]:
+    """Return the keys that a caller may list: a restricted key sees itself only."""
+    keys = keys_of(caller)
+    return keys if caller.is_unrestricted else keys.filter(pk=caller.key_id)
 
 
 class KeyViewSet(ViewSetMixin, ApiView):
@@ -50,7 +63,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
     }
     repeatable = frozenset({"rotate", "finish_rotation"})
     permissions: ClassVar[dict[str, type[BasePermission]]] = {
-        "list": ManagesKeysOrSeesItself,
+        "list": AnyKey,
         "retrieve": ManagesKeysOrItself,
         "usage": ManagesKeysOrItself,
         "rotate": ManagesKeysOrItself,
@@ -65,9 +78,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
     @documentation.list_keys
     def list(self, request: Request) -> HttpResponse:
         """List keys, newest first; a restricted key sees itself only."""
-        caller, keys = caller_of(request), self._keys()
-        if not caller.is_unrestricted:
-            keys = keys.filter(pk=caller.key_id)
+        keys = visible_keys(caller_of(request))
         page = list_page(
             presentable(filtered(keys, self.query)),
             cursors=keys,
@@ -87,7 +98,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         token = idempotency_token(request)
         is_replay = False
         if token is None:
-            plaintext = api_key.issue(actor=caller.actor, inherit=inherit)
+            plaintext = issue(api_key, actor=caller.actor, inherit=inherit)
         else:
             key_id, plaintext, is_replay = issue_once(
                 api_key,
@@ -116,7 +127,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
     def partial_update(self, request: Request, key_id: str) -> HttpResponse:
         """Change what is given of a key."""
         fields = self.body(serializers.KeyChange)
-        self._find(key_id).change(actor=caller_of(request).actor, **fields)
+        change(self._find(key_id), actor=caller_of(request).actor, **fields)
         return json_response(answers.Key(self._show(key_id)).data)
 
     @documentation.revoke_key
@@ -129,7 +140,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
             cascade = revoke_with_all_it_made(self._find(key_id), actor=actor, reason=reason)
             answer["cascade"] = answers.CascadeCounts(cascade).data
         else:
-            self._find(key_id).revoke(actor=actor, reason=reason)
+            revoke(self._find(key_id), actor=actor, reason=reason)
         return json_response({**answers.Key(self._show(key_id)).data, **answer})
 
     @documentation.rotate_key
@@ -138,14 +149,14 @@ class KeyViewSet(ViewSetMixin, ApiView):
         overlap = timedelta(
             seconds=self.body(serializers.RotationRequest, optional=True)["overlap_seconds"]
         )
-        plaintext = self._find(key_id).rotate(actor=caller_of(request).actor, overlap=overlap)
+        plaintext = rotate(self._find(key_id), actor=caller_of(request).actor, overlap=overlap)
         return json_response(answers.IssuedKey(self._show(key_id), plaintext=plaintext).data)
 
     @documentation.finish_rotation
     def finish_rotation(self, request: Request, key_id: str) -> HttpResponse:
         """End the secret that is being rotated out."""
         self.body(serializers.NoBody, optional=True)
-        self._find(key_id).finish_rotation(actor=caller_of(request).actor)
+        finish_rotation(self._find(key_id), actor=caller_of(request).actor)
         return json_response(answers.Key(self._show(key_id)).data)
 
     @documentation.list_events
@@ -160,17 +171,13 @@ class KeyViewSet(ViewSetMixin, ApiView):
         )
         return json_response(page)
 
-    def _keys(self) -> QuerySet[ApiKey]:
-        """Return all the keys that exist for the caller."""
-        return ApiKey.objects.filter(**caller_of(self.request).ownership)
-
     def _find(self, key_id: str) -> ApiKey:
         """Return a key that exists for the caller. Raises ResourceNotFound for all others alike."""
-        return self._only(self._keys(), key_id)
+        return self._only(keys_of(caller_of(self.request)), key_id)
 
     def _show(self, key_id: str) -> Any:
         """Return the same with what `Key` shows of it. Raises ResourceNotFound."""
-        return self._only(presentable(self._keys()), key_id)
+        return self._only(presentable(keys_of(caller_of(self.request))), key_id)
 
     @staticmethod
     def _only(keys: QuerySet[ApiKey], key_id: str) -> ApiKey:

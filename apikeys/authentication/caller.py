@@ -7,10 +7,9 @@ from rest_framework.request import Request
 
 from accounts.models import Actor
 from accounts.models.audit import ActorType
-from apikeys.authentication.last_use import note_use
+from apikeys.authentication.last_use import note_use, renew_digest
 from apikeys.authentication.statement import Found, fetch_caller
 from apikeys.format import signing_pepper_id
-from apikeys.models import KeySecret
 from apikeys.refusals import (
     ApiKeyExpired,
     ApiKeyInvalid,
@@ -88,7 +87,7 @@ def find_caller(plaintext: str, *, now: datetime) -> Caller:
         expires_at = datetime.fromtimestamp(found.expires_at, UTC)
         add_response_header(EXPIRY_HEADER, format_moment(expires_at))
     if found.pepper_id != signing_pepper_id():
-        KeySecret.renew_digest(plaintext, locator=found.locator, pepper_id=found.pepper_id)
+        renew_digest(plaintext, locator=found.locator, pepper_id=found.pepper_id)
     if found.is_suspended:
         raise OrganizationSuspended
     if not found.is_address_allowed:

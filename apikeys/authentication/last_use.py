@@ -1,10 +1,11 @@
-"""When, from where and by what a secret was last presented, to the minute."""
+"""What the use of a secret writes into its row: when and from where, and a newer digest."""
 
 from datetime import datetime
 from typing import Final
 
 from django.db import connection
 
+from apikeys.format import signing_digest
 from reachscore.api.origin import Origin
 
 PRECISION_SECONDS: Final = 60
@@ -38,13 +39,26 @@ NOTE_FIRST_USE: Final = """
        AND set_config('synchronous_commit', 'local', TRUE) = 'local'
 """
 
+# One statement, so that it is run once more if what was prepared of it is stale.
+RENEW_DIGEST: Final = """
+    UPDATE apikeys_keysecret
+       SET pepper_id = %s, digest = %s
+     WHERE id = (
+           SELECT id
+             FROM apikeys_keysecret
+            WHERE locator = %s AND pepper_id = %s
+              AND set_config('synchronous_commit', 'off', TRUE) = 'off'
+              FOR UPDATE SKIP LOCKED
+           )
+"""
+
 
 def note_use(secret_id: int, *, last_used_at: float | None, now: datetime, origin: Origin) -> bool:
     """Note that a secret was presented, if `last_used_at`, a Unix time, is over a minute away or
     None.
 
-    False where it was its first use and a verb had ended the secret meanwhile: what was read of it
-    no longer holds.
+    Return False if this was the secret's first use but it was ended concurrently; the caller must
+    authenticate again.
     """
     if last_used_at is not None and abs(now.timestamp() - last_used_at) < PRECISION_SECONDS:
         return True
@@ -61,3 +75,14 @@ def note_use(secret_id: int, *, last_used_at: float | None, now: datetime, origi
             },
         )
         return cursor.rowcount == 1 or not is_first
+
+
+def renew_digest(plaintext: str, *, locator: str, pepper_id: int) -> None:
+    """Move a secret that was just proven from an older pepper to the one that signs.
+
+    This takes the plaintext, so it happens on use. A row that a verb holds is left for the next
+    time: no request waits for this.
+    """
+    new_id, digest = signing_digest(plaintext)
+    with connection.cursor() as cursor:
+        cursor.execute(RENEW_DIGEST, [new_id, digest, locator, pepper_id])

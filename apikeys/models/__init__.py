@@ -1,7 +1,6 @@
-from apikeys.models.api_key import ApiKey
+from apikeys.models.api_key import ApiKey, KeyStatus
 from apikeys.models.counters import KeyDay, KeyMonth, ScopeGrant
 from apikeys.models.key_secret import KeySecret
-from apikeys.models.key_status import KeyStatus
 from apikeys.models.remembered_request import RememberedRequest
 
 __all__ = [

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from django.contrib.postgres.indexes import BrinIndex
-from django.db import connection, models
+from django.db import models
 from django.utils import timezone
 
-from reachscore.database import WITHOUT_WAITING
-
-if TYPE_CHECKING:
-    from apikeys.models.api_key import ApiKey
-
 UNUSED_AFTER: Final = timedelta(days=30)
-
-# As accounts.models.usage.TAKE, for the share of one key.
-TAKE_TESTS: Final = """
-    INSERT INTO apikeys_keymonth AS m (api_key_id, month, tests)
-    SELECT %(key_id)s, %(month)s, %(n)s
-     WHERE %(limit)s::bigint IS NULL OR %(n)s <= %(limit)s
-        ON CONFLICT (api_key_id, month) DO UPDATE
-       SET tests = m.tests + EXCLUDED.tests
-     WHERE %(limit)s::bigint IS NULL OR m.tests + EXCLUDED.tests <= %(limit)s
- RETURNING tests
-"""
 
 
 class KeyDay(models.Model):
@@ -47,10 +30,10 @@ class KeyDay(models.Model):
         return f"{self.api_key_id} on {self.day}"
 
     @classmethod
-    def last_of(cls, api_key: ApiKey, *, days: int, today: date) -> list[KeyDay]:
+    def last_of(cls, key_id: str, *, days: int, today: date) -> list[KeyDay]:
         """Return a key's last `days` days, today and those without requests included."""
         dates = [today - timedelta(days=back) for back in reversed(range(days))]
-        found = cls.objects.filter(api_key=api_key, day__gte=dates[0], day__lte=today)
+        found = cls.objects.filter(api_key_id=key_id, day__gte=dates[0], day__lte=today)
         rows = {row.day: row for row in found}
         return [rows.get(day) or cls(day=day, requests=0, limited=0) for day in dates]
 
@@ -66,13 +49,6 @@ class KeyMonth(models.Model):
     def __str__(self) -> str:
         return f"{self.api_key_id} in {self.month:%Y-%m}"
 
-    @classmethod
-    def take_tests(cls, key_id: str, *, month: date, n: int, limit: int | None) -> bool:
-        """Count `n` tests, 1 or more, unless that would go beyond `limit`; tell whether it did."""
-        with connection.cursor() as cursor:
-            cursor.execute(TAKE_TESTS, {"key_id": key_id, "month": month, "n": n, "limit": limit})
-            return cursor.fetchone() is not None
-
 
 class ScopeGrant(models.Model):
     """Since when a key has held a scope, and the last day on which it exercised it."""
@@ -85,19 +61,6 @@ class ScopeGrant(models.Model):
 
     def __str__(self) -> str:
         return f"{self.scope} of {self.api_key_id}"
-
-    @staticmethod
-    def give(api_key: ApiKey) -> None:
-        """Insert a row for each scope of the key that has none. Call it inside a verb."""
-        rows = [ScopeGrant(api_key=api_key, scope=scope) for scope in api_key.scopes]
-        ScopeGrant.objects.bulk_create(rows, ignore_conflicts=True)
-
-    @classmethod
-    def exercise(cls, key_id: str, scopes: Collection[str], *, day: date) -> None:
-        """Note that a key exercised these scopes; the day goes back only from the future."""
-        grants = cls.objects.filter(WITHOUT_WAITING, api_key_id=key_id, scope__in=scopes)
-        tomorrow = day + timedelta(days=1)  # By a clock that is a little ahead.
-        grants.exclude(last_exercised_on__range=(day, tomorrow)).update(last_exercised_on=day)
 
     @property
     def is_long_unused(self) -> bool:

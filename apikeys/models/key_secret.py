@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from django.conf import settings
-from django.db import connection, models
+from django.db import models
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Length
 from django.db.models.lookups import Exact
 from django.utils import timezone
 
-from apikeys.format import (
-    LOCATOR_LENGTH,
-    locator_of,
-    new_plaintext,
-    signing_digest,
-    verifying_digests,
-)
-from reachscore.api.moments import whole_second
-
-if TYPE_CHECKING:
-    from apikeys.models.api_key import ApiKey
+from apikeys.format import LOCATOR_LENGTH, verifying_digests
 
 # Of secrets that ended before their pepper was dropped: a number that no pepper has.
 NO_PEPPER: Final = 0
-
-# One statement, so that it is run once more if what was prepared of it is stale.
-RENEW_DIGEST: Final = """
-    UPDATE apikeys_keysecret
-       SET pepper_id = %s, digest = %s
-     WHERE id = (
-           SELECT id
-             FROM apikeys_keysecret
-            WHERE locator = %s AND pepper_id = %s
-              AND set_config('synchronous_commit', 'off', TRUE) = 'off'
-              FOR UPDATE SKIP LOCKED
-           )
-"""
 
 
 class KeySecret(models.Model):
@@ -109,57 +86,6 @@ class KeySecret(models.Model):
         return f"...{self.last_four}"
 
     @classmethod
-    def issue(cls, api_key: ApiKey, *, issued_by: KeySecret | None = None) -> tuple[KeySecret, str]:
-        """Store a new secret for `api_key`; return it and its plaintext. Call it inside a verb."""
-        plaintext = new_plaintext(livemode=api_key.livemode)
-        pepper_id, digest = signing_digest(plaintext)
-        secret = cls.objects.create(
-            api_key=api_key,
-            locator=locator_of(plaintext),
-            digest=digest,
-            pepper_id=pepper_id,
-            last_four=plaintext[-4:],
-            issued_by=issued_by,
-        )
-        return secret, plaintext
-
-    @classmethod
-    def unended_of(
-        cls, api_key: ApiKey, *, lock: bool = False
-    ) -> tuple[KeySecret | None, KeySecret | None]:
-        """Return the newest secret, and the one that was rotated out, unless a verb ended them.
-
-        With `lock`, inside a verb, lock their rows: of a verb and a first use, the one that comes
-        second finds what the first did.
-        """
-        rows = cls.objects.filter(api_key=api_key, ended_at=None)
-        by_kind = {
-            secret.expires_at is None: secret
-            for secret in (rows.select_for_update(no_key=True) if lock else rows)
-        }
-        return by_kind.get(True), by_kind.get(False)
-
-    def rotate_out(self, overlap: timedelta, *, at_the_latest: datetime | None) -> datetime:
-        """Let this secret end after `overlap`, at a whole second, or earlier if it would already.
-
-        Return when it ends. Call it inside a verb.
-        """
-        now = timezone.now()
-        if not overlap:
-            self.end()
-            return now
-        # At the second that clients see, not a fraction later.
-        ends = [whole_second(now + overlap), at_the_latest, self.expires_at]
-        self.expires_at = min(end for end in ends if end is not None)
-        self.save(update_fields=["expires_at"])
-        return self.expires_at
-
-    def end(self) -> None:
-        """Stop this secret at once and for good. Call it inside a verb."""
-        self.ended_at = timezone.now()
-        self.save(update_fields=["ended_at"])
-
-    @classmethod
     def find(cls, plaintext: str) -> KeySecret | None:
         """Return the secret of a well-formed plaintext, whatever its state, or None."""
         return (
@@ -167,17 +93,6 @@ class KeySecret(models.Model):
             .filter(digest__in=verifying_digests(plaintext))
             .first()
         )
-
-    @classmethod
-    def renew_digest(cls, plaintext: str, *, locator: str, pepper_id: int) -> None:
-        """Move a secret that was just proven from an older pepper to the one that signs.
-
-        Only whoever holds the plaintext can, so it happens on use. A row that a verb holds is left
-        for the next time: no request waits for this.
-        """
-        new_id, digest = signing_digest(plaintext)
-        with connection.cursor() as cursor:
-            cursor.execute(RENEW_DIGEST, [new_id, digest, locator, pepper_id])
 
     @classmethod
     def count_by_pepper(cls) -> dict[int, int]:

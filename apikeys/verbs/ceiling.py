@@ -1,15 +1,13 @@
 """What the key behind a verb may do, read again under the organization's lock."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Never
+from typing import Any, Final, Never, Self
 
 from accounts.models import Actor
 from accounts.models.audit import ActorType
-from apikeys.models.key_secret import KeySecret
+from apikeys.models import ApiKey, KeySecret
 from apikeys.networks import allows, is_within
 from apikeys.refusals import (
     ApiKeyExpired,
@@ -24,9 +22,6 @@ from apikeys.scopes import is_unrestricted
 from reachscore.api.moments import format_moment
 from reachscore.api.origin import current_origin
 from reachscore.api.refusals import ResourceNotFound
-
-if TYPE_CHECKING:
-    from apikeys.models.api_key import ApiKey
 
 # What a new key has of its maker's where nothing is said; None is no limit.
 INHERITABLE: Final = ("expires_at", "allowed_ips", "max_tests_per_month")
@@ -47,7 +42,7 @@ class ActingKey:
     secret: KeySecret
 
     @classmethod
-    def of(cls, actor: Actor) -> ActingKey | None:
+    def of(cls, actor: Actor) -> Self | None:
         """Return the key behind an actor, None for any other kind. Call it under the lock.
 
         Raises ApiKeyInvalid, ApiKeyExpired, OrganizationSuspended, IpNotAllowed.
@@ -130,7 +125,7 @@ class ActingKey:
                 "limits of its own can rotate this key, and so can our staff.",
             )
 
-    def require_given(self, fields: Mapping[str, Any]) -> None:
+    def require_within_ceiling(self, fields: Mapping[str, Any]) -> None:
         """Raises ExceedsCaller, with the field, where `scopes`, `expires_at`, `allowed_ips` or
         `max_tests_per_month` of `fields` is more than this key holds itself."""
         end, key = self.expires_at, self.api_key
@@ -146,10 +141,10 @@ class ActingKey:
         if "max_tests_per_month" in fields and _is_more(fields["max_tests_per_month"], share):
             _refuse("max_tests_per_month", f"be more than the calling key's own, {share}")
 
-    def require_within(self, target: ApiKey) -> None:
+    def require_could_make(self, target: ApiKey) -> None:
         """Raise ExceedsCaller unless this key could make one like `target`."""
         try:
-            self.require_given({name: getattr(target, name) for name in GIVEN})
+            self.require_within_ceiling({name: getattr(target, name) for name in GIVEN})
         except ExceedsCaller as refusal:
             message = f"The key {target.pk} reaches further than the calling one: {refusal.message}"
             raise ExceedsCaller(message) from None

@@ -1,10 +1,12 @@
-"""Taking away from keys the scopes that they do not use."""
+"""Narrow keys: take away the scopes that they do not use."""
 
 from dataclasses import dataclass
 
 from accounts.models import Actor, AuditLog
-from apikeys.models.api_key import ApiKey
+from apikeys.models import ApiKey
 from apikeys.scopes import is_unrestricted
+from apikeys.verbs.change import change
+from apikeys.verbs.rules import read_active
 
 
 @dataclass(frozen=True)
@@ -32,18 +34,18 @@ class Narrowing:
 
     @property
     def ends_managing(self) -> bool:
-        """Whether the key can manage others now, and could not any more."""
+        """Return True if the key can manage others now, and could not any more."""
         return is_unrestricted(self.api_key.scopes)
 
 
 def narrow_to_used(api_key: ApiKey, *, actor: Actor, reason: str) -> bool:
-    """Leave a key the scopes that it uses, as they are now; False where it loses none.
+    """Leave a key only the scopes that it uses. Return False if it loses none.
 
-    Raises KeyNotActive, and what `ApiKey.change` raises.
+    Raises KeyNotActive, and what `change` raises.
     """
     with AuditLog.of(api_key.organization_id):
-        api_key.read_active()
+        read_active(api_key)
         narrowing = Narrowing.of(api_key)
-        return narrowing.is_possible and api_key.change(
-            actor=actor, reason=reason, scopes=narrowing.keeps
+        return narrowing.is_possible and change(
+            api_key, actor=actor, reason=reason, scopes=narrowing.keeps
         )

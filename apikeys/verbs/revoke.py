@@ -1,4 +1,4 @@
-"""Revoking a key together with everything that whoever held it could have made with it."""
+"""Revoke a key; with cascade also, transitively, every key and secret created with it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from typing import Final
 
 from django.db import connection
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from accounts.models import Actor, AuditLog
-from apikeys.models.api_key import ApiKey
-from apikeys.models.key_secret import KeySecret
-from apikeys.models.key_status import KeyStatus
+from apikeys.models import ApiKey, KeySecret, KeyStatus
 from apikeys.verbs.ceiling import ActingKey
 from apikeys.verbs.rules import clean_reason
+from apikeys.verbs.secrets import end_secret
 from reachscore.api.metrics import KEYS_REVOKED
 
 # Every secret that a holder of the root may know: the root's own; what was issued by presenting one
@@ -50,31 +50,62 @@ class Cascade:
     secrets_ended: int
 
 
+def revoke(api_key: ApiKey, *, actor: Actor, reason: str = "") -> bool:
+    """Revoke a key at once and for good. Return False if it was revoked before.
+
+    Raises:
+        ParameterInvalid, ContainsApiKey: for the reason.
+        ManagingTakesAllScopes, ResourceNotFound.
+    """
+    reason = clean_reason(reason)
+    with AuditLog.of(api_key.organization_id) as audit:
+        if acting := ActingKey.of(actor):
+            acting.require_reach(api_key)
+        changed = _revoke_row(audit, api_key, actor=actor, reason=reason)
+    KEYS_REVOKED.inc(changed)  # After the transaction: what is rolled back does not count.
+    return changed
+
+
+def _revoke_row(
+    audit: AuditLog, api_key: ApiKey, *, actor: Actor, reason: str, cascade_of: str | None = None
+) -> bool:
+    """Revoke under the lock, with authority and reason checked; `cascade_of` is the root's id."""
+    unrevoked = ApiKey.objects.filter(pk=api_key.pk, revoked_at=None)
+    revoked = unrevoked.update(
+        revoked_at=timezone.now(), revoked_by=str(actor), revoked_reason=reason
+    )
+    if revoked:
+        changes = {"cascade_of": (None, cascade_of)} if cascade_of else {}
+        audit.record("api_key.revoked", api_key, actor=actor, reason=reason, changes=changes)
+    api_key.refresh_from_db(fields=["revoked_at", "revoked_by", "revoked_reason"])
+    return revoked > 0
+
+
 def revoke_with_all_it_made(root: ApiKey, *, actor: Actor, reason: str = "") -> Cascade:
     """Revoke `root`, every key it made, and end every secret it issued, through all generations.
 
     A cascade only ends things: where such a secret was retiring another one by rotation, that one
     ends when it would have. The root may be revoked already.
 
-    Raises ParameterInvalid, ContainsApiKey for the reason; ManagingTakesAllScopes,
-    ResourceNotFound.
+    Raises:
+        ParameterInvalid, ContainsApiKey: for the reason.
+        ManagingTakesAllScopes, ResourceNotFound.
     """
     reason = clean_reason(reason)
     with AuditLog.of(root.organization_id) as audit:
-        acting = ActingKey.of(actor)
-        if acting is not None:
+        if acting := ActingKey.of(actor):
             acting.require_managing()
             acting.require_reach(root)
         reached = _reached(root)
-        revoked = root.revoke_within(audit, actor=actor, reason=reason)
+        revoked = _revoke_row(audit, root, actor=actor, reason=reason)
         children = [
-            child.revoke_within(audit, actor=actor, reason=reason, made_by=root.pk)
+            _revoke_row(audit, child, actor=actor, reason=reason, cascade_of=root.pk)
             for child in _children(reached)
         ]
         ended = 0
         for api_key, secrets in _left_alive(reached):
             for secret in secrets:
-                secret.end()
+                end_secret(secret)
             ended += len(secrets)
             audit.record(
                 "api_key.secrets_ended",

@@ -1,4 +1,4 @@
-"""What the fields of a key must be, whoever sets them."""
+"""What the fields of a key must be, for every actor."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -7,8 +7,11 @@ from typing import Any, Final
 
 from django.utils import timezone
 
+from apikeys.models import ApiKey
 from apikeys.networks import clean_networks
+from apikeys.refusals import KeyNotActive
 from apikeys.scopes import clean_scopes
+from apikeys.verbs.ceiling import GIVEN
 from reachscore.api.moments import format_moment, whole_second, years_after
 from reachscore.api.refusals import ParameterInvalid
 from reachscore.api.text import clean_line
@@ -55,8 +58,20 @@ def as_shown(value: Any) -> Any:
     return format_moment(value) if isinstance(value, datetime) else value
 
 
+def as_recorded(api_key: ApiKey) -> dict[str, Any]:
+    """Return what the audit log shows before and after a change, in JSON's types."""
+    return {name: as_shown(getattr(api_key, name)) for name in ("name", *GIVEN)}
+
+
+def read_active(api_key: ApiKey) -> None:
+    """Read a key's row again, under the lock. Raise KeyNotActive if it is revoked or expired."""
+    api_key.refresh_from_db()
+    if not api_key.is_active:
+        raise KeyNotActive(f"The key {api_key.pk} is {api_key.status}.")
+
+
 def check_end(expires_at: datetime | None) -> None:
-    """Raises ParameterInvalid for an end that is past or too far off."""
+    """Raise ParameterInvalid for an end that is past or too far off."""
     if expires_at is None:
         return
     now, rule = timezone.now(), ""

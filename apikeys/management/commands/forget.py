@@ -9,6 +9,7 @@ from django.utils import timezone
 from accounts.models import LogInTries
 from apikeys.models import KeyDay, KeySecret, RememberedRequest
 from apikeys.models.key_secret import NO_PEPPER
+from apikeys.models.remembered_request import REMEMBERED_FOR
 from reachscore.api.commands import VerbCommand
 
 MONTHS_OF_KEY_DAYS: Final = 13
@@ -26,10 +27,11 @@ class Command(VerbCommand):
         now = timezone.now()
         months = now.year * 12 + now.month - 1 - MONTHS_OF_KEY_DAYS
         oldest = date(months // 12, months % 12 + 1, 1)
+        too_old = RememberedRequest.objects.filter(created_at__lte=now - REMEMBERED_FOR)
         counts = {
             "key days": in_batches(KeyDay.objects.filter(day__lt=oldest), delete),
             "log-in tries": in_batches(LogInTries.objects.filter(ends_at__lte=now), delete),
-            "remembered requests": in_batches(RememberedRequest.too_old(now), delete),
+            "remembered requests": in_batches(too_old, delete),
             # They would make every /readyz slower, by a second for a million.
             "ended secrets": in_batches(
                 KeySecret.ended_under_missing_pepper(),

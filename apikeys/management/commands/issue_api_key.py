@@ -5,6 +5,7 @@ from django.core.management.base import CommandParser
 from accounts.models import Actor, Organization
 from apikeys.models import ApiKey
 from apikeys.scopes import ALL_SCOPES
+from apikeys.verbs.issue import issue
 from reachscore.api.commands import VerbCommand
 from reachscore.api.moments import parse_moment
 
@@ -39,6 +40,6 @@ class Command(VerbCommand):
             if expires_at is None
             else parse_moment(expires_at, field="--expires-at"),
         )
-        plaintext = api_key.issue(actor=Actor.cli())
+        plaintext = issue(api_key, actor=Actor.cli())
         self.tell(f"Issued {api_key.id} to {organization}. Store the key now; it is shown once.")
         return plaintext

@@ -6,6 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 from accounts.models import Actor
 from apikeys.format import is_well_formed
 from apikeys.models import ApiKey, KeySecret
+from apikeys.verbs.revoke import revoke
 from reachscore.api.commands import VerbCommand
 from reachscore.api.text import clean_line
 
@@ -25,7 +26,7 @@ class Command(VerbCommand):
         reason = clean_line(options["reason"], field="--reason", max_length=200)
         named = sys.stdin.readline() if options["key"] == "-" else options["key"]
         api_key = self._find(named.strip())
-        if api_key.revoke(actor=Actor.cli(), reason=reason):
+        if revoke(api_key, actor=Actor.cli(), reason=reason):
             self.tell(f"Revoked {api_key}: the next request with it is refused.")
         else:
             self.tell(f"{api_key} was already revoked; nothing changed.")

@@ -1,0 +1,61 @@
+"""Change what a key is called and what it may do."""
+
+from typing import Any
+
+from accounts.models import Actor, AuditLog
+from apikeys.models import ApiKey, ScopeGrant
+from apikeys.verbs.ceiling import ActingKey
+from apikeys.verbs.rules import (
+    CLEAN,
+    as_recorded,
+    as_shown,
+    check_end,
+    clean_reason,
+    read_active,
+)
+
+
+def change(api_key: ApiKey, *, actor: Actor, reason: str = "", **fields: Any) -> bool:
+    """Set the given ones of `name`, `scopes` and INHERITABLE. Return False if all were as given.
+
+    None stands for no limit: "never", "any address", "all of the plan". A field that is given as it
+    was is not checked, so that a whole object can be sent back. An acting key must be unrestricted,
+    and have no limits of its own to change another key. It gives nothing that it does not hold, so
+    that it cannot widen itself.
+
+    Raises:
+        ParameterInvalid, ContainsApiKey: with the field.
+        ManagingTakesAllScopes, ResourceNotFound, KeyNotActive, ExceedsCaller.
+    """
+    reason = clean_reason(reason)
+    cleaned = {n: CLEAN[n](v) if n in CLEAN else v for n, v in fields.items()}
+    with AuditLog.of(api_key.organization_id) as audit:
+        acting = ActingKey.of(actor)
+        if acting:
+            acting.require_managing()
+            acting.require_control(api_key)
+        read_active(api_key)
+        before = as_recorded(api_key)
+        changed = {n: v for n, v in cleaned.items() if as_shown(v) != before[n]}
+        if not changed:
+            return False
+        if acting:
+            acting.require_within_ceiling(changed)
+        if "expires_at" in changed:
+            check_end(changed["expires_at"])
+        for name, value in changed.items():
+            setattr(api_key, name, value)
+        api_key.save(update_fields=changed)
+        if "scopes" in changed:
+            _match_grants(api_key)
+        after = as_recorded(api_key)
+        changes = {name: (before[name], after[name]) for name in changed}
+        audit.record("api_key.changed", api_key, actor=actor, reason=reason, changes=changes)
+    return True
+
+
+def _match_grants(api_key: ApiKey) -> None:
+    """Make the ScopeGrant rows match `api_key.scopes`: delete removed ones, insert new ones."""
+    ScopeGrant.objects.filter(api_key=api_key).exclude(scope__in=api_key.scopes).delete()
+    rows = [ScopeGrant(api_key=api_key, scope=scope) for scope in api_key.scopes]
+    ScopeGrant.objects.bulk_create(rows, ignore_conflicts=True)
