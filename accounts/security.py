@@ -15,7 +15,10 @@ from reachscore.api.redaction import quote_input
 from reachscore.api.text import refuse_key
 
 # Django's validators, because these fields have no verb of ours that would call `clean_line`.
-for model, names in ((User, ("username", "first_name", "last_name", "email")), (Group, ("name",))):
+for model, names in (
+    (User, ("username", "sso_name", "first_name", "last_name", "email")),
+    (Group, ("name",)),
+):
     for name in names:
         model._meta.get_field(name).validators.append(refuse_key)  # type: ignore[union-attr]  # noqa: SLF001
 

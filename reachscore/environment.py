@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 LEAST_KEY_BYTES: Final = 32
 LEAST_TOKEN_CHARACTERS: Final = 16
 SECRETS: Final = ("SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS", "ENCRYPTION_KEYS")
-PRODUCTION_ONLY: Final = (*SECRETS, "GATEWAY_TOKEN")
+PRODUCTION_ONLY: Final = (*SECRETS, "GATEWAY_TOKEN", "STAFF_GATEWAY_TOKEN")
 SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 MOST_GATEWAY_TOKENS: Final = 2
 _GATEWAY_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{32,255}")
@@ -149,6 +149,21 @@ def gateway_tokens(environ: Mapping[str, str], name: str) -> tuple[bytes, ...]:
             "characters: letters, digits and ._~+/=-"
         )
     return tuple(token.encode() for token in tokens)
+
+
+def staff_gateway_tokens(environ: Mapping[str, str]) -> tuple[bytes, ...]:
+    """Return the tokens of the proxy that names staff; none unless STAFF_SSO is true.
+
+    Raises ImproperlyConfigured if there is none then, or if nobody could log in.
+    """
+    tokens = gateway_tokens(environ, "STAFF_GATEWAY_TOKEN")
+    if not flag(environ, "STAFF_SSO", default=False):
+        if not flag(environ, "STAFF_PASSWORD_LOGIN", default=True):
+            raise ImproperlyConfigured("STAFF_PASSWORD_LOGIN=false also needs STAFF_SSO=true.")
+        return ()
+    if not tokens:
+        raise ImproperlyConfigured("STAFF_SSO=true also needs STAFF_GATEWAY_TOKEN.")
+    return tokens
 
 
 def numbered_keys(environ: Mapping[str, str], name: str) -> dict[int, bytes]:

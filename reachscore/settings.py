@@ -12,6 +12,7 @@ from csp.constants import NONE, SELF
 
 from reachscore.database_session import SESSION, as_options
 from reachscore.environment import (
+    PRODUCTION_ONLY,
     SECRETS,
     count,
     database_from_url,
@@ -24,6 +25,7 @@ from reachscore.environment import (
     refuse_development_by_accident,
     refuse_stray_characters,
     require,
+    staff_gateway_tokens,
     token,
 )
 from reachscore.stale import StaleOnceCursor
@@ -35,14 +37,9 @@ LOCAL_DIR = BASE_DIR / ".local"  # What is made on this machine; git ignores it.
 refuse_development_by_accident(os.environ)
 refuse_stray_characters(
     os.environ,
-    *("DATABASE_URL", "DEBUG", *SECRETS, "ALLOWED_HOSTS", "TRUSTED_PROXY_COUNT", "GATEWAY_TOKEN"),
-    *(
-        "PUBLIC_URL",
-        "METRICS_TOKEN",
-        "SECOND_FACTOR_REQUIRED",
-        "PREPARED_STATEMENTS",
-        "HSTS_PRELOAD",
-    ),
+    *("DATABASE_URL", "DEBUG", *PRODUCTION_ONLY, "ALLOWED_HOSTS", "TRUSTED_PROXY_COUNT"),
+    *("PUBLIC_URL", "METRICS_TOKEN", "STAFF_SSO", "STAFF_PASSWORD_LOGIN"),
+    *("SECOND_FACTOR_REQUIRED", "PREPARED_STATEMENTS", "HSTS_PRELOAD"),
 )
 database_url = os.environ.get("DATABASE_URL", "")  # No setting: debug pages show those.
 PRODUCTION = bool(database_url) and not flag(os.environ, "DEBUG", default=False)
@@ -65,6 +62,8 @@ API_KEY_PEPPERS = numbered_keys(environ, "API_KEY_PEPPERS")
 AUDIT_KEYS = numbered_keys(environ, "AUDIT_KEYS")
 ENCRYPTION_KEYS = numbered_keys(environ, "ENCRYPTION_KEYS")
 GATEWAY_TOKENS = gateway_tokens(environ, "GATEWAY_TOKEN")  # By them the proxy proves itself.
+STAFF_GATEWAY_TOKENS = staff_gateway_tokens(environ)  # Single sign-on, if there are any.
+STAFF_PASSWORD_LOGIN = flag(environ, "STAFF_PASSWORD_LOGIN", default=True)  # And by passkey.
 if PRODUCTION:
     refuse_weak_secrets(environ)
 ALLOWED_HOSTS = host_names(environ, "ALLOWED_HOSTS")
@@ -133,6 +132,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "accounts.access.sso.SingleSignOn",
     "reachscore.api.broken_connections.StaleOnceMiddleware",
     "reachscore.api.middleware.end_of_pages",
 ]
@@ -148,6 +148,8 @@ SECURE_HSTS_PRELOAD = flag(environ, "HSTS_PRELOAD", default=False)
 SESSION_ENGINE = "accounts.access.session_store"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
 SESSION_COOKIE_AGE = 8 * 60 * 60  # From the log-in on; accounts.access.sessions ends idle ones.
+
+PASSWORD_RESET_TIMEOUT = 10 * 60  # Of a link by the command log_in_link; there are no others.
 
 # Pages load from here alone, run nothing inline, post nowhere else and are framed nowhere.
 CONTENT_SECURITY_POLICY = {

@@ -2,6 +2,7 @@ from django.contrib import admin
 from django.urls import path, re_path
 from django.views.generic import RedirectView
 
+from accounts.access import sso
 from apikeys.api.urls import urlpatterns as api_patterns
 from reachscore import health
 from reachscore.api import exposition, handler, pages
@@ -15,6 +16,7 @@ urlpatterns = [
     path("docs/", RedirectView.as_view(pattern_name="docs")),
     path("docs/errors", pages.errors, name="errors"),
     path("favicon.ico", pages.favicon),
+    path("admin/log_in_link/<int:pk>/<str:token>/", sso.log_in_link, name="log_in_link"),
     path("admin/", admin.site.urls),
     path("metrics", exposition.metrics),
     path("healthz", health.healthz),

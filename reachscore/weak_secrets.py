@@ -5,6 +5,8 @@ from typing import Final
 
 from django.core.exceptions import ImproperlyConfigured
 
+from reachscore.environment import PRODUCTION_ONLY
+
 LEAST_SECRET_KEY_CHARACTERS: Final = 50
 # In the examples, tutorials and templates from which secrets are copied unchanged.
 KNOWN: Final = ("changeme", "insecure", "password", "secret", "example", "replace")
@@ -17,7 +19,7 @@ def refuse_weak_secrets(environ: Mapping[str, str]) -> None:
     the length of SECRET_KEY.
     """
     secrets = [("SECRET_KEY", environ["SECRET_KEY"])]
-    for name in ("API_KEY_PEPPERS", "AUDIT_KEYS", "ENCRYPTION_KEYS", "GATEWAY_TOKEN"):
+    for name in PRODUCTION_ONLY[1:]:
         entries = environ.get(name, "").split(",")
         secrets += [(name, entry.rpartition(":")[2].strip().rstrip("=")) for entry in entries]
     weak = {n for n, secret in secrets if any(word in secret.lower() for word in KNOWN)}

@@ -17,6 +17,9 @@ for name in (
     "SECOND_FACTOR_REQUIRED",
     "TRUSTED_PROXY_COUNT",
     "GATEWAY_TOKEN",
+    "STAFF_SSO",
+    "STAFF_GATEWAY_TOKEN",
+    "STAFF_PASSWORD_LOGIN",
 ):
     os.environ.pop(name, None)
 os.environ["ALLOWED_HOSTS"] = "127.0.0.1,localhost,[::1],testserver"

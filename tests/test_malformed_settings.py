@@ -23,10 +23,14 @@ ALL = {
     "TRUSTED_PROXY_COUNT": "1",
     "METRICS_TOKEN": KEY,
     "GATEWAY_TOKEN": f"{secrets.token_urlsafe(32)},{secrets.token_urlsafe(32)}",
+    "STAFF_SSO": "true",
+    "STAFF_GATEWAY_TOKEN": secrets.token_urlsafe(32),
+    "STAFF_PASSWORD_LOGIN": "false",
     "SECOND_FACTOR_REQUIRED": "true",
     "PREPARED_STATEMENTS": "true",
     "HSTS_PRELOAD": "false",
 }
+FLAGS = [name for name, value in ALL.items() if value in ("true", "false")]
 # What Docker, a shell or Windows leaves around a value.
 AROUND = ['"{}"', "'{}'", '"{}', "{}'", "“{}”", " {}", "{} ", "{}\t", "{}\r", "{}\n", "\ufeff{}"]
 INSIDE = ["{}\r\n{}", "{}\x1b{}", "{}\udcff{}"]
@@ -51,11 +55,7 @@ MALFORMED = [
             *("postgres://user:hunter2@db/keys?sslmode=on", "postgres://u@db/keys?sslmod=require"),
         )
     ),
-    *(
-        (name, value)
-        for name in ("DEBUG", "SECOND_FACTOR_REQUIRED", "PREPARED_STATEMENTS", "HSTS_PRELOAD")
-        for value in ("True", "1", "yes", "on", "FALSE")
-    ),
+    *((name, value) for name in FLAGS for value in ("True", "1", "yes", "on", "FALSE")),
     *(
         ("PUBLIC_URL", url)
         for url in (
@@ -76,6 +76,14 @@ MALFORMED = [
         for rest in (",", "!", f",1:{KEY}")
     ),
     *(("TRUSTED_PROXY_COUNT", value) for value in ("-1", "1.0", "one", "100", "²")),
+    *(
+        ("STAFF_GATEWAY_TOKEN", value)
+        for value in (
+            *("", KEY[:31], f"{KEY} ", f"{KEY},", f"{KEY},{KEY[:31]}", f"{KEY}x,{KEY}y,{KEY}z"),
+            *(f'{KEY}"', f"{KEY}ö", "x" * 256, f"{ALL['GATEWAY_TOKEN'][:43]},{KEY}x"),
+        )
+    ),
+    ("STAFF_SSO", "false"),  # Nobody could log in.
     *(("METRICS_TOKEN", value) for value in ("short", f"{KEY} {KEY}", f"{KEY}ö")),
 ]
 

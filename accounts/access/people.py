@@ -122,6 +122,10 @@ class StaffAdmin(OnlySuperusersChange, AnyUserAdmin):
     # box for choosing out of many.
     readonly_fields = ("last_login", "date_joined")
     filter_horizontal = ()
+    fieldsets = (
+        (None, {"fields": ("username", "sso_name", "password")}),
+        *(UserAdmin.fieldsets or ())[1:],
+    )
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -3,6 +3,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
 
 from accounts.models.actor import Actor
 from accounts.models.audit import SERVICE, AuditLog
@@ -28,7 +32,24 @@ class User(AbstractUser):
     An account is disabled, never deleted: the audit log goes on naming it.
     """
 
+    sso_name = models.CharField(
+        "SSO name",
+        max_length=150,
+        unique=True,
+        null=True,
+        blank=True,
+        validators=[RegexValidator(r"\A[A-Za-z0-9._@+-]+\Z")],
+        help_text="What single sign-on calls this account, if not by its user name.",
+    )
+
     objects: ClassVar[StaffManager] = StaffManager()
+
+    def clean(self) -> None:
+        """Raise ValidationError if single sign-on could take this account for another one."""
+        super().clean()
+        same = Q(username=self.sso_name) | Q(sso_name=self.username)
+        if User.objects.filter(same).exclude(pk=self.pk).exists():
+            raise ValidationError("One account's SSO name cannot be another one's user name.")
 
     def rights(self) -> dict[str, Any]:
         """Return what this account may, as it is stored now: fields in JSON's types, for the log.
@@ -41,6 +62,7 @@ class User(AbstractUser):
         permissions = stored.user_permissions.values_list("content_type__app_label", "codename")
         return {
             "username": stored.username,
+            "sso_name": stored.sso_name,
             "is_active": stored.is_active,
             "is_staff": stored.is_staff,
             "is_superuser": stored.is_superuser,

@@ -10,9 +10,11 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import render
 
 from reachscore.api.answering import begin_answering
 from reachscore.api.origin import current_origin, refuse_unreadable_origin
+from reachscore.api.proxies import STAFF_PATH
 from reachscore.api.redaction import holds_key
 from reachscore.api.refusals import OfCatalogue, Refusal, RequestInvalid, refusal_response
 
@@ -60,7 +62,11 @@ class ApiMiddleware:
             refuse_key_in_url(request)
             response = self.answer_call(request)
         except Refusal as refusal:
-            response = refusal_response(request, refusal)
+            if request.path_info.startswith(STAFF_PATH):
+                context = {"message": refusal.message, "fix": refusal.fix}
+                response = render(request, "admin/access/refused.html", context, status=400)
+            else:
+                response = refusal_response(request, refusal)
         except SuspiciousOperation:
             response = refusal_response(request, RequestInvalid())
         if response.status_code < HTTPStatus.BAD_REQUEST:

@@ -4,7 +4,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 
-from reachscore.api.proxies import GATEWAY, UnreadableHeader, read_proxies
+from django.conf import settings
+
+from reachscore.api.proxies import GATEWAY, Said, UnreadableHeader, read_proxies
 from reachscore.api.redaction import holds_key, printable, redact
 from reachscore.api.refusals import RequestInvalid
 
@@ -15,12 +17,15 @@ LONGEST_USER_AGENT: Final = 200
 class Origin:
     """A client as it was seen; `address` is None where it cannot be known.
 
-    `unreadable` names the header of a proxy for which the request must be refused.
+    `unreadable` names the header of a proxy for which the request must be refused. `user` is whom
+    the proxy of single sign-on names, under /admin/ only; `mfa` whether with a second factor.
     """
 
     address: str | None = None
     raw_user_agent: str | None = None
     unreadable: str = ""
+    user: str = ""
+    mfa: bool = False
 
     @property
     def user_agent(self) -> str:
@@ -43,15 +48,15 @@ _current: ContextVar[Origin] = ContextVar("origin", default=NOWHERE)
 
 def begin_origin(environ: dict[str, Any]) -> None:
     """Note where the request that begins here comes from, and write its scheme into `environ`."""
-    address, unreadable = None, ""
+    said, unreadable = Said(None, ""), ""
     try:
-        address, scheme = read_proxies(environ)
+        said = read_proxies(environ)
     except UnreadableHeader as error:
         unreadable = str(error)
-    else:
-        if scheme:
-            environ["wsgi.url_scheme"] = scheme  # Where Django itself looks.
-    _current.set(Origin(address, environ.get("HTTP_USER_AGENT"), unreadable))
+    if said.scheme:
+        environ["wsgi.url_scheme"] = said.scheme  # Where Django itself looks.
+    agent = environ.get("HTTP_USER_AGENT")
+    _current.set(Origin(said.address, agent, unreadable, said.user, said.mfa))
 
 
 def current_origin() -> Origin:
@@ -72,6 +77,11 @@ def refuse_unreadable_origin() -> None:
             "Send no such header: only a gateway of this service may. Operators: it must read "
             "“<token> for=<address> proto=<http or https>”, with a token of GATEWAY_TOKEN."
         )
+        if settings.STAFF_GATEWAY_TOKENS:
+            fix += (
+                " Under /admin/, after a token of STAFF_GATEWAY_TOKEN and those two, it must end "
+                "“user=<1 to 150 of A–Z a–z 0–9 . _ @ + -> mfa=<yes or no>”, with nothing encoded."
+            )
         raise RequestInvalid(message, fix=fix, field=name)
     if name:
         message = f"{name}, which only proxies write, is empty or not plain ASCII."

@@ -1,6 +1,7 @@
 """The client's address and scheme, as far as what the proxies in front say can be believed.
 
-There are three ways, by settings: GATEWAY_TOKEN, else TRUSTED_PROXY_COUNT, else the socket.
+There are three ways, by settings: GATEWAY_TOKEN, else TRUSTED_PROXY_COUNT, else the socket. Under
+/admin/ the proxy of single sign-on, which proves itself by STAFF_GATEWAY_TOKEN, names a user, too.
 """
 
 import re
@@ -8,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from hmac import compare_digest
 from ipaddress import IPv6Address, ip_address
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 
@@ -18,7 +19,21 @@ LONGEST_ENTRY: Final = 100
 # `[2001:db8::7]`, `[2001:db8::7]:443` or `203.0.113.7:51234`, but `2001:db8::1:443` has no port.
 _WITH_PORT: Final = re.compile(r"\[([^][]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 
-AddressAndScheme = tuple[str | None, str]
+STAFF_PATH: Final = "/admin/"
+# Ends what that proxy says. As it stands: nothing is decoded.
+_USER: Final = re.compile(r"(.*) user=([A-Za-z0-9._@+-]{1,150}) mfa=(yes|no)")
+
+
+class Said(NamedTuple):
+    """What is believed: the client's address, None if unknown; the scheme, "" if nothing is said.
+
+    With single sign-on also a user, and whether the provider asked for a second factor.
+    """
+
+    address: str | None
+    scheme: str
+    user: str = ""
+    mfa: bool = False
 
 
 class UnreadableHeader(Exception):
@@ -28,8 +43,8 @@ class UnreadableHeader(Exception):
     """
 
 
-def read_proxies(environ: dict[str, Any]) -> AddressAndScheme:
-    """Return the client's address, None if unknown, and scheme, "" if nothing is said of it.
+def read_proxies(environ: dict[str, Any]) -> Said:
+    """Return what the proxies say that can be believed.
 
     Takes the gateway's header out of `environ`, so that nothing behind can show its token.
 
@@ -37,35 +52,54 @@ def read_proxies(environ: dict[str, Any]) -> AddressAndScheme:
         UnreadableHeader: the request must be refused.
     """
     said = environ.pop("HTTP_REACHSCORE_GATEWAY", None)
+    path = environ.get("PATH_INFO", "")
+    if said is not None and settings.STAFF_GATEWAY_TOKENS and path.startswith(STAFF_PATH):
+        if _bears(said, settings.STAFF_GATEWAY_TOKENS):
+            return _from_staff_gateway(said)
+        return _from_gateway(said, settings.GATEWAY_TOKENS)
     if settings.GATEWAY_TOKENS:
         # What did not come through the gateway is unknown: the socket's address is no client's.
-        return (None, "http") if said is None else _from_gateway(said)
+        return Said(None, "http") if said is None else _from_gateway(said, settings.GATEWAY_TOKENS)
     if settings.TRUSTED_PROXY_COUNT:
         return _from_forwarded(environ, settings.TRUSTED_PROXY_COUNT)
-    return read_entry(environ.get("REMOTE_ADDR", "")), ""
+    return Said(read_entry(environ.get("REMOTE_ADDR", "")), "")
 
 
-def _from_gateway(said: str) -> AddressAndScheme:
+def _bears(said: str, tokens: tuple[bytes, ...]) -> bool:
+    """Return True if `said` is of a length that is read and begins with one of `tokens`."""
+    sent = said.partition(" ")[0].encode(errors="replace")
+    return len(said) <= LONGEST_VALUE and any(compare_digest(sent, known) for known in tokens)
+
+
+def _from_staff_gateway(said: str) -> Said:
+    """Read `<token> for=203.0.113.7 proto=https user=sam@corp mfa=yes`: these two last.
+
+    A user that says more of itself, such as `sam mfa=yes`, is followed by another mfa: refused.
+    """
+    found = _USER.fullmatch(said)
+    if found is None:
+        raise UnreadableHeader(GATEWAY)
+    rest = _from_gateway(found[1], settings.STAFF_GATEWAY_TOKENS)
+    return rest._replace(user=found[2], mfa=found[3] == "yes")
+
+
+def _from_gateway(said: str, tokens: tuple[bytes, ...]) -> Said:
     """Read `<token> for=203.0.113.7 proto=https`: each name once, in any order."""
-    if len(said) > LONGEST_VALUE:
+    if not _bears(said, tokens):
         raise UnreadableHeader(GATEWAY)
-    token, *rest = said.split(" ")
-    sent = token.encode(errors="replace")
-    if not any(compare_digest(sent, known) for known in settings.GATEWAY_TOKENS):
-        raise UnreadableHeader(GATEWAY)
-    fields = sorted(field.partition("=")[::2] for field in rest)
+    fields = sorted(field.partition("=")[::2] for field in said.split(" ")[1:])
     if [name for name, _ in fields] != ["for", "proto"]:
         raise UnreadableHeader(GATEWAY)
     (_, address), (_, scheme) = fields  # As they stand: nothing is decoded.
     if scheme not in ("http", "https"):
         raise UnreadableHeader(GATEWAY)
     try:
-        return read_address(address), scheme
+        return Said(read_address(address), scheme)
     except ValueError:
         raise UnreadableHeader(GATEWAY) from None
 
 
-def _from_forwarded(environ: Mapping[str, Any], proxies: int) -> AddressAndScheme:
+def _from_forwarded(environ: Mapping[str, Any], proxies: int) -> Said:
     """Read X-Forwarded-For and X-Forwarded-Proto as the outermost of `proxies` wrote them.
 
     Each proxy appends the address that it saw, so that whatever is left of the entry that counts
@@ -76,7 +110,8 @@ def _from_forwarded(environ: Mapping[str, Any], proxies: int) -> AddressAndSchem
     addresses = _last_entries(environ, "HTTP_X_FORWARDED_FOR", proxies)
     schemes = _last_entries(environ, "HTTP_X_FORWARDED_PROTO", proxies)
     address = read_entry(addresses[0]) if len(addresses) == proxies else None
-    return address, "https" if schemes and schemes[0].strip().lower() == "https" else "http"
+    is_secure = bool(schemes) and schemes[0].strip().lower() == "https"
+    return Said(address, "https" if is_secure else "http")
 
 
 def _last_entries(environ: Mapping[str, Any], key: str, count: int) -> list[str]:
