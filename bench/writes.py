@@ -67,10 +67,10 @@ def consume_for(seconds: float, plaintexts: list[str]) -> float:
     django.setup()
     # After the set-up, as for every module that holds models.
     from accounts.models import Meter  # noqa: PLC0415
-    from apikeys.authentication.caller import find_caller  # noqa: PLC0415
+    from apikeys.authentication.admission import admit_caller  # noqa: PLC0415
     from apikeys.meters import consume  # noqa: PLC0415
 
-    callers = [find_caller(one, now=timezone.now()) for one in plaintexts]
+    callers = [admit_caller(one, now=timezone.now()) for one in plaintexts]
     for caller in callers[:50]:
         consume(caller, Meter.TESTS)
     granted, began = 0, time.monotonic()

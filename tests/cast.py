@@ -9,7 +9,8 @@ from django.test import Client, SimpleTestCase, TestCase
 from django.utils import timezone
 
 from accounts.models import Actor, AuditEvent, Organization, Plan, User
-from apikeys.authentication.caller import Caller, find_caller
+from apikeys.authentication.admission import admit_caller
+from apikeys.authentication.caller import Caller
 from apikeys.models import ApiKey
 from apikeys.scopes import ALL_SCOPES
 from apikeys.verbs.issue import issue
@@ -89,7 +90,7 @@ class Cast(SimpleTestCase):
 
     def as_caller(self, client: ApiClient) -> Caller:
         """Return who this client's requests act as; finding out counts as one."""
-        return find_caller(client.key, now=timezone.now())
+        return admit_caller(client.key, now=timezone.now())
 
     def assertRefused(
         self, response: Answer, status: int, code: str, *, field: str | None = None

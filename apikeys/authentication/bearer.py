@@ -7,7 +7,8 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from apikeys.authentication.caller import Caller, find_caller
+from apikeys.authentication.admission import admit_caller
+from apikeys.authentication.caller import Caller
 from apikeys.authentication.simulation import refuse_as_asked
 from apikeys.format import is_well_formed
 from apikeys.refusals import ApiKeyInvalid, ApiKeyMissing
@@ -60,7 +61,7 @@ def _caller(request: Request | HttpRequest) -> Caller:
     if scheme.lower() != "bearer" or not is_well_formed(key):
         fix = _fix_for_form(scheme, key)
         raise ApiKeyInvalid(NOT_ONE_KEY if fix else "", fix=fix)
-    return find_caller(key, now=timezone.now())
+    return admit_caller(key, now=timezone.now())
 
 
 def _fix_for_other_header(request: Request | HttpRequest) -> str:

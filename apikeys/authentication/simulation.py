@@ -12,7 +12,8 @@ from rest_framework.request import Request
 from accounts.models import Meter
 from accounts.models.usage import month_of
 from apikeys import refusals
-from apikeys.authentication.caller import EXPIRY_HEADER, RATE_HEADERS, Caller, add_rate_headers
+from apikeys.authentication.admission import EXPIRY_HEADER, RATE_HEADERS, add_rate_headers
+from apikeys.authentication.caller import Caller
 from apikeys.scopes import Scope
 from reachscore.api.answering import drop_response_header
 from reachscore.api.catalogue import CATALOGUE

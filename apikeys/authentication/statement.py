@@ -1,14 +1,14 @@
 """The one statement behind every authenticated request: finds who calls, and counts the call."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from accounts.models.usage import ALWAYS
+from apikeys.authentication.caller import Caller
 from apikeys.format import verifying_digests
 from reachscore.api.broken_connections import close_if_broken
 
@@ -101,40 +101,9 @@ FIND_CALLER: Final = """
 """
 
 
-class Found(NamedTuple):
-    """A row of FIND_CALLER; its times are Unix times."""
-
-    secret_id: int
-    locator: str
-    pepper_id: int
-    last_used_at: float | None
-    expires_at: float | None
-    is_revoked: bool
-    key_is_expired: bool
-    secret_is_over: bool
-    is_suspended: bool
-    is_address_allowed: bool
-    key_id: str
-    key_name: str
-    scopes: Sequence[str]
-    livemode: bool
-    max_tests_per_month: int | None
-    organization_id: str
-    organization_name: str
-    plan: str
-    requests_per_minute: int | None
-    tests_limit: int | None
-    tests_renew: bool
-    domains_limit: int | None
-    tests_used: int
-    domains_used: int
-    window_started_at: float | None
-    requests_this_minute: int | None
-
-
-def fetch_caller(plaintext: str, *, now: datetime, address: str | None) -> Found | None:
-    """Find the key that a well-formed plaintext proves, whatever its state, and count the call
-    where the key may be used; None for a plaintext that was never issued."""
+def fetch_caller(plaintext: str, *, now: datetime, address: str | None) -> Caller | None:
+    """Find the key that a well-formed plaintext proves, in any state, and count the request if the
+    key may be used. Return None for a plaintext that was never issued."""
     digests = verifying_digests(plaintext)
     row = _fetch(
         statement_for(len(digests)),
@@ -144,7 +113,7 @@ def fetch_caller(plaintext: str, *, now: datetime, address: str | None) -> Found
             "address": address,
         },
     )
-    return Found(*row) if row is not None else None
+    return Caller(*row) if row is not None else None
 
 
 @cache
