@@ -80,7 +80,7 @@ class ManagingTakesAllScopes(InsufficientScope):
 
     def __init__(self, *, granted: Iterable[str]) -> None:
         super().__init__(
-            "Managing keys takes an unrestricted key, one that holds all eight scopes.",
+            "Managing keys takes an unrestricted key, one that holds every scope.",
             required=ALL_SCOPES,
             granted=granted,
             fix="Use an unrestricted key of your organization. A restricted key can see, rotate "

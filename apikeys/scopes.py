@@ -1,8 +1,9 @@
-"""The scopes a key can carry."""
+"""The scopes a key can carry, in one list. docs/changing.md says how to add one."""
 
 from collections.abc import Iterable
 
 from django.db import models
+from django.db.migrations import RunSQL
 
 from reachscore.api.redaction import quote_input
 from reachscore.api.refusals import ParameterInvalid
@@ -10,7 +11,10 @@ from reachscore.api.text import did_you_mean
 
 
 class Scope(models.TextChoices):
-    """`resource:action`, in the contract's order; the label says it to people."""
+    """`resource:action`, in the contract's order; the label says it to people.
+
+    Append new ones at the end: `give_to_managing_keys` takes those before a scope for older.
+    """
 
     TESTS_READ = "tests:read", "Read test results"
     TESTS_WRITE = "tests:write", "Create and manage tests"
@@ -23,6 +27,11 @@ class Scope(models.TextChoices):
 
 
 ALL_SCOPES: tuple[str, ...] = tuple(scope.value for scope in Scope)
+
+
+def all_scopes() -> list[str]:
+    """Return every scope: the default of a key. Migrations store this function's name, no list."""
+    return list(ALL_SCOPES)
 
 
 def clean_scopes(wanted: Iterable[str], *, field: str = "scopes") -> list[str]:
@@ -43,5 +52,26 @@ def clean_scopes(wanted: Iterable[str], *, field: str = "scopes") -> list[str]:
 
 
 def is_unrestricted(scopes: Iterable[str]) -> bool:
-    """Tell whether a key with these scopes may manage keys: it must hold all there are."""
+    """Return True if a key with these scopes may manage keys: it must hold every scope."""
     return set(scopes) >= set(ALL_SCOPES)
+
+
+def give_to_managing_keys(scope: str) -> RunSQL:
+    """Return the data migration that a new scope needs: it gives the scope to managing keys.
+
+    Without it no key would hold every scope, so that all managing keys would be restricted ones,
+    and no key could give the new scope, because a key gives only what it holds.
+    """
+    position = ALL_SCOPES.index(scope)
+    older, newer = list(ALL_SCOPES[:position]), list(ALL_SCOPES[: position + 1])
+    give = "UPDATE apikeys_apikey SET scopes = %s::varchar[] WHERE scopes @> %s::varchar[]"
+    grant = """
+        INSERT INTO apikeys_scopegrant (api_key_id, scope, granted_at)
+        SELECT id, %s, now() FROM apikeys_apikey WHERE scopes @> %s::varchar[]
+            ON CONFLICT DO NOTHING
+    """
+    return RunSQL(
+        [(give, [newer, older]), (grant, [scope, newer])],
+        RunSQL.noop,
+        hints={"new_scope": scope},
+    )

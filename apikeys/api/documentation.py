@@ -109,7 +109,7 @@ create_key = _endpoint(
     "Create an API key",
     "Makes a key of your organization, in the mode of the key that calls. The whole "
     "key is in this answer and nowhere else, ever: store it at once. Takes an unrestricted key, "
-    "one that holds all eight scopes, and gives nothing that the calling key does not hold.",
+    "one that holds every scope, and gives nothing that the calling key does not hold.",
     TOKEN,
     REPLAYED,
     request=serializers.KeyRequest,

@@ -88,7 +88,7 @@ class KeyRequest(StrictSerializer):
     """The body of `POST /v1/keys`."""
 
     name = NameField(help_text="Display name, 1 to 100 characters once trimmed.")
-    scopes = ScopesField(required=False, help_text="Left out: all eight.")
+    scopes = ScopesField(required=False, help_text="Left out: every scope.")
     expires_at = MomentField(
         **_NULLABLE,
         help_text="In the future, at most ten years away, and not after the calling key's own "

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import Organization
 from apikeys.models.key_secret import KeySecret
 from apikeys.networks import NetworkField
-from apikeys.scopes import ALL_SCOPES
+from apikeys.scopes import all_scopes
 from reachscore.api.ids import new_id
 
 
@@ -46,7 +46,7 @@ class ApiKey(models.Model):
     )
     livemode = models.BooleanField("live mode", default=True)
     name = models.CharField(max_length=100)
-    scopes = ArrayField(models.CharField(max_length=40), default=partial(list, ALL_SCOPES))
+    scopes = ArrayField(models.CharField(max_length=40), default=all_scopes)
     allowed_ips = ArrayField(NetworkField(), null=True, blank=True, help_text="Null: any address.")
     max_tests_per_month = models.PositiveIntegerField(
         null=True, blank=True, help_text="Its own share of the plan. Null: all of it."
@@ -93,7 +93,7 @@ class ApiKey(models.Model):
         constraints = [
             models.CheckConstraint(
                 # Both: an empty array is contained in any, and a null element in none.
-                condition=Q(scopes__len__gt=0) & Q(scopes__contained_by=list(ALL_SCOPES)),
+                condition=Q(scopes__len__gt=0) & Q(scopes__contained_by=all_scopes()),
                 name="api_key_scopes_known_and_not_empty",
             ),
             models.CheckConstraint(

@@ -4,7 +4,7 @@ from django.core.management.base import CommandParser
 
 from accounts.models import Actor, Organization
 from apikeys.models import ApiKey
-from apikeys.scopes import ALL_SCOPES
+from apikeys.scopes import ALL_SCOPES, all_scopes
 from apikeys.verbs.issue import issue
 from reachscore.api.commands import VerbCommand
 from reachscore.api.moments import parse_moment
@@ -35,7 +35,7 @@ class Command(VerbCommand):
             organization=organization,
             livemode=not options["test"],
             name=options["name"],
-            scopes=options["scopes"] or list(ALL_SCOPES),
+            scopes=options["scopes"] or all_scopes(),
             expires_at=None
             if expires_at is None
             else parse_moment(expires_at, field="--expires-at"),
