@@ -132,6 +132,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "accounts.access.refused.in_frame",
     "accounts.access.sso.SingleSignOn",
     "reachscore.api.broken_connections.StaleOnceMiddleware",
     "reachscore.api.middleware.end_of_pages",
@@ -145,6 +146,7 @@ SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = PRODUCTION
 # Asks browsers to build the domain into their lists, which takes months to undo.
 SECURE_HSTS_PRELOAD = flag(environ, "HSTS_PRELOAD", default=False)
+CSRF_FAILURE_VIEW = "accounts.access.refused.form_not_checked"
 SESSION_ENGINE = "accounts.access.session_store"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
 SESSION_COOKIE_AGE = 8 * 60 * 60  # From the log-in on; accounts.access.sessions ends idle ones.
