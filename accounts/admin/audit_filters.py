@@ -1,6 +1,7 @@
 """The filters of the audit log, and what its search box understands."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, time
 from ipaddress import ip_address
 from typing import Any, Final
@@ -11,11 +12,15 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from accounts.models import AuditEvent
-from accounts.models.actor import actor_types
+from accounts.models import AuditEvent, Organization
+from accounts.models.actor import ActorType, actor_types
 from accounts.staff.lists import ColumnFilter
+from accounts.staff.search import Folded, holds
 
 Events = QuerySet[AuditEvent]
+# More organizations than this by one name are looked for by a better one.
+MOST_OWNERS: Final = 200
+WORDS: Final = Folded("actor_label", "reason")  # As the index `audit_event_words` has it.
 DATE: Final = forms.DateInput(attrs={"type": "date"})
 
 
@@ -81,16 +86,18 @@ class WhereAndWhen(admin.ListFilter):
 
 
 def matching(events: Events, text: str) -> Events:
-    """Return the events that an id or an address names, else those whose words hold the text."""
-    exact = Q(target_id=text) | Q(pk=text)
-    if text.startswith(("key_", "evt_")):
-        return events.filter(exact)
-    if text.startswith("org_"):
-        return events.filter(organization_id=text)
-    if text.startswith("req_"):
-        return events.filter(request_id=text)
-    try:
+    """Return the events that an id, an address, an action, an actor or an organization names, or
+    whose reason or actor's name holds the words."""
+    kind, _, actor = text.partition(":")
+    if kind in ActorType.values and (actor or kind == ActorType.CLI):  # As lists print them.
+        named = Q(actor_id=actor) | holds(actor, "words")
+        return events.alias(words=WORDS).filter(named, actor_type=kind)
+    with suppress(ValueError):
         return events.filter(ip=str(ip_address(text)))
-    except ValueError:
-        words = Q(actor_label__icontains=text) | Q(reason__icontains=text)
-        return events.filter(exact | words)
+    found = Q(target_id=text) | Q(pk=text) | Q(request_id=text) | holds(text, "words")
+    if actions := [action for action in AuditEvent.actions() if text.lower() in action]:
+        found |= Q(action__in=actions)
+    owners = Organization.objects.filter(Q(pk=text) | holds(text)).order_by()
+    if ids := list(owners.values_list("pk", flat=True)[:MOST_OWNERS]):
+        found |= Q(organization_id__in=ids)
+    return events.alias(words=WORDS).filter(found)

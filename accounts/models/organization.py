@@ -64,6 +64,8 @@ class Organization(models.Model):
     contact_email = models.EmailField(
         "contact e-mail", blank=True, help_text="Whom to tell of a leak or an expiry."
     )
+    # Name and contact, folded: kept by a trigger.
+    search_text = models.TextField(default="", editable=False)
 
     class Meta:
         ordering = ["-created_at", "-id"]

@@ -53,6 +53,8 @@ class PlainList(AnyModelAdmin):
     ) -> tuple[Rows, bool]:
         """Search in the form in which texts are stored: trimmed, in NFC."""
         text = composed(search_term.strip(), max_length=LONGEST_SEARCH)
+        if len(text) > LONGEST_SEARCH:
+            return queryset.none(), False
         if self.finds is None or not text:
             return super().get_search_results(request, queryset, text)
         return self.finds(queryset, text), False

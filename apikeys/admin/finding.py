@@ -1,6 +1,7 @@
 """The search over the list of keys, without reading all of them; a pasted key leads to its page."""
 
 import re
+from contextlib import suppress
 from typing import Final
 
 from django.contrib import messages
@@ -11,34 +12,48 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils.http import urlencode
 
-from accounts.models import Organization
-from accounts.staff.lists import EndlessAdmin
+from accounts.staff.lists import LONGEST_SEARCH, EndlessAdmin
+from accounts.staff.search import MOST_WORDS, holds
 from accounts.staff.verb_page import VerbAdmin
 from apikeys.format import LOCATOR_LENGTH, is_well_formed
 from apikeys.models import ApiKey, KeySecret
+from apikeys.networks import clean_networks
 from reachscore.api.redaction import find_key, find_locator, holds_key
+from reachscore.api.refusals import ParameterInvalid
 
-HINT_LENGTH: Final = 4
-# More organizations than this by one name are looked for by a better one.
-MOST_OWNERS: Final = 200
-PUBLIC_PART: Final = re.compile(rf"[0-9A-Za-z]{{{HINT_LENGTH}}}|[0-9A-Za-z]{{{LOCATOR_LENGTH}}}")
+# The last four characters, or the locator.
+PUBLIC_PART: Final = re.compile(rf"[0-9A-Za-z]{{4}}|[0-9A-Za-z]{{{LOCATOR_LENGTH}}}")
+MOST_NAMED: Final = 200
+DOTS: Final = ".…"  # In front of a hint, such as …IVk5: they are no part of the key.
 # A key that lost its beginning: no name has so long a word, and a URL must not have it.
 SECRET_ALONE: Final = re.compile(r"[0-9A-Za-z]{24}")
+MISTYPED: Final = "a character is missing or mistyped"
 NEITHER_KEPT: Final = ("csrfmiddlewaretoken", SEARCH_VAR, PAGE_VAR)
 
 
 def matching(keys: QuerySet[ApiKey], text: str) -> QuerySet[ApiKey]:
-    """Return those of `keys` whose id, locator, last four characters or owner's id `text` is, or
-    whose own or owner's name holds it. One query now; each condition has an index of its own."""
-    if text.startswith("key_") and keys.filter(pk=text).exists():
-        return keys.filter(pk=text)
-    owners = Organization.objects.filter(Q(pk=text) | Q(name__icontains=text)).values_list("pk")
-    found = owners.order_by()[:MOST_OWNERS]
-    if PUBLIC_PART.fullmatch(text):
-        named = KeySecret.objects.filter(Q(locator=text) | Q(last_four=text))
-        found = found.union(named.order_by().values_list("api_key_id"), all=True)
-    ids = [id_ for (id_,) in found]
-    return keys.filter(Q(name__icontains=text) | Q(organization_id__in=ids) | Q(pk__in=ids))
+    """Return those of `keys` that every word of `text` names, each in a way of its own."""
+    for word in text.split()[:MOST_WORDS]:
+        keys = keys.filter(named_by(word.lstrip(DOTS)))
+    return keys
+
+
+def named_by(word: str) -> Q:
+    """Return the condition that a key's id, organization's id, locator, last four characters or
+    one of its networks is this word, or that its own or its organization's texts hold it."""
+    found = holds(word)
+    if word.startswith("key_"):
+        found |= Q(pk=word)
+    elif word.startswith("org_"):
+        found |= Q(organization_id=word)
+    elif PUBLIC_PART.fullmatch(word):
+        # Two queries, because one OR over two tables takes no index.
+        secrets = KeySecret.objects.filter(Q(locator=word) | Q(last_four=word)).order_by()
+        found |= Q(pk__in=list(secrets.values_list("api_key_id", flat=True)[:MOST_NAMED]))
+    else:
+        with suppress(ParameterInvalid):
+            found |= Q(allowed_ips__contains=clean_networks([word]))
+    return found
 
 
 class FindByKeyAdmin(EndlessAdmin, VerbAdmin):
@@ -47,7 +62,8 @@ class FindByKeyAdmin(EndlessAdmin, VerbAdmin):
     search_fields = ("name",)  # Django shows the box for it; `matching` looks further.
     finds = staticmethod(matching)
     search_help_text = (
-        "A whole key, its locator or last four characters; a name, an id or an organization."
+        "A whole key, its locator or last four characters; an id or an allowed address; "
+        "words of its name, its organization's or its contact's."
     )
 
     def get_urls(self) -> list[URLPattern]:
@@ -61,21 +77,23 @@ class FindByKeyAdmin(EndlessAdmin, VerbAdmin):
         """
         if not self.has_view_permission(request):
             raise PermissionDenied
-        text = request.POST.get(SEARCH_VAR, "")
-        key, q = find_key(text), ""
-        secret = KeySecret.find(key) if key else None
-        if secret is not None:
-            return HttpResponseRedirect(self.page_url(secret.api_key))
-        if key is None and find_locator(text) is None and SECRET_ALONE.search(text):
-            messages.warning(request, "That looks like a part of a key: paste the whole key.")
-        elif key is None:
-            # The public part of a key that was cut short: the rest is no business of a URL.
-            # A hint is shown as "...sP7L"; its dots are no part of the key.
-            q = find_locator(text) or text.strip().lstrip(".")
-        elif is_well_formed(key):
-            messages.warning(request, "There is no such key here: it was issued by another system.")
+        text = request.POST.get(SEARCH_VAR, "").strip()
+        q = said = ""
+        if key := find_key(text):
+            if secret := KeySecret.find(key):
+                return HttpResponseRedirect(self.page_url(secret.api_key))
+            why = "it was issued by another system" if is_well_formed(key) else MISTYPED
+            said = f"There is no such key here: {why}."
+        elif locator := find_locator(text):
+            q = locator  # Of a key that was cut short: the rest is no business of a URL.
+        elif SECRET_ALONE.search(text):
+            said = "That looks like a part of a key: paste the whole key."
+        elif len(text) > LONGEST_SEARCH:
+            said = f"Search for at most {LONGEST_SEARCH} characters, or paste a whole key."
         else:
-            messages.warning(request, "There is no such key: a character is missing or mistyped.")
+            q = text.lstrip(DOTS)
+        if said:
+            messages.warning(request, said)
         # The list as it was filtered and sorted, at its first page.
         kept = {
             name: str(value)

@@ -65,6 +65,8 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True, editable=False)
     revoked_by = models.CharField(max_length=200, blank=True, editable=False)
     revoked_reason = models.CharField(max_length=200, blank=True, editable=False)
+    # Its name and its organization's search_text: kept by triggers, so that no verb can forget it.
+    search_text = models.TextField(default="", editable=False)
 
     issued_secret: KeySecret  # By `issue`, on the instance that was issued.
 

@@ -1,0 +1,26 @@
+"""Searching for words as people type them: `Zoe` finds `Zoë`, and every word must be there."""
+
+from typing import Final
+
+from django.db.models import Func, Q, TextField, Value
+
+MOST_WORDS: Final = 10
+
+
+class Folded(Func):
+    """Texts, joined by spaces, in NFKD, without combining marks and in lower case.
+
+    `search_fold` is made by a migration: the triggers that keep the columns `search_text` call it.
+    """
+
+    function = "search_fold"
+    arg_joiner = " || ' ' || "
+    output_field = TextField()
+
+
+def holds(words: str, column: str = "search_text") -> Q:
+    """Return the condition that the folded column holds each of the words, folded, anywhere."""
+    found = Q()
+    for word in words.split()[:MOST_WORDS]:
+        found &= Q((f"{column}__contains", Folded(Value(word))))
+    return found
