@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views.csrf import csrf_failure
 
@@ -27,7 +28,9 @@ def in_frame(
     def answer(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
         status = response.status_code
-        if status not in TITLES or not request.path_info.startswith(reverse("admin:index")):
+        has_page = isinstance(response, TemplateResponse)  # Of its own, which says more.
+        is_admin = request.path_info.startswith(reverse("admin:index"))
+        if status not in TITLES or has_page or not is_admin:
             return response
         title = getattr(request, "refused_as", TITLES[status])
         context = {**admin.site.each_context(request), "title": title, "status": status}

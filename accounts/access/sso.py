@@ -18,6 +18,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
@@ -175,4 +176,4 @@ def log_in_link(request: HttpRequest, pk: int, token: str) -> HttpResponse:
 
 def _refused(request: HttpRequest, message: str, fix: str = "") -> HttpResponse:
     context = {"message": message, "fix": fix}
-    return render(request, "admin/access/refused.html", context, status=403)
+    return TemplateResponse(request, "admin/access/refused.html", context, status=403)
