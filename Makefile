@@ -3,6 +3,7 @@ PORT ?= 8000
 unexport CDPATH DJANGO_SETTINGS_MODULE $(filter-out PYTHON,$(filter PYTHON%,$(.VARIABLES)))
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_USER PIP_DRY_RUN
 python := .venv/bin/python
+rooms := web audit accounts apikeys staff reachscore
 uv_compile = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" --upgrade
 
@@ -36,9 +37,9 @@ check: install ## Format, lint, types, migrations, OpenAPI document, imports, se
 	.venv/bin/lint-imports
 	bin/check-deploy
 	@bin/install .venv-security requirements/security.txt
-	.venv-security/bin/bandit --quiet --configfile pyproject.toml --recursive accounts apikeys reachscore
+	.venv-security/bin/bandit --quiet --configfile pyproject.toml --recursive $(rooms)
 	$(semgrep) --test security
-	$(semgrep) scan --quiet --error --config security/semgrep.yaml accounts apikeys reachscore
+	$(semgrep) scan --quiet --error --config security/semgrep.yaml $(rooms)
 
 fuzz: install ## Send what the OpenAPI document allows and forbids to the real server
 	@bin/install .venv-security requirements/security.txt

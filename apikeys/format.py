@@ -12,8 +12,8 @@ from typing import Final
 
 from django.conf import settings
 
-from reachscore.api.ids import base62, random_base62
-from reachscore.api.redaction import KEY_SHAPE
+from web.ids import base62, random_base62
+from web.redaction import KEY_SHAPE
 
 LOCATOR_LENGTH: Final = 8
 SECRET_LENGTH: Final = 32  # 190 random bits; OWASP ASVS 5.0 §11.5.1 asks for 128

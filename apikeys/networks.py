@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db import models
 
-from reachscore.api.redaction import quote_input
-from reachscore.api.refusals import ParameterInvalid
+from web.errors.refusals import ParameterInvalid
+from web.redaction import quote_input
 
 MOST_NETWORKS: Final = 20
 

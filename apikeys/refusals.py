@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from accounts.models import Meter
 from apikeys.scopes import ALL_SCOPES
-from reachscore.api.moments import format_moment
-from reachscore.api.refusals import Refusal
+from web.errors.refusals import Refusal
+from web.input.moments import format_moment
 
 
 class AuthenticationRefusal(Refusal):

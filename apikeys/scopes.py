@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from django.db import models
 from django.db.migrations import RunSQL
 
-from reachscore.api.redaction import quote_input
-from reachscore.api.refusals import ParameterInvalid
-from reachscore.api.text import did_you_mean
+from web.errors.refusals import ParameterInvalid
+from web.input.text import did_you_mean
+from web.redaction import quote_input
 
 
 class Scope(models.TextChoices):

@@ -24,12 +24,12 @@ from wsgiref.util import setup_testing_defaults
 GROUPS: Final = {
     "psycopg: parameters, statement, row": "/psycopg/ /psycopg_binary/",
     "Django's cursor and connection": "/django/db/",
-    "log line": "/logging/__init__ /reachscore/api/logs /reachscore/api/redaction",
-    "metrics": "/prometheus_client/ /reachscore/api/metrics",
+    "log line": "/logging/__init__ /web/logs /web/redaction",
+    "metrics": "/prometheus_client/ /web/metrics",
     "JSON of the answer": "/rest_framework/renderers /rest_framework/utils/encoders /json/",
-    "authentication: our Python": "/apikeys/ /accounts/ /reachscore/api/origin /hmac. /ipaddress.",
-    "DRF: view and request": "/rest_framework/ /reachscore/api/views /reachscore/api/parameters",
-    "our middleware": "/reachscore/api/",
+    "authentication: our Python": "/apikeys/ /accounts/ /web/origin /hmac. /ipaddress.",
+    "DRF: view and request": "/rest_framework/ /web/views /web/parameters",
+    "our middleware": "/web/",
     "Django's middleware": "/django/middleware/ /django/contrib/ /whitenoise/ /csp/ /deprecation.",
     "Django: handler, URLs, request, response": "/django/ /asgiref/",
 }

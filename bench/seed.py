@@ -33,7 +33,7 @@ FILL: Final = (
           FROM generate_series(1, %(organizations)s) n
      RETURNING id
     )
-    INSERT INTO accounts_audithead (organization_id, sequence, seal)
+    INSERT INTO audit_audithead (organization_id, sequence, seal)
     SELECT id, 0, decode(repeat('00', 32), 'hex') FROM made
     """,
     # The spread keys in use first, then the first organization's, then those that nobody uses; and
@@ -80,7 +80,7 @@ FILL_YEAR: Final = (
     """,
     # Their seals fit nothing: nobody verifies them here.
     """
-    INSERT INTO accounts_auditevent (
+    INSERT INTO audit_auditevent (
            id, organization_id, sequence, action, actor_type, actor_id, actor_label, target_type,
            target_id, livemode, reason, changes, ip, user_agent, request_id, created_at,
            seal_key_id, seal)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from django.db.models import Q, QuerySet
 
-from accounts.models import Actor, Organization, Plan, User
+from accounts.models import Organization, Plan
 from apikeys.models import ApiKey
 from apikeys.verbs.issue import issue
+from audit.actor import Actor
+from staff.models import User
 
 ADMIN: str = "admin"
 MANAGE: str = ".venv/bin/python manage.py"

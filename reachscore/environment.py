@@ -212,7 +212,7 @@ def database_from_url(url: str) -> dict[str, Any]:
             "In the password, write % as %25, @ as %40 and / as %2F."
         )
     return {
-        "ENGINE": "reachscore.database",
+        "ENGINE": "web.database",
         "NAME": parts.pop("dbname", ""),
         "USER": parts.pop("user", ""),
         "PASSWORD": parts.pop("password", ""),

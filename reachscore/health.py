@@ -14,11 +14,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from accounts.models import SecondFactor
 from apikeys.models import KeySecret
-from reachscore.api.faults import describe_fault
-from reachscore.api.metrics import OLDEST_SNAPSHOT, count_database_error, show_warning
-from reachscore.database_session import SESSION
+from staff.models import SecondFactor
+from web.database.session import SESSION
+from web.errors.faults import describe_fault
+from web.telemetry.metrics import OLDEST_SNAPSHOT, count_database_error, show_warning
 
 CLOCKS_DIFFER_SECONDS: Final = 30
 

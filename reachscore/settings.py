@@ -10,7 +10,6 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
-from reachscore.database_session import SESSION, as_options
 from reachscore.environment import (
     PRODUCTION_ONLY,
     SECRETS,
@@ -28,8 +27,9 @@ from reachscore.environment import (
     staff_gateway_tokens,
     token,
 )
-from reachscore.stale import StaleOnceCursor
 from reachscore.weak_secrets import refuse_weak_secrets
+from web.database.session import SESSION, as_options
+from web.database.stale import StaleOnceCursor
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOCAL_DIR = BASE_DIR / ".local"  # What is made on this machine; git ignores it.
@@ -96,14 +96,17 @@ options["cursor_factory"] = StaleOnceCursor
 options["options"] = f"{options.get('options', '')} {as_options(SESSION)}".strip()
 for name in ("PGDATESTYLE", "PGTZ"):  # libpq would have them win over those.
     os.environ.pop(name, None)
-LONGEST_DATABASE_WAIT_SECONDS = 5  # For a commit, too; see reachscore.database.
+LONGEST_DATABASE_WAIT_SECONDS = 5  # For a commit, too; see web.database.
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
     "reachscore",
+    "web",
+    "audit",
     "accounts",
     "apikeys",
-    "accounts.access.apps.StaffAdminConfig",  # Django's admin, on a site of ours.
+    "staff",
+    "staff.apps.StaffAdminConfig",  # Django's admin, on a site of ours.
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
@@ -117,25 +120,25 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "reachscore.api.request_log.RequestLogMiddleware",
-    "reachscore.api.middleware.ApiMiddleware",
+    "web.telemetry.request_log.RequestLogMiddleware",
+    "web.middleware.ApiMiddleware",
     # From here on for pages only: from ApiMiddleware, a call goes to the views.
-    "reachscore.api.broken_connections.close_before_page",
-    "reachscore.api.page_security.refuse_large_body_and_key_in_redirect",
+    "web.database.broken_connections.close_before_page",
+    "web.page_security.refuse_large_body_and_key_in_redirect",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
-    "reachscore.api.page_security.refuse_key_in_page_url",
-    "reachscore.api.static_files.StaticFilesMiddleware",
+    "web.page_security.refuse_key_in_page_url",
+    "web.static_files.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "accounts.access.refused.in_frame",
-    "accounts.access.sso.SingleSignOn",
-    "reachscore.api.broken_connections.StaleOnceMiddleware",
-    "reachscore.api.middleware.end_of_pages",
+    "staff.login.refused.in_frame",
+    "staff.login.sso.SingleSignOn",
+    "web.database.broken_connections.StaleOnceMiddleware",
+    "web.middleware.end_of_pages",
 ]
 
 # Production is HTTPS only: pages redirect, the API refuses (a redirect would hide from the client
@@ -146,10 +149,10 @@ SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = PRODUCTION
 # Asks browsers to build the domain into their lists, which takes months to undo.
 SECURE_HSTS_PRELOAD = flag(environ, "HSTS_PRELOAD", default=False)
-CSRF_FAILURE_VIEW = "accounts.access.refused.form_not_checked"
-SESSION_ENGINE = "accounts.access.session_store"
+CSRF_FAILURE_VIEW = "staff.login.refused.form_not_checked"
+SESSION_ENGINE = "staff.login.session_store"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
-SESSION_COOKIE_AGE = 8 * 60 * 60  # From the log-in on; accounts.access.sessions ends idle ones.
+SESSION_COOKIE_AGE = 8 * 60 * 60  # From the log-in on; staff.login.sessions ends idle ones.
 
 PASSWORD_RESET_TIMEOUT = 10 * 60  # Of a link by the command log_in_link; there are no others.
 
@@ -164,7 +167,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 X_FRAME_OPTIONS = "DENY"  # The same for browsers that know no frame-ancestors.
-MESSAGE_STORAGE = "reachscore.api.redacting.RedactingStorage"
+MESSAGE_STORAGE = "web.redacting.RedactingStorage"
 
 ROOT_URLCONF = "reachscore.urls"
 WSGI_APPLICATION = "reachscore.wsgi.application"
@@ -184,9 +187,9 @@ TEMPLATES = [
     }
 ]
 
-AUTH_USER_MODEL = "accounts.User"
+AUTH_USER_MODEL = "staff.User"
 LOGIN_REDIRECT_URL = "admin:index"  # Where a `next` that is none of our addresses leads.
-AUTHENTICATION_BACKENDS = ["accounts.access.lockout.LockingBackend"]
+AUTHENTICATION_BACKENDS = ["staff.login.lockout.LockingBackend"]
 # For staff. API keys are random, not chosen, and are digested under a pepper instead.
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
@@ -220,11 +223,11 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["apikeys.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["apikeys.permissions.Closed"],
     "DEFAULT_THROTTLE_CLASSES": ["apikeys.throttling.RateLimit"],
-    "DEFAULT_PARSER_CLASSES": ["reachscore.api.body.JsonObjectParser"],
+    "DEFAULT_PARSER_CLASSES": ["web.input.body.JsonObjectParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "reachscore.api.negotiation.SteadyNegotiation",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "web.output.negotiation.SteadyNegotiation",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "reachscore.api.handler.handle_exception",
+    "EXCEPTION_HANDLER": "web.errors.handler.handle_exception",
     "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": None,
 }
@@ -250,19 +253,19 @@ SPECTACULAR_SETTINGS = {
 
 # One handler, on the root: what has a handler of its own would go round the redaction. Django's and
 # granian's have one until they are named here.
-LOGGING_CONFIG = "reachscore.api.logs.configure"
-DEFAULT_EXCEPTION_REPORTER = "reachscore.api.redacting.RedactingReporter"
+LOGGING_CONFIG = "web.telemetry.logs.configure"
+DEFAULT_EXCEPTION_REPORTER = "web.redacting.RedactingReporter"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "json": {"()": "reachscore.api.logs.JsonFormatter"},
-        "text": {"()": "reachscore.api.logs.TextFormatter"},
+        "json": {"()": "web.telemetry.logs.JsonFormatter"},
+        "text": {"()": "web.telemetry.logs.TextFormatter"},
     },
-    "filters": {"bugs": {"()": "reachscore.api.faults.OnlyBugs"}},
+    "filters": {"bugs": {"()": "web.errors.faults.OnlyBugs"}},
     "handlers": {
         "one": {
-            "class": "reachscore.api.logs.OneHandler",
+            "class": "web.telemetry.logs.OneHandler",
             "formatter": "json" if PRODUCTION else "text",
         }
     },

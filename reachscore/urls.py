@@ -2,10 +2,12 @@ from django.contrib import admin
 from django.urls import path, re_path
 from django.views.generic import RedirectView
 
-from accounts.access import sso
 from apikeys.api.urls import urlpatterns as api_patterns
 from reachscore import health
-from reachscore.api import exposition, handler, pages
+from staff.login import sso
+from web.errors import handler
+from web.output import pages
+from web.telemetry import exposition
 
 urlpatterns = [
     *api_patterns,

@@ -14,10 +14,10 @@ from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, reset_queries
 
-from reachscore.api.boundary import bounded, forget_request_names
-from reachscore.api.request import SteadyHandler
-from reachscore.database_session import SESSION, WEB, as_options
 from reachscore.server import begin_worker
+from web.boundary import bounded, forget_request_names
+from web.database.session import SESSION, WEB, as_options
+from web.request import SteadyHandler
 
 if multiprocessing.parent_process():  # Not in runserver.
     begin_worker()
@@ -40,7 +40,7 @@ SESSION.update(WEB)
 
 # Around each request Django also tidies up what there is none of here, caches and recorded queries,
 # takes back which URLs are in use, which the next one says anew, and looks twice for a connection
-# that broke; for that, see reachscore.api.broken_connections.
+# that broke; for that, see web.database.broken_connections.
 if not settings.DEBUG:
     request_started.disconnect(reset_queries)
 request_started.disconnect(close_old_connections)

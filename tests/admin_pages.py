@@ -10,7 +10,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.urls import URLPattern, URLResolver, reverse
 
-from accounts.models import User
+from staff.models import User
 
 
 def admin_patterns(

@@ -4,14 +4,14 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from accounts.models import Actor, Meter, Organization, Plan, Usage
-from accounts.models.actor import ActorType
+from accounts.models import Meter, Organization, Plan, Usage
 from apikeys.authentication.scope_use import note_exercised
 from apikeys.models import ApiKey, KeyDay, KeySecret, ScopeGrant
 from apikeys.scopes import ALL_SCOPES
 from apikeys.verbs.issue import issue
 from apikeys.verbs.revoke import revoke
 from apikeys.verbs.rotate import rotate
+from audit.actor import Actor, ActorType
 
 LONG_AGO = timedelta(days=120)
 

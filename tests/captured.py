@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from reachscore.api.logs import JsonFormatter, OneHandler, TextFormatter
-from reachscore.api.security_log import failed_authentications
+from web.telemetry.logs import JsonFormatter, OneHandler, TextFormatter
+from web.telemetry.security_log import failed_authentications
 
 
 class Captured(io.StringIO):

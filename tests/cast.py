@@ -8,14 +8,17 @@ from typing import Any
 from django.test import Client, SimpleTestCase, TestCase
 from django.utils import timezone
 
-from accounts.models import Actor, AuditEvent, Organization, Plan, User
+from accounts.models import Organization, Plan
 from apikeys.authentication.admission import admit_caller
 from apikeys.authentication.caller import Caller
 from apikeys.models import ApiKey
 from apikeys.scopes import ALL_SCOPES
 from apikeys.verbs.issue import issue
-from reachscore.api.catalogue import CATALOGUE
+from audit.actor import Actor
+from audit.models import AuditEvent
+from staff.models import User
 from tests.staff import log_in
+from web.errors.catalogue import CATALOGUE
 
 Answer = Any  # Django's test client patches `json` and more onto the response.
 

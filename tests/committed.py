@@ -12,9 +12,10 @@ from django.db import connection, connections, transaction
 from django.db.backends.utils import CursorWrapper
 from django.test import TransactionTestCase
 
-from accounts.models import SERVICE, AuditHead, Plan
+from accounts.models import Plan
 from accounts.plans import PLANS
-from apikeys.staff_groups import make_groups
+from audit.models import SERVICE, AuditHead
+from staff.groups import make_groups
 from tests.cast import Cast
 
 T = TypeVar("T")

@@ -13,11 +13,12 @@ from django.test import Client
 from hypothesis import note
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from accounts.models import Actor, AuditHead
 from apikeys.models import ApiKey
-from reachscore.api.refusals import Refusal
+from audit.actor import Actor
+from audit.models import AuditHead
 from tests.cast import ApiTestCase
 from tests.key_model import ADDRESSES, INHERIT, NEVER, PLACES, Key, Refused, Secret, Wish, World
+from web.errors.refusals import Refusal
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from django.db import connection, connections, transaction
 
-from accounts.models import AuditHead
 from apikeys.models import ApiKey, KeySecret
+from audit.models import AuditHead
 from tests.cast import Answer, ApiClient
 from tests.committed import IMPATIENCE, CommittedTestCase
 

@@ -3,8 +3,8 @@
 from django.contrib.auth.models import Group
 from django.test import Client
 
-from accounts.access.sessions import prove
-from accounts.models import User
+from staff.login.sessions import prove
+from staff.models import User
 
 
 def log_in(client: Client, user: User) -> None:

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 
 from django.core.management import CommandError, call_command
 
-from accounts.models import Actor, AuditEvent
+from audit.actor import Actor
+from audit.models import AuditEvent
 from tests.committed import CommittedTestCase, as_owner
 
-AUDIT_TABLES = ("accounts_auditevent", "accounts_audithead")
+AUDIT_TABLES = ("audit_auditevent", "audit_audithead")
 TABLES = (*AUDIT_TABLES, "accounts_organization")
 CHANGED = "does not fit its seal"
 
@@ -81,12 +82,12 @@ class VerifyTestCase(CommittedTestCase):
 def change(number: int, what: str) -> str:
     """Return the statement that sets columns of one of Acme's events."""
     row = f"organization_id = ACME AND sequence = {number}"
-    return f"UPDATE accounts_auditevent SET {what} WHERE {row}"
+    return f"UPDATE audit_auditevent SET {what} WHERE {row}"
 
 
 def renumber(first: int, by: int) -> list[str]:
     """Return the statements that move Acme's events from `first` on; in two steps, none collide."""
-    move = "UPDATE accounts_auditevent SET sequence = sequence"
+    move = "UPDATE audit_auditevent SET sequence = sequence"
     acme = "WHERE organization_id = ACME AND sequence >="
     return [f"{move} + 1000 {acme} {first}", f"{move} - {1000 - by} {acme} 1000"]
 
@@ -101,7 +102,7 @@ def swap(one: int, other: int) -> list[str]:
 
 def delete(first: int, last: int | None = None) -> str:
     return (
-        "DELETE FROM accounts_auditevent WHERE organization_id = ACME"
+        "DELETE FROM audit_auditevent WHERE organization_id = ACME"
         f" AND sequence BETWEEN {first} AND {last or first}"
     )
 
@@ -111,18 +112,17 @@ def insert(number: int, like: int) -> str:
     columns = [c for c in AuditEvent.sealed_columns() if c not in ("id", "sequence")]
     names = ", ".join(columns)
     return (
-        f"INSERT INTO accounts_auditevent (id, sequence, seal, {names})"
-        f" SELECT 'evt_forged', {number}, sha256('forged'), {names} FROM accounts_auditevent"
+        f"INSERT INTO audit_auditevent (id, sequence, seal, {names})"
+        f" SELECT 'evt_forged', {number}, sha256('forged'), {names} FROM audit_auditevent"
         f" WHERE organization_id = ACME AND sequence = {like}"
     )
 
 
 def head(what: str) -> str:
-    return f"UPDATE accounts_audithead SET {what} WHERE organization_id = ACME"
+    return f"UPDATE audit_audithead SET {what} WHERE organization_id = ACME"
 
 
 def seal_of(number: int) -> str:
     return (
-        "(SELECT seal FROM accounts_auditevent"
-        f" WHERE organization_id = ACME AND sequence = {number})"
+        f"(SELECT seal FROM audit_auditevent WHERE organization_id = ACME AND sequence = {number})"
     )

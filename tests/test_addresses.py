@@ -2,7 +2,7 @@
 
 import pytest
 
-from reachscore.api.proxies import UnreadableHeader, read_proxies
+from web.proxies import UnreadableHeader, read_proxies
 
 
 @pytest.mark.parametrize(

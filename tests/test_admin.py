@@ -10,10 +10,13 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Actor, AuditEvent, Organization, User
+from accounts.models import Organization
 from apikeys.models import ApiKey
 from apikeys.scopes import ALL_SCOPES
 from apikeys.verbs.revoke import revoke
+from audit.actor import Actor
+from audit.models import AuditEvent
+from staff.models import User
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 KEYS = "/admin/apikeys/apikey/"
@@ -250,7 +253,7 @@ class PermissionTests(AdminTestCase):
         for url in (
             page_of(KEYS, api_key.id),
             page_of(ORGANIZATIONS, self.acme.id),
-            page_of("/admin/accounts/auditevent/", event.id),
+            page_of("/admin/audit/auditevent/", event.id),
             "/admin/accounts/plan/team/change/",
         ):
             with self.subTest(url):
@@ -258,7 +261,7 @@ class PermissionTests(AdminTestCase):
                 self.assertEqual(self.browser.post(url, {"name": "changed"}).status_code, 403)
                 delete = url.replace("/change/", "/delete/")
                 self.assertEqual(self.browser.post(delete, {"post": "yes"}).status_code, 403)
-        for url in (KEYS, ORGANIZATIONS, "/admin/accounts/auditevent/"):
+        for url in (KEYS, ORGANIZATIONS, "/admin/audit/auditevent/"):
             self.browser.post(url, {"action": "delete_selected", "_selected_action": [api_key.id]})
         self.assertTrue(ApiKey.objects.filter(name="CI").exists())
 

@@ -9,15 +9,16 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.admin.audit_export import defused
-from accounts.models import Actor, AuditEvent, AuditHead, audit_export
-from accounts.models.audit import SERVICE
 from apikeys.verbs.change import change
 from apikeys.verbs.revoke import revoke
+from audit import export as audit_export
+from audit.actor import Actor
+from audit.models import SERVICE, AuditEvent, AuditHead
+from staff.audit.export import defused
 from tests.cast import Answer
 from tests.test_admin import KEYS, AdminTestCase, page_of
 
-EVENTS = "/admin/accounts/auditevent/"
+EVENTS = "/admin/audit/auditevent/"
 
 
 class AuditTestCase(AdminTestCase):

@@ -9,11 +9,12 @@ from django.contrib.admin.models import LogEntry
 from django.db import OperationalError
 from django.utils import timezone
 
-from accounts.models import Actor, AuditEvent
 from apikeys.authentication.scope_use import note_exercised
 from apikeys.models import ApiKey, ScopeGrant
 from apikeys.scopes import ALL_SCOPES
 from apikeys.verbs.revoke import revoke
+from audit.actor import Actor
+from audit.models import AuditEvent
 from tests.cast import Answer
 from tests.test_admin import KEYS, AdminTestCase
 
@@ -126,7 +127,7 @@ class RevokeManyTests(BulkTestCase):
             return revoke(api_key, **fields)
 
         form = {**self.listed(dry), "category": "left"}
-        with mock.patch("apikeys.admin.bulk.revoke", flaky):
+        with mock.patch("staff.keys.bulk.revoke", flaky):
             page = self.carry_out(REVOKE, form)
         self.assertIn("2 of 3: stopped here", page)
         self.assertIn("1 of 3 keys revoked", page)
@@ -151,7 +152,7 @@ class RevokeManyTests(BulkTestCase):
 
     def test_more_than_can_be_done_at_once_are_refused_before(self):
         keys = [self.issue()[0] for _ in range(3)]
-        with mock.patch("apikeys.admin.bulk.MOST_AT_ONCE", 2):
+        with mock.patch("staff.keys.bulk.MOST_AT_ONCE", 2):
             answer = self.select("revoke_selected", *keys)
         self.assertEqual(answer["Location"], KEYS)
 

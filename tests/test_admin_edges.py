@@ -8,10 +8,10 @@ from tests.cast import ApiTestCase
 from tests.staff import member_of
 
 LISTS = (
-    "accounts/auditevent",
+    "audit/auditevent",
     "accounts/organization",
     "accounts/plan",
-    "accounts/user",
+    "staff/user",
     "apikeys/apikey",
     "auth/group",
 )
@@ -32,7 +32,7 @@ class QueryTests(ApiTestCase):
     def test_any_day_is_taken_or_said_to_be_none(self):
         browser = self.staff()
         browser.raise_request_exception = False
-        page = "/admin/accounts/auditevent/"
+        page = "/admin/audit/auditevent/"
         for day in DAYS:
             for name in ("since", "until"):
                 with self.subTest(day=day, name=name):

@@ -7,11 +7,13 @@ from html import unescape
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Actor, Meter, Organization, Usage, User
+from accounts.models import Meter, Organization, Usage
 from accounts.models.usage import ALWAYS
 from apikeys.models import ApiKey, KeyDay, KeySecret, ScopeGrant
 from apikeys.verbs.revoke import revoke
 from apikeys.verbs.rotate import rotate
+from audit.actor import Actor
+from staff.models import User
 from tests.test_admin import AdminTestCase
 
 MATTER = re.compile(r'<a href="([^"]+)"><strong>([\d,+]+)</strong> ([^<]+)</a>')

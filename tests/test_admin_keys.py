@@ -9,12 +9,14 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import Actor, Organization, User
-from accounts.staff.lists import EndlessAdmin
+from accounts.models import Organization
 from apikeys.authentication.scope_use import note_exercised
 from apikeys.models import ApiKey, KeySecret, ScopeGrant
 from apikeys.verbs.revoke import revoke
 from apikeys.verbs.rotate import rotate
+from audit.actor import Actor
+from staff.kit.lists import EndlessAdmin
+from staff.models import User
 from tests.test_admin import KEYS, AdminTestCase
 
 LONG_AGO = timedelta(days=100)

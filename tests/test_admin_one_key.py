@@ -8,13 +8,15 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from accounts.models import Actor, AuditEvent, User
 from apikeys.authentication.scope_use import note_exercised
 from apikeys.models import ApiKey, KeyDay, KeySecret
 from apikeys.scopes import ALL_SCOPES
 from apikeys.verbs.change import change
 from apikeys.verbs.revoke import Cascade, revoke, would_revoke
 from apikeys.verbs.rotate import rotate
+from audit.actor import Actor
+from audit.models import AuditEvent
+from staff.models import User
 from tests.cast import Answer, ApiClient
 from tests.test_admin import KEYS, WHOLE_KEY, AdminTestCase, page_of
 

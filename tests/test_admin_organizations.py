@@ -5,8 +5,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from accounts.models import AuditEvent, Meter, Organization, Usage
+from accounts.models import Meter, Organization, Usage
 from accounts.models.usage import ALWAYS
+from audit.models import AuditEvent
 from tests.cast import Answer
 from tests.test_admin import ORGANIZATIONS, AdminTestCase, page_of
 

@@ -26,7 +26,7 @@ class AdminRefusalTests(ApiTestCase):
             (self.staff(), "get", "/admin/nothing/", {}, 404, not_found),
             (self.staff(), "get", "/admin/apikeys/nothing/", {}, 404, not_found),
             (colleague, "get", "/admin/apikeys/apikey/add/", {}, 403, forbidden),
-            (colleague, "post", "/admin/accounts/user/add/", {"username": "x"}, 403, forbidden),
+            (colleague, "post", "/admin/staff/user/add/", {"username": "x"}, 403, forbidden),
             (self.staff(), "post", "/admin/apikeys/apikey/add/", many, 400, unread),
             (self.staff(), "get", "/admin/logout/", {}, 405, alone),
         ):

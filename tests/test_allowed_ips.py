@@ -5,12 +5,12 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.test import override_settings
 
-from accounts.models import Actor
 from apikeys.format import checksum
 from apikeys.models import ApiKey
 from apikeys.verbs.revoke import revoke
-from reachscore.api.ids import random_base62
+from audit.actor import Actor
 from tests.cast import ApiClient, ApiTestCase
+from web.ids import random_base62
 
 
 class FormTests(ApiTestCase):

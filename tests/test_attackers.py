@@ -7,11 +7,12 @@ from typing import Any
 import time_machine
 from django.test import Client
 
-from accounts.models import Actor, AuditEvent
 from apikeys.format import new_plaintext
 from apikeys.models import ApiKey, KeySecret
 from apikeys.scopes import ALL_SCOPES
 from apikeys.verbs.revoke import revoke
+from audit.actor import Actor
+from audit.models import AuditEvent
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)

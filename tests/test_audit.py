@@ -8,7 +8,8 @@ from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import Actor, AuditEvent, AuditHead, AuditLog
+from audit.actor import Actor
+from audit.models import AuditEvent, AuditHead, AuditLog
 from tests.cast import ApiClient, ApiTestCase
 from tests.committed import as_owner
 
@@ -27,38 +28,38 @@ class AppendOnlyTests(ApiTestCase):
             cursor.execute(sql)
 
     def test_the_role_that_serves_can_neither_change_nor_remove_an_event(self):
-        self.refused("UPDATE accounts_auditevent SET reason = 'x'", APPEND_ONLY)
-        self.refused("UPDATE accounts_auditevent SET reason = 'x' WHERE false", APPEND_ONLY)
-        self.refused("DELETE FROM accounts_auditevent", APPEND_ONLY)
-        self.refused("DELETE FROM accounts_audithead", APPEND_ONLY)
-        for table in ("accounts_auditevent", "accounts_audithead"):
+        self.refused("UPDATE audit_auditevent SET reason = 'x'", APPEND_ONLY)
+        self.refused("UPDATE audit_auditevent SET reason = 'x' WHERE false", APPEND_ONLY)
+        self.refused("DELETE FROM audit_auditevent", APPEND_ONLY)
+        self.refused("DELETE FROM audit_audithead", APPEND_ONLY)
+        for table in ("audit_auditevent", "audit_audithead"):
             self.refused(f"TRUNCATE {table}", "permission denied", ProgrammingError)
 
     def test_nor_can_the_owner_while_the_triggers_are_there(self):
         with as_owner():
-            for table in ("accounts_auditevent", "accounts_audithead"):
+            for table in ("audit_auditevent", "audit_audithead"):
                 self.refused(f"DELETE FROM {table}", APPEND_ONLY)
                 self.refused(f"TRUNCATE {table}", APPEND_ONLY)
-            self.refused("UPDATE accounts_auditevent SET reason = 'x'", APPEND_ONLY)
-            self.refused("UPDATE accounts_audithead SET sequence = 0", ONE_STEP)
+            self.refused("UPDATE audit_auditevent SET reason = 'x'", APPEND_ONLY)
+            self.refused("UPDATE audit_audithead SET sequence = 0", ONE_STEP)
 
     def test_an_insert_that_would_update_is_refused_too(self):
         self.refused(
-            "INSERT INTO accounts_auditevent SELECT * FROM accounts_auditevent"
+            "INSERT INTO audit_auditevent SELECT * FROM audit_auditevent"
             " ON CONFLICT (id) DO UPDATE SET reason = 'x'",
             APPEND_ONLY,
         )
 
     def test_the_role_that_serves_cannot_take_the_triggers_away(self):
         for sql in (
-            "ALTER TABLE accounts_auditevent DISABLE TRIGGER USER",
-            "DROP TRIGGER audit_event_append_only ON accounts_auditevent",
-            "DROP FUNCTION accounts_audit_append_only CASCADE",
-            "DROP TABLE accounts_auditevent",
+            "ALTER TABLE audit_auditevent DISABLE TRIGGER USER",
+            "DROP TRIGGER audit_event_append_only ON audit_auditevent",
+            "DROP FUNCTION audit_append_only CASCADE",
+            "DROP TABLE audit_auditevent",
         ):
             self.refused(sql, "must be owner", ProgrammingError)
         self.refused(
-            "CREATE TRIGGER z BEFORE INSERT ON accounts_auditevent"
+            "CREATE TRIGGER z BEFORE INSERT ON audit_auditevent"
             " FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
             "permission denied",
             ProgrammingError,
@@ -69,16 +70,16 @@ class AppendOnlyTests(ApiTestCase):
 
     def test_a_head_moves_one_event_forward_and_no_other_way(self):
         for change in ("sequence = 0", "sequence = sequence", "sequence = sequence + 2"):
-            self.refused(f"UPDATE accounts_audithead SET {change}", ONE_STEP)
-        self.refused("UPDATE accounts_audithead SET organization_id = 'org_x'", ONE_STEP)
+            self.refused(f"UPDATE audit_audithead SET {change}", ONE_STEP)
+        self.refused("UPDATE audit_audithead SET organization_id = 'org_x'", ONE_STEP)
         AuditHead.objects.filter(pk=self.acme.pk).update(sequence=2)
 
     def test_the_migration_can_be_taken_back_and_applied_again(self):
         with as_owner() as cursor:
-            call_command("migrate", "accounts", "0002", verbosity=0)
-            cursor.execute("DELETE FROM accounts_auditevent WHERE false")
-            call_command("migrate", "accounts", verbosity=0)
-        self.refused("DELETE FROM accounts_auditevent", APPEND_ONLY)
+            call_command("migrate", "audit", "0001", verbosity=0)
+            cursor.execute("DELETE FROM audit_auditevent WHERE false")
+            call_command("migrate", "audit", verbosity=0)
+        self.refused("DELETE FROM audit_auditevent", APPEND_ONLY)
 
 
 class OriginTests(ApiTestCase):
@@ -137,14 +138,14 @@ class OriginTests(ApiTestCase):
         _, client = self.issue()
         client.defaults["HTTP_USER_AGENT"] = "curl/8.5.0"
         event = self.made(client)
-        page = f"/admin/accounts/auditevent/{quote(event.pk)}/change/"
+        page = f"/admin/audit/auditevent/{quote(event.pk)}/change/"
 
         shown = self.staff().get(page).content.decode()
 
         for text in ("127.0.0.1", "curl/8.5.0", bytes(event.seal).hex(), event.request_id):
             self.assertIn(text, shown)
         self.assertEqual(self.staff().post(page, {"reason": "x"}).status_code, 403)
-        found = self.staff().get("/admin/accounts/auditevent/", {"q": "127.0.0.1"})
+        found = self.staff().get("/admin/audit/auditevent/", {"q": "127.0.0.1"})
         self.assertContains(found, event.target_id)
 
 
@@ -158,7 +159,7 @@ class RecordTests(ApiTestCase):
             connection,
         ) as queries:
             self.acme.suspend(actor=Actor.cli(), reason="unpaid")
-        statements = [q["sql"] for q in queries if "accounts_audit" in q["sql"]]
+        statements = [q["sql"] for q in queries if "audit_audit" in q["sql"]]
         self.assertEqual([sql.split()[0] for sql in statements], ["SELECT", "UPDATE", "INSERT"])
 
     def test_the_events_of_one_target_come_out_of_an_index_newest_first(self):
@@ -171,7 +172,7 @@ class RecordTests(ApiTestCase):
         )
         found = AuditEvent.objects.filter(organization_id=self.acme.id, target_id="key_7")
         with as_owner() as cursor:
-            cursor.execute("ANALYZE accounts_auditevent")
+            cursor.execute("ANALYZE audit_auditevent")
             cursor.execute("SET LOCAL enable_bitmapscan = off")  # For twenty rows a tie.
             plan = found.order_by("-sequence")[:20].explain()
         self.assertIn("audit_event_by_target", plan)

@@ -7,7 +7,7 @@ from unittest import mock
 
 from django.core.management import CommandError
 
-from accounts.models import Actor
+from audit.actor import Actor
 from tests.tampering import VerifyTestCase, delete, head, seal_of
 
 
@@ -58,7 +58,7 @@ class ExpectTests(VerifyTestCase):
         gone = f"{self.acme.id}: its audit log was kept, and is gone."
         with self.tampered(
             delete(1, 6),
-            "DELETE FROM accounts_audithead WHERE organization_id = ACME",
+            "DELETE FROM audit_audithead WHERE organization_id = ACME",
             "DELETE FROM accounts_organization WHERE id = ACME",
         ):
             self.verify()

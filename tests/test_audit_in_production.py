@@ -16,7 +16,7 @@ from tests.demo_server import ROOT
 from tests.production_server import Database, ProductionServer
 
 REPLACE_FUNCTION = """
-    CREATE OR REPLACE FUNCTION accounts_audit_append_only() RETURNS trigger LANGUAGE plpgsql
+    CREATE OR REPLACE FUNCTION audit_append_only() RETURNS trigger LANGUAGE plpgsql
     AS 'BEGIN RETURN NULL; END'
 """
 
@@ -60,19 +60,19 @@ def test_a_cut_off_tail_is_found_with_the_heads_that_were_kept(
     heads.write_text(sound.stdout)
     with database.connect() as connection:
         (address,) = connection.execute(
-            "SELECT host(ip) FROM accounts_auditevent WHERE sequence = 3"
+            "SELECT host(ip) FROM audit_auditevent WHERE sequence = 3"
         ).fetchone() or ("",)
     assert address == "192.0.2.7"
 
     database.run(
-        "ALTER TABLE accounts_auditevent DISABLE TRIGGER USER",
-        "ALTER TABLE accounts_audithead DISABLE TRIGGER USER",
-        "DELETE FROM accounts_auditevent WHERE sequence = 3",
-        "UPDATE accounts_audithead SET sequence = 2,"
-        " seal = (SELECT seal FROM accounts_auditevent WHERE sequence = 2)"
+        "ALTER TABLE audit_auditevent DISABLE TRIGGER USER",
+        "ALTER TABLE audit_audithead DISABLE TRIGGER USER",
+        "DELETE FROM audit_auditevent WHERE sequence = 3",
+        "UPDATE audit_audithead SET sequence = 2,"
+        " seal = (SELECT seal FROM audit_auditevent WHERE sequence = 2)"
         f" WHERE organization_id = '{organization}'",
-        "ALTER TABLE accounts_auditevent ENABLE TRIGGER USER",
-        "ALTER TABLE accounts_audithead ENABLE TRIGGER USER",
+        "ALTER TABLE audit_auditevent ENABLE TRIGGER USER",
+        "ALTER TABLE audit_audithead ENABLE TRIGGER USER",
     )
 
     assert verify(server).returncode == 0
@@ -89,20 +89,20 @@ def test_a_cut_off_tail_is_found_with_the_heads_that_were_kept(
 @pytest.mark.parametrize(
     "sql",
     [
-        "UPDATE accounts_auditevent SET reason = ''",
-        "DELETE FROM accounts_auditevent",
-        "TRUNCATE accounts_auditevent",
-        "DELETE FROM accounts_audithead",
-        "TRUNCATE accounts_audithead",
-        "UPDATE accounts_audithead SET sequence = 0",
-        "ALTER TABLE accounts_auditevent DISABLE TRIGGER USER",
-        "ALTER TABLE accounts_audithead DISABLE TRIGGER audit_head_one_step",
-        "DROP TRIGGER audit_event_append_only ON accounts_auditevent",
-        "DROP FUNCTION accounts_audit_append_only CASCADE",
+        "UPDATE audit_auditevent SET reason = ''",
+        "DELETE FROM audit_auditevent",
+        "TRUNCATE audit_auditevent",
+        "DELETE FROM audit_audithead",
+        "TRUNCATE audit_audithead",
+        "UPDATE audit_audithead SET sequence = 0",
+        "ALTER TABLE audit_auditevent DISABLE TRIGGER USER",
+        "ALTER TABLE audit_audithead DISABLE TRIGGER audit_head_one_step",
+        "DROP TRIGGER audit_event_append_only ON audit_auditevent",
+        "DROP FUNCTION audit_append_only CASCADE",
         REPLACE_FUNCTION,
         "SET session_replication_role = replica",
         "SET ROLE reachscore_owner",
-        "DROP TABLE accounts_auditevent",
+        "DROP TABLE audit_auditevent",
     ],
 )
 def test_the_runtime_role_cannot_touch_what_is_written(

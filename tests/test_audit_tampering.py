@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from django.core.management import CommandError
 from django.test import override_settings
 
-from accounts.models import AuditEvent
+from audit.models import AuditEvent
 from tests.tampering import (
     CHANGED,
     VerifyTestCase,
@@ -48,7 +48,7 @@ class TamperingTests(VerifyTestCase):
         "created_at": ("created_at + interval '1 microsecond'", "'infinity'", "'0001-01-01 BC'"),
         "seal": (
             "sha256('x')",
-            "(SELECT seal FROM accounts_auditevent WHERE sequence = 1 AND organization_id = ACME)",
+            "(SELECT seal FROM audit_auditevent WHERE sequence = 1 AND organization_id = ACME)",
         ),
         "seal_key_id": ("2", "9"),
     }
@@ -89,7 +89,7 @@ class TamperingTests(VerifyTestCase):
         with self.tampered(change(3, f"organization_id = '{self.globex.id}'")):
             self.assertFound(f"{missing}; of the 2 after it, 2 fit.", args=only)
         taken = (
-            "UPDATE accounts_auditevent SET organization_id = ACME, sequence = 3"
+            "UPDATE audit_auditevent SET organization_id = ACME, sequence = 3"
             f" WHERE organization_id = '{self.globex.id}'"
         )
         with self.tampered(delete(3), taken):
@@ -139,14 +139,14 @@ class TamperingTests(VerifyTestCase):
 
     def test_a_number_that_is_there_twice(self):
         unique = "audit_event_numbered_once"
-        drop = f"ALTER TABLE accounts_auditevent DROP CONSTRAINT {unique}"
+        drop = f"ALTER TABLE audit_auditevent DROP CONSTRAINT {unique}"
         try:
             with self.tampered(drop, insert(3, like=4)), self.assertRaises(CommandError) as caught:
                 self.verify("--organization", self.acme.id)
             self.assertIn(f"{self.acme.id} event", str(caught.exception))
         finally:
             columns = "(organization_id, sequence)"
-            self.tamper(f"ALTER TABLE accounts_auditevent ADD CONSTRAINT {unique} UNIQUE {columns}")
+            self.tamper(f"ALTER TABLE audit_auditevent ADD CONSTRAINT {unique} UNIQUE {columns}")
 
     def test_a_tail_cut_off(self):
         for last in (1, 4, 5):
@@ -172,7 +172,7 @@ class TamperingTests(VerifyTestCase):
 
     def test_a_log_that_is_not_whole(self):
         log = self.acme.id
-        gone = "DELETE FROM accounts_audithead WHERE organization_id = ACME"
+        gone = "DELETE FROM audit_audithead WHERE organization_id = ACME"
         empty = "sequence = 0, seal = decode(repeat('00', 32), 'hex')"
         for statements, what in [
             ([gone], "the head of its audit log is missing"),
@@ -190,7 +190,7 @@ class TamperingTests(VerifyTestCase):
                 self.assertFound(f"{log}: {what}.")
 
     def test_every_log_with_a_fault_is_named_as_far_as_people_read(self):
-        with self.tampered("UPDATE accounts_auditevent SET reason = 'x'"):
+        with self.tampered("UPDATE audit_auditevent SET reason = 'x'"):
             self.assertFound(
                 *sorted(
                     f"{event.organization_id} event 1 ({event.pk}): {CHANGED}; "
@@ -201,6 +201,6 @@ class TamperingTests(VerifyTestCase):
             )
         for number in range(22):
             self.organization(f"More {number}", "free")
-        self.tamper("DELETE FROM accounts_auditevent")
+        self.tamper("DELETE FROM audit_auditevent")
         with self.assertRaisesMessage(CommandError, "\n… and 5 more chains."):
             self.verify()

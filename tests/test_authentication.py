@@ -5,12 +5,12 @@ from datetime import timedelta
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Actor
 from apikeys.format import checksum, new_plaintext
 from apikeys.models import KeySecret
 from apikeys.verbs.revoke import revoke
-from reachscore.api.ids import random_base62
+from audit.actor import Actor
 from tests.cast import Answer, ApiTestCase
+from web.ids import random_base62
 
 
 def ask(authorization: str | None, **headers: str) -> Answer:

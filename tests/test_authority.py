@@ -9,14 +9,15 @@ from unittest import mock
 
 from django.utils import timezone
 
-from accounts.models import Actor, Organization, Plan
+from accounts.models import Organization, Plan
 from apikeys.models import ApiKey, KeySecret
 from apikeys.refusals import KeyLimitReached
 from apikeys.scopes import ALL_SCOPES
 from apikeys.verbs.issue import issue
 from apikeys.verbs.revoke import revoke
-from reachscore.api.views import ApiView
+from audit.actor import Actor
 from tests.cast import ApiTestCase
+from web.output.views import ApiView
 
 
 class LostAuthorityTests(ApiTestCase):

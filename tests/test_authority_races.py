@@ -9,11 +9,12 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from accounts.models import Actor, AuditEvent
 from apikeys.models import ApiKey, KeySecret, RememberedRequest
 from apikeys.verbs.change import change
 from apikeys.verbs.revoke import revoke
 from apikeys.verbs.rotate import rotate
+from audit.actor import Actor
+from audit.models import AuditEvent
 from tests.cast import ApiClient
 from tests.races import Call, RaceTestCase, delete, patch, post
 

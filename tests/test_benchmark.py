@@ -1,8 +1,9 @@
 """The benchmark fills our tables by hand: a new column must not break it unseen."""
 
-from accounts.models import AuditEvent, Organization, Usage
+from accounts.models import Organization, Usage
 from apikeys.models import KeyDay, KeySecret
 from apikeys.models.counters import KeyMonth
+from audit.models import AuditEvent
 from bench.seed import HOT, ORGANIZATIONS, SPREAD, USE_PLANS, fill, settle
 from tests.cast import ApiTestCase
 from tests.committed import as_owner

@@ -14,10 +14,10 @@ from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
 from django.test import RequestFactory, override_settings
 
-from reachscore.api.boundary import MOST_BODY_BYTES, bounded
-from reachscore.api.request import SteadyHandler
 from tests.cast import ApiClient, ApiTestCase
 from tests.demo_server import ROOT
+from web.boundary import MOST_BODY_BYTES, bounded
+from web.request import SteadyHandler
 
 Make = Callable[[int], Any]
 
@@ -284,7 +284,7 @@ import io, json, os
 from wsgiref.handlers import SimpleHandler
 from granian.wsgi import _callback_wrapper
 from reachscore import wsgi
-from reachscore.api import request
+from web import request
 
 seen = []
 class Seen(request.SteadyRequest):

@@ -87,16 +87,16 @@ def test_the_lists_and_forms_of_the_admin_are_clean(staff):
         f"{KEYS}?livemode__exact=1&q=first",
         ORGANIZATIONS,
         f"{ORGANIZATIONS}add/",
-        "/admin/accounts/auditevent/",
+        "/admin/audit/auditevent/",
         "/admin/accounts/plan/",
         "/admin/accounts/plan/team/change/",
-        "/admin/accounts/user/",
-        "/admin/accounts/user/add/",
-        "/admin/accounts/user/1/change/",
+        "/admin/staff/user/",
+        "/admin/staff/user/add/",
+        "/admin/staff/user/1/change/",
         "/admin/password_change/",
     ):
         staff.visit(path)
-    staff.visit("/admin/accounts/auditevent/")
+    staff.visit("/admin/audit/auditevent/")
     staff.page.locator("#result_list tbody a").first.click()
     staff.page.wait_for_url("**/change/**")
     staff.picture("audit event")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 KEYS = "/admin/apikeys/apikey/"
-EVENTS = "/admin/accounts/auditevent/"
+EVENTS = "/admin/audit/auditevent/"
 ORGANIZATIONS = "/admin/accounts/organization/"
 
 
@@ -83,10 +83,10 @@ def test_the_lists_and_forms_are_for_all(staff):
         f"{EVENTS}?organization=org_nothing00000",
         "/admin/accounts/plan/",
         "/admin/accounts/plan/team/change/",
-        "/admin/accounts/user/",
-        "/admin/accounts/user/add/",
-        "/admin/accounts/user/1/change/",
-        "/admin/accounts/user/1/history/",
+        "/admin/staff/user/",
+        "/admin/staff/user/add/",
+        "/admin/staff/user/1/change/",
+        "/admin/staff/user/1/history/",
         "/admin/auth/group/",
         "/admin/auth/group/add/",
         "/admin/auth/group/1/change/",

@@ -12,7 +12,8 @@ from tests.production_server import Database, ProductionServer
 
 CLIENTS = 6
 SUSPEND = """
-from accounts.models import Actor, Organization
+from accounts.models import Organization
+from audit.actor import Actor
 Organization.objects.get(pk="{}").suspend(actor=Actor.cli(), reason="unpaid")
 """
 

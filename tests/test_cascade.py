@@ -5,9 +5,9 @@ from typing import Any
 
 import time_machine
 
-from accounts.models import AuditEvent
 from apikeys.models import ApiKey
 from apikeys.scopes import ALL_SCOPES
+from audit.models import AuditEvent
 from tests.cast import ApiClient, ApiTestCase
 
 NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)

@@ -4,7 +4,7 @@ import io
 
 from django.core.management import CommandError, call_command
 
-from accounts.models import AuditEvent
+from audit.models import AuditEvent
 from tests.cast import ApiTestCase
 
 LIMITS = ("requests_per_minute", "tests_limit", "domains_limit")

@@ -7,8 +7,10 @@ from unittest import mock
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from accounts.models import AuditEvent, Organization, SecondFactor
+from accounts.models import Organization
 from apikeys.models import ApiKey
+from audit.models import AuditEvent
+from staff.models import SecondFactor
 from tests.cast import ApiClient, ApiTestCase
 
 

@@ -17,14 +17,16 @@ from django.db import OperationalError, connection
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from accounts.access.sessions import SEEN_AT
-from accounts.models import Actor, LogInTries, Organization
+from accounts.models import Organization
 from apikeys.models import ApiKey, KeySecret, ScopeGrant
 from apikeys.verbs.rotate import rotate
-from reachscore.api.broken_connections import close_if_broken
-from reachscore.database.base import SECONDS_TO_CANCEL, CommitUnconfirmed
+from audit.actor import Actor
+from staff.login.sessions import SEEN_AT
+from staff.models import LogInTries
 from tests.cast import ApiClient
 from tests.committed import CommittedTestCase, superuser
+from web.database.base import SECONDS_TO_CANCEL, CommitUnconfirmed
+from web.database.broken_connections import close_if_broken
 
 LONGEST_WAIT = 0.5
 TOKEN = {"Idempotency-Key": "a1b2-c3d4"}

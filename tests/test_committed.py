@@ -4,9 +4,12 @@ import time
 
 from django.db import connection
 
-from accounts.models import Actor, AuditEvent, Organization, Plan, User
+from accounts.models import Organization, Plan
 from accounts.plans import PLANS
 from apikeys.models import ApiKey
+from audit.actor import Actor
+from audit.models import AuditEvent
+from staff.models import User
 from tests.committed import CommittedTestCase, as_owner, in_threads
 
 

@@ -4,11 +4,13 @@ import time
 import unicodedata
 from urllib.parse import quote
 
-from accounts.models import AuditEvent, Organization, User
+from accounts.models import Organization
 from apikeys.models import ApiKey
-from reachscore.api.refusals import ParameterInvalid
-from reachscore.api.text import clean_line, composed
+from audit.models import AuditEvent
+from staff.models import User
 from tests.cast import ApiTestCase
+from web.errors.refusals import ParameterInvalid
+from web.input.text import clean_line, composed
 
 NFC = "Geschäft Ålesund ᾂ 한국"
 NFD = unicodedata.normalize("NFD", NFC)
@@ -29,8 +31,8 @@ class ComposedTextTests(ApiTestCase):
         event = AuditEvent.objects.get(reason=NFC)
         colleague = User.objects.create_user("Åse")  # Django composes names of its own.
         for typed in ("Åse", unicodedata.normalize("NFD", "Åse")):
-            page = browser.get("/admin/accounts/user/", {"q": typed})
-            self.assertContains(page, f"/admin/accounts/user/{colleague.pk}/change/")
+            page = browser.get("/admin/staff/user/", {"q": typed})
+            self.assertContains(page, f"/admin/staff/user/{colleague.pk}/change/")
         field = "app_label=apikeys&model_name=apikey&field_name=organization"
         for text in (quote(NFC), quote(NFD)):
             with self.subTest(text):
@@ -39,7 +41,7 @@ class ComposedTextTests(ApiTestCase):
                 for url, expected in (
                     (f"apikeys/apikey/?q={text}", made["id"]),
                     (f"accounts/organization/?q={text}", customer.id),
-                    (f"accounts/auditevent/?q={text}", event.target_id),
+                    (f"audit/auditevent/?q={text}", event.target_id),
                     (f"autocomplete/?term={text}&{field}", customer.id),
                 ):
                     self.assertContains(browser.get(f"/admin/{url}"), expected)

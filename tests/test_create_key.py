@@ -8,9 +8,9 @@ import time_machine
 
 from apikeys.models import ApiKey
 from apikeys.scopes import ALL_SCOPES
-from reachscore.api.moments import parse_moment
-from reachscore.api.refusals import ParameterInvalid
 from tests.cast import ApiTestCase
+from web.errors.refusals import ParameterInvalid
+from web.input.moments import parse_moment
 
 NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)
 BAD_OFFSETS = ("+00:60", "+05:99", "-22:99", "+24:00", "+23:60", "-24:00")
@@ -196,7 +196,7 @@ class ExpiryTests(ApiTestCase):
     def test_a_time_or_offset_that_rfc_3339_lacks_is_refused_though_python_takes_it(self):
         """As from Python 3.14 on, whose `fromisoformat` takes 24:00, too."""
         lenient = mock.Mock(fromisoformat=lambda _: NOW)
-        with mock.patch("reachscore.api.moments.datetime", lenient):
+        with mock.patch("web.input.moments.datetime", lenient):
             self.assertEqual(parse_moment("2027-01-01T23:59:59+23:59", field="f"), NOW)
             for text in (
                 *(f"2027-01-01T00:00:00{offset}" for offset in BAD_OFFSETS),

@@ -7,10 +7,11 @@ from typing import Any
 import time_machine
 from django.db import transaction
 
-from accounts.models import Actor, AuditEvent
 from apikeys.models import ApiKey, KeySecret
 from apikeys.scopes import ALL_SCOPES
 from apikeys.verbs.rotate import rotate
+from audit.actor import Actor
+from audit.models import AuditEvent
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)

@@ -5,11 +5,11 @@ from typing import Any
 
 import time_machine
 
-from accounts.models import Actor
 from apikeys.format import new_plaintext
 from apikeys.models import ApiKey
 from apikeys.verbs.change import change
 from apikeys.verbs.revoke import revoke
+from audit.actor import Actor
 from tests.cast import ApiClient, ApiTestCase
 
 NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)

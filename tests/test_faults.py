@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from reachscore.database_session import SESSION
 from tests.production_server import Answer, Database, ProductionServer
+from web.database.session import SESSION
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_a_held_lock_ends_a_write_in_time_and_no_read_waits_for_it(
 ):
     with database.connect() as holder, holder.transaction():
         holder.execute(
-            "SELECT 1 FROM accounts_audithead WHERE organization_id = %s FOR UPDATE",
+            "SELECT 1 FROM audit_audithead WHERE organization_id = %s FOR UPDATE",
             [organization],
         )
         with ThreadPoolExecutor() as pool:
@@ -184,7 +184,7 @@ def test_a_read_only_database_is_said_and_passes(server, database, key):
     [
         "ALTER TABLE apikeys_apikey ADD COLUMN plaintext text",
         "CREATE TABLE mine (id int)",
-        "DROP TABLE accounts_auditevent",
+        "DROP TABLE audit_auditevent",
     ],
 )
 def test_the_runtime_role_can_change_no_table(server, database, statement):

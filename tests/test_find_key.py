@@ -5,9 +5,9 @@ from urllib.parse import quote as url_quote
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from accounts.models import Actor
 from apikeys.format import new_plaintext
 from apikeys.verbs.revoke import revoke
+from audit.actor import Actor
 from tests.cast import Answer
 from tests.test_admin import KEYS, ORGANIZATIONS, AdminTestCase, page_of
 
@@ -139,8 +139,8 @@ class KeyInAddressTests(KeepsKeysSecret):
             f"{KEYS}?_changelist_filters=q%3D{key}",
             f"{KEYS}{key}/change/",
             f"{ORGANIZATIONS}?q={key}",
-            f"/admin/accounts/auditevent/?q={key}",
-            f"/admin/accounts/user/?q={key}",
+            f"/admin/audit/auditevent/?q={key}",
+            f"/admin/staff/user/?q={key}",
             f"/admin/autocomplete/?app_label=apikeys&term={key}",
             f"/admin/login/?next={url_quote(f'{KEYS}?q={key}')}",
             f"/docs?x={key}",

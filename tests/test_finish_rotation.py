@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import time_machine
 
-from accounts.models import AuditEvent
 from apikeys.models import ApiKey
+from audit.models import AuditEvent
 from tests.cast import ApiTestCase
 
 NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)

@@ -11,9 +11,11 @@ from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import Actor, AuditEvent, LogInTries
 from apikeys.models import KeyDay, KeySecret, RememberedRequest
 from apikeys.verbs.revoke import revoke
+from audit.actor import Actor
+from audit.models import AuditEvent
+from staff.models import LogInTries
 from tests.committed import CommittedTestCase
 from tests.retries import NOW, RetryTestCase
 
@@ -73,7 +75,7 @@ class ForgetTests(RetryTestCase):
             KeyDay.objects.create(api_key=self.key, day=day, requests=1, limited=0)
         events = AuditEvent.objects.count()
         with (
-            mock.patch("apikeys.management.commands.forget.BATCH", 2),
+            mock.patch("reachscore.management.commands.forget.BATCH", 2),
             CaptureQueriesContext(
                 connection,
             ) as queries,
@@ -100,7 +102,7 @@ class CommittedForgetTests(CommittedTestCase):
             _, live = self.issue()
         with override_settings(API_KEY_PEPPERS={9: peppers[1]}):
             self.assertTrue(KeySecret.some_under_missing_pepper())
-            with mock.patch("apikeys.management.commands.forget.BATCH", 1):
+            with mock.patch("reachscore.management.commands.forget.BATCH", 1):
                 self.assertIn("2 ended secrets\n", forget())
             self.assertTrue(KeySecret.some_under_missing_pepper())
             self.assertEqual(KeySecret.count_by_pepper(), {7: 1})

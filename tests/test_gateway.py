@@ -8,11 +8,11 @@ from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
 from django.urls import path
 
-from accounts.models import AuditEvent
+from audit.models import AuditEvent
 from reachscore import urls
-from reachscore.api.proxies import UnreadableHeader, read_proxies
 from tests.captured import captured_logs
 from tests.cast import ApiTestCase
+from web.proxies import UnreadableHeader, read_proxies
 
 # The same in every process: they are part of the names of the tests.
 TOKEN, OLD_TOKEN, WRONG = (hashlib.sha256(name).hexdigest() for name in (b"new", b"old", b"no"))

@@ -40,7 +40,8 @@ ALIASES = (
 UNHARMED, SPOILED = (200, 403), (400, 400)
 MAKE_KEYS = f"""
 import json
-from accounts.models import Actor, Organization, Plan
+from accounts.models import Organization, Plan
+from audit.actor import Actor
 from apikeys.models import ApiKey
 acme = Organization(name="Acme", plan=Plan.objects.get(slug="enterprise"))
 acme.create(actor=Actor.cli())

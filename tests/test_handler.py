@@ -8,7 +8,7 @@ from wsgiref.util import setup_testing_defaults
 from django.test import SimpleTestCase
 from django.urls import URLResolver
 
-from reachscore.api.request import SteadyHandler
+from web.request import SteadyHandler
 
 
 def ask(handler: SteadyHandler, path: str) -> str:

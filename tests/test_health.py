@@ -9,8 +9,8 @@ from django.test import Client, TestCase, override_settings
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from accounts.models import SecondFactor, User
-from reachscore.api.logs import fields_of
+from staff.models import SecondFactor, User
+from web.telemetry.logs import fields_of
 
 TOKEN = "a-token-of-the-tests"
 
@@ -32,7 +32,7 @@ class HealthTests(TestCase):
 
     def test_an_unapplied_migration_makes_it_unready(self):
         with connection.cursor() as cursor:
-            cursor.execute("DELETE FROM django_migrations WHERE name = '0003_search'")
+            cursor.execute("DELETE FROM django_migrations WHERE name = '0002_search'")
         response = Client().get("/readyz")
         self.assertEqual(response.status_code, 503)
         self.assertIn("1 migration is not applied", response.json()["problems"][0])

@@ -4,9 +4,9 @@ import json
 
 from django.test import Client, SimpleTestCase, override_settings
 
-from reachscore.api.proxies import read_proxies
 from tests.cast import ApiTestCase
 from tests.test_settings import PRODUCTION, python
+from web.proxies import read_proxies
 
 HTTPS = {"X-Forwarded-Proto": "https"}
 SHOW = (

@@ -10,22 +10,14 @@ from django.apps import apps
 from django.db import connection, models, transaction
 from django.test import override_settings
 
-from accounts.models import (
-    Actor,
-    AuditHead,
-    LogInTries,
-    Meter,
-    Organization,
-    Plan,
-    RateWindow,
-    RecoveryCode,
-    SecondFactor,
-    User,
-)
+from accounts.models import Meter, Organization, Plan, RateWindow
 from apikeys import meters
 from apikeys.models import ApiKey, KeyDay, KeySecret
 from apikeys.verbs.revoke import revoke_with_all_it_made
 from apikeys.verbs.rotate import rotate
+from audit.actor import Actor
+from audit.models import AuditHead
+from staff.models import LogInTries, RecoveryCode, SecondFactor, User
 from tests.cast import ApiClient, ApiTestCase
 from tests.committed import CommittedTestCase, in_threads
 

@@ -5,10 +5,10 @@ from datetime import timedelta
 import time_machine
 from django.utils import timezone
 
-from accounts.models import Actor
 from apikeys.models import ApiKey
 from apikeys.refusals import KeyLimitReached
 from apikeys.verbs.issue import issue
+from audit.actor import Actor
 from tests.cast import ApiTestCase
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import time_machine
 
-from accounts.models import Actor
 from apikeys.models import ApiKey, KeySecret
 from apikeys.scopes import ALL_SCOPES
 from apikeys.verbs.issue import issue
 from apikeys.verbs.revoke import revoke
+from audit.actor import Actor
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)

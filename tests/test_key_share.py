@@ -6,8 +6,10 @@ from typing import Any
 import time_machine
 from django.test import override_settings
 
-from accounts.models import Actor, AuditEvent, Plan, Usage
+from accounts.models import Plan, Usage
 from apikeys.models import ApiKey, KeyMonth
+from audit.actor import Actor
+from audit.models import AuditEvent
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)

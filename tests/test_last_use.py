@@ -6,10 +6,10 @@ from typing import Any
 import time_machine
 from django.db import connection, transaction
 
-from accounts.models import Actor
 from apikeys.models import ApiKey, KeySecret
 from apikeys.verbs.revoke import revoke
 from apikeys.verbs.rotate import rotate
+from audit.actor import Actor
 from tests.cast import Answer, ApiClient, ApiTestCase
 from tests.committed import CommittedTestCase
 

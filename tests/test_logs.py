@@ -17,10 +17,10 @@ from django.views.debug import get_exception_reporter_class
 
 from apikeys.format import new_plaintext
 from apikeys.verbs.revoke import revoke
-from reachscore.api.logs import JsonFormatter, TextFormatter
-from reachscore.api.redaction import holds_key, quote_input, redact
 from tests.captured import Captured, captured_logs, the_handler
 from tests.cast import ApiTestCase
+from web.redaction import holds_key, quote_input, redact
+from web.telemetry.logs import JsonFormatter, TextFormatter
 
 ROOT = Path(__file__).resolve().parent.parent
 FIND = "apikeys.api.answers.auth_context"
@@ -167,7 +167,7 @@ class OneLineTests(ApiTestCase):
                 {"data": "MARK", "content_type": "multipart/form-data"},
             ),
             (browser, "GET", "/admin/apikeys/apikey/?MARK__x=1", 400, {}),
-            (browser, "POST", "/admin/accounts/auditevent/export/?organization=MARK%00", 302, {}),
+            (browser, "POST", "/admin/audit/auditevent/export/?organization=MARK%00", 302, {}),
             (browser, "GET", "/admin/apikeys/apikey/?created_at__year=MARK", 400, {}),
             (browser, "GET", "/static/..%2f..%2fMARK", 404, {}),
             (Client(), "GET", "/admin/", 302, {"HTTP_COOKIE": "sessionid=MARK"}),
@@ -184,7 +184,7 @@ class OneLineTests(ApiTestCase):
             (client, FIND, "/v1/auth/me"),
             (
                 self.staff(),
-                "apikeys.admin.ApiKeyAdmin.get_queryset",
+                "staff.keys.keys.ApiKeyAdmin.get_queryset",
                 "/admin/apikeys/apikey/?q=MARK",
             ),
             (Client(), "reachscore.health._problems", "/readyz?MARK"),
@@ -199,7 +199,7 @@ class OneLineTests(ApiTestCase):
 
     def test_what_no_column_can_hold_is_the_senders_mistake_and_a_line(self):
         browser, error = self.staff(), DataError("MARK")
-        with mock.patch("apikeys.admin.ApiKeyAdmin.get_queryset", side_effect=error):
+        with mock.patch("staff.keys.keys.ApiKeyAdmin.get_queryset", side_effect=error):
             self.assertOneLine(browser, "GET", "/admin/apikeys/apikey/", 400)
 
     def test_a_bug_of_a_page_is_under_the_request_id_and_not_under_its_path(self):
@@ -208,7 +208,7 @@ class OneLineTests(ApiTestCase):
         bug = RuntimeError("broke")
         with (
             captured_logs() as logs,
-            mock.patch("apikeys.admin.ApiKeyAdmin.get_queryset", side_effect=bug),
+            mock.patch("staff.keys.keys.ApiKeyAdmin.get_queryset", side_effect=bug),
         ):
             response = browser.get("/admin/apikeys/apikey/?q=MARK")
         traced, line = logs.records()

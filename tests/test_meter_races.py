@@ -8,10 +8,11 @@ from functools import partial
 
 from django.db import transaction
 
-from accounts.models import Actor, Meter, Usage
+from accounts.models import Meter, Usage
 from apikeys import meters
 from apikeys.models import KeyMonth
 from apikeys.refusals import QuotaExceeded
+from audit.actor import Actor
 from tests.committed import CommittedTestCase, in_threads
 
 THREADS = 50

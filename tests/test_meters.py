@@ -7,10 +7,11 @@ import time_machine
 from django.db import transaction
 from rest_framework.response import Response
 
-from accounts.models import Actor, Meter, Organization, Plan, Usage
+from accounts.models import Meter, Organization, Plan, Usage
 from apikeys import meters
 from apikeys.models import KeyMonth
 from apikeys.refusals import QuotaExceeded
+from audit.actor import Actor
 from tests.cast import ApiClient, ApiTestCase
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)

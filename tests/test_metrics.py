@@ -29,9 +29,9 @@ from django.test import SimpleTestCase, override_settings
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from accounts.models import Actor
 from apikeys.format import new_plaintext
 from apikeys.verbs.revoke import revoke
+from audit.actor import Actor
 from reachscore.environment import token
 from reachscore.server import metrics_folder
 from tests.cast import ApiClient, ApiTestCase
@@ -181,7 +181,7 @@ class CountTests(ApiTestCase):
         browser = self.staff()
         for broken, url in [
             ("apikeys.api.answers.auth_context", "/v1/auth/me"),
-            ("apikeys.admin.ApiKeyAdmin.get_queryset", "/admin/apikeys/apikey/"),
+            ("staff.keys.keys.ApiKeyAdmin.get_queryset", "/admin/apikeys/apikey/"),
             ("reachscore.health._problems", "/readyz"),
         ]:
             with self.subTest(url), mock.patch(broken, side_effect=OperationalError):
@@ -317,7 +317,7 @@ class MetricFileTests(SimpleTestCase):
     def run_worker(self, code: str, folder: str) -> None:
         """Run `code` in a process that has `metrics` and keeps their values in `folder`."""
         done = subprocess.run(
-            [sys.executable, "-c", f"from reachscore.api import metrics\n{code}"],
+            [sys.executable, "-c", f"from web.telemetry import metrics\n{code}"],
             cwd=ROOT,
             env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": folder},
             capture_output=True,

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from reachscore.api.refusals import RETRY_AFTER_SECONDS
 from tests.production_server import PROXIED, Database, ProductionServer
 from tests.proxies import NGINX, Proxy, send, start_nginx
+from web.errors.refusals import RETRY_AFTER_SECONDS
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed here")
 
@@ -103,7 +103,7 @@ def test_a_stop_lets_a_running_request_end(instances, proxy, key):
     instance = instances[0]
     with instance.database.connect() as holder:
         holder.execute("BEGIN")
-        holder.execute("LOCK TABLE accounts_audithead IN ACCESS EXCLUSIVE MODE")
+        holder.execute("LOCK TABLE audit_audithead IN ACCESS EXCLUSIVE MODE")
         with ThreadPoolExecutor() as pool:
             waiting = pool.submit(instance.ask, "/v1/keys", key=key, body={"name": "waited"})
             time.sleep(0.5)
@@ -138,7 +138,7 @@ def test_a_header_that_a_byte_of_the_client_empties_is_refused_or_named(instance
         assert send(proxy.port, key, *emptied, path=path, body=body)[0] == 201
     with database.connect() as connection:
         seen = connection.execute(
-            "SELECT user_agent, host(ip) FROM accounts_auditevent WHERE actor_type = 'key'"
+            "SELECT user_agent, host(ip) FROM audit_auditevent WHERE actor_type = 'key'"
             " ORDER BY created_at DESC LIMIT 6"
         ).fetchall()
     assert seen == [("(not readable)", "127.0.0.1"), ("(not readable)", "192.0.2.7")] * 3

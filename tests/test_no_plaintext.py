@@ -25,21 +25,24 @@ from django.test import Client, RequestFactory, override_settings
 from django.urls import resolve
 from django.utils import timezone
 
-from accounts.models import Actor, AuditEvent, Plan, SecondFactor, User
+from accounts.models import Plan
 from apikeys.models import ApiKey, ScopeGrant
 from apikeys.verbs.revoke import revoke
-from reachscore.api.logs import JsonFormatter, TextFormatter
+from audit.actor import Actor
+from audit.models import AuditEvent
+from staff.models import SecondFactor, User
 from tests.admin_pages import PostForms, admin_patterns, page_url
 from tests.captured import captured_logs
 from tests.cast import Answer, ApiClient, ApiTestCase
 from tests.dump import dumped
 from tests.staff import member_of
+from web.telemetry.logs import JsonFormatter, TextFormatter
 
 ADMIN_MODELS = (
-    "accounts/auditevent",
+    "audit/auditevent",
     "accounts/organization",
     "accounts/plan",
-    "accounts/user",
+    "staff/user",
     "apikeys/apikey",
     "auth/group",
 )
@@ -81,7 +84,7 @@ PATHS = (
     "/admin/apikeys/apikey/{}/delete/",
     "/admin/apikeys/apikey/{}/revoke/",
     "/admin/accounts/organization/{}/suspend/",
-    "/admin/accounts/user/{}/password/",
+    "/admin/staff/user/{}/password/",
     "/admin/r/{}/{}/",
 )
 QUERIES = (
@@ -128,13 +131,13 @@ FORMS: Final[dict[str, dict[str, str]]] = {
     },
     "second_factor": {"code": "000000"},
     "second_factor_set_up": {"code": "000000"},
-    "accounts_user_add": {
+    "staff_user_add": {
         "username": "alex",
         "password1": PASSWORD,
         "password2": PASSWORD,
     },
-    "accounts_user_change": {"first_name": "", "last_name": "", "email": ""},
-    "accounts_user_reset_second_factor": {"reason": "r"},
+    "staff_user_change": {"first_name": "", "last_name": "", "email": ""},
+    "staff_user_reset_second_factor": {"reason": "r"},
     "auth_user_password_change": {"password1": PASSWORD, "password2": PASSWORD},
     "auth_group_add": {"name": "n"},
     "auth_group_change": {"name": "n"},
@@ -144,7 +147,7 @@ FORMS: Final[dict[str, dict[str, str]]] = {
     "accounts_organization_contact": {"contact_email": "ops@example.com"},
     "accounts_organization_suspend": {"reason": "r"},
     "accounts_organization_resume": {"reason": "r"},
-    "accounts_auditevent_export": {},
+    "audit_auditevent_export": {},
     "apikeys_apikey_add": {"name": "n", "expires_at_0": "", "expires_at_1": ""},
     "apikeys_apikey_find": {"q": "n"},
     "apikeys_apikey_changelist": {"action": "revoke_selected"},
@@ -307,8 +310,8 @@ class NoPlaintextTests(ApiTestCase):
             "accounts_organization": self.acme,
             "accounts_organization_resume": resting,
             "accounts_plan": Plan.objects.get(pk="team"),
-            "accounts_auditevent": AuditEvent.objects.earliest("created_at"),
-            "accounts_user": other,
+            "audit_auditevent": AuditEvent.objects.earliest("created_at"),
+            "staff_user": other,
             "auth_user": other,
             "auth_group": Group.objects.create(name="Spare"),
             "view_on_site": self.sam,
@@ -365,8 +368,8 @@ class NoPlaintextTests(ApiTestCase):
         for text in spellings(presenter.key):
             for broken, url in (
                 ("apikeys.api.answers.auth_context", "/v1/auth/me"),
-                ("reachscore.api.handler.refusals.ResourceNotFound", "/v1/nope"),
-                ("apikeys.admin.ApiKeyAdmin.get_queryset", "/admin/apikeys/apikey/"),
+                ("web.errors.handler.refusals.ResourceNotFound", "/v1/nope"),
+                ("staff.keys.keys.ApiKeyAdmin.get_queryset", "/admin/apikeys/apikey/"),
                 ("django.core.handlers.base.BaseHandler.resolve_request", "/v1/auth/me"),
             ):
                 for debug in (False, True) if text == presenter.key else (False,):

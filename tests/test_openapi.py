@@ -8,8 +8,8 @@ import jsonschema
 from django.test import Client
 
 from apikeys.scopes import Scope
-from reachscore.api.catalogue import CATALOGUE
 from tests.cast import ApiTestCase
+from web.errors.catalogue import CATALOGUE
 
 
 class OpenApiTests(ApiTestCase):

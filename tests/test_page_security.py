@@ -21,9 +21,9 @@ ADMIN_PAGES = (
     "/admin/apikeys/apikey/",
     "/admin/apikeys/apikey/add/",
     "/admin/accounts/organization/add/",
-    "/admin/accounts/auditevent/",
+    "/admin/audit/auditevent/",
     "/admin/accounts/plan/team/change/",
-    "/admin/accounts/user/add/",
+    "/admin/staff/user/add/",
     "/admin/nothing/",
 )
 INLINE = re.compile(

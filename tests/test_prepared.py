@@ -12,9 +12,9 @@ from django.test import override_settings
 
 from apikeys.authentication.last_use import renew_digest
 from apikeys.models import ApiKey
-from reachscore.stale import once_more
 from tests.cast import Answer, ApiClient, ApiTestCase
 from tests.committed import CommittedTestCase, superuser
+from web.database.stale import once_more
 
 PLANS = """
     SELECT generic_plans, custom_plans
@@ -97,7 +97,7 @@ class KeptCursorTests(CommittedTestCase):
         for number, (column_type, call) in enumerate(calls):
             # Only a verb reads this column: nothing before it makes the connection forget.
             with superuser() as another:
-                alter = f"ALTER TABLE accounts_audithead ALTER COLUMN sequence TYPE {column_type}"
+                alter = f"ALTER TABLE audit_audithead ALTER COLUMN sequence TYPE {column_type}"
                 another.execute(alter.encode())
             answer = call()
             said = b"".join(answer.streaming_content) if answer.streaming else answer.content

@@ -10,16 +10,17 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from accounts.access.lockout import MOST_TRIES
-from accounts.models import AuditEvent, SecondFactor, User
 from apikeys.format import new_plaintext
+from audit.models import AuditEvent
+from staff.login.lockout import MOST_TRIES
+from staff.models import SecondFactor, User
 from tests.admin_pages import PostForms
 from tests.cast import Answer
 from tests.staff import log_in
 from tests.test_admin import KEYS, AdminTestCase, page_of
 from tests.test_staff_login import LOCKED, events, try_password
 
-USERS, GROUPS, EVENTS = "/admin/accounts/user/", "/admin/auth/group/", "/admin/accounts/auditevent/"
+USERS, GROUPS, EVENTS = "/admin/staff/user/", "/admin/auth/group/", "/admin/audit/auditevent/"
 PROOF = {"proof-password": "correct horse"}
 ASKED, WRONG = 'name="proof-password"', "That is not your password"
 NEW_PASSWORD = "a battery, 2 staples"

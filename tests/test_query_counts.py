@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import time_machine
 from django.test import Client, override_settings
 
-from accounts.models import Actor, Plan
+from accounts.models import Plan
 from apikeys.format import new_plaintext
+from audit.actor import Actor
 from tests.cast import ApiClient, ApiTestCase
 
 NOON = datetime(2026, 3, 10, 12, 0, 20, tzinfo=UTC)

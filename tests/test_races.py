@@ -7,9 +7,10 @@ from functools import partial
 
 from django.contrib.admin.utils import quote
 
-from accounts.models import Actor, AuditEvent
 from apikeys.models import ApiKey, KeySecret
 from apikeys.verbs.rotate import rotate
+from audit.actor import Actor
+from audit.models import AuditEvent
 from tests.cast import Answer, ApiClient
 from tests.committed import in_threads
 from tests.races import Call, RaceTestCase, delete, get, patch, post

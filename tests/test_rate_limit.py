@@ -6,10 +6,11 @@ from unittest import mock
 import time_machine
 from django.test import Client
 
-from accounts.models import Actor, Organization, Plan, RateWindow
+from accounts.models import Organization, Plan, RateWindow
 from apikeys.format import new_plaintext
 from apikeys.models import KeyDay
 from apikeys.verbs.revoke import revoke
+from audit.actor import Actor
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 NOON = datetime(2026, 3, 10, 12, 0, 20, tzinfo=UTC)

@@ -11,9 +11,10 @@ from urllib.parse import quote
 import time_machine
 from django.db import connection
 
-from accounts.models import Actor, RateWindow
+from accounts.models import RateWindow
 from apikeys.authentication.statement import fetch_caller
 from apikeys.models import KeyDay
+from audit.actor import Actor
 from tests.cast import ApiClient
 from tests.committed import CommittedTestCase, in_threads
 from tests.demo_server import free_port

@@ -6,11 +6,12 @@ from typing import Any
 import time_machine
 from django.utils import timezone
 
-from accounts.models import Actor, AuditEvent
 from apikeys.models import ApiKey
 from apikeys.verbs.change import change
 from apikeys.verbs.revoke import revoke
 from apikeys.verbs.rotate import rotate
+from audit.actor import Actor
+from audit.models import AuditEvent
 from tests.retries import RetryTestCase
 
 

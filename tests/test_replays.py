@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import time_machine
 
-from accounts.models import Actor, AuditEvent, Organization
+from accounts.models import Organization
 from apikeys.models import ApiKey, KeySecret, RememberedRequest
+from audit.actor import Actor
+from audit.models import AuditEvent
 from tests.cast import ApiClient
 from tests.retries import NOW, RetryTestCase
 

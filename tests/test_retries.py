@@ -7,9 +7,10 @@ from datetime import timedelta
 import time_machine
 from django.db import connection
 
-from accounts.models import Actor, AuditEvent
 from apikeys.models import ApiKey, KeySecret, RememberedRequest
 from apikeys.verbs.rotate import rotate
+from audit.actor import Actor
+from audit.models import AuditEvent
 from tests.cast import Answer, ApiClient
 from tests.retries import CI, HEADER, NOW, RetryTestCase
 

@@ -5,10 +5,11 @@ from collections import Counter
 from functools import partial
 from itertools import product
 
-from accounts.models import Actor, AuditEvent
 from apikeys.models import ApiKey, RememberedRequest
 from apikeys.scopes import ALL_SCOPES
 from apikeys.verbs.change import change
+from audit.actor import Actor
+from audit.models import AuditEvent
 from tests.cast import Answer, ApiClient
 from tests.committed import in_threads
 from tests.races import Call, RaceTestCase, get, post

@@ -5,10 +5,11 @@ from urllib.parse import quote
 
 import time_machine
 
-from accounts.models import Actor, AuditEvent
 from apikeys.models import ApiKey
 from apikeys.scopes import ALL_SCOPES
 from apikeys.verbs.revoke import revoke
+from audit.actor import Actor
+from audit.models import AuditEvent
 from tests.cast import ApiTestCase
 
 NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)

@@ -5,9 +5,11 @@ from typing import Any
 
 import time_machine
 
-from accounts.models import Actor, AuditEvent, Organization
+from accounts.models import Organization
 from apikeys.models import ApiKey, KeySecret, RememberedRequest
 from apikeys.verbs.rotate import rotate
+from audit.actor import Actor
+from audit.models import AuditEvent
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)

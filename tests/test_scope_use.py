@@ -8,10 +8,10 @@ from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import Actor
 from apikeys.authentication import scope_use
 from apikeys.models import ApiKey, ScopeGrant
 from apikeys.scopes import ALL_SCOPES, Scope
+from audit.actor import Actor
 from tests.cast import ApiClient, ApiTestCase
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from django.test import override_settings
 
-from accounts.models import AuditEvent, AuditHead
-from accounts.seals import GENESIS, as_stored, canonical, seal
+from audit.models import AuditEvent, AuditHead
+from audit.seals import GENESIS, as_stored, canonical, seal
 from tests.cast import ApiTestCase
 
 

@@ -5,10 +5,12 @@ import unicodedata
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import Actor, AuditEvent, Organization
+from accounts.models import Organization
 from apikeys.models import ApiKey
 from apikeys.verbs.change import change
 from apikeys.verbs.revoke import revoke
+from audit.actor import Actor
+from audit.models import AuditEvent
 from tests.cast import Answer
 from tests.test_admin import KEYS, ORGANIZATIONS, AdminTestCase
 from tests.test_admin_audit import EVENTS
@@ -122,7 +124,7 @@ class KeySearchTests(SearchTestCase):
         answer = self.browser.post(f"{KEYS}find/", {"q": text}, follow=True)
         self.assertContains(answer, "Search for at most 200 characters")
         self.assertContains(answer, api_key.pk)
-        for url in (KEYS, ORGANIZATIONS, EVENTS, "/admin/accounts/user/"):
+        for url in (KEYS, ORGANIZATIONS, EVENTS, "/admin/staff/user/"):
             self.assertFalse(self.browser.get(url, {"q": text}).context["cl"].result_list)
 
     def test_a_search_takes_the_same_few_queries_however_much_it_finds(self):

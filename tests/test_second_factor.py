@@ -18,9 +18,11 @@ from django.test import Client, override_settings
 from django.utils import timezone
 from django_otp.oath import totp
 
-from accounts.access.lockout import MOST_TRIES
-from accounts.models import Actor, AuditEvent, RecoveryCode, SecondFactor, User
-from accounts.models.second_factor import MOST_DOUBLINGS, STEP
+from audit.actor import Actor
+from audit.models import AuditEvent
+from staff.login.lockout import MOST_TRIES
+from staff.models import RecoveryCode, SecondFactor, User
+from staff.models.second_factor import MOST_DOUBLINGS, STEP
 from tests.captured import captured_logs
 from tests.cast import Answer, ApiTestCase
 from tests.committed import CommittedTestCase, in_threads
@@ -412,9 +414,9 @@ class LostDeviceTests(FactorTestCase):
             self.assertTrue(response["Location"].startswith(SET_UP))
 
     def test_a_superuser_resets_it_and_the_session_ends(self):
-        url = f"/admin/accounts/user/{self.sam.pk}/reset_second_factor/"
+        url = f"/admin/staff/user/{self.sam.pk}/reset_second_factor/"
         browser = self.staff(self.kim)
-        page = f"/admin/accounts/user/{self.sam.pk}/change/"
+        page = f"/admin/staff/user/{self.sam.pk}/change/"
         self.assertContains(browser.get(page), url)
         self.assertContains(browser.get(url), "must set up")
         self.assertContains(browser.post(url, {"reason": ""}), "required")

@@ -12,11 +12,11 @@ import time_machine
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Actor
 from apikeys.format import new_plaintext
-from reachscore.api.security_log import MOST_ADDRESSES, FailedAuthentications
+from audit.actor import Actor
 from tests.captured import Captured, captured_logs
 from tests.cast import ApiClient, ApiTestCase
+from web.telemetry.security_log import MOST_ADDRESSES, FailedAuthentications
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -116,7 +116,7 @@ class FailedAuthenticationTests(ApiTestCase):
     def test_are_written_at_the_end_of_the_process_too(self):
         count = (
             "import django; django.setup(); "
-            "from reachscore.api.security_log import failed_authentications as failures; "
+            "from web.telemetry.security_log import failed_authentications as failures; "
             "failures.count('api_key_invalid', None)"
         )
         forked = (

@@ -12,7 +12,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import AuditEvent, User
+from audit.models import AuditEvent
+from staff.models import User
 from tests.cast import ApiTestCase
 from tests.staff import log_in, member_of
 
@@ -172,7 +173,7 @@ class ApiTests(ApiTestCase):
         client.cookies = browser.cookies
         client.get("/v1/auth/me")
         with (
-            mock.patch("accounts.access.sessions.end_of") as looked,
+            mock.patch("staff.login.sessions.end_of") as looked,
             CaptureQueriesContext(connection) as queries,
         ):
             self.assertEqual(client.get("/v1/auth/me").status_code, 200)

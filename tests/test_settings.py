@@ -72,13 +72,13 @@ def test_all_that_is_missing_is_said_at_once():
     [
         ({}, False, True, "reachscore.devdb"),
         ({"DEBUG": "false"}, False, False, "reachscore.devdb"),
-        (PRODUCTION, True, False, "reachscore.database"),
-        ({**PRODUCTION, "DEBUG": "false"}, True, False, "reachscore.database"),
+        (PRODUCTION, True, False, "web.database"),
+        ({**PRODUCTION, "DEBUG": "false"}, True, False, "web.database"),
         (
             {"DATABASE_URL": PRODUCTION["DATABASE_URL"], "DEBUG": "true"},
             False,
             True,
-            "reachscore.database",
+            "web.database",
         ),
     ],
 )
@@ -213,7 +213,7 @@ def test_peppers_keep_their_order_and_may_be_padded():
 def test_a_database_url_is_read_as_libpq_reads_it():
     read = database_from_url("postgres://us%40er:p%3Ass@db.example:6432/keys?sslmode=require")
     assert read == {
-        "ENGINE": "reachscore.database",
+        "ENGINE": "web.database",
         "NAME": "keys",
         "USER": "us@er",
         "PASSWORD": "p:ss",

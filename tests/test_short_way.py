@@ -9,13 +9,13 @@ from django.db import OperationalError
 from django.test import Client
 from rest_framework.views import APIView
 
-from accounts.models import Actor
 from apikeys.api.views import AuthContextView
 from apikeys.authentication import BearerAuthentication
 from apikeys.format import new_plaintext
 from apikeys.permissions import AnyCaller
 from apikeys.throttling import RateLimit
 from apikeys.verbs.revoke import revoke
+from audit.actor import Actor
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 ME = "/v1/auth/me"

@@ -9,8 +9,9 @@ from django.core.management import call_command
 from django.test import override_settings
 from drf_spectacular.generators import SchemaGenerator
 
-from accounts.models import Actor, Meter, Usage
+from accounts.models import Meter, Usage
 from apikeys.scopes import ALL_SCOPES, Scope
+from audit.actor import Actor
 from tests.cast import ApiClient, ApiTestCase
 from tests.committed import CommittedTestCase, in_threads
 from tests.demo_server import ROOT

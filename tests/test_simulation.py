@@ -7,15 +7,16 @@ from datetime import UTC, datetime, timedelta
 import time_machine
 from django.test import override_settings
 
-from accounts.models import Actor, AuditEvent
 from apikeys.authentication.simulation import CODES
 from apikeys.models import ApiKey, RememberedRequest
 from apikeys.verbs.revoke import revoke
-from reachscore.api.catalogue import CATALOGUE
-from reachscore.api.metrics import REGISTRY
+from audit.actor import Actor
+from audit.models import AuditEvent
 from tests.captured import captured_logs
 from tests.cast import ApiClient, ApiTestCase
 from tests.sibling.models import EmailTest
+from web.errors.catalogue import CATALOGUE
+from web.telemetry.metrics import REGISTRY
 
 NOON = datetime(2026, 3, 10, 12, 0, 20, tzinfo=UTC)
 NOT_TO_REHEARSE = {"api_key_missing", "simulate_in_live_mode", "simulate_unknown_code"}

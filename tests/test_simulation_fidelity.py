@@ -8,10 +8,11 @@ import time_machine
 from django.db import OperationalError, transaction
 from django.test import override_settings
 
-from accounts.models import Actor, Plan
+from accounts.models import Plan
 from apikeys.authentication.simulation import CODES
 from apikeys.format import new_plaintext
 from apikeys.verbs.revoke import revoke
+from audit.actor import Actor
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 NOON = datetime(2026, 3, 10, 12, 0, 20, tzinfo=UTC)

@@ -12,7 +12,8 @@ from django.core.management import CommandError, call_command
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from accounts.models import SERVICE, AuditEvent, User
+from audit.models import SERVICE, AuditEvent
+from staff.models import User
 from tests.captured import captured_logs
 from tests.cast import Answer, ApiTestCase
 from tests.dump import dumped
@@ -190,7 +191,7 @@ class AccountTests(SingleSignOnTestCase):
     def test_superuser_sets_an_sso_name_that_no_other_account_has_and_it_is_an_event(self):
         kim = User.objects.create_user("kim", password="correct horse", is_staff=True)
         User.objects.create_user("alex", sso_name="alex@corp")
-        browser, page = self.staff(), f"/admin/accounts/user/{kim.pk}/change/"
+        browser, page = self.staff(), f"/admin/staff/user/{kim.pk}/change/"
 
         def send(name: str) -> Answer:
             form = {"username": "kim", "is_active": "on", "is_staff": "on", "sso_name": name}

@@ -8,13 +8,14 @@ from unittest import mock
 from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 
-from accounts.models import SERVICE, AuditEvent, AuditHead, User
+from audit.models import SERVICE, AuditEvent, AuditHead
+from staff.models import User
 from tests.cast import ApiTestCase
 from tests.committed import CommittedTestCase, in_threads
 from tests.staff import log_in, member_of
 from tests.tampering import AUDIT_TABLES, CHANGED, VerifyTestCase
 
-USERS, GROUPS = "/admin/accounts/user/", "/admin/auth/group/"
+USERS, GROUPS = "/admin/staff/user/", "/admin/auth/group/"
 PASSWORD = "a new horse every day"
 
 
@@ -116,7 +117,7 @@ class AccountTests(StaffAuditTestCase):
 
     def test_what_cannot_be_recorded_does_not_happen(self):
         self.browser.raise_request_exception = False
-        with mock.patch("accounts.models.AuditEvent.save", side_effect=RuntimeError):
+        with mock.patch("audit.models.AuditEvent.save", side_effect=RuntimeError):
             sent = rights_form(self.alex, is_superuser=True)
             response = self.browser.post(f"{USERS}{self.alex.pk}/change/", sent)
         self.assertEqual(response.status_code, 500)
@@ -212,8 +213,8 @@ class ServiceLogTests(VerifyTestCase):
         back = "sequence = 0, seal = decode(repeat('00', 32), 'hex')"
         with (
             self.tampered(
-                f"DELETE FROM accounts_auditevent {self.OWN}",
-                f"UPDATE accounts_audithead SET {back} {self.OWN}",
+                f"DELETE FROM audit_auditevent {self.OWN}",
+                f"UPDATE audit_audithead SET {back} {self.OWN}",
             ),
             mock.patch("sys.stdin", kept),
         ):
@@ -222,7 +223,7 @@ class ServiceLogTests(VerifyTestCase):
 
     def test_a_changed_event_is_named(self):
         event = AuditEvent.objects.get(organization_id=SERVICE)
-        with self.tampered(f"UPDATE accounts_auditevent SET actor_label = 'nobody' {self.OWN}"):
+        with self.tampered(f"UPDATE audit_auditevent SET actor_label = 'nobody' {self.OWN}"):
             self.assertFound(f"{SERVICE} event 1 ({event.pk}): {CHANGED}; it is the last event.")
 
 

@@ -12,9 +12,10 @@ from django.db import connection
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from accounts.access.lockout import MOST_TRIES
-from accounts.models import SERVICE, AuditEvent, LogInTries, User
-from accounts.models.log_in_tries import COOL_OFF
+from audit.models import SERVICE, AuditEvent
+from staff.login.lockout import MOST_TRIES
+from staff.models import LogInTries, User
+from staff.models.log_in_tries import COOL_OFF
 from tests.captured import captured_logs
 from tests.cast import Answer, ApiTestCase
 from tests.committed import CommittedTestCase, in_threads
@@ -64,7 +65,7 @@ class PasswordTests(ApiTestCase):
             form = {"username": "sam sam sam".replace(" ", "."), "usable_password": "true"}
             form |= {"password1": password, "password2": password}
             with self.subTest(password):
-                response = browser.post("/admin/accounts/user/add/", form)
+                response = browser.post("/admin/staff/user/add/", form)
                 if message:
                     self.assertContains(response, message)
                 else:
@@ -115,14 +116,14 @@ class LockOutTests(LogInTestCase):
         self.assertContains(try_password("x", name="nobody"), LOCKED)
         self.assertEqual(events("staff.locked_out"), [])
 
-    @mock.patch("accounts.access.lockout.MOST_TRIES_OF_AN_ADDRESS", 15)
+    @mock.patch("staff.login.lockout.MOST_TRIES_OF_AN_ADDRESS", 15)
     def test_an_address_that_tries_many_names_is_shut_for_all(self):
         for number in range(15):
             try_password("wrong", name=f"name-{number}")
         self.assertContains(try_password("correct horse"), LOCKED)
         self.assertLetIn(try_password("correct horse", REMOTE_ADDR="192.0.2.9"))
 
-    @mock.patch("accounts.access.lockout.MOST_TRIES_OF_AN_ADDRESS", 15)
+    @mock.patch("staff.login.lockout.MOST_TRIES_OF_AN_ADDRESS", 15)
     def test_one_who_is_shut_out_and_does_not_see_it_shuts_out_nobody_else(self):
         User.objects.create_superuser("kim", password="correct horse")
         self.guess(20)
@@ -174,7 +175,7 @@ class LockOutTests(LogInTestCase):
             for number in range(5):
                 try_password("a secret", name=f"typed-{number}")
             with connection.cursor() as cursor:
-                cursor.execute("SELECT t::text FROM accounts_logintries t")
+                cursor.execute("SELECT t::text FROM staff_logintries t")
                 stored = str(cursor.fetchall())
             self.assertNotIn("typed", stored)
             self.assertEqual(LogInTries.objects.count(), 6)  # Five names, and the address.
@@ -217,7 +218,7 @@ class LogInEventTests(LogInTestCase):
 
     def test_what_cannot_be_recorded_lets_nobody_in(self):
         browser = Client(raise_request_exception=False)
-        with mock.patch("accounts.models.AuditEvent.save", side_effect=RuntimeError):
+        with mock.patch("audit.models.AuditEvent.save", side_effect=RuntimeError):
             self.assertEqual(try_password("correct horse", browser=browser).status_code, 500)
         self.assertIn(LOG_IN, browser.get("/admin/")["Location"])
 

@@ -15,9 +15,11 @@ from django.db import models
 from django.test import Client, RequestFactory
 from django.urls import URLPattern, reverse
 
-from accounts.models import AuditEvent, Organization, Plan, User
+from accounts.models import Organization, Plan
 from apikeys.models import ApiKey
-from apikeys.staff_groups import GROUPS, LOOK, make_groups
+from audit.models import AuditEvent
+from staff.groups import GROUPS, LOOK, make_groups
+from staff.models import User
 from tests.admin_pages import admin_patterns, page_url
 from tests.cast import Answer, ApiTestCase
 from tests.staff import log_in, member_of
@@ -61,12 +63,12 @@ PAGES: Final[dict[str, frozenset[str]]] = {
     "accounts_plan_change": GROUPED,
     "accounts_plan_history": GROUPED,
     "accounts_plan_delete": NONE,
-    "accounts_auditevent_changelist": GROUPED,
-    "accounts_auditevent_add": NONE,
-    "accounts_auditevent_change": GROUPED,
-    "accounts_auditevent_history": GROUPED,
-    "accounts_auditevent_delete": NONE,
-    "accounts_auditevent_export": WATCH,
+    "audit_auditevent_changelist": GROUPED,
+    "audit_auditevent_add": NONE,
+    "audit_auditevent_change": GROUPED,
+    "audit_auditevent_history": GROUPED,
+    "audit_auditevent_delete": NONE,
+    "audit_auditevent_export": WATCH,
     "apikeys_apikey_changelist": GROUPED,
     "apikeys_apikey_add": ISSUE,
     "apikeys_apikey_change": GROUPED,
@@ -81,12 +83,12 @@ PAGES: Final[dict[str, frozenset[str]]] = {
     "apikeys_apikey_addresses": ISSUE,
     "apikeys_apikey_bulk_revoke": ISSUE,
     "apikeys_apikey_bulk_narrow": ISSUE,
-    "accounts_user_changelist": WATCH,
-    "accounts_user_add": ALONE,
-    "accounts_user_change": WATCH,
-    "accounts_user_history": WATCH,
-    "accounts_user_delete": NONE,
-    "accounts_user_reset_second_factor": ALONE,
+    "staff_user_changelist": WATCH,
+    "staff_user_add": ALONE,
+    "staff_user_change": WATCH,
+    "staff_user_history": WATCH,
+    "staff_user_delete": NONE,
+    "staff_user_reset_second_factor": ALONE,
     "auth_user_password_change": ALONE,
     "auth_group_changelist": WATCH,
     "auth_group_add": ALONE,
@@ -98,9 +100,9 @@ PAGES: Final[dict[str, frozenset[str]]] = {
 WRITES: Final[dict[str, frozenset[str]]] = {
     "accounts_organization_change": NONE,
     "accounts_plan_change": NONE,
-    "accounts_auditevent_change": NONE,
+    "audit_auditevent_change": NONE,
     "apikeys_apikey_change": NONE,
-    "accounts_user_change": ALONE,
+    "staff_user_change": ALONE,
     "auth_group_change": ALONE,
 }
 # By model, the actions of its list and who has them.
@@ -128,8 +130,8 @@ class StaffRightsTests(ApiTestCase):
             "apikeys_apikey": self.api_key,
             "accounts_organization": self.acme,
             "accounts_plan": Plan.objects.get(pk="team"),
-            "accounts_auditevent": AuditEvent.objects.earliest("created_at"),
-            "accounts_user": cast(User, self.people[UNGROUPED]),
+            "audit_auditevent": AuditEvent.objects.earliest("created_at"),
+            "staff_user": cast(User, self.people[UNGROUPED]),
             "auth_user": cast(User, self.people[UNGROUPED]),
             "auth_group": Group.objects.get(name=AUDITORS),
             "view_on_site": self.sam,

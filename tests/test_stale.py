@@ -29,7 +29,7 @@ CHANGES = {
         "ALTER TABLE apikeys_apikey ALTER COLUMN created_by TYPE text",
     ],
     "a type that a trigger's function has planned with changes": [
-        "ALTER TABLE accounts_audithead ALTER COLUMN sequence TYPE integer"
+        "ALTER TABLE audit_audithead ALTER COLUMN sequence TYPE integer"
     ],
     "a table is found elsewhere on the search_path": [
         "CREATE SCHEMA reachscore_app",
@@ -106,7 +106,7 @@ class Use:
         self.call(f"/v1/keys/{made}")
         self.call(f"/v1/keys/{made}", method="DELETE")
         left = self.call("/v1/keys", {"name": "for staff"}).json()["id"]
-        for path in ("", "apikeys/apikey/", "accounts/organization/", "accounts/auditevent/"):
+        for path in ("", "apikeys/apikey/", "accounts/organization/", "audit/auditevent/"):
             self.page(f"/admin/{path}")
         self.page(f"/admin/apikeys/apikey/{quote(left)}/revoke/", category="other", text="left")
         assert self.server.ask("/readyz").status == 200

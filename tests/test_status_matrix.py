@@ -5,9 +5,9 @@ from typing import Any
 
 from django.test import Client
 
-from accounts.models import Actor
 from apikeys.format import new_plaintext
 from apikeys.verbs.revoke import revoke
+from audit.actor import Actor
 from tests.cast import Answer, ApiClient, ApiTestCase
 
 # A dot: there is no such request to this endpoint.

@@ -10,11 +10,12 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import Actor, AuditEvent
 from apikeys.format import verifying_digests
 from apikeys.models import ApiKey, KeySecret
 from apikeys.verbs.revoke import revoke
 from apikeys.verbs.rotate import finish_rotation, rotate
+from audit.actor import Actor
+from audit.models import AuditEvent
 from tests.cast import ApiTestCase
 
 OLD, NEW, OTHER = (secrets.token_bytes(32) for _ in range(3))

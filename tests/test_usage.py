@@ -5,8 +5,9 @@ from typing import Any
 
 import time_machine
 
-from accounts.models import Actor, Meter, Plan, Usage
+from accounts.models import Meter, Plan, Usage
 from accounts.models.usage import ALWAYS
+from audit.actor import Actor
 from tests.cast import ApiClient, ApiTestCase
 
 NOON = datetime(2026, 3, 10, 12, 0, 20, tzinfo=UTC)

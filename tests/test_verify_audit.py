@@ -11,10 +11,12 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import override_settings
 
-from accounts.models import Actor, AuditEvent, AuditHead, AuditLog, Organization
-from accounts.seals import GENESIS
-from accounts.verification import fits
+from accounts.models import Organization
 from apikeys.models import ApiKey
+from audit.actor import Actor
+from audit.models import AuditEvent, AuditHead, AuditLog
+from audit.seals import GENESIS
+from audit.verify import fits
 from tests.committed import as_owner, in_threads
 from tests.tampering import VerifyTestCase
 
@@ -39,7 +41,7 @@ class SoundTests(VerifyTestCase):
         self.assertEqual(self.err.getvalue(), "Checked 8 events in 3 chains.\n")
 
     def test_one_organizations_log_can_be_verified_alone(self):
-        with self.tampered("DELETE FROM accounts_auditevent WHERE organization_id <> ACME"):
+        with self.tampered("DELETE FROM audit_auditevent WHERE organization_id <> ACME"):
             printed = self.verify("--organization", self.acme.id)
             self.assertEqual(self.err.getvalue(), "Checked 6 events in 1 chain.\n")
         self.assertRegex(printed, rf"\A{self.acme.id} 6 [0-9a-f]{{64}}\n\Z")
@@ -121,9 +123,9 @@ class SoundTests(VerifyTestCase):
 class GuardTests(VerifyTestCase):
     def test_a_trigger_that_is_switched_off_is_found(self):
         for table, trigger in [
-            ("accounts_auditevent", "audit_event_append_only"),
-            ("accounts_audithead", "audit_head_stays"),
-            ("accounts_audithead", "audit_head_one_step"),
+            ("audit_auditevent", "audit_event_append_only"),
+            ("audit_audithead", "audit_head_stays"),
+            ("audit_audithead", "audit_head_one_step"),
         ]:
             with self.subTest(trigger):
                 name = connection.ops.quote_name(table)

@@ -7,10 +7,10 @@ from django.db import transaction
 from django.test import override_settings
 from django.utils import timezone
 
-from accounts.models import Actor
 from apikeys.models import KeySecret
 from apikeys.verbs.revoke import revoke_with_all_it_made
 from apikeys.verbs.rotate import rotate
+from audit.actor import Actor
 from tests.cast import ApiClient
 from tests.committed import in_threads
 from tests.races import RaceTestCase, get, post

@@ -9,11 +9,12 @@ from django.core.validators import validate_email
 from django.db import models
 from django.utils import timezone
 
-from accounts.models.audit import Actor, AuditLog
 from accounts.models.plan import Plan
-from reachscore.api.ids import new_id
-from reachscore.api.refusals import ParameterInvalid, ResourceNotFound
-from reachscore.api.text import clean_line
+from audit.actor import Actor
+from audit.models import AuditLog
+from web.errors.refusals import ParameterInvalid, ResourceNotFound
+from web.ids import new_id
+from web.input.text import clean_line
 
 # What may be agreed on with one customer, in place of what its plan says.
 OVERRIDES: Final = ("requests_per_minute", "tests_limit", "domains_limit")

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from django.db import models
 
-from reachscore.api.refusals import ParameterInvalid
-from reachscore.api.text import did_you_mean
+from web.errors.refusals import ParameterInvalid
+from web.input.text import did_you_mean
 
 
 class Plan(models.Model):

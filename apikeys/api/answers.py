@@ -11,14 +11,14 @@ from django.db.models import Sum
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from accounts.models import AuditEvent
-from accounts.models.audit import ActorType
 from accounts.models.usage import month_of
 from apikeys.api.serializers import NetworksField, ScopesField
 from apikeys.authentication.caller import Caller
 from apikeys.models import ApiKey, KeyDay, KeyStatus
 from apikeys.scopes import ALL_SCOPES
-from reachscore.api.fields import Constant, MomentField
+from audit.actor import ActorType
+from audit.models import AuditEvent
+from web.input.fields import Constant, MomentField
 
 
 class Computed(serializers.SerializerMethodField):

@@ -7,8 +7,8 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from apikeys.api import answers, examples, serializers
-from reachscore.api.idempotency import FORM, HEADER, REPLAYED_HEADER
-from reachscore.api.openapi import (
+from web.input.idempotency import FORM, HEADER, REPLAYED_HEADER
+from web.output.openapi import (
     EVERYWHERE,
     SHARED_HEADERS,
     WITH_BODY,

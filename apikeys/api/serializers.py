@@ -9,21 +9,21 @@ from apikeys.networks import MOST_NETWORKS
 from apikeys.scopes import ALL_SCOPES, Scope, clean_scopes
 from apikeys.verbs.rotate import LONGEST_OVERLAP
 from apikeys.verbs.rules import LARGEST_SHARE
-from reachscore.api.fields import (
+from web.input.fields import (
     IntegerField,
     MomentField,
     StrictSerializer,
     StringField,
     StringListField,
 )
-from reachscore.api.parameters import (
+from web.input.parameters import (
     ChoiceParameter,
     FlagParameter,
     ListQuery,
     QuerySerializer,
     WholeNumberParameter,
 )
-from reachscore.api.text import clean_line
+from web.input.text import clean_line
 
 LONGEST_OVERLAP_SECONDS: Final = int(LONGEST_OVERLAP.total_seconds())
 DEFAULT_OVERLAP_SECONDS: Final = 24 * 60 * 60

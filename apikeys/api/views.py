@@ -11,7 +11,6 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.viewsets import ViewSetMixin
 
-from accounts.models import AuditEvent
 from apikeys.api import answers, documentation, serializers
 from apikeys.api.filters import filtered, presentable
 from apikeys.authentication.bearer import authenticate
@@ -30,15 +29,16 @@ from apikeys.verbs.change import change
 from apikeys.verbs.issue import issue, issue_once
 from apikeys.verbs.revoke import revoke, revoke_with_all_it_made
 from apikeys.verbs.rotate import finish_rotation, rotate
-from reachscore.api.body import has_body
-from reachscore.api.handler import handle_exception
-from reachscore.api.idempotency import REPLAYED_HEADER, fingerprint, idempotency_token
-from reachscore.api.json_response import json_response
-from reachscore.api.lists import list_page
-from reachscore.api.negotiation import accepts_anything
-from reachscore.api.parameters import ID_SHAPE
-from reachscore.api.refusals import ResourceNotFound
-from reachscore.api.views import ApiView
+from audit.models import AuditEvent
+from web.errors.handler import handle_exception
+from web.errors.refusals import ResourceNotFound
+from web.input.body import has_body
+from web.input.idempotency import REPLAYED_HEADER, fingerprint, idempotency_token
+from web.input.parameters import ID_SHAPE
+from web.output.json_response import json_response
+from web.output.lists import list_page
+from web.output.negotiation import accepts_anything
+from web.output.views import ApiView
 
 
 def keys_of(caller: Caller) -> QuerySet[ApiKey]:

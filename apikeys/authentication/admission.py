@@ -14,10 +14,10 @@ from apikeys.refusals import (
     OrganizationSuspended,
     SecretEnded,
 )
-from reachscore.api.answering import add_response_header
-from reachscore.api.moments import format_moment
-from reachscore.api.origin import current_origin
-from reachscore.api.request_log import note_caller
+from web.answering import add_response_header
+from web.input.moments import format_moment
+from web.origin import current_origin
+from web.telemetry.request_log import note_caller
 
 EXPIRY_HEADER: Final = "ReachScore-Key-Expires-At"
 EXPIRY_NOTICE_SECONDS: Final = 30 * 24 * 60 * 60

@@ -12,10 +12,10 @@ from apikeys.authentication.caller import Caller
 from apikeys.authentication.simulation import refuse_as_asked
 from apikeys.format import is_well_formed
 from apikeys.refusals import ApiKeyInvalid, ApiKeyMissing
-from reachscore.api.metrics import count_authentication
-from reachscore.api.origin import current_origin
-from reachscore.api.refusals import Refusal
-from reachscore.api.security_log import failed_authentications
+from web.errors.refusals import Refusal
+from web.origin import current_origin
+from web.telemetry.metrics import count_authentication
+from web.telemetry.security_log import failed_authentications
 
 RIGHT_FORM: Final = "“Authorization: Bearer rk_live_…”"
 NOT_ONE_KEY: Final = "The Authorization header is not the word Bearer and one API key."

@@ -6,10 +6,9 @@ from typing import Any, Final, NamedTuple, cast
 
 from rest_framework.request import Request
 
-from accounts.models import Actor
-from accounts.models.audit import ActorType
 from apikeys.refusals import RateLimitExceeded
 from apikeys.scopes import is_unrestricted
+from audit.actor import Actor, ActorType
 
 SECONDS_A_WINDOW: Final = 60
 

@@ -6,7 +6,7 @@ from typing import Final
 from django.db import connection
 
 from apikeys.format import signing_digest
-from reachscore.api.origin import Origin
+from web.origin import Origin
 
 PRECISION_SECONDS: Final = 60
 

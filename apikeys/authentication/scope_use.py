@@ -8,8 +8,8 @@ from typing import Final
 from django.utils import timezone
 
 from apikeys.models import ScopeGrant
-from reachscore.api.answering import after_success
-from reachscore.database import WITHOUT_WAITING
+from web.answering import after_success
+from web.database import WITHOUT_WAITING
 
 # Which scopes this process has noted today as exercised: one small write a key, scope and day.
 MOST_NOTED: Final = 100_000

@@ -15,13 +15,13 @@ from apikeys import refusals
 from apikeys.authentication.admission import EXPIRY_HEADER, RATE_HEADERS, add_rate_headers
 from apikeys.authentication.caller import Caller
 from apikeys.scopes import Scope
-from reachscore.api.answering import drop_response_header
-from reachscore.api.catalogue import CATALOGUE
-from reachscore.api.origin import current_origin
-from reachscore.api.redaction import quote_input
-from reachscore.api.refusals import OfCatalogue, Refusal, TemporarilyUnavailable
-from reachscore.api.request_log import note_simulation
-from reachscore.api.text import did_you_mean
+from web.answering import drop_response_header
+from web.errors.catalogue import CATALOGUE
+from web.errors.refusals import OfCatalogue, Refusal, TemporarilyUnavailable
+from web.input.text import did_you_mean
+from web.origin import current_origin
+from web.redaction import quote_input
+from web.telemetry.request_log import note_simulation
 
 HEADER: Final = "ReachScore-Simulate"
 META_NAME: Final = "HTTP_REACHSCORE_SIMULATE"

@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from accounts.models.usage import ALWAYS
 from apikeys.authentication.caller import Caller
 from apikeys.format import verifying_digests
-from reachscore.api.broken_connections import close_if_broken
+from web.database.broken_connections import close_if_broken
 
 # In this order:
 # found    The secret by its digest, with its key, organization and plan, and what is used of the

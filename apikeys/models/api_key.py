@@ -13,7 +13,7 @@ from accounts.models import Organization
 from apikeys.models.key_secret import KeySecret
 from apikeys.networks import NetworkField
 from apikeys.scopes import all_scopes
-from reachscore.api.ids import new_id
+from web.ids import new_id
 
 
 class KeyStatus(models.TextChoices):

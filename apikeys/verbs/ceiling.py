@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Never, Self
 
-from accounts.models import Actor
-from accounts.models.audit import ActorType
 from apikeys.models import ApiKey, KeySecret
 from apikeys.networks import allows, is_within
 from apikeys.refusals import (
@@ -19,9 +17,10 @@ from apikeys.refusals import (
     SecretEnded,
 )
 from apikeys.scopes import is_unrestricted
-from reachscore.api.moments import format_moment
-from reachscore.api.origin import current_origin
-from reachscore.api.refusals import ResourceNotFound
+from audit.actor import Actor, ActorType
+from web.errors.refusals import ResourceNotFound
+from web.input.moments import format_moment
+from web.origin import current_origin
 
 # What a new key has of its maker's where nothing is said; None is no limit.
 INHERITABLE: Final = ("expires_at", "allowed_ips", "max_tests_per_month")

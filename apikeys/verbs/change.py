@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from accounts.models import Actor, AuditLog
 from apikeys.models import ApiKey, ScopeGrant
 from apikeys.verbs.ceiling import ActingKey
 from apikeys.verbs.rules import (
@@ -13,6 +12,8 @@ from apikeys.verbs.rules import (
     clean_reason,
     read_active,
 )
+from audit.actor import Actor
+from audit.models import AuditLog
 
 
 def change(api_key: ApiKey, *, actor: Actor, reason: str = "", **fields: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 from django.db import connection, transaction
 from django.utils import timezone
 
-from accounts.models import Actor, AuditLog, Plan
+from accounts.models import Plan
 from apikeys.models import ApiKey, KeySecret, KeyStatus, RememberedRequest, ScopeGrant
 from apikeys.models.remembered_request import REMEMBERED_FOR
 from apikeys.refusals import (
@@ -19,7 +19,9 @@ from apikeys.refusals import (
 from apikeys.verbs.ceiling import GIVEN, ActingKey
 from apikeys.verbs.rules import CLEAN, as_recorded, check_end
 from apikeys.verbs.secrets import add_secret, end_secret
-from reachscore.api.metrics import KEYS_ISSUED
+from audit.actor import Actor
+from audit.models import AuditLog
+from web.telemetry.metrics import KEYS_ISSUED
 
 # Of two that come at once, one gets the lock and the other does not wait.
 TRY_LOCK: Final = "SELECT pg_try_advisory_xact_lock(%s)"

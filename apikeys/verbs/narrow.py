@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from accounts.models import Actor, AuditLog
 from apikeys.models import ApiKey
 from apikeys.scopes import is_unrestricted
 from apikeys.verbs.change import change
 from apikeys.verbs.rules import read_active
+from audit.actor import Actor
+from audit.models import AuditLog
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from accounts.models import Actor, AuditLog
 from apikeys.models import ApiKey, KeySecret, KeyStatus
 from apikeys.verbs.ceiling import ActingKey
 from apikeys.verbs.rules import clean_reason
 from apikeys.verbs.secrets import end_secret
-from reachscore.api.metrics import KEYS_REVOKED
+from audit.actor import Actor
+from audit.models import AuditLog
+from web.telemetry.metrics import KEYS_REVOKED
 
 # Every secret that a holder of the root may know: the root's own; what was issued by presenting one
 # of them; all secrets of a key that was made by presenting one of them; and so on. Neither

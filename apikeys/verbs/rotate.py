@@ -3,13 +3,14 @@
 from datetime import timedelta
 from typing import Any, Final
 
-from accounts.models import Actor, AuditLog
 from apikeys.models import ApiKey
 from apikeys.verbs.ceiling import ActingKey
 from apikeys.verbs.rules import as_shown, read_active
 from apikeys.verbs.secrets import add_secret, end_secret, rotate_out
-from reachscore.api.moments import format_moment
-from reachscore.api.refusals import ParameterInvalid
+from audit.actor import Actor
+from audit.models import AuditLog
+from web.errors.refusals import ParameterInvalid
+from web.input.moments import format_moment
 
 LONGEST_OVERLAP: Final = timedelta(days=7)
 

@@ -12,9 +12,9 @@ from apikeys.networks import clean_networks
 from apikeys.refusals import KeyNotActive
 from apikeys.scopes import clean_scopes
 from apikeys.verbs.ceiling import GIVEN
-from reachscore.api.moments import format_moment, whole_second, years_after
-from reachscore.api.refusals import ParameterInvalid
-from reachscore.api.text import clean_line
+from web.errors.refusals import ParameterInvalid
+from web.input.moments import format_moment, whole_second, years_after
+from web.input.text import clean_line
 
 LONGEST_LIFE_YEARS: Final = 10
 LARGEST_SHARE: Final = 1_000_000_000

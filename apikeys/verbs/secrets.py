@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from apikeys.format import locator_of, new_plaintext, signing_digest
 from apikeys.models import ApiKey, KeySecret
-from reachscore.api.moments import whole_second
+from web.input.moments import whole_second
 
 
 def add_secret(api_key: ApiKey, *, issued_by: KeySecret | None = None) -> tuple[KeySecret, str]:

@@ -8,8 +8,8 @@ from typing import Any
 from django.db import OperationalError
 from django.db.backends.postgresql import client
 
-from reachscore.database import base
 from reachscore.devdb.cluster import PORT, USER, Cluster, find_programs
+from web.database import base
 
 cluster_at = functools.cache(Cluster)
 

@@ -8,7 +8,7 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.models import Organization
-from reachscore.api.ids import new_id
+from web.ids import new_id
 
 
 class Owned(models.Model):

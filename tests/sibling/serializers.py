@@ -2,8 +2,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from reachscore.api.fields import Constant, MomentField, StrictSerializer, StringField
-from reachscore.api.text import clean_line
+from web.input.fields import Constant, MomentField, StrictSerializer, StringField
+from web.input.text import clean_line
 
 
 class TestRequest(StrictSerializer):

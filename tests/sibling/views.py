@@ -13,14 +13,14 @@ from apikeys import meters
 from apikeys.authentication.caller import caller_of
 from apikeys.permissions import requires
 from apikeys.scopes import Scope
-from reachscore.api.lists import list_page
-from reachscore.api.openapi import EVERYWHERE, SHARED_HEADERS, WITH_BODY, error_responses
-from reachscore.api.parameters import ListQuery
-from reachscore.api.refusals import ResourceNotFound
-from reachscore.api.views import ApiView
 from tests.sibling import serializers
 from tests.sibling.models import Domain, EmailTest
 from tests.sibling.sending import send
+from web.errors.refusals import ResourceNotFound
+from web.input.parameters import ListQuery
+from web.output.lists import list_page
+from web.output.openapi import EVERYWHERE, SHARED_HEADERS, WITH_BODY, error_responses
+from web.output.views import ApiView
 
 SIMULATED_SCORE: Final = 92
 

@@ -3,9 +3,10 @@ from typing import Any, Final
 
 from django.core.management.base import CommandParser
 
-from accounts.models import Actor, Organization, Plan
+from accounts.models import Organization, Plan
 from accounts.models.organization import OVERRIDES
-from reachscore.api.commands import VerbCommand
+from audit.actor import Actor
+from web.commands import VerbCommand
 
 MOST_DIGITS: Final = 9
 

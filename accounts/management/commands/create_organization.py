@@ -2,8 +2,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from accounts.models import Actor, Organization, Plan
-from reachscore.api.commands import VerbCommand
+from accounts.models import Organization, Plan
+from audit.actor import Actor
+from web.commands import VerbCommand
 
 
 class Command(VerbCommand):

@@ -2,12 +2,13 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from accounts.models import Actor, Organization
+from accounts.models import Organization
 from apikeys.models import ApiKey
 from apikeys.scopes import ALL_SCOPES, all_scopes
 from apikeys.verbs.issue import issue
-from reachscore.api.commands import VerbCommand
-from reachscore.api.moments import parse_moment
+from audit.actor import Actor
+from web.commands import VerbCommand
+from web.input.moments import parse_moment
 
 
 class Command(VerbCommand):

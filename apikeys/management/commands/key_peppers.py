@@ -1,5 +1,5 @@
 from apikeys.models import KeySecret
-from reachscore.api.commands import NumberedKeysCommand
+from web.commands import NumberedKeysCommand
 
 
 class Command(NumberedKeysCommand):

@@ -3,12 +3,12 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from accounts.models import Actor
 from apikeys.format import is_well_formed
 from apikeys.models import ApiKey, KeySecret
 from apikeys.verbs.revoke import revoke
-from reachscore.api.commands import VerbCommand
-from reachscore.api.text import clean_line
+from audit.actor import Actor
+from web.commands import VerbCommand
+from web.input.text import clean_line
 
 
 class Command(VerbCommand):

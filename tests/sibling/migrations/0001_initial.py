@@ -1,7 +1,7 @@
 import django.db.models.deletion
 import django.utils.timezone
 import functools
-import reachscore.api.ids
+import web.ids
 from django.db import migrations, models
 
 
@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.CharField(
-                        default=functools.partial(reachscore.api.ids.new_id, *("dom",), **{}),
+                        default=functools.partial(web.ids.new_id, *("dom",), **{}),
                         max_length=40,
                         primary_key=True,
                         serialize=False,
@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.CharField(
-                        default=functools.partial(reachscore.api.ids.new_id, *("test",), **{}),
+                        default=functools.partial(web.ids.new_id, *("test",), **{}),
                         max_length=40,
                         primary_key=True,
                         serialize=False,

@@ -1,0 +1,203 @@
+"""The audit log: who did what to what, written in the transaction that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import connection, models, transaction
+from django.db.models.functions import Length
+from django.db.models.lookups import Exact
+from django.utils import timezone
+
+from audit.actor import Actor, ActorType, actor_types
+from audit.seals import GENESIS, as_stored, seal
+from web.ids import new_id
+from web.origin import LONGEST_USER_AGENT, NOWHERE, current_origin
+from web.request_id import current_request_id
+
+__all__ = ["SERVICE", "Actor", "ActorType", "AuditEvent", "AuditHead", "AuditLog"]
+
+# In place of an organization's id: the log of what concerns none, such as log-ins and rights of
+# staff. A migration makes its head.
+SERVICE: Final = "service"
+
+# A DISTINCT would read them all.
+FIND_ACTIONS: Final = """
+    WITH RECURSIVE known (action) AS (
+        (SELECT action FROM audit_auditevent ORDER BY action LIMIT 1)
+        UNION ALL
+        SELECT (SELECT e.action FROM audit_auditevent e
+                 WHERE e.action > known.action ORDER BY e.action LIMIT 1)
+          FROM known WHERE known.action IS NOT NULL
+    )
+    SELECT action FROM known WHERE action IS NOT NULL
+"""
+
+
+class AuditHead(models.Model):
+    """Where a log's last event stands, and the lock of every write verb.
+
+    One row an organization, and one for SERVICE.
+    """
+
+    organization_id = models.CharField(primary_key=True, max_length=40)
+    sequence = models.PositiveBigIntegerField(default=0)
+    seal = models.BinaryField(default=GENESIS)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Exact(Length("seal"), 32), name="audit_head_seal_is_sha_256"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.organization_id} at {self.sequence}"
+
+
+class AuditEvent(models.Model):
+    """One thing that was done. Ids are copied as text: an event outlives what it is about.
+
+    The table is append-only, and every column is sealed: renaming one would break every seal.
+    """
+
+    id = models.CharField(primary_key=True, max_length=40, default=partial(new_id, "evt"))
+    organization_id = models.CharField("organization", max_length=40)
+    sequence = models.PositiveBigIntegerField()
+    action = models.CharField(max_length=50)
+    actor_type = models.CharField(max_length=20, choices=actor_types)
+    actor_id = models.CharField(max_length=40, blank=True)
+    actor_label = models.CharField(max_length=150)
+    target_type = models.CharField(max_length=50)
+    target_id = models.CharField(max_length=40)
+    livemode = models.BooleanField(null=True)
+    reason = models.CharField(max_length=200, blank=True)
+    changes = models.JSONField(default=dict, help_text="field: [before, after]")
+    ip = models.GenericIPAddressField("address", null=True)
+    user_agent = models.CharField(max_length=LONGEST_USER_AGENT, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    seal_key_id = models.PositiveSmallIntegerField(help_text="The number of one of AUDIT_KEYS.")
+    seal = models.BinaryField()
+
+    class Meta:
+        ordering = ["-created_at", "-sequence"]
+        default_permissions = ("view",)
+        permissions = [("export_auditevent", "Can export audit event")]
+        indexes = [
+            models.Index(
+                fields=["organization_id", "actor_id", "-sequence"], name="audit_event_by_actor"
+            ),
+            models.Index(fields=["-created_at", "-sequence"], name="audit_event_newest"),
+            # Ids are unique over all organizations.
+            models.Index(fields=["target_id", "-sequence"], name="audit_event_by_target"),
+            models.Index(
+                fields=["action", "-created_at", "-sequence"], name="audit_event_by_action"
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization_id", "sequence"], name="audit_event_numbered_once"
+            ),
+            models.CheckConstraint(
+                condition=Exact(Length("seal"), 32), name="audit_event_seal_is_sha_256"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.target_id}"
+
+    @classmethod
+    def actions(cls) -> list[str]:
+        """Return every action that was ever recorded: one step into the index for each."""
+        with connection.cursor() as cursor:
+            cursor.execute(FIND_ACTIONS)
+            return [action for (action,) in cursor.fetchall()]
+
+    @property
+    def actor(self) -> Actor:
+        """Who did it, as it was called then."""
+        return Actor(ActorType(self.actor_type), self.actor_id, self.actor_label)
+
+    def seal_after(self, previous: bytes) -> None:
+        """Seal this event, complete but not stored yet, with the first of AUDIT_KEYS."""
+        self.seal_key_id, key = next(iter(settings.AUDIT_KEYS.items()))
+        columns = {name: getattr(self, name) for name in self.sealed_columns()}
+        self.seal = seal(columns, after=previous, key=key)
+
+    @classmethod
+    def sealed_columns(cls) -> list[str]:
+        """Name every column of an event but the seal itself."""
+        return [field.attname for field in cls._meta.concrete_fields if field.attname != "seal"]
+
+
+class AuditLog:
+    """An organization's audit log, held under its lock for the length of one transaction.
+
+    Every write verb works inside `with AuditLog.of(…)`: what it read before may be stale, what it
+    reads inside is not, because no other verb of the organization runs meanwhile. The hot path
+    never takes this lock.
+    """
+
+    def __init__(self, head: AuditHead) -> None:
+        self._head = head
+
+    @classmethod
+    @contextmanager
+    def of(cls, organization_id: str) -> Iterator[AuditLog]:
+        """Lock the log of an existing organization and open the transaction.
+
+        Raises AuditHead.DoesNotExist for an organization that was not made by its verb.
+        """
+        with transaction.atomic():
+            # no_key: foreign-key checks of other transactions need not wait for this one.
+            yield cls(AuditHead.objects.select_for_update(no_key=True).get(pk=organization_id))
+
+    @classmethod
+    @contextmanager
+    def begin(cls, organization_id: str) -> Iterator[AuditLog]:
+        """Begin the log of an organization that is being made, in its transaction."""
+        with transaction.atomic():
+            yield cls(AuditHead.objects.create(organization_id=organization_id))
+
+    def record(
+        self,
+        action: str,
+        target: models.Model,
+        *,
+        actor: Actor,
+        reason: str = "",
+        changes: Mapping[str, tuple[Any, Any]] | None = None,
+    ) -> None:
+        """Write the next event; `action` is `noun.past_participle`, its noun the target's type.
+
+        The mode is the target's, if it has one.
+        `changes` maps a field to its value before and after, in JSON's types without floats; never
+        a secret. Address and user agent are those of the request being answered.
+        """
+        by_request = actor.type not in (ActorType.CLI, ActorType.SYSTEM)
+        origin = current_origin() if by_request else NOWHERE
+        event = AuditEvent(
+            organization_id=self._head.organization_id,
+            sequence=self._head.sequence + 1,
+            action=action,
+            actor_type=actor.type,
+            actor_id=actor.id,
+            actor_label=actor.label,
+            target_type=action.partition(".")[0],
+            target_id=str(target.pk),
+            livemode=getattr(target, "livemode", None),
+            reason=reason,
+            changes=as_stored(changes or {}),
+            ip=origin.address,
+            user_agent=origin.user_agent,
+            request_id=current_request_id(),
+        )
+        event.seal_after(bytes(self._head.seal))
+        self._head.sequence, self._head.seal = event.sequence, event.seal
+        self._head.save(update_fields=["sequence", "seal"])
+        event.save(force_insert=True)

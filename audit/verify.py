@@ -1,0 +1,243 @@
+"""Verify the audit log: every event of every chain against its seal.
+
+A chain proves itself, so no snapshot is needed: the head is read first, then the events up to it, a
+page at a time, each in a short transaction. Events written meanwhile are left for the next run.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hmac import compare_digest
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Min, TextField
+from django.db.models.functions import Cast
+
+from audit.models import SERVICE, AuditEvent
+from audit.seals import GENESIS, seal
+
+AT_A_TIME: Final = 1000  # Rows in memory.
+
+# Somebody may have taken away any part of a chain: its head, its organization, its events. The
+# recursion steps through the index from one organization's events to the next one's.
+FIND_CHAINS: Final = """
+    WITH RECURSIVE written (id) AS (
+        SELECT min(organization_id) FROM audit_auditevent
+        UNION ALL
+        SELECT (SELECT min(e.organization_id) FROM audit_auditevent e
+                 WHERE e.organization_id > written.id)
+          FROM written WHERE written.id IS NOT NULL
+    )
+    SELECT organization_id FROM audit_audithead
+    UNION SELECT id FROM accounts_organization
+    UNION SELECT written.id FROM written WHERE written.id IS NOT NULL
+    UNION SELECT %(service)s
+    ORDER BY 1
+"""
+
+# One statement, so that the head and what lies beyond it are of one moment.
+FIND_HEAD: Final = """
+    SELECT head.sequence, head.seal,
+           EXISTS (SELECT FROM accounts_organization WHERE id = %(id)s) OR %(id)s = %(service)s,
+           EXISTS (SELECT FROM audit_auditevent
+                    WHERE organization_id = %(id)s
+                      AND (sequence > COALESCE(head.sequence, 0) OR sequence < 1))
+      FROM (SELECT) AS one
+      LEFT JOIN audit_audithead head ON head.organization_id = %(id)s
+"""
+
+# Of a real table that nothing rewrites: a view in its place could show each reader something else.
+FIND_GUARDS: Final = """
+    SELECT relation.relname || ' ' || trigger.tgname
+      FROM pg_trigger trigger
+      JOIN pg_class relation ON relation.oid = trigger.tgrelid
+     WHERE relation.relkind = 'r'
+       AND NOT relation.relhasrules
+       AND NOT relation.relrowsecurity
+       AND trigger.tgenabled IN ('O', 'A')
+       AND relation.relnamespace = current_schema()::regnamespace
+"""
+GUARDS: Final = (
+    "audit_auditevent audit_event_append_only",
+    "audit_audithead audit_head_stays",
+    "audit_audithead audit_head_one_step",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a chain ends, as a line that can be kept elsewhere: `org_… 12 <seal in hex>`."""
+
+    organization_id: str
+    sequence: int
+    seal: bytes
+
+    def __str__(self) -> str:
+        return f"{self.organization_id} {self.sequence} {self.seal.hex()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The first thing that is wrong with a chain, as one line for people."""
+
+    organization_id: str
+    what: str
+    sequence: int | None = None
+    event_id: str = ""
+
+    def __str__(self) -> str:
+        event = "" if self.sequence is None else f" event {self.sequence}"
+        named = f" ({self.event_id})" if self.event_id else ""
+        return f"{self.organization_id}{event}{named}: {self.what}."
+
+
+def find_chains() -> list[str]:
+    """Return the id of every organization that has a head, an event or a row; and SERVICE."""
+    with connection.cursor() as cursor:
+        cursor.execute(FIND_CHAINS, {"service": SERVICE})
+        return [id_ for (id_,) in cursor.fetchall()]
+
+
+def missing_guards() -> list[str]:
+    """Return the guards of the audit log, `table trigger`, that are gone or switched off."""
+    with connection.cursor() as cursor:
+        cursor.execute(FIND_GUARDS)
+        there = {name for (name,) in cursor.fetchall()}
+    return [guard for guard in GUARDS if guard not in there]
+
+
+def verify(
+    organization_id: str, *, kept: Mapping[int, bytes], checked: Callable[[], None]
+) -> tuple[Head | None, Finding | None]:
+    """Walk a chain; return its head and the first thing that is wrong with it, each or None.
+
+    `kept` holds seals known from elsewhere, by number. `checked` is called once an event.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(FIND_HEAD, {"id": organization_id, "service": SERVICE})
+        sequence, stored_seal, has_organization, goes_on = cursor.fetchone()
+    if stored_seal is None:
+        return None, Finding(organization_id, "the head of its audit log is missing")
+    head = Head(organization_id, sequence, bytes(stored_seal))
+    finding = _walk(head, kept=kept, checked=checked)
+    longest = max(kept, default=0)
+    what = ""
+    if finding is not None:
+        return head, finding
+    if goes_on:
+        what = f"it has more events than the {sequence} its head counts"
+    elif sequence < longest:
+        what = (
+            f"the kept head is number {longest}, the log now ends at {sequence}: the events after "
+            "it are gone"
+        )
+    elif not sequence and organization_id != SERVICE:
+        what = "it is empty, but the making of an organization is its first event"
+    elif not has_organization:
+        what = "its audit log is there, and the organization is not"
+    return head, Finding(organization_id, what) if what else None
+
+
+def _walk(head: Head, *, kept: Mapping[int, bytes], checked: Callable[[], None]) -> Finding | None:
+    """Return the first event that does not fit, and whether the events after it fit."""
+    number, after = 0, GENESIS
+    first: Finding | None = None
+    following = misfits = 0
+    for sequence, columns, stored_seal in _events(head):
+        checked()
+        number += 1
+        fault = _fault(sequence, columns, stored_seal, number=number, after=after, kept=kept)
+        following += first is not None
+        if fault and first is None:
+            event_id = str(columns["id"]) if sequence == number else ""
+            first = Finding(head.organization_id, fault, number, event_id)
+        elif fault:
+            misfits += 1
+        number, after = sequence, stored_seal
+    if first is None:
+        if number < head.sequence:
+            cut = f"missing: its head counts {head.sequence}, so the tail was cut off"
+            return Finding(head.organization_id, cut, number + 1)
+        if after != head.seal:
+            return Finding(head.organization_id, "its head holds another seal", number or None)
+        return None
+    rest = "it is the last event"
+    if following:
+        rest = f"of the {following} after it, {following - misfits} fit"
+    return Finding(head.organization_id, f"{first.what}; {rest}", first.sequence, first.event_id)
+
+
+def _fault(
+    sequence: int,
+    columns: Mapping[str, Any],
+    stored_seal: bytes,
+    *,
+    number: int,
+    after: bytes,
+    kept: Mapping[int, bytes],
+) -> str:
+    """Return what is wrong with the event that stands where `number` should; "" if nothing is."""
+    if sequence != number:
+        return f"missing: so number {sequence} ({columns['id']}) cannot be checked"
+    key_id = columns["seal_key_id"]
+    if key_id not in settings.AUDIT_KEYS:
+        return f"cannot be checked: AUDIT_KEYS does not list number {key_id}"
+    if not fits(columns, stored_seal, after=after):
+        return "does not fit its seal"
+    if kept.get(number, stored_seal) != stored_seal:
+        return "another seal was kept: this event or one before it was written anew"
+    return ""
+
+
+def fits(columns: Mapping[str, Any], stored_seal: bytes, *, after: bytes) -> bool:
+    """Return True if the seal is that of this content after an event with the seal `after`."""
+    try:
+        expected = seal(columns, after=after, key=settings.AUDIT_KEYS[columns["seal_key_id"]])
+    except (RecursionError, TypeError, ValueError):  # Nothing that the service would write.
+        return False
+    return compare_digest(expected, stored_seal)
+
+
+def _events(head: Head) -> Iterator[tuple[int, dict[str, Any], bytes]]:
+    """Yield number, sealed columns and seal of each event up to the head, in order.
+
+    Columns that Python could not read (infinite times, endless numbers) are left as text.
+    """
+    names = [name for name in AuditEvent.sealed_columns() if name not in ("created_at", "changes")]
+    events = AuditEvent.objects.filter(
+        organization_id=head.organization_id, sequence__gte=1, sequence__lte=head.sequence
+    )
+    first: int | None = 1
+    while first is not None:
+        # By ranges of numbers and not by a count of rows: a number that is there twice is seen.
+        last = first + AT_A_TIME - 1
+        rows = events.filter(sequence__gte=first, sequence__lte=last).values(
+            *names,
+            "seal",
+            created_text=Cast("created_at", TextField()),
+            changes_text=Cast("changes", TextField()),
+        )
+        for row in rows.order_by("sequence"):
+            stored_seal = bytes(row.pop("seal") or b"")
+            row["created_at"] = _moment(row.pop("created_text"))
+            row["changes"] = _json(row.pop("changes_text"))
+            yield row["sequence"], row, stored_seal
+        # A gap may be long where somebody set the head far off.
+        first = events.filter(sequence__gt=last).aggregate(next=Min("sequence"))["next"]
+
+
+def _moment(text: str | None) -> datetime | str | None:
+    try:
+        return datetime.fromisoformat(text or "")
+    except ValueError:
+        return text
+
+
+def _json(text: str | None) -> Any:
+    try:
+        return json.loads(text or "")
+    except (ValueError, RecursionError):
+        return text

@@ -1,0 +1,63 @@
+from collections.abc import Callable
+from datetime import date
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from apikeys.models import KeyDay, KeySecret, RememberedRequest
+from apikeys.models.key_secret import NO_PEPPER
+from apikeys.models.remembered_request import REMEMBERED_FOR
+from staff.models import LogInTries
+from web.commands import VerbCommand
+
+MONTHS_OF_KEY_DAYS: Final = 13
+BATCH: Final = 5_000
+
+
+class Command(VerbCommand):
+    help = (
+        "Delete the rows that nothing needs any more: requests a day of each key after 13 months, "
+        "tries to log in after 15 minutes, requests with an Idempotency-Key after 24 hours; and "
+        "take ended secrets off peppers that were dropped. Prints how many of each. Run it daily."
+    )
+
+    def run(self, **options: Any) -> str:
+        now = timezone.now()
+        months = now.year * 12 + now.month - 1 - MONTHS_OF_KEY_DAYS
+        oldest = date(months // 12, months % 12 + 1, 1)
+        too_old = RememberedRequest.objects.filter(created_at__lte=now - REMEMBERED_FOR)
+        counts = {
+            "key days": in_batches(KeyDay.objects.filter(day__lt=oldest), delete),
+            "log-in tries": in_batches(LogInTries.objects.filter(ends_at__lte=now), delete),
+            "remembered requests": in_batches(too_old, delete),
+            # They would make every /readyz slower, by a second for a million.
+            "ended secrets": in_batches(
+                KeySecret.ended_under_missing_pepper(),
+                lambda batch: batch.update(pepper_id=NO_PEPPER),
+            ),
+        }
+        return "\n".join(f"{count} {name}" for name, count in counts.items())
+
+
+def in_batches(rows: "QuerySet[Any]", act: "Callable[[QuerySet[Any]], int]") -> int:
+    """Do `act` to `rows`, each batch in a transaction of its own; return how many there were.
+
+    Rows that somebody else holds are left for the next run.
+    """
+    total, found = 0, BATCH
+    while found == BATCH:
+        free = rows.order_by().select_for_update(skip_locked=True)
+        with transaction.atomic():
+            # In a statement of its own: as a subquery PostgreSQL may run it more than once, and it
+            # finds other rows each time.
+            ids = list(free.values_list("pk", flat=True)[:BATCH])
+            total += act(rows.model.objects.filter(pk__in=ids))
+        found = len(ids)
+    return total
+
+
+def delete(batch: "QuerySet[Any]") -> int:
+    """Delete `batch` and return how many rows it had."""
+    return batch.delete()[0]

@@ -1,0 +1,104 @@
+"""The filters of the audit log, and what its search box understands."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, time
+from ipaddress import ip_address
+from typing import Any, Final
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from accounts.models import Organization
+from audit.actor import ActorType, actor_types
+from audit.models import AuditEvent
+from staff.kit.lists import ColumnFilter
+from staff.kit.search import Folded, holds
+
+Events = QuerySet[AuditEvent]
+# More organizations than this by one name are looked for by a better one.
+MOST_OWNERS: Final = 200
+WORDS: Final = Folded("actor_label", "reason")  # As the index `audit_event_words` has it.
+DATE: Final = forms.DateInput(attrs={"type": "date"})
+
+
+class ActionFilter(ColumnFilter):
+    title = parameter_name = column = "action"
+
+    @staticmethod
+    def values() -> list[tuple[str, str]]:
+        return [(action, action) for action in AuditEvent.actions()]
+
+
+class ActorFilter(ColumnFilter):
+    title = parameter_name = "actor"
+    column = "actor_type"
+    values = actor_types
+
+
+class WhereAndWhenForm(forms.Form):
+    """Whose events, and of which days in UTC, both included."""
+
+    organization = forms.CharField(
+        required=False,
+        max_length=40,
+        widget=forms.TextInput(attrs={"placeholder": "org_… or service", "size": "16"}),
+    )
+    since = forms.DateField(label="From", required=False, widget=DATE)
+    until = forms.DateField(label="To", required=False, widget=DATE)
+
+
+class WhereAndWhen(admin.ListFilter):
+    """A filter that is filled in; what cannot be read filters nothing and is said on the spot."""
+
+    title = "organization and days"
+    template = "admin/typed_filter.html"
+
+    def __init__(
+        self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any
+    ) -> None:
+        super().__init__(request, params, model, model_admin)
+        names = set(WhereAndWhenForm.base_fields) & params.keys()
+        self.form = WhereAndWhenForm({name: params.pop(name)[-1] for name in names})
+        self.form.is_valid()
+
+    def expected_parameters(self) -> list[str | None]:
+        return list(WhereAndWhenForm.base_fields)
+
+    def has_output(self) -> bool:
+        return True
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        kept = changelist.params.items()
+        yield {"form": self.form, "kept": {n: v for n, v in kept if n not in self.form.fields}}
+
+    def queryset(self, request: HttpRequest, queryset: Events) -> Events:
+        given = self.form.cleaned_data
+        wanted = {
+            "organization_id": given.get("organization"),
+            "created_at__gte": (day := given.get("since")) and datetime.combine(day, time(), UTC),
+            # Not before the next midnight: the last day of all has none.
+            "created_at__lte": (day := given.get("until")) and datetime.combine(day, time.max, UTC),
+        }
+        return queryset.filter(**{name: value for name, value in wanted.items() if value})
+
+
+def matching(events: Events, text: str) -> Events:
+    """Return the events that an id, an address, an action, an actor or an organization names, or
+    whose reason or actor's name holds the words."""
+    kind, _, actor = text.partition(":")
+    if kind in ActorType.values and (actor or kind == ActorType.CLI):  # As lists print them.
+        named = Q(actor_id=actor) | holds(actor, "words")
+        return events.alias(words=WORDS).filter(named, actor_type=kind)
+    with suppress(ValueError):
+        return events.filter(ip=str(ip_address(text)))
+    found = Q(target_id=text) | Q(pk=text) | Q(request_id=text) | holds(text, "words")
+    if actions := [action for action in AuditEvent.actions() if text.lower() in action]:
+        found |= Q(action__in=actions)
+    owners = Organization.objects.filter(Q(pk=text) | holds(text)).order_by()
+    if ids := list(owners.values_list("pk", flat=True)[:MOST_OWNERS]):
+        found |= Q(organization_id__in=ids)
+    return events.alias(words=WORDS).filter(found)

@@ -1,0 +1,250 @@
+"""Doing one thing to many keys: a dry run that lists and counts, then a page that says how far."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextvars import copy_context
+from typing import Any, ClassVar, Final
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils.html import format_html
+from django.views import View
+
+from apikeys.models import ApiKey
+from apikeys.verbs.narrow import Narrowing, narrow_to_used
+from apikeys.verbs.revoke import revoke
+from staff.keys.verbs import WhyForm
+from staff.kit.lists import Rows, staff_of
+from staff.kit.verb_page import ReasonForm, VerbAdmin, render
+from staff.login.proof import proved
+from web.database.stale import once_more
+from web.errors.faults import is_database_fault, log_database_fault
+from web.errors.refusals import Refusal
+
+MOST_AT_ONCE: Final = 5000
+KEY_IDS: Final = re.compile(rf"\A(?:key_[0-9A-Za-z]{{12,36}}(?: |\Z)){{0,{MOST_AT_ONCE}}}\Z")
+STOPPED: Final = (
+    "stopped here, because the database is away or busy. What is done stays done, perhaps this "
+    "one, too: reload this page in a while to send the form again."
+)
+PLACE_OF_PROGRESS: Final = "⟦progress⟧"
+
+
+class BulkForm(forms.Form):
+    """Carries the keys that its dry run listed; `managing` count only where that is chosen."""
+
+    keys = forms.RegexField(KEY_IDS, required=False, widget=forms.HiddenInput)
+    managing = forms.RegexField(KEY_IDS, required=False, widget=forms.HiddenInput)
+
+    def clean(self) -> dict[str, Any]:
+        """Put `chosen` together; ask for a key at least."""
+        fields = super().clean() or self.cleaned_data
+        names = ("keys", "managing") if fields.get("include_managing") else ("keys",)
+        chosen = " ".join(fields.get(name, "") for name in names)
+        fields["chosen"] = list(dict.fromkeys(chosen.split()))
+        if not fields["chosen"]:
+            self.add_error(None, "Choose the managing keys, too, or go back: there are no others.")
+        return fields
+
+
+class BulkPage(ABC, View):
+    """A verb for many keys, each in its own transaction, so that it can be sent again.
+
+    GET is the dry run over an organization's keys, and `preview` the one over any others; POST
+    carries it out and streams a line a key.
+    """
+
+    slug: ClassVar[str]
+    label: ClassVar[str]
+    permission: ClassVar[str]
+    done: ClassVar[str]  # What is said of a key that was changed.
+    form_class: ClassVar[type[BulkForm]]
+    destructive: ClassVar[bool] = False
+
+    model_admin: VerbAdmin = None  # type: ignore[assignment]
+
+    @abstractmethod
+    def plan(self, keys: Sequence[ApiKey]) -> dict[str, Any]:
+        """Return what the template shows; `initial` are the ids in the form's fields of keys."""
+
+    @abstractmethod
+    def change(self, api_key: ApiKey, reason: str) -> str | None:
+        """Call the verb; return what Django's history says, None where nothing was to be done."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not request.user.has_perm(self.permission):
+            raise PermissionDenied
+        return super().dispatch(request, *args, **kwargs)
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        keys = self.model_admin.get_queryset(request).filter(revoked_at=None)
+        return self.preview(keys.filter(organization_id=request.GET.get("organization", "")))
+
+    @classmethod
+    def selected(
+        cls, model_admin: VerbAdmin, request: HttpRequest, queryset: Rows
+    ) -> HttpResponseBase:
+        """Answer the action of a list with the dry run."""
+        view = cls(model_admin=model_admin)
+        view.setup(request)
+        return view.preview(queryset)
+
+    def preview(self, queryset: Rows, form: BulkForm | None = None) -> HttpResponse:
+        """Answer with the dry run."""
+        proved(self.request)
+        found = queryset.select_related("organization").prefetch_related("grants")
+        keys = list(found[: MOST_AT_ONCE + 1])
+        if len(keys) > MOST_AT_ONCE:
+            return self._lead_back(f"More than {MOST_AT_ONCE:,} keys: filter the list further.")
+        planned = self.plan(keys)
+        if not any(planned["initial"].values()):
+            return self._lead_back("There is nothing to do to these keys; nothing changed.")
+        template = f"admin/apikeys/apikey/bulk_{self.slug}.html"
+        context = {
+            "title": f"{self.label}: a dry run",
+            "verb": self,
+            "action": reverse(f"admin:{self.model_admin.url_name}_bulk_{self.slug}"),
+            "back": self.model_admin.list_url(),
+            "form": form or self.form_class(initial=planned["initial"]),
+            **planned,
+        }
+        return render(self.request, self.model_admin, template, **context)
+
+    def post(self, request: HttpRequest) -> HttpResponseBase:
+        is_proved = proved(request)
+        form = self.form_class(request.POST)
+        if form.has_error("keys") or form.has_error("managing"):
+            return self._lead_back("This form is not ours; select the keys anew.")
+        if not (form.is_valid() and is_proved):
+            ids = f"{form.cleaned_data['keys']} {form.cleaned_data['managing']}".split()
+            return self.preview(self.model_admin.get_queryset(request).filter(pk__in=ids), form)
+        lines = self._stream(form.cleaned_data["chosen"], form.cleaned_data["reason"])
+        # nginx would keep the lines until the last.
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingHttpResponse(lines, headers=headers)
+
+    def _lead_back(self, said: str) -> HttpResponse:
+        messages.warning(self.request, said)
+        return HttpResponseRedirect(self.model_admin.list_url())
+
+    def _stream(self, keys: list[str], reason: str) -> Iterator[str]:
+        """Yield the page, a line after each key."""
+        # Wherever the server runs this, events name the address and id of this request.
+        run = copy_context().run
+        page = render(
+            self.request,
+            self.model_admin,
+            "admin/bulk_progress.html",
+            title=f"{self.label}: progress",
+            verb=self,
+            total=len(keys),
+            place_of_progress=PLACE_OF_PROGRESS,
+        )
+        before, _, after = page.rendered_content.partition(PLACE_OF_PROGRESS)
+        yield f'{before}<ol class="progress">'
+        changed, of = 0, f"of {len(keys)}"
+        for place, key_id in enumerate(keys, start=1):
+            try:
+                outcome, has_changed = run(once_more(self._one), key_id, reason)
+            except DatabaseError as fault:
+                if not is_database_fault(fault):
+                    raise
+                log_database_fault(fault)
+                yield format_html("<li><strong>{} {}: {}</strong></li>\n", place, of, STOPPED)
+                break
+            changed += has_changed
+            yield format_html("<li>{} {}: {}</li>\n", place, of, outcome)
+        said = '</ol><p role="status"><strong>{} {} keys {}.</strong> {}</p>'
+        rest = "The rest is as it was, as its line says."
+        yield format_html(said, changed, of, self.done, rest) + after
+
+    def _one(self, key_id: str, reason: str) -> tuple[str, bool]:
+        """Do one key in its own transaction; return what is said of it, and whether it changed."""
+        api_key = ApiKey.objects.select_related("organization__plan").filter(pk=key_id).first()
+        if api_key is None:
+            return f"{key_id} is no key", False
+        try:
+            with transaction.atomic():
+                if history := self.change(api_key, reason):
+                    self.model_admin.log_change(self.request, api_key, history)
+                    return f"{api_key} {self.done}", True
+        except Refusal as refusal:
+            return f"{api_key}: {refusal.message}", False
+        return f"{api_key} was so already", False
+
+
+class BulkRevokeForm(WhyForm, BulkForm):
+    """Which keys, and why."""
+
+
+class RevokeMany(BulkPage):
+    """Stop many keys at once and for good."""
+
+    slug = "revoke"
+    label = "Revoke keys"
+    permission = "apikeys.revoke_apikey"
+    done = "revoked"
+    form_class = BulkRevokeForm
+    destructive = True
+
+    def plan(self, keys: Sequence[ApiKey]) -> dict[str, Any]:
+        going = [api_key for api_key in keys if api_key.revoked_at is None]
+        return {
+            "initial": {"keys": " ".join(api_key.pk for api_key in going)},
+            "going": going,
+            "organizations": len({api_key.organization_id for api_key in going}),
+            "left_out": len(keys) - len(going),
+        }
+
+    def change(self, api_key: ApiKey, reason: str) -> str | None:
+        changed = revoke(api_key, actor=staff_of(self.request), reason=reason)
+        return f"Revoked, with others: {reason}" if changed else None
+
+
+class BulkNarrowForm(ReasonForm, BulkForm):
+    """Which keys, those too that manage others, and why."""
+
+    include_managing = forms.BooleanField(
+        label="Narrow the managing keys, too",
+        required=False,
+        help_text="They could manage no keys any more: not make, list, change or revoke others.",
+    )
+
+
+class NarrowMany(BulkPage):
+    """Leave many keys only the scopes that they use."""
+
+    slug = "narrow"
+    label = "Narrow keys to their used scopes"
+    permission = "apikeys.narrow_apikey"
+    done = "narrowed"
+    form_class = BulkNarrowForm
+
+    def plan(self, keys: Sequence[ApiKey]) -> dict[str, Any]:
+        active = [Narrowing.of(api_key) for api_key in keys if api_key.is_active]
+        possible = [narrowing for narrowing in active if narrowing.is_possible]
+        ordinary = [narrowing for narrowing in possible if not narrowing.ends_managing]
+        managing = [narrowing for narrowing in possible if narrowing.ends_managing]
+        return {
+            "initial": {
+                "keys": " ".join(narrowing.api_key.pk for narrowing in ordinary),
+                "managing": " ".join(narrowing.api_key.pk for narrowing in managing),
+            },
+            "ordinary": ordinary,
+            "managing": managing,
+            "unused": sum(not narrowing.keeps for narrowing in active),
+            "left_out": len(keys) - len(possible),
+        }
+
+    def change(self, api_key: ApiKey, reason: str) -> str | None:
+        changed = narrow_to_used(api_key, actor=staff_of(self.request), reason=reason)
+        return f"Narrowed to {', '.join(api_key.scopes)}" if changed else None
+
+
+BULK_PAGES: Final[tuple[type[BulkPage], ...]] = (RevokeMany, NarrowMany)

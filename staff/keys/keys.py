@@ -1,0 +1,129 @@
+"""The list of keys, and the page of one with all that staff decide by."""
+
+from typing import Any, Final
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from apikeys.api.filters import presentable
+from apikeys.models import ApiKey, KeyDay, KeySecret
+from audit.models import AuditEvent
+from staff.audit.events import PAGES_OF_TARGETS
+from staff.keys.bulk import BULK_PAGES
+from staff.keys.change import Addresses, Narrow, scopes_of
+from staff.keys.filters import (
+    ModeFilter,
+    PlanFilter,
+    ScopeFilter,
+    StatusFilter,
+    UnusedFilter,
+    states_of,
+)
+from staff.keys.finding import FindByKeyAdmin
+from staff.keys.issue import IssueAdmin
+from staff.keys.verbs import FinishRotation, Revoke, RevokeMade, Rotate
+from staff.kit.chart import chart_of
+from staff.kit.lists import Rows, badge, moment
+
+PAGES_OF_TARGETS["api_key"] = "apikeys_apikey"
+
+DAYS_SHOWN: Final = 30
+MOST_ENDED_SECRETS: Final = 5
+MOST_EVENTS: Final = 20
+MOST_MADE: Final = 20
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
+    list_display = ("key", "owner", "status", "last_used", "expires", "created")
+    list_filter = (StatusFilter, ModeFilter, UnusedFilter, ScopeFilter, PlanFilter)
+    empty_hint = "No key is found like this. Take a filter away, search for less, or issue a key."
+    verbs = (Rotate, FinishRotation, Narrow, Addresses, Revoke, RevokeMade)
+    page_template = "admin/apikeys/apikey/page.html"
+
+    def rows(self, queryset: Rows) -> Rows:
+        return presentable(queryset.select_related("organization"))
+
+    @admin.display(description="key", ordering="name")
+    def key(self, api_key: Any) -> SafeString:
+        return format_html(
+            '<span title="{}">{}</span> {} <span class="quiet">…{}</span>',
+            api_key.pk,
+            api_key.name,
+            "" if api_key.livemode else badge("test", "test key"),
+            api_key.last_four,
+        )
+
+    @admin.display(description="organization")
+    def owner(self, api_key: Any) -> SafeString:
+        return format_html(
+            '<span title="{}">{}</span>', api_key.organization_id, api_key.organization.name
+        )
+
+    @admin.display(description="status")
+    def status(self, api_key: Any) -> SafeString:
+        states = states_of(api_key, api_key.unended_secrets)
+        return format_html_join(" ", "{}", ((badge(state),) for state in states))
+
+    @admin.display(description="last used")
+    def last_used(self, api_key: Any) -> SafeString:
+        return moment(api_key.last_used_at, never="never")
+
+    @admin.display(description="expires", ordering="expires_at")
+    def expires(self, api_key: Any) -> SafeString:
+        return moment(api_key.expires_at)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        own = [
+            path(
+                f"bulk/{page.slug}/",
+                view(page.as_view(model_admin=self)),
+                name=f"{self.url_name}_bulk_{page.slug}",
+            )
+            for page in BULK_PAGES
+        ]
+        return own + super().get_urls()
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Offer what this member of staff may do to many keys; each answers with its dry run."""
+        return {
+            (name := f"{page.slug}_selected"): (
+                page.selected,
+                name,
+                page.label.replace("keys", "the selected keys"),
+            )
+            for page in BULK_PAGES
+            if request.user.has_perm(page.permission)
+        }
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        """Return the key with its organization, or None."""
+        if not object_id.isascii() or not object_id.isprintable():
+            return None
+        rows = self.get_queryset(request).select_related("organization__plan", "maker__api_key")
+        return rows.filter(pk=object_id).first()
+
+    def facts(self, request: HttpRequest, obj: ApiKey) -> dict[str, Any]:
+        unended = list(obj.secrets.filter(ended_at=None))
+        elsewhere = KeySecret.objects.filter(issued_by__api_key=obj).exclude(api_key=obj)
+        used = KeyDay.last_of(obj.pk, days=DAYS_SHOWN, today=timezone.now().date())
+        may_see_all = request.user.has_perm("audit.view_auditevent")
+        audit_log = reverse("admin:audit_auditevent_changelist")
+        events = AuditEvent.objects.filter(target_id=obj.pk).order_by("-sequence")
+        return {
+            "states": states_of(obj, unended),
+            "secrets": [*unended, *obj.secrets.exclude(ended_at=None)[:MOST_ENDED_SECRETS]],
+            "scopes": scopes_of(obj),
+            "chart": chart_of("Requests of the last 30 days", used),
+            "made": ApiKey.objects.filter(maker__api_key=obj)[:MOST_MADE],
+            "issued_elsewhere": elsewhere.select_related("api_key")[:MOST_MADE],
+            "events": events[:MOST_EVENTS],
+            "all_events": f"{audit_log}?q={obj.pk}" if may_see_all else "",
+        }

@@ -1,0 +1,67 @@
+"""The gate that every page about getting in stands behind, and what passing it records."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.debug import sensitive_post_parameters
+
+from audit.actor import Actor
+from audit.models import SERVICE, AuditLog
+from staff.login import sessions
+from staff.login.lockout import forget_tries
+from staff.login.proof import way_back
+from staff.models import User
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def half_way_in(view: View) -> View:
+    """Wrap a page for staff who typed the right password, whether or not a code is still asked."""
+
+    @never_cache
+    @csrf_protect
+    @sensitive_post_parameters("code")
+    @wraps(view)
+    def guarded(request: HttpRequest) -> Any:
+        end_what_is_over(request)
+        if not is_staff(request):
+            return redirect_to_login(request.get_full_path(), reverse("admin:login"))
+        if not sessions.is_half_way(request):
+            sessions.touch(request.session)
+        return view(request)
+
+    return cast(View, guarded)
+
+
+def is_staff(request: HttpRequest) -> bool:
+    return request.user.is_active and request.user.is_staff
+
+
+def end_what_is_over(request: HttpRequest) -> None:
+    """Log out whoever is logged in and should not be any longer, and say why."""
+    if request.user.is_authenticated and (why := sessions.end_of(request)):
+        logout(request)
+        messages.info(request, why)
+
+
+def on_to_second_factor(request: HttpRequest) -> HttpResponse:
+    """Lead to the page that asks for a code, and from there to where somebody wanted to go."""
+    query = urlencode({"next": way_back(request)})
+    return HttpResponseRedirect(f"{reverse('admin:second_factor')}?{query}")
+
+
+def record_log_in(request: HttpRequest) -> None:
+    """Write that somebody is in, with everything that was asked."""
+    user = cast(User, request.user)
+    forget_tries(user.get_username())
+    with AuditLog.of(SERVICE) as audit:
+        audit.record("staff.logged_in", user, actor=Actor.staff(user))

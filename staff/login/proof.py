@@ -1,0 +1,88 @@
+"""Step-up authentication: the proof once more, before what a stolen session must not do."""
+
+import re
+from typing import Final, cast
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from audit.actor import Actor
+from audit.models import AuditLog
+from staff.login.forms import ProofForm
+from staff.login.sessions import is_half_way, is_proved, prove
+from staff.models import User
+from web.redaction import holds_key
+
+SECRET_NAME: Final = re.compile("password|code")
+NOT_CARRIED: Final = {"csrfmiddlewaretoken", "next"}
+
+
+def proved(request: HttpRequest) -> bool:
+    """Return True if the user gave the proof within 15 minutes, or gives it with this very form.
+
+    If not, do nothing of what was sent: show the page again, filled in with `request.POST`, which
+    has lost its passwords, codes and keys. `access/proof.html` asks for the proof in its form.
+    """
+    if is_proved(request.session):
+        return True
+    if not hasattr(request, "proof"):
+        form = ProofForm(request, cast(User, request.user))
+        if form.is_valid():
+            prove(request.session)
+            return True
+        setattr(request, "proof", form)  # noqa: B010 - mypy knows no such attribute
+        request.POST = without_secrets(request.POST)  # type: ignore[assignment]
+    return False
+
+
+def proof_asked(request: HttpRequest, title: str) -> HttpResponse | None:
+    """Return a page that asks for the proof alone, None if it is given.
+
+    For what cannot be shown before, and for forms of nothing but secrets: the page carries what
+    else was sent. If nothing was, the proof leads on to the page that was asked for.
+    """
+    if proved(request):
+        carried = request.POST.keys() - NOT_CARRIED
+        if carried and all(name.startswith(f"{ProofForm.prefix}-") for name in carried):
+            return HttpResponseRedirect(request.get_full_path())
+        return None
+    context = {
+        **admin.site.each_context(request),
+        "title": title,
+        "half_way": is_half_way(request),
+        "carried": [pair for pair in request.POST.items() if pair[0] not in NOT_CARRIED],
+    }
+    response = TemplateResponse(request, "admin/login/proof_first.html", context)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def without_secrets(sent: QueryDict) -> QueryDict:
+    """Return what was sent without passwords, codes and all that looks like a key."""
+    kept = sent.copy()
+    for name, values in sent.lists():
+        kept.setlist(name, [value for value in values if not holds_key(f"{name} {value}")])
+        if SECRET_NAME.search(name) or not kept.getlist(name):
+            del kept[name]
+    return kept
+
+
+def way_back(request: HttpRequest) -> str:
+    """Return where `next` leads, which may be any text; the home page if not to one of ours."""
+    wanted = request.POST.get("next", request.GET.get("next", ""))
+    is_ours = url_has_allowed_host_and_scheme(
+        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return wanted if is_ours else reverse("admin:index")
+
+
+def record_new_password(audit: AuditLog, user: User | None, *, actor: Actor) -> None:
+    """Record that the password is another than in `user`, as it was read before, if it is.
+
+    Only that: neither password nor hash has a place in a log.
+    """
+    if user is not None and not User.objects.filter(pk=user.pk, password=user.password).exists():
+        audit.record("staff.password_changed", user, actor=actor)

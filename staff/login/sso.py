@@ -1,0 +1,181 @@
+"""Single sign-on: the proxy in front names a member of staff, in each request of a session.
+
+`web.proxies` reads and checks its header. Here, too, is the way in without that proxy: a
+link that works once.
+"""
+
+from typing import Any, Final, cast
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import login, logout
+from django.contrib.auth.signals import user_logged_in
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+
+from audit.actor import Actor
+from audit.models import SERVICE, AuditLog
+from staff.login import sessions
+from staff.login.failures import log_failure
+from staff.login.gate import end_what_is_over, is_staff, on_to_second_factor, record_log_in
+from staff.login.proof import way_back
+from staff.models import User
+from web.database.stale import once_more
+from web.middleware import Handler
+from web.origin import current_origin
+from web.proxies import STAFF_PATH
+from web.redaction import quote_input
+
+# How a session began: None by a password or passkey; else LINK, or by the proxy, and then whether
+# that spoke for a second factor.
+BEGAN_BY: Final = "began_by"
+LINK: Final = "link"
+LINKS: Final = f"{STAFF_PATH}log_in_link/"
+PROXY_ONLY: Final = "Only the single sign-on in front of this address lets staff in."
+
+
+class SingleSignOn:
+    """Begins, holds and ends sessions as the proxy's header says: a middleware, for /admin/ only.
+
+    With STAFF_PASSWORD_LOGIN=false no view is reached without such a session, or one of a link.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
+        """Return the answer if it is not for a view to give."""
+        is_ours = request.path_info.startswith(STAFF_PATH)
+        return once_more(_before_view)(request) if is_ours else None
+
+
+def _before_view(request: HttpRequest) -> HttpResponse | None:
+    end_what_is_over(request)
+    if is_staff(request) and (why := _why_not_held(request)):
+        with AuditLog.of(SERVICE) as audit:
+            user = cast(User, request.user)
+            audit.record("staff.session_ended", user, actor=Actor.stranger(), reason=why)
+        logout(request)
+        messages.info(request, f"You were logged out: {why}")
+        # Nothing that was sent is done for anybody else.
+        return redirect_to_login(request.get_full_path(), reverse("admin:login"))
+    if request.path_info == reverse("admin:login"):
+        return _log_in(request)
+    if is_staff(request) or settings.STAFF_PASSWORD_LOGIN or request.path_info.startswith(LINKS):
+        return None
+    return redirect_to_login(request.get_full_path(), reverse("admin:login"))
+
+
+def _why_not_held(request: HttpRequest) -> str:
+    """Return why the session of who is logged in ends here; empty if it goes on."""
+    began_by, origin = request.session.get(BEGAN_BY), current_origin()
+    if began_by is None:
+        return "" if settings.STAFF_PASSWORD_LOGIN else PROXY_ONLY
+    user = cast(User, request.user)
+    if began_by == LINK or (
+        origin.user == (user.sso_name or user.username) and (origin.mfa or not began_by)
+    ):
+        return ""
+    return "The single sign-on names nobody any more, or somebody else, or no second factor."
+
+
+def _log_in(request: HttpRequest) -> HttpResponse | None:
+    """Log in whom the header names; refuse every other way if passwords are shut."""
+    origin = current_origin()
+    named = origin.user
+    if is_staff(request) and request.method == "GET":
+        return None
+    if request.method != "GET" or not named:
+        return None if settings.STAFF_PASSWORD_LOGIN else _refused(request, PROXY_ONLY)
+    if user := _account_of(named):
+        _begin(request, user, origin.mfa)
+        is_half_way = sessions.is_half_way(request)
+        return on_to_second_factor(request) if is_half_way else redirect(way_back(request))
+    log_failure("failed single sign-on", named)
+    said = f"The single sign-on calls you {quote_input(named)}. No active staff account has that "
+    said += "as its SSO name, or as its user name and no SSO name."
+    if not settings.STAFF_PASSWORD_LOGIN:
+        return _refused(request, said, "A superuser enters it in your account, under Users.")
+    messages.warning(request, said)
+    return None
+
+
+def _account_of(named: str) -> User | None:
+    """Return the one account of this name, compared exactly; None if there is none, or another."""
+    same = Q(sso_name=named) | Q(sso_name=None, username=named)
+    found = list(User.objects.filter(same, is_active=True, is_staff=True))
+    return found[0] if len(found) == 1 else None
+
+
+def _begin(request: HttpRequest, user: User, began_by: bool | str) -> None:
+    """Log in. Our second factor is asked for unless the proxy speaks for one."""
+    setattr(request, BEGAN_BY, began_by)
+    login(request, user)
+    if began_by is True:
+        request.session.pop(sessions.FACTOR, None)
+    if not sessions.is_half_way(request):
+        record_log_in(request)
+
+
+@receiver(user_logged_in)
+def mark_or_refuse(request: HttpRequest, **_: Any) -> None:
+    """Note how the session began; refuse any way in that is shut, in the one place all lead by.
+
+    Raises:
+        PermissionDenied: passwords and passkeys are shut.
+    """
+    began_by = getattr(request, BEGAN_BY, None)
+    if began_by is None and not settings.STAFF_PASSWORD_LOGIN:
+        request.session.flush()
+        raise PermissionDenied(PROXY_ONLY)
+    request.session.pop(BEGAN_BY, None)
+    if began_by is not None:
+        request.session[BEGAN_BY] = began_by
+
+
+class LinkTokens(PasswordResetTokenGenerator):
+    """Makes tokens that hang on SECRET_KEY, so that no dump logs in, and on the last log-in."""
+
+    key_salt = "staff.login.sso.log_in_link"
+
+    def _make_hash_value(self, user: Any, timestamp: int) -> str:
+        return f"{user.pk} {user.password} {user.last_login} {timestamp}"
+
+
+links: Final = LinkTokens()
+
+
+@never_cache
+def log_in_link(request: HttpRequest, pk: int, token: str) -> HttpResponse:
+    """Log in by a link of the command `log_in_link`, once a button is pressed.
+
+    A program that looks at links for people, such as a chat's, uses none up.
+    """
+    with AuditLog.of(SERVICE) as audit:  # Of two who press at once the second finds it used.
+        user = User.objects.filter(pk=pk, is_active=True, is_staff=True).first()
+        if user is None or not links.check_token(user, token):
+            fix = "Have a new one made on the server: manage.py log_in_link NAME."
+            return _refused(request, "This link was used, is too old, or is cut off.", fix)
+        if request.method != "POST":
+            context = {"title": f"Log in as {user}", "half_way": True}
+            return render(request, "admin/login/log_in_link.html", context)
+        audit.record("staff.log_in_link_used", user, actor=Actor.staff(user))
+        _begin(request, user, LINK)
+    return redirect("admin:index")
+
+
+def _refused(request: HttpRequest, message: str, fix: str = "") -> HttpResponse:
+    context = {"message": message, "fix": fix}
+    return TemplateResponse(request, "admin/login/refused.html", context, status=403)

@@ -1,0 +1,28 @@
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from audit.actor import Actor
+from staff.models import SecondFactor, User
+from web.commands import VerbCommand
+
+
+class Command(VerbCommand):
+    help = (
+        "Take away the second factor of a member of staff who lost it, and print the name. Ends "
+        "their sessions; they set up a new one at the next log-in."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username")
+        parser.add_argument("--reason", required=True)
+
+    def run(self, **options: Any) -> str:
+        user = User.objects.filter(username=options["username"]).first()
+        if user is None:
+            raise CommandError("There is no member of staff of this name.")
+        if SecondFactor.reset(user, actor=Actor.cli(), reason=options["reason"]):
+            self.tell("Reset: a new one is set up at the next log-in.")
+        else:
+            self.tell("There was none; nothing changed.")
+        return user.get_username()

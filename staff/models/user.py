@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+
+from audit.actor import Actor
+from audit.models import SERVICE, AuditLog
+
+
+class StaffManager(UserManager["User"]):
+    """Django's, which its commands call; it records what they do."""
+
+    use_in_migrations = False
+
+    def create_superuser(self, *args: Any, **kwargs: Any) -> User:
+        """Make an account with every right, as whoever may run commands."""
+        with AuditLog.of(SERVICE) as audit:
+            user = super().create_superuser(*args, **kwargs)
+            changes = {name: (None, value) for name, value in user.rights().items()}
+            audit.record("staff.created", user, actor=Actor.cli(), changes=changes)
+        return user
+
+
+class User(AbstractUser):
+    """A member of staff. Customers have no users here: they have an organization and its keys.
+
+    An account is disabled, never deleted: the audit log goes on naming it.
+    """
+
+    sso_name = models.CharField(
+        "SSO name",
+        max_length=150,
+        unique=True,
+        null=True,
+        blank=True,
+        validators=[RegexValidator(r"\A[A-Za-z0-9._@+-]+\Z")],
+        help_text="What single sign-on calls this account, if not by its user name.",
+    )
+
+    objects: ClassVar[StaffManager] = StaffManager()
+
+    def clean(self) -> None:
+        """Raise ValidationError if single sign-on could take this account for another one."""
+        super().clean()
+        same = Q(username=self.sso_name) | Q(sso_name=self.username)
+        if User.objects.filter(same).exclude(pk=self.pk).exists():
+            raise ValidationError("One account's SSO name cannot be another one's user name.")
+
+    def rights(self) -> dict[str, Any]:
+        """Return what this account may, as it is stored now: fields in JSON's types, for the log.
+
+        Empty for an account that is not stored.
+        """
+        stored = User.objects.filter(pk=self.pk).first()
+        if stored is None:
+            return {}
+        permissions = stored.user_permissions.values_list("content_type__app_label", "codename")
+        return {
+            "username": stored.username,
+            "sso_name": stored.sso_name,
+            "is_active": stored.is_active,
+            "is_staff": stored.is_staff,
+            "is_superuser": stored.is_superuser,
+            "groups": sorted(stored.groups.values_list("name", flat=True)),
+            "permissions": sorted(f"{app}.{codename}" for app, codename in permissions),
+        }

@@ -1,0 +1,144 @@
+"""Organizations and plans: organizations are made, looked at, and changed through their verbs."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from accounts.models import Organization, Plan
+from accounts.models.near_limit import NEAR_PERCENT, near_limit
+from accounts.models.organization import OVERRIDES, clean_name
+from accounts.models.usage import used_now
+from audit.models import AuditEvent
+from staff.kit.lists import ChoiceFilter, EndlessAdmin, ReadOnlyAdmin, badge, staff_of
+from staff.kit.search import holds
+from staff.kit.verb_page import VerbAdmin
+from staff.organizations.verbs import ChangeContact, ChangePlan, Resume, Suspend
+from web.errors.refusals import Refusal
+
+MOST_EVENTS: Final = 20
+
+if TYPE_CHECKING:
+    OrganizationForm = ModelForm[Organization]
+else:
+    OrganizationForm = ModelForm
+
+
+class NewOrganizationForm(OrganizationForm):
+    """A name and a plan, and nothing else."""
+
+    class Meta:
+        model = Organization
+        fields = ("name", "plan")
+
+    def clean_name(self) -> str:
+        """Apply the verb's own rule where a refusal can still be shown beside the field."""
+        try:
+            return clean_name(self.cleaned_data["name"])
+        except Refusal as refusal:
+            raise ValidationError(refusal.message) from None
+
+
+def near(organizations: QuerySet[Organization]) -> QuerySet[Organization]:
+    """Return those that have used NEAR_PERCENT of a limit or more."""
+    return organizations.filter(pk__in=near_limit(timezone.now()).values("organization"))
+
+
+def matching(organizations: QuerySet[Organization], text: str) -> QuerySet[Organization]:
+    """Return those whose id `text` is, or whose name and contact hold its words."""
+    return organizations.filter(Q(pk=text) | holds(text))
+
+
+class AttentionFilter(ChoiceFilter):
+    title = "attention"
+    parameter_name = "attention"
+    narrowed = {"suspended": lambda rows: rows.exclude(suspended_at=None), "near": near}
+    labels = {"near": f"above {NEAR_PERCENT} % of a limit"}
+
+
+@admin.register(Organization)
+class OrganizationAdmin(EndlessAdmin, VerbAdmin):
+    list_display = ("name", "identity", "plan", "status", "contact", "created")
+    list_filter = (AttentionFilter, "plan")
+    list_select_related = ("plan",)
+    search_fields = ("name",)  # Django shows the box for it; `matching` looks further.
+    finds = staticmethod(matching)
+    search_help_text = "Words of a name or a contact's address, or an id."
+    empty_hint = "No organization is found like this. Take a filter away, or add one."
+    form = NewOrganizationForm
+    fields = ("name", "plan")
+    verbs = (ChangePlan, ChangeContact, Resume, Suspend)
+    page_template = "admin/accounts/organization/page.html"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.add_organization")
+
+    def facts(self, request: HttpRequest, obj: Organization) -> dict[str, Any]:
+        may_see_events = request.user.has_perm("audit.view_auditevent")
+        events = AuditEvent.objects.filter(organization_id=obj.pk).order_by("-sequence")
+        limits = limits_of(obj)
+        return {
+            "limits": limits,
+            "usage": usage_of(obj, limits),
+            "events": events[:MOST_EVENTS] if may_see_events else None,
+        }
+
+    @admin.display(description="id")
+    def identity(self, organization: Organization) -> SafeString:
+        return format_html("<code>{}</code>", organization.pk)
+
+    @admin.display(description="status")
+    def status(self, organization: Organization) -> SafeString:
+        return badge("suspended") if organization.suspended_at else badge("active")
+
+    @admin.display(description="contact")
+    def contact(self, organization: Organization) -> str:
+        return organization.contact_email or "—"
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        obj.create(actor=staff_of(request))
+
+
+def limits_of(organization: Organization) -> dict[str, dict[str, Any]]:
+    """Return each limit as it holds, and whether it was agreed on with this customer."""
+    limits = {}
+    for name, label in zip(OVERRIDES, ("Requests a minute", "Tests", "Domains"), strict=True):
+        own = getattr(organization, name)
+        limit = getattr(organization.plan, name) if own is None else own
+        limits[name] = {"label": label, "limit": limit, "is_own": own is not None}
+    return limits
+
+
+def usage_of(organization: Organization, limits: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a bar for each mode and meter; the sandbox is never limited. Two queries."""
+    renew, now, bars = organization.plan.tests_renew, timezone.now(), []
+    for mode in ("live", "test"):
+        live = mode == "live"
+        used = used_now(organization_id=organization.pk, livemode=live, tests_renew=renew, now=now)
+        for meter, count in used.items():
+            limit = limits[f"{meter.value}_limit"]["limit"] if live else None
+            percent = round(100 * count / limit) if limit else None
+            bars.append(
+                {
+                    "mode": mode,
+                    "meter": meter.value,
+                    "used": count,
+                    "limit": limit,
+                    "percent": percent,
+                    "is_near": percent is not None and percent >= NEAR_PERCENT,
+                }
+            )
+    return bars
+
+
+@admin.register(Plan)
+class PlanAdmin(ReadOnlyAdmin):
+    """What can be bought; changed by migrations only."""
+
+    list_display = ("name", *OVERRIDES, "tests_renew", "price_cents")

@@ -1,0 +1,99 @@
+"""What pages of accounts, which knows nothing of keys, show of them; what needs attention."""
+
+from datetime import timedelta
+from typing import Any, Final
+
+from django import template
+from django.db.models import Sum
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import urlencode
+
+from accounts.models import Organization
+from accounts.models.near_limit import NEAR_PERCENT
+from apikeys.models import ApiKey, KeyDay, KeyStatus
+from staff.keys.filters import ScopeFilter, StatusFilter, UnusedFilter
+from staff.keys.keys import DAYS_SHOWN
+from staff.kit.chart import chart_of
+from staff.kit.lists import ChoiceFilter, Rows
+from staff.organizations.organizations import AttentionFilter
+
+register = template.Library()
+
+MOST_SHOWN: Final = 10
+# Beyond this the exact number helps nobody, and counting on would read the whole table.
+MOST_COUNTED: Final = 1000
+NEVER_USED: Final = "active live keys were never used since they were made, 30 days ago or more"
+MORE_THAN_USED: Final = (
+    "active keys hold a scope that they have not used for 30 days since they got it"
+)
+NEAR: Final = f"organizations have used {NEAR_PERCENT} % or more of a limit"
+Matters = tuple[tuple[type[ChoiceFilter], str, str], ...]
+ABOUT_KEYS: Final[Matters] = (
+    (StatusFilter, "expiring", "active keys expire within 30 days"),
+    (UnusedFilter, "90 days", "active live keys were not used for 90 days"),
+    (UnusedFilter, "never used", NEVER_USED),
+    (ScopeFilter, "more than used", MORE_THAN_USED),
+    (StatusFilter, "rotating", "rotations are open: two secrets work"),
+    (StatusFilter, "revoked this week", "keys were revoked within a week"),
+)
+ABOUT_ORGANIZATIONS: Final[Matters] = (
+    (AttentionFilter, "near", NEAR),
+    (AttentionFilter, "suspended", "organizations are suspended"),
+)
+
+
+@register.inclusion_tag("admin/apikeys/apikey/of_organization.html", takes_context=True)
+def keys_of(context: template.Context, organization: Organization) -> dict[str, Any]:
+    """Show an organization's newest keys, and how many are active in each mode."""
+    active = organization.api_keys.filter(KeyStatus.ACTIVE.condition)
+    return {
+        "organization": organization,
+        "perms": context["perms"],
+        "keys": ApiKey.objects.filter(organization=organization)[:MOST_SHOWN],
+        "active": [
+            (mode, active.filter(livemode=mode == "live")[:MOST_COUNTED].count())
+            for mode in ("live", "test")
+        ],
+        "limit": organization.plan.active_keys_limit,
+    }
+
+
+@register.inclusion_tag("admin/attention.html", takes_context=True)
+def attention(context: template.Context) -> dict[str, Any]:
+    """Show what this member of staff may see: numbers, each of which leads to the list it counts,
+    and the traffic of the last 30 days."""
+    may = context["request"].user.has_perm
+    matters = []
+    if sees_keys := may("apikeys.view_apikey"):
+        matters += _counted("apikeys_apikey", ApiKey.objects.order_by(), ABOUT_KEYS)
+    if may("accounts.view_organization"):
+        everyone = Organization.objects.order_by()
+        matters += _counted("accounts_organization", everyone, ABOUT_ORGANIZATIONS)
+    return {"matters": matters, "chart": _traffic() if sees_keys else None}
+
+
+def _counted(name: str, rows: Rows, matters: Matters) -> list[dict[str, Any]]:
+    """Count the rows that each choice of a filter keeps, and lead to the list of them."""
+    found = []
+    for a_filter, choice, said in matters:
+        query = {str(a_filter.parameter_name): choice}
+        kept = a_filter.narrowed[choice](rows)
+        if a_filter is UnusedFilter:
+            kept, query["livemode__exact"] = kept.filter(livemode=True), "1"
+        count = kept.values("pk")[: MOST_COUNTED + 1].count()
+        shown = f"{count:,}" if count <= MOST_COUNTED else f"{MOST_COUNTED:,}+"
+        url = f"{reverse(f'admin:{name}_changelist')}?{urlencode(query)}"
+        found.append({"count": count, "shown": shown, "said": said, "url": url})
+    return found
+
+
+def _traffic() -> dict[str, Any]:
+    """Return the chart of all requests; one query."""
+    today = timezone.now().date()
+    dates = [today - timedelta(days=back) for back in reversed(range(DAYS_SHOWN))]
+    rows = KeyDay.objects.filter(day__gte=dates[0], day__lte=today).values_list("day")
+    sums = {row[0]: row[1:] for row in rows.annotate(Sum("requests"), Sum("limited")).order_by()}
+    counted = ((day, *sums.get(day, (0, 0))) for day in dates)
+    days = [KeyDay(day=day, requests=n, limited=limited) for day, n, limited in counted]
+    return chart_of("Requests of the last 30 days, all keys", days)

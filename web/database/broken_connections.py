@@ -1,0 +1,51 @@
+"""A connection that an error left unusable is closed, so that the next query opens another.
+
+What Django does by a signal at the start of each request: here it is done for each page, and for
+each call by authentication, which is the first to ask the database.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from web.database.stale import once_more
+from web.middleware import Handler
+
+
+def close_if_broken(connection: BaseDatabaseWrapper) -> None:
+    """Close a connection if it is broken; inside a transaction that is not for us to do."""
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()
+
+
+def close_before_page(get_response: Handler) -> Handler:
+    """Do so before each page."""
+
+    def respond(request: HttpRequest) -> HttpResponseBase:
+        close_if_broken(connections[DEFAULT_DB_ALIAS])
+        return get_response(request)
+
+    return respond
+
+
+class StaleOnceMiddleware:
+    """Runs a page's view `once_more`. Must be the last with a `process_view`: it calls the view."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(
+        self,
+        request: HttpRequest,
+        view: Callable[..., HttpResponseBase],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> HttpResponseBase:
+        return once_more(view)(request, *args, **kwargs)

@@ -1,0 +1,134 @@
+"""How an exception becomes the one error envelope: in DRF's views and in Django's own handlers."""
+
+import logging
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from django.core.signals import got_request_exception
+from django.db import DataError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
+from rest_framework import exceptions as drf
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.views import set_rollback
+
+from web.errors import refusals
+from web.errors.faults import describe_fault, is_database_fault, is_unconfirmed
+from web.errors.refusals import OfCatalogue, Refusal, refusal_response
+from web.input.idempotency import idempotency_token
+from web.middleware import is_api
+from web.request_id import current_request_id
+from web.telemetry.metrics import count_database_error
+from web.telemetry.request_log import is_simulated
+
+logger = logging.getLogger("reachscore.api")
+
+MAY_HAVE_HAPPENED: Final = "This may have happened: the database did not confirm it in time."
+NOT_READ_BACK: Final = "What can be read meanwhile may not be on a second machine yet."
+
+_CODES_BY_EXCEPTION: Final[dict[type[Exception], str]] = {
+    drf.NotAcceptable: "not_acceptable",
+    drf.UnsupportedMediaType: "unsupported_media_type",
+    drf.ParseError: "invalid_json",
+    drf.ValidationError: "parameter_invalid",
+    drf.NotFound: "resource_not_found",
+    Http404: "resource_not_found",
+}
+INTERNAL_ERROR: Final = "internal_error"  # A bug; the log holds its cause under the request id.
+
+
+def handle_exception(exception: Exception, context: Mapping[str, Any]) -> HttpResponse:
+    """DRF's EXCEPTION_HANDLER: what a view raised leaves as an envelope; a bug is logged, too."""
+    set_rollback()
+    count_database_error(exception)
+    request: HttpRequest = context["view"].request
+    refusal = _refusal_for(exception, context)
+    response = refusal_response(request, refusal)
+    if is_database_fault(exception):
+        response.logged_fields = {"fault": describe_fault(exception)}  # type: ignore[attr-defined]
+    elif refusal.code == INTERNAL_ERROR and not is_simulated():
+        # The signal is what error reporters, and Django's test client, listen to.
+        got_request_exception.send(sender=None, request=request)
+        logger.error("Bug behind request %s", current_request_id(), exc_info=exception)
+    return response
+
+
+def _refusal_for(exception: Exception, context: Mapping[str, Any]) -> Refusal:
+    if isinstance(exception, Refusal):
+        return exception
+    if is_unconfirmed(exception) and context["view"].request.method not in SAFE_METHODS:
+        return _unconfirmed(context["view"])
+    if is_database_fault(exception):
+        return refusals.TemporarilyUnavailable()
+    if isinstance(exception, drf.MethodNotAllowed):
+        allowed = ", ".join(context["view"].allowed_methods)
+        message = f"This address takes {allowed} only."
+        return OfCatalogue("method_not_allowed", message, headers={"Allow": allowed})
+    codes = (code for kind, code in _CODES_BY_EXCEPTION.items() if isinstance(exception, kind))
+    return OfCatalogue(next(codes, INTERNAL_ERROR))
+
+
+def _unconfirmed(view: Any) -> Refusal:
+    """Say of what may have happened how to make sure that it has."""
+    request, token = view.request, None
+    with suppress(Refusal):  # A value that no endpoint took.
+        token = idempotency_token(request)
+    if request.method != "POST" or getattr(view, "action", None) in getattr(view, "repeatable", ()):
+        fix = f"Send the same again until it is answered 2xx. {NOT_READ_BACK}"
+    elif token is not None:
+        fix = f"Send the same again with its Idempotency-Key, {token}, until it is answered 2xx."
+    else:
+        fix = f"Look whether it did before you send it again. {NOT_READ_BACK}"
+    return refusals.TemporarilyUnavailable(MAY_HAVE_HAPPENED, fix=fix)
+
+
+@csrf_exempt  # A key is no cookie: what has no endpoint is not found, by whatever method.
+def unknown_path(request: HttpRequest) -> HttpResponse:
+    """Answer whatever no route under /v1 takes."""
+    refusal = refusals.ResourceNotFound(
+        "No endpoint has this path.",
+        fix="Check its spelling: no slash at the end. The endpoints are listed at /docs.",
+    )
+    return refusal_response(request, refusal)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler400."""
+    if is_api(request):
+        return refusal_response(request, refusals.RequestInvalid())
+    return defaults.bad_request(request, exception)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler404."""
+    return unknown_path(request) if is_api(request) else defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500, for what was raised outside of any DRF view; Django has logged it."""
+    exception = sys.exception()
+    count_database_error(exception)
+    refusal: Refusal = OfCatalogue(INTERNAL_ERROR)
+    if is_unconfirmed(exception) and request.method not in SAFE_METHODS:
+        fix = f"Send the same again until it succeeds. {NOT_READ_BACK}"
+        refusal = refusals.TemporarilyUnavailable(MAY_HAVE_HAPPENED, fix=fix)
+    elif is_database_fault(exception):
+        fix = "" if is_api(request) else "Wait a few seconds, then send the same again."
+        refusal = refusals.TemporarilyUnavailable(fix=fix)
+    if is_api(request):
+        response = refusal_response(request, refusal)
+    elif isinstance(exception, DataError):
+        # A value that no text column can hold, such as one with a NUL: the sender's mistake.
+        return defaults.bad_request(request, exception)
+    elif refusal.code == INTERNAL_ERROR:
+        return defaults.server_error(request)
+    else:
+        page = render_to_string("unavailable.html", {"refusal": refusal})
+        response = HttpResponse(page, status=refusal.status, headers=refusal.headers)
+    if isinstance(exception, Exception) and is_database_fault(exception):
+        response.logged_fields = {"fault": describe_fault(exception)}  # type: ignore[attr-defined]
+    return response

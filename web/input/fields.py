@@ -1,0 +1,128 @@
+"""Fields of requests and answers.
+
+Those of requests take exactly the JSON type the contract names, where DRF's would convert.
+
+Rules beyond the type (lengths, ranges, authority) belong to the verbs, which the admin and the
+commands call as well.
+"""
+
+from datetime import datetime
+from typing import Any, Never
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from web.errors.refusals import OfCatalogue, ParameterInvalid, ParameterUnknown
+from web.input.moments import format_moment, parse_moment
+from web.input.text import did_you_mean
+from web.redaction import quote_input
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses fields it does not know: `{"scope": […]}` must not quietly mean every scope."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Refuse unknown and missing fields, and what a field refuses."""
+        for name in data:
+            if name not in self.fields:
+                hint = did_you_mean(name, self.fields)
+                shown = quote_input(name)
+                raise ParameterUnknown(f"There is no field {shown}.{hint}", field=shown[1:-1])
+        for name, field in self.fields.items():
+            if field.required and name not in data:
+                message = f"The field {name} is missing."
+                raise OfCatalogue("missing_required_field", message, field=name)
+        return super().to_internal_value(data)
+
+
+class StrictField(serializers.Field[Any, Any, Any, Any]):
+    """A field that sees the JSON value itself; `null` is refused unless `allow_null`.
+
+    `to_internal_value` raises ParameterInvalid for what the field does not take.
+    """
+
+    wants: str
+
+    def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
+        """Refuse null with the field's own words instead of DRF's."""
+        if data is None and not self.allow_null:
+            self.refuse()
+        return super().validate_empty_values(data)
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+    def describe(self, schema: dict[str, object]) -> None:
+        """Say what this very field is in the OpenAPI document."""
+        extend_schema_field(schema)(self)  # type: ignore[type-var]
+
+    def refuse(self) -> Never:
+        """Raises ParameterInvalid that says which type the field wants."""
+        raise ParameterInvalid(
+            f"{self.field_name} must be {self.wants}.", field=self.field_name or ""
+        )
+
+
+@extend_schema_field(OpenApiTypes.STR)
+class StringField(StrictField):
+    """A JSON string; a number is not converted."""
+
+    wants = "a string"
+
+    def to_internal_value(self, data: Any) -> str:
+        return data if isinstance(data, str) else self.refuse()
+
+
+@extend_schema_field(OpenApiTypes.DATETIME)
+class MomentField(StrictField):
+    """A date-time in RFC 3339, with an offset; answered in UTC."""
+
+    wants = "a date and time with an offset, such as 2030-01-31T12:00:00Z, in a string"
+
+    def to_internal_value(self, data: Any) -> datetime:
+        if not isinstance(data, str):
+            self.refuse()
+        return parse_moment(data, field=self.field_name or "")
+
+    def to_representation(self, value: datetime) -> str:
+        return format_moment(value)
+
+
+class IntegerField(StrictField):
+    """A JSON integer from `least` to `most`; neither `5.0` nor `true` is one."""
+
+    noun = "an integer"
+
+    def __init__(self, *, least: int, most: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.least, self.most = least, most
+        self.wants = f"{self.noun} from {least} to {most}"
+        self.describe({"type": "integer", "minimum": least, "maximum": most})
+
+    def to_internal_value(self, data: Any) -> int:
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.refuse()
+        return data if self.least <= data <= self.most else self.refuse()
+
+
+class StringListField(StrictField):
+    """A JSON array of strings."""
+
+    wants = "an array of strings"
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        if not isinstance(data, list) or not all(isinstance(item, str) for item in data):
+            self.refuse()
+        return data
+
+
+class Constant(serializers.ChoiceField):
+    """A field of an answer that has the same value in every one."""
+
+    def __init__(self, value: str, **options: Any) -> None:
+        self.value = value
+        super().__init__([value], **options)
+
+    def get_attribute(self, instance: object) -> str:
+        return self.value

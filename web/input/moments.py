@@ -1,0 +1,49 @@
+"""Points in time as the contract writes them: RFC 3339, UTC, whole seconds, a Z."""
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+from web.errors.refusals import ParameterInvalid
+
+# Python takes minutes over 59 in an offset, and from 3.14 on 24:00 as the next day's midnight.
+_MINUTE: Final = r"([01]\d|2[0-3]):[0-5]\d"
+_RFC_3339: Final = re.compile(
+    rf"\d{{4}}-\d\d-\d\d[Tt]{_MINUTE}:[0-5]\d(\.\d{{1,9}})?([Zz]|[+-]{_MINUTE})", re.ASCII
+)
+
+
+def parse_moment(text: str, *, field: str) -> datetime:
+    """Read an RFC 3339 §5.6 date-time; fractions of a second are dropped.
+
+    Raises ParameterInvalid for a date alone, a missing offset, a day that does not exist, and for
+    the ISO 8601 forms that RFC 3339 leaves out.
+    """
+    try:
+        if _RFC_3339.fullmatch(text):
+            whole_seconds = re.sub(r"\.\d+", "", text.upper())
+            return datetime.fromisoformat(whole_seconds).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    message = (
+        f"{field} must be an existing date and time with an offset, such as 2030-01-31T12:00:00Z."
+    )
+    raise ParameterInvalid(message, field=field)
+
+
+def format_moment(moment: datetime) -> str:
+    """Write an aware datetime, e.g. `2026-03-11T10:30:00Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def whole_second(moment: datetime) -> datetime:
+    """Return the second that `moment` is shown as: rounded down."""
+    return moment.replace(microsecond=0)
+
+
+def years_after(moment: datetime, years: int) -> datetime:
+    """Return the same calendar day `years` later; 29 February becomes 1 March."""
+    try:
+        return moment.replace(year=moment.year + years)
+    except ValueError:
+        return moment.replace(year=moment.year + years, month=3, day=1)

@@ -1,0 +1,126 @@
+"""Query parameters: read as strictly as bodies, and documented by the same classes."""
+
+import re
+from typing import Any, Final
+from urllib.parse import unquote, unquote_to_bytes
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from web.errors.refusals import ParameterInvalid, ParameterUnknown
+from web.input.fields import IntegerField, StringField
+from web.input.text import did_you_mean
+from web.redaction import quote_input
+
+MOST_DIGITS: Final = 9
+ID_SHAPE: Final = re.compile(r"[a-z]{2,8}_[0-9A-Za-z]{12,34}")
+
+
+class QuerySerializer(serializers.Serializer[Any]):
+    """The parameters of one endpoint: each known, and given once."""
+
+    @classmethod
+    def read(cls, request: Request) -> dict[str, Any]:
+        """Return the parameters that were given, and the defaults of those that were not.
+
+        Raises ParameterUnknown, and ParameterInvalid with the parameter's name.
+        """
+        refuse_other_than_utf_8(request.META.get("QUERY_STRING", ""))
+        query, reader = request.query_params, cls()
+        for name, values in query.lists():
+            if name not in reader.fields:
+                shown = quote_input(name)
+                hint = did_you_mean(name, reader.fields)
+                raise ParameterUnknown(f"There is no parameter {shown}.{hint}", field=shown[1:-1])
+            if len(values) > 1:
+                raise ParameterInvalid(f"{name} must be given once.", field=name)
+        fields: dict[str, Any] = reader.run_validation(query.dict())
+        return fields
+
+
+def refuse_other_than_utf_8(query: str) -> None:
+    """Raise ParameterInvalid for a raw query (as WSGI has it, in Latin-1) that is not UTF-8.
+
+    Django reads such bytes as U+FFFD, and a reason would be stored so.
+    """
+    for pair in query.split("&"):
+        try:
+            unquote_to_bytes(pair.encode("latin-1")).decode()
+        except UnicodeDecodeError:
+            field = quote_input(unquote(pair.partition("=")[0]))[1:-1]
+            raise ParameterInvalid("The query must be in UTF-8.", field=field) from None
+
+
+class NoQuery(QuerySerializer):
+    """Of an endpoint that takes no parameters."""
+
+
+class WholeNumberParameter(IntegerField):
+    """A number from `least` to `most`, in digits."""
+
+    noun = "a number"
+
+    def to_internal_value(self, data: Any) -> int:
+        is_number = re.fullmatch(rf"[0-9]{{1,{MOST_DIGITS}}}", data)
+        return super().to_internal_value(int(data) if is_number else None)
+
+
+class ChoiceParameter(StringField):
+    """One of a few words."""
+
+    def __init__(self, choices: list[str], **options: Any) -> None:
+        super().__init__(**options)
+        self.choices = choices
+        self.wants = "one of " + ", ".join(choices)
+        self.describe({"type": "string", "enum": choices})
+
+    def to_internal_value(self, data: Any) -> str:
+        if data not in self.choices:
+            hint = did_you_mean(data, self.choices)
+            raise ParameterInvalid(
+                f"{self.field_name} must be {self.wants}.{hint}", field=self.field_name or ""
+            )
+        return str(data)
+
+
+class FlagParameter(ChoiceParameter):
+    """Exactly `true` or `false`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(["true", "false"], **options)
+        self.describe({"type": "boolean"})
+
+    def to_internal_value(self, data: Any) -> Any:
+        return super().to_internal_value(data) == "true"
+
+
+@extend_schema_field({"type": "string", "pattern": f"^{ID_SHAPE.pattern}$"})
+class IdParameter(StringField):
+    """An object's id, by its shape."""
+
+    wants = "an object's id"
+
+    def to_internal_value(self, data: Any) -> str:
+        return str(data) if ID_SHAPE.fullmatch(data) else self.refuse()
+
+
+class ListQuery(QuerySerializer):
+    """What every list takes."""
+
+    limit = WholeNumberParameter(
+        least=1, most=100, default=20, help_text="How many to answer with at most."
+    )
+    starting_after = IdParameter(
+        required=False, help_text="The id of the last item seen: answers with what follows it."
+    )
+    ending_before = IdParameter(
+        required=False, help_text="The id of the first item seen: answers with what precedes it."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Raises ParameterInvalid where both cursors are given."""
+        if "starting_after" in attrs and "ending_before" in attrs:
+            message = "ending_before cannot be given together with starting_after."
+            raise ParameterInvalid(message, field="ending_before")
+        return attrs

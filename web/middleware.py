@@ -1,0 +1,146 @@
+"""What holds for every request before any view is chosen."""
+
+import re
+from collections.abc import Callable
+from contextvars import ContextVar
+from http import HTTPStatus
+from typing import Final
+
+from django.conf import settings
+from django.core.exceptions import DisallowedHost, SuspiciousOperation
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+
+from web.answering import begin_answering
+from web.errors.refusals import OfCatalogue, Refusal, RequestInvalid, refusal_response
+from web.origin import current_origin, refuse_unreadable_origin
+from web.proxies import STAFF_PATH
+from web.redaction import holds_key
+
+Handler = Callable[[HttpRequest], HttpResponseBase]
+
+API_PATH: Final = re.compile(r"/v1(/|\Z)")
+PLAIN_HOST: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
+KEY_PARAMETERS: Final = ("api_key", "key", "token", "access_token")
+
+# Of the chain that this thread is building.
+_views: ContextVar[Handler] = ContextVar("views")
+
+
+def is_api(request: HttpRequest) -> bool:
+    """Tell whether the contract's rules, JSON errors above all, hold for this path."""
+    return API_PATH.match(request.path_info) is not None
+
+
+class ApiMiddleware:
+    """Under /v1: refuses in JSON what no view should see, and lets no answer be stored or shown.
+
+    Puts on every answer what `add_response_header` was given, and runs `after_success`. Passes by
+    the middleware that stands between it and `end_of_pages`: what that does is for browsers.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self.answer_page = get_response
+        self.answer_call = _views.get()
+        self.headers = {
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": settings.X_FRAME_OPTIONS,
+        }
+        self.transport_security = _transport_security()
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not is_api(request) and not current_origin().unreadable:
+            return self.answer_page(request)
+        response: HttpResponseBase
+        answering = begin_answering()
+        try:
+            refuse_unreadable_origin()
+            refuse_wrong_host(request)
+            refuse_plain_http(request)
+            refuse_key_in_url(request)
+            response = self.answer_call(request)
+        except Refusal as refusal:
+            if request.path_info.startswith(STAFF_PATH):
+                context = {"message": refusal.message, "fix": refusal.fix}
+                response = render(request, "admin/login/refused.html", context, status=400)
+            else:
+                response = refusal_response(request, refusal)
+        except SuspiciousOperation:
+            response = refusal_response(request, RequestInvalid())
+        if response.status_code < HTTPStatus.BAD_REQUEST:
+            answering.succeed()
+        added = answering.headers
+        if self.transport_security and request.is_secure():
+            added["Strict-Transport-Security"] = self.transport_security
+        if isinstance(response, HttpResponse):
+            added["Content-Length"] = str(len(response.content))
+        for name, value in (self.headers | added).items():
+            response[name] = value
+        return response
+
+
+def end_of_pages(get_response: Handler) -> Handler:
+    """Capture the views for ApiMiddleware, so that it can skip what is for pages only.
+
+    Must be last in MIDDLEWARE: Django builds its chain from the end.
+    """
+    _views.set(get_response)
+    return get_response
+
+
+def _transport_security() -> str:
+    """Return RFC 6797's header as Django's SecurityMiddleware writes it; nothing in development."""
+    if not settings.SECURE_HSTS_SECONDS:
+        return ""
+    directives = [f"max-age={settings.SECURE_HSTS_SECONDS}"]
+    directives += ["includeSubDomains"] if settings.SECURE_HSTS_INCLUDE_SUBDOMAINS else []
+    directives += ["preload"] if settings.SECURE_HSTS_PRELOAD else []
+    return "; ".join(directives)
+
+
+def refuse_wrong_host(request: HttpRequest) -> None:
+    """Say no in JSON before Django would say it in HTML.
+
+    Raises `host_not_allowed`.
+    """
+    host = request.META.get("HTTP_HOST", "")
+    if host in settings.ALLOWED_HOSTS and PLAIN_HOST.fullmatch(host):  # Nothing to take apart.
+        return
+    try:
+        request.get_host()
+    except DisallowedHost:
+        raise OfCatalogue("host_not_allowed") from None
+
+
+def refuse_plain_http(request: HttpRequest) -> None:
+    """Refuse where a page would be redirected: by then the key has been sent in the clear.
+
+    Raises `https_required`.
+    """
+    if settings.SECURE_SSL_REDIRECT and not request.is_secure():
+        raise OfCatalogue("https_required")
+
+
+def refuse_key_in_url(request: HttpRequest) -> None:
+    """Refuse a path or query that holds a key, valid or not, and the parameter names used for it.
+
+    RFC 6750 §2.3 discourages it and OWASP ASVS 5.0 §14.2.1 forbids it.
+    Raises `api_key_in_url`.
+    """
+    if request.META.get("QUERY_STRING"):
+        for name in request.GET:
+            if name.lower() in KEY_PARAMETERS:
+                raise OfCatalogue("api_key_in_url", field=name.lower())
+    if url_holds_key(request):
+        raise OfCatalogue("api_key_in_url")
+
+
+def url_holds_key(request: HttpRequest) -> bool:
+    """Tell whether a key, valid or not, stands in the path or the query."""
+    if holds_key(request.path_info):
+        return True
+    if not request.META.get("QUERY_STRING"):
+        return False
+    return any(holds_key(text) for name, values in request.GET.lists() for text in (name, *values))

@@ -1,0 +1,41 @@
+"""`GET /metrics`, for Prometheus."""
+
+import hmac
+import os
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from web.origin import current_origin
+from web.telemetry.metric_files import FOLDER, SharedFiles
+from web.telemetry.metrics import REGISTRY
+from web.telemetry.security_log import failed_authentications
+
+
+@csrf_exempt  # Its 403 would tell that there is something here.
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Answer 404 like any unknown path where no METRICS_TOKEN is set."""
+    if not settings.METRICS_TOKEN:
+        raise Http404
+    return _metrics(request)
+
+
+@never_cache
+@require_safe
+def _metrics(request: HttpRequest) -> HttpResponse:
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    # Bytes: compare_digest raises on text that is not ASCII.
+    sent, wanted = (t.encode(errors="backslashreplace") for t in (token, settings.METRICS_TOKEN))
+    if scheme.lower() != "bearer" or not hmac.compare_digest(sent, wanted):
+        failed_authentications.count("metrics_token_invalid", current_origin().address)
+        challenge = {"WWW-Authenticate": 'Bearer realm="metrics"'}
+        return HttpResponse(
+            "METRICS_TOKEN, as a bearer token, is wanted.", "text/plain", 401, headers=challenge
+        )
+    # The sum of all workers where several share a folder, else this process's own.
+    source = SharedFiles() if FOLDER in os.environ else REGISTRY
+    return HttpResponse(generate_latest(source), CONTENT_TYPE_LATEST)
