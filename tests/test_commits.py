@@ -113,7 +113,7 @@ class VerbTests(CommitTestCase):
     def test_what_only_reads_cannot_have_happened(self):
         fault = OperationalError()
         fault.__cause__ = CommitUnconfirmed()
-        with mock.patch("apikeys.api.answers.auth_context", side_effect=fault):
+        with mock.patch("apikeys.api.context.auth_context", side_effect=fault):
             answer = self.issue()[1].get("/v1/auth/me")
         error = self.assertRefused(answer, 503, "temporarily_unavailable")
         self.assertNotIn("happened", error["message"])

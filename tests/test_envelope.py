@@ -284,7 +284,7 @@ class BugTests(ApiTestCase):
                 self.subTest(debug=debug),
                 override_settings(DEBUG=debug),
                 mock.patch(
-                    "apikeys.api.answers.auth_context", side_effect=RuntimeError("the cause")
+                    "apikeys.api.context.auth_context", side_effect=RuntimeError("the cause")
                 ),
                 self.assertLogs("reachscore.api", logging.ERROR) as logs,
             ):

@@ -23,7 +23,7 @@ from web.redaction import holds_key, quote_input, redact
 from web.telemetry.logs import JsonFormatter, TextFormatter
 
 ROOT = Path(__file__).resolve().parent.parent
-FIND = "apikeys.api.answers.auth_context"
+FIND = "apikeys.api.context.auth_context"
 
 
 def spellings(key: str) -> list[str]:

@@ -180,7 +180,7 @@ class CountTests(ApiTestCase):
         _, client = self.issue()
         browser = self.staff()
         for broken, url in [
-            ("apikeys.api.answers.auth_context", "/v1/auth/me"),
+            ("apikeys.api.context.auth_context", "/v1/auth/me"),
             ("staff.keys.keys.ApiKeyAdmin.get_queryset", "/admin/apikeys/apikey/"),
             ("reachscore.health._problems", "/readyz"),
         ]:

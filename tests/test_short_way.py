@@ -119,5 +119,5 @@ class ShortWayTests(ApiTestCase):
     def test_leads_to_the_same_answer_when_something_breaks(self):
         self.api.raise_request_exception = False
         for error, status in ((OperationalError, 503), (ZeroDivisionError, 500)):
-            with mock.patch("apikeys.api.answers.auth_context", side_effect=error):
+            with mock.patch("apikeys.api.context.auth_context", side_effect=error):
                 self.assertSame(self.api, status)

@@ -1,12 +1,14 @@
 """What the OpenAPI document says of the endpoints, apart from their code."""
 
+import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
-from apikeys.api import answers, examples, serializers
+from apikeys.api import answers, context, events, serializers
 from web.input.idempotency import FORM, HEADER, REPLAYED_HEADER
 from web.output.openapi import (
     EVERYWHERE,
@@ -33,6 +35,9 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             "in the URL.",
         }
 
+
+# Answers, by operation or serializer.
+EXAMPLES: Final[dict[str, Any]] = json.loads(Path(__file__).with_name("examples.json").read_text())
 
 KEY_ID: Final = OpenApiParameter(
     "key_id", str, OpenApiParameter.PATH, description="The key's id, `key_…`."
@@ -68,18 +73,19 @@ def _endpoint(
     summary: str,
     description: str,
     *parameters: Any,
-    ok: tuple[type[Any], str, str, object],
+    ok: tuple[type[Any], str],
     errors: tuple[str, ...] = (),
     status: int = 200,
     tag: str = "API keys",
     sent: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Callable[[View], View]:
-    """Describe an operation; `ok` is the answer's serializer and description, and an example's
-    name and value; `sent` are examples of bodies by their names."""
-    serializer, answered, name, value = ok
-    example = OpenApiExample(name, value=value, response_only=True)
-    success = OpenApiResponse(serializer, description=answered, examples=[example])
+    """Describe an operation; `ok` is the answer's serializer and description, and `sent` are
+    examples of bodies by their names."""
+    serializer, answered = ok
+    success = OpenApiResponse(
+        serializer, description=answered, examples=[_example(operation_id, serializer.__name__)]
+    )
     return extend_schema(
         operation_id=operation_id,
         summary=summary,
@@ -95,13 +101,21 @@ def _endpoint(
     )
 
 
+def _example(operation_id: str, answer: str) -> OpenApiExample:
+    value = EXAMPLES.get(operation_id) or EXAMPLES.get(answer)
+    if value is None:  # A list, the last page.
+        value = {"object": "list", "data": [EXAMPLES[answer.removesuffix("List")]]}
+        value["has_more"] = False
+    return OpenApiExample("Example", value=value, response_only=True)
+
+
 list_keys = _endpoint(
     "list_keys",
     "List API keys",
     "The keys of your organization in the calling key's mode, newest first. A "
     "restricted key sees itself only.",
     serializers.KeyListQuery,
-    ok=(answers.KeyList, "A page of keys.", "One key", examples.a_list(examples.KEY)),
+    ok=(answers.KeyList, "A page of keys."),
 )
 
 create_key = _endpoint(
@@ -109,11 +123,12 @@ create_key = _endpoint(
     "Create an API key",
     "Makes a key of your organization, in the mode of the key that calls. The whole "
     "key is in this answer and nowhere else, ever: store it at once. Takes an unrestricted key, "
-    "one that holds every scope, and gives nothing that the calling key does not hold.",
+    "one that holds every scope, and gives nothing that the calling key does not hold. Left out, "
+    "`scopes` are all there are; the other fields are then as the calling key has them.",
     TOKEN,
     REPLAYED,
     request=serializers.KeyRequest,
-    ok=(answers.IssuedKey, "The key was made.", "A key for CI", examples.ISSUED_KEY),
+    ok=(answers.IssuedKey, "The key was made."),
     status=201,
     errors=(
         *WITH_BODY,
@@ -132,7 +147,7 @@ retrieve_key = _endpoint(
     "Show an API key",
     ITSELF,
     KEY_ID,
-    ok=(answers.Key, "The key.", "A key for CI", examples.KEY),
+    ok=(answers.Key, "The key."),
     errors=OF_A_KEY,
 )
 
@@ -142,7 +157,7 @@ key_usage = _endpoint(
     "By day in UTC, up to today; days without requests are zero. " + ITSELF,
     KEY_ID,
     serializers.KeyUsageQuery,
-    ok=(answers.KeyUsage, "The days.", "Two days", examples.KEY_USAGE),
+    ok=(answers.KeyUsage, "The days."),
     errors=OF_A_KEY,
 )
 
@@ -154,7 +169,7 @@ change_key = _endpoint(
     "nothing that the calling key does not hold. A revoked or expired key cannot be changed.",
     KEY_ID,
     request=serializers.KeyChange,
-    ok=(answers.Key, "The key, as it is now.", "A key for CI", examples.KEY),
+    ok=(answers.Key, "The key, as it is now."),
     errors=OF_A_CHANGE,
     sent={"Fewer scopes": {"scopes": ["tests:read"]}, "Any address": {"allowed_ips": None}},
 )
@@ -171,7 +186,7 @@ rotate_key = _endpoint(
     + NO_LIMITS,
     KEY_ID,
     request={"application/json": serializers.RotationRequest},
-    ok=(answers.IssuedKey, "The new secret.", "Rotated", examples.ROTATED_KEY),
+    ok=(answers.IssuedKey, "The new secret."),
     errors=OF_A_CHANGE,
     sent={"An hour": {"overlap_seconds": 3600}},
 )
@@ -182,7 +197,7 @@ finish_rotation = _endpoint(
     "Ends the old secret now, where a rotation is open; else changes nothing. " + NO_LIMITS,
     KEY_ID,
     request={"application/json": serializers.NoBody},
-    ok=(answers.Key, "The key, with one secret.", "A key for CI", examples.KEY),
+    ok=(answers.Key, "The key, with one secret."),
     errors=OF_A_CHANGE,
     sent={"No fields": {}},
 )
@@ -195,7 +210,7 @@ revoke_key = _endpoint(
     "where the key itself is revoked already. " + ITSELF,
     KEY_ID,
     serializers.RevocationQuery,
-    ok=(answers.RevokedKey, "The key, revoked.", "With cascade", examples.REVOKED_KEY),
+    ok=(answers.RevokedKey, "The key, revoked."),
     errors=OF_A_KEY,
 )
 
@@ -207,7 +222,7 @@ list_events = _endpoint(
     "an unrestricted key.",
     KEY_ID,
     serializers.EventListQuery,
-    ok=(answers.EventList, "A page of events.", "Made", examples.a_list(examples.EVENT)),
+    ok=(events.EventList, "A page of events."),
     errors=OF_A_KEY,
 )
 
@@ -217,7 +232,7 @@ usage = _endpoint(
     "The current calendar month in UTC of your organization, in the calling key's "
     "mode. Takes the scope `billing:manage`.",
     tag="Usage",
-    ok=(answers.Usage, "The month.", "A live month", examples.USAGE),
+    ok=(context.Usage, "The month."),
     errors=("insufficient_scope",),
 )
 
@@ -228,5 +243,5 @@ auth_context = _endpoint(
     "key's mode. Takes any key that works, whatever its scopes.",
     serializers.AuthContextQuery,
     tag="Authentication",
-    ok=(answers.AuthContext, "The key works.", "A live key", examples.AUTH_CONTEXT),
+    ok=(context.AuthContext, "The key works."),
 )

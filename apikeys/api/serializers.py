@@ -79,50 +79,41 @@ class ScopesParameter(StringField):
     """Scopes with commas between."""
 
 
-# What may be without limit.
-_NULLABLE: Final[dict[str, Any]] = {"required": False, "allow_null": True}
-_SHARE: Final[dict[str, Any]] = {"least": 0, "most": LARGEST_SHARE, **_NULLABLE}
+_UNLIMITED: Final[dict[str, Any]] = {"required": False, "allow_null": True}
 
 
 class KeyRequest(StrictSerializer):
     """The body of `POST /v1/keys`."""
 
     name = NameField(help_text="Display name, 1 to 100 characters once trimmed.")
-    scopes = ScopesField(required=False, help_text="Left out: every scope.")
-    expires_at = MomentField(
-        **_NULLABLE,
-        help_text="In the future, at most ten years away, and not after the calling key's own "
-        "end. Left out: as long as the calling key. Null: never.",
-    )
-    allowed_ips = NetworksField(
-        **_NULLABLE,
-        help_text="IPv4 and IPv6 addresses or networks the key may be used from, such as "
-        "`192.0.2.7` or `2001:db8::/32`, within the calling key's own. Left out: the calling "
-        "key's own. Null: any address.",
-    )
-    max_tests_per_month = IntegerField(
-        **_SHARE,
-        help_text="The key's own share of the plan's tests, per calendar month in UTC, within the "
-        "calling key's own. Left out: the calling key's own. Null: all of the plan.",
-    )
-
-
-class KeyChange(StrictSerializer):
-    """The body of `PATCH /v1/keys/{key_id}`: what is left out stays as it is."""
-
-    name = NameField(required=False)
     scopes = ScopesField(required=False, help_text="Within the calling key's own.")
     expires_at = MomentField(
-        **_NULLABLE,
+        **_UNLIMITED,
         help_text="In the future, at most ten years away, and not after the calling key's own "
         "end. Null: never.",
     )
     allowed_ips = NetworksField(
-        **_NULLABLE, help_text="Within the calling key's own. Null: any address."
+        **_UNLIMITED,
+        help_text="IPv4 and IPv6 addresses or networks the key may be used from, such as "
+        "`192.0.2.7` or `2001:db8::/32`, within the calling key's own. Null: any address.",
     )
     max_tests_per_month = IntegerField(
-        **_SHARE, help_text="Within the calling key's own. Null: all of the plan."
+        least=0,
+        most=LARGEST_SHARE,
+        **_UNLIMITED,
+        help_text="The key's own share of the plan's tests, per calendar month in UTC, within the "
+        "calling key's own. Null: all of the plan.",
     )
+
+
+class KeyChange(KeyRequest):
+    """The body of `PATCH /v1/keys/{key_id}`: what is left out stays as it is."""
+
+    def get_fields(self) -> dict[str, Any]:
+        """Require nothing."""
+        fields = super().get_fields()
+        fields["name"].required = False
+        return fields
 
 
 class RotationRequest(StrictSerializer):

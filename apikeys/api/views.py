@@ -11,11 +11,11 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.viewsets import ViewSetMixin
 
-from apikeys.api import answers, documentation, serializers
+from apikeys.api import answers, context, documentation, events, serializers
 from apikeys.api.filters import filtered, presentable
 from apikeys.authentication.bearer import authenticate
 from apikeys.authentication.caller import Caller, caller_of
-from apikeys.models import ApiKey
+from apikeys.models import ApiKey, KeyDay
 from apikeys.permissions import (
     AnyCaller,
     AnyKey,
@@ -26,7 +26,7 @@ from apikeys.permissions import (
 from apikeys.scopes import Scope
 from apikeys.verbs.ceiling import INHERITABLE
 from apikeys.verbs.change import change
-from apikeys.verbs.issue import issue, issue_once
+from apikeys.verbs.issue import issue_once
 from apikeys.verbs.revoke import revoke, revoke_with_all_it_made
 from apikeys.verbs.rotate import finish_rotation, rotate
 from audit.models import AuditEvent
@@ -94,21 +94,16 @@ class KeyViewSet(ViewSetMixin, ApiView):
         caller = caller_of(request)
         fields = self.body(serializers.KeyRequest)
         api_key = ApiKey(**caller.ownership, **fields)
-        inherit = set(INHERITABLE) - set(fields)
         token = idempotency_token(request)
-        is_replay = False
-        if token is None:
-            plaintext = issue(api_key, actor=caller.actor, inherit=inherit)
-        else:
-            key_id, plaintext, is_replay = issue_once(
-                api_key,
-                actor=caller.actor,
-                inherit=inherit,
-                token=token,
-                fingerprint=fingerprint(request, request.data),
-            )
-        shown = self._show(key_id) if is_replay else answers.just_issued(api_key)
+        key_id, plaintext, is_replay = issue_once(
+            api_key,
+            actor=caller.actor,
+            inherit=set(INHERITABLE) - set(fields),
+            token=token,
+            fingerprint=fingerprint(request, request.data) if token else b"",
+        )
         headers = {REPLAYED_HEADER: "true"} if is_replay else {}
+        shown = self._show(key_id) if is_replay else answers.just_issued(api_key)
         answer = answers.IssuedKey(shown, plaintext=plaintext)
         return json_response(answer.data, status=201, headers=headers)
 
@@ -120,8 +115,10 @@ class KeyViewSet(ViewSetMixin, ApiView):
     @documentation.key_usage
     def usage(self, request: Request, key_id: str) -> HttpResponse:
         """Show a key's requests by day."""
-        period = {"days": self.query["days"], "today": timezone.now().date()}
-        return json_response(answers.KeyUsage(self._find(key_id), context=period).data)
+        api_key, today = self._find(key_id), timezone.now().date()
+        days = KeyDay.last_of(api_key.pk, days=self.query["days"], today=today)
+        answer = {"key_id": api_key.pk, "days": days, "livemode": api_key.livemode}
+        return json_response(answers.KeyUsage(answer).data)
 
     @documentation.change_key
     def partial_update(self, request: Request, key_id: str) -> HttpResponse:
@@ -163,11 +160,10 @@ class KeyViewSet(ViewSetMixin, ApiView):
     def events(self, request: Request, key_id: str) -> HttpResponse:
         """List what was done to a key, or what it did, newest first."""
         api_key = self._find(key_id)
-        events = AuditEvent.objects.filter(
-            organization_id=api_key.organization_id, **{f"{self.query['role']}_id": api_key.pk}
-        )
+        of_key = {f"{self.query['role']}_id": api_key.pk}
+        log = AuditEvent.objects.filter(organization_id=api_key.organization_id, **of_key)
         page = list_page(
-            events, cursors=events, keyset=("sequence",), query=self.query, serializer=answers.Event
+            log, cursors=log, keyset=("sequence",), query=self.query, serializer=events.Event
         )
         return json_response(page)
 
@@ -205,7 +201,7 @@ class AuthContextView(ApiView):
         try:
             caller = authenticate(request)
             caller.require_rate(now=timezone.now())
-            return json_response(answers.auth_context(caller))
+            return json_response(context.auth_context(caller))
         except Exception as exception:
             return handle_exception(exception, {"view": self})
 
@@ -213,7 +209,7 @@ class AuthContextView(ApiView):
     def get(self, request: Request) -> HttpResponse:
         """Say whose key this is, what it may do and how much of the plan is used."""
         caller = caller_of(request)
-        answer = answers.auth_context(caller)
+        answer = context.auth_context(caller)
         if "require" in self.query:
             missing = [scope for scope in self.query["require"] if scope not in caller.scopes]
             answer |= {"allowed": not missing, "missing": missing}
@@ -229,4 +225,4 @@ class UsageView(ApiView):
     def get(self, request: Request) -> HttpResponse:
         """Show the current month of the caller's organization and mode."""
         caller = caller_of(request)
-        return json_response(answers.usage(caller, now=timezone.now()))
+        return json_response(context.usage(caller, now=timezone.now()))

@@ -82,12 +82,17 @@ def prepare_new(
 
 
 def issue_once(
-    wanted: ApiKey, *, actor: Actor, inherit: Collection[str], token: str, fingerprint: bytes
+    wanted: ApiKey,
+    *,
+    actor: Actor,
+    inherit: Collection[str],
+    token: str | None,
+    fingerprint: bytes,
 ) -> tuple[str, str, bool]:
     """Issue `wanted` idempotently: a repeated request gets the same key with a fresh secret.
 
-    `token` is the Idempotency-Key and `fingerprint` the digest of the request. Return the key's id,
-    the plaintext, and True if an earlier request had issued the key.
+    `token` is the Idempotency-Key, if any, and `fingerprint` the digest of the request. Return the
+    key's id, the plaintext, and True if an earlier request had issued the key.
 
     Raises:
         IdempotencyInProgress: while another sending is carried out.
@@ -95,6 +100,9 @@ def issue_once(
         IdempotencySecretUsed, ExceedsCaller: as `_issue_again`.
         And as `issue`.
     """
+    if token is None:
+        plaintext = issue(wanted, actor=actor, inherit=inherit)
+        return wanted.pk, plaintext, False
     token_digest = hashlib.sha256(token.encode()).digest()
     with transaction.atomic():
         _lock(actor.id, token)

@@ -1,0 +1,74 @@
+"""Audit events as customers see them: of staff, commands and the service itself the type alone."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from apikeys.api.answers import Answer, IdField
+from audit.actor import ActorType
+from audit.models import AuditEvent
+from web.input.fields import Constant, MomentField
+
+
+class Text(serializers.CharField):
+    """A text; null if it is empty."""
+
+    def to_representation(self, value: str) -> Any:
+        return value or None
+
+
+class EventActor(Answer):
+    """Who did it. Of members of staff, commands and the service itself, the type alone."""
+
+    # Events of an organization name no stranger: those are the service's own.
+    type = serializers.ChoiceField(
+        [c for c in ActorType.choices if c[0] != ActorType.STRANGER], source="actor_type"
+    )
+    id = serializers.CharField(required=False, source="actor_id")
+    label = serializers.CharField(  # type: ignore[assignment]
+        required=False, source="actor_label", help_text="What the key was called then."
+    )
+
+    def to_representation(self, instance: AuditEvent) -> dict[str, Any]:
+        is_key = instance.actor_type == ActorType.KEY
+        return super().to_representation(instance) if is_key else {"type": instance.actor_type}
+
+
+class EventTarget(Answer):
+    """What it was done to."""
+
+    type = serializers.CharField(source="target_type")
+    id = serializers.CharField(source="target_id")
+
+
+class Event(Answer):
+    """One entry of the audit log."""
+
+    id = IdField("evt")
+    object = Constant("event")
+    action = serializers.CharField(help_text="Such as `api_key.rotated`.")
+    actor = EventActor(source="*")
+    target = EventTarget(source="*")
+    reason = Text(allow_null=True)
+    changes = serializers.DictField(
+        child=serializers.ListField(min_length=2, max_length=2), help_text="field: [before, after]"
+    )
+    ip = serializers.IPAddressField(allow_null=True)
+    user_agent = Text(allow_null=True)
+    request_id = Text(allow_null=True)
+    created_at = MomentField()
+
+    def to_representation(self, instance: AuditEvent) -> dict[str, Any]:
+        """Leave out why and from where, unless a key of the customer's did it."""
+        answer = super().to_representation(instance)
+        if instance.actor_type != ActorType.KEY:
+            answer |= dict.fromkeys(("reason", "ip", "user_agent"))
+        return answer
+
+
+class EventList(Answer):
+    """A page of events, newest first."""
+
+    object = Constant("list")
+    data = Event(many=True)  # type: ignore[assignment]
+    has_more = serializers.BooleanField()
