@@ -5,22 +5,32 @@ transaction that the admin opens: what is recorded as before and after was so.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.models import Group
+from django.contrib.auth.forms import UserCreationForm
+from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
 
 from audit.models import SERVICE, AuditLog
+from staff.groups import GROUPS, LOOK
 from staff.kit.lists import PlainList, staff_of
 from staff.kit.verb_page import VerbPage, verb_urls
 from staff.login.proof import proof_asked, proved, record_new_password
 from staff.models import SecondFactor, User
 
 Changes = dict[str, tuple[Any, Any]]
+
+# Django makes rights of every table, sessions included; these are the ones that pages ask for.
+OFFERED: Final = {
+    codename
+    for rights in (LOOK, *GROUPS.values())
+    for codenames in rights.values()
+    for codename in codenames
+}
 
 if TYPE_CHECKING:
     AnyUserAdmin = UserAdmin[User]
@@ -69,27 +79,21 @@ class OnlySuperusersChange(PlainList):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return cast(User, request.user).is_superuser
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        """Ask for the proof, too, of those who may change something here."""
-        if self.has_change_permission(request):
-            proved(request)
-        return super().changeform_view(request, object_id, form_url, extra_context)
-
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Return Django's form, which is valid with the proof only."""
         form_class: Any = super().get_form(request, *args, **kwargs)
+        is_proved = self.has_change_permission(request) and proved(request)
 
         class ProvedForm(form_class):  # type: ignore[misc]
             def is_valid(self) -> bool:
-                return super().is_valid() and proved(request)
+                return super().is_valid() and is_proved
 
         return ProvedForm
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.remote_field.model is Permission:
+            kwargs["queryset"] = Permission.objects.filter(codename__in=OFFERED)
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def get_actions(self, request: HttpRequest) -> Any:
         """Offer none: a list is no place for such changes."""
@@ -127,6 +131,13 @@ class StaffAdmin(OnlySuperusersChange, AnyUserAdmin):
         (None, {"fields": ("username", "sso_name", "password")}),
         *(UserAdmin.fieldsets or ())[1:],
     )
+    # Without Django's choice of no password, which speaks of LDAP.
+    add_form = UserCreationForm
+    add_fieldsets = ((None, {"fields": ("username", "is_staff", "password1", "password2")}),)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> Any:
+        """Take a new account for one of staff: others have no use here."""
+        return {"is_staff": True, **super().get_changeform_initial_data(request)}
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -294,6 +294,25 @@ class GroupTests(ApiTestCase):
         self.assertEqual((Group.objects.count(), Permission.objects.count()), before)
         self.assertIn(lost, group.permissions.all())
 
+    def test_no_right_is_offered_that_no_group_has(self):
+        """So that none is there which means nothing, such as one to delete audit heads."""
+        granted = {name for rights in (LOOK, *GROUPS.values()) for name in sum(rights.values(), ())}
+        user, group = f"/admin/staff/user/{self.sam.pk}/change/", "/admin/auth/group/add/"
+        for page, field in ((user, "user_permissions"), (group, "permissions")):
+            form = self.staff().get(page).context["adminform"].form
+            offered = [right.codename for right in form.fields[field].queryset]
+            self.assertEqual((set(offered), len(offered)), (granted, len(granted)))
+
+    def test_a_new_account_is_one_of_staff_with_a_password_unless_said_otherwise(self):
+        browser, url = self.staff(), "/admin/staff/user/add/"
+        page = browser.get(url)
+        self.assertNotContains(page, "LDAP")
+        self.assertIs(page.context["adminform"].form["is_staff"].value(), True)
+        password = {"password1": "horse staple 1", "password2": "horse staple 1"}
+        for name, more in (("robin", {"is_staff": "on"}), ("ward", {})):
+            browser.post(url, {"username": name, **password, **more})
+            self.assertEqual(User.objects.get(username=name).is_staff, bool(more))
+
     def test_every_right_is_one_that_the_models_declare(self):
         """So that Django, which makes rights after the last migration, makes none of them twice."""
         declared = {
