@@ -9,9 +9,11 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import psycopg
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_email
 from psycopg.conninfo import conninfo_to_dict
 
 LEAST_KEY_BYTES: Final = 32
@@ -19,6 +21,7 @@ LEAST_TOKEN_CHARACTERS: Final = 16
 SECRETS: Final = ("SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS", "ENCRYPTION_KEYS")
 PRODUCTION_ONLY: Final = (*SECRETS, "GATEWAY_TOKEN", "STAFF_GATEWAY_TOKEN")
 SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+MAIL_PORTS: Final = {"smtp": 587, "smtps": 465}
 MOST_GATEWAY_TOKENS: Final = 2
 _GATEWAY_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{32,255}")
 
@@ -101,6 +104,50 @@ def public_url(environ: Mapping[str, str], name: str, *, production: bool) -> st
             "without path or trailing slash."
         )
     return value
+
+
+def mail_from_url(environ: Mapping[str, str], name: str, *, production: bool) -> dict[str, Any]:
+    """Return Django's settings for mail from `smtp://user:password@host:587?from=keys@example.com`.
+
+    With a user the connection is encrypted; smtps:// is so from its first byte. Without a URL
+    development prints mails, and production sends none. Raises ImproperlyConfigured, without
+    showing it, for any other form.
+    """
+    backend = "django.core.mail.backends"
+    if not environ.get(name):
+        return {"EMAIL_BACKEND": f"{backend}.{'dummy' if production else 'console'}.EmailBackend"}
+    try:
+        parts = urlsplit(environ[name])
+        port, query = parts.port, parse_qs(parts.query, strict_parsing=True)
+        (sender,) = query.pop("from")
+        validate_email(sender)
+    except (ValueError, LookupError, ValidationError):
+        parts = SplitResult("", "", "", "", "")
+        port, query, sender = None, {}, ""
+    has_user = bool(parts.username)
+    if (
+        parts.scheme not in MAIL_PORTS
+        or not parts.hostname
+        or has_user != bool(parts.password)
+        or port == 0
+        or parts.path
+        or query
+    ):
+        raise ImproperlyConfigured(
+            f"{name} must read smtp://user:password@mail.example.com:587?from=keys@example.com, or "
+            "smtps://…:465. In the password, write % as %25, @ as %40 and / as %2F."
+        )
+    return {
+        "EMAIL_BACKEND": f"{backend}.smtp.EmailBackend",
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": port or MAIL_PORTS[parts.scheme],
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_TLS": has_user and parts.scheme == "smtp",
+        "EMAIL_USE_SSL": parts.scheme == "smtps",
+        "EMAIL_TIMEOUT": 5,  # A page waits for it.
+        "DEFAULT_FROM_EMAIL": sender,
+    }
 
 
 def count(environ: Mapping[str, str], name: str, *, default: int) -> int:

@@ -19,6 +19,7 @@ from reachscore.environment import (
     flag,
     gateway_tokens,
     host_names,
+    mail_from_url,
     numbered_keys,
     public_url,
     refuse_development_by_accident,
@@ -38,7 +39,7 @@ refuse_development_by_accident(os.environ)
 refuse_stray_characters(
     os.environ,
     *("DATABASE_URL", "DEBUG", *PRODUCTION_ONLY, "ALLOWED_HOSTS", "TRUSTED_PROXY_COUNT"),
-    *("PUBLIC_URL", "METRICS_TOKEN", "STAFF_SSO", "STAFF_PASSWORD_LOGIN"),
+    *("PUBLIC_URL", "EMAIL_URL", "METRICS_TOKEN", "STAFF_SSO", "STAFF_PASSWORD_LOGIN"),
     *("SECOND_FACTOR_REQUIRED", "PREPARED_STATEMENTS", "HSTS_PRELOAD"),
 )
 database_url = os.environ.get("DATABASE_URL", "")  # No setting: debug pages show those.
@@ -113,6 +114,7 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "django_otp.plugins.otp_totp",
     "csp",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -189,6 +191,8 @@ TEMPLATES = [
 
 AUTH_USER_MODEL = "staff.User"
 LOGIN_REDIRECT_URL = "admin:index"  # Where a `next` that is none of our addresses leads.
+OTP_TOTP_ISSUER = "ReachScore keys"
+OTP_TOTP_SYNC = False  # A code counts half a minute before and after, by this clock.
 AUTHENTICATION_BACKENDS = ["staff.login.lockout.LockingBackend"]
 # For staff. API keys are random, not chosen, and are digested under a pepper instead.
 PASSWORD_HASHERS = [
@@ -204,6 +208,9 @@ AUTH_PASSWORD_VALIDATORS = [
         ("NumericPasswordValidator", {}),
     )
 ]
+
+# Tells staff what was done to their accounts: EMAIL_BACKEND and the like.
+vars().update(mail_from_url(environ, "EMAIL_URL", production=PRODUCTION))
 
 USE_I18N = False  # There is one language: nothing is looked up for it.
 TIME_ZONE = "UTC"

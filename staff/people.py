@@ -14,13 +14,16 @@ from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
+from django_otp.plugins.otp_totp import admin as _  # noqa: F401 - registers
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from audit.models import SERVICE, AuditLog
 from staff.groups import GROUPS, LOOK
 from staff.kit.lists import PlainList, staff_of
 from staff.kit.verb_page import VerbPage, verb_urls
+from staff.login.factors import reset
 from staff.login.proof import proof_asked, proved, record_new_password
-from staff.models import SecondFactor, User
+from staff.models import User
 
 Changes = dict[str, tuple[Any, Any]]
 
@@ -61,7 +64,7 @@ class ResetSecondFactor(VerbPage):
         return bool(user.is_superuser)
 
     def carry_out(self, fields: dict[str, Any]) -> HttpResponse | None:
-        if not SecondFactor.reset(self.obj, actor=self.actor, **fields):
+        if not reset(self.obj, actor=self.actor, **fields):
             return None
         said = f"The second factor of {self.obj} is reset."
         return self.changed(said, history=f"Reset second factor: {fields['reason']}")
@@ -155,6 +158,12 @@ class StaffAdmin(OnlySuperusersChange, AnyUserAdmin):
     def rights(self, obj: Any) -> dict[str, Any]:
         return cast(User, obj).rights()
 
+    def record(self, done: str, request: HttpRequest, obj: Any, changes: Changes) -> None:
+        """Record it; an account that is disabled loses its factors and sessions."""
+        super().record(done, request, obj, changes)
+        if changes.get("is_active") == (True, False):
+            reset(obj, actor=staff_of(request), reason="The account was disabled.")
+
     def get_urls(self) -> list[URLPattern]:
         return [*verb_urls(self, [ResetSecondFactor]), *super().get_urls()]
 
@@ -210,6 +219,7 @@ class StaffGroupAdmin(OnlySuperusersChange, GroupAdmin):
             super().delete_model(request, obj)
 
 
+admin.site.unregister(TOTPDevice)  # That shows everybody's secrets.
 admin.site.register(User, StaffAdmin)
 admin.site.unregister(Group)
 admin.site.register(Group, StaffGroupAdmin)

@@ -16,6 +16,7 @@ for name in (
     "PUBLIC_URL",
     "SECOND_FACTOR_REQUIRED",
     "TRUSTED_PROXY_COUNT",
+    "EMAIL_URL",
     "GATEWAY_TOKEN",
     "STAFF_SSO",
     "STAFF_GATEWAY_TOKEN",

@@ -125,7 +125,7 @@ class CommandTests(ApiTestCase):
 
     def test_encryption_keys_counts_the_apps_under_each_and_names_a_missing_one(self):
         out = io.StringIO()
-        SecondFactor.objects.create(user=self.sam, seed=b"seed", key_id=1)
+        SecondFactor.objects.create(user=self.sam, key="0001ab")
         with override_settings(ENCRYPTION_KEYS={2: bytes(32), 1: bytes(32)}):
             call_command("encryption_keys", stdout=out)
         with (

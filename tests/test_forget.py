@@ -16,6 +16,7 @@ from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
 from audit.models import AuditEvent
 from staff.models import LogInTries
+from staff.models.log_in_tries import COOL_OFF
 from tests.committed import CommittedTestCase
 from tests.retries import NOW, RetryTestCase
 
@@ -58,9 +59,9 @@ class ForgetTests(RetryTestCase):
 
     def test_tries_to_log_in_go_when_they_have_ended(self):
         with time_machine.travel(NOW, tick=False) as clock:
-            LogInTries.take("a", most=10)
+            LogInTries.add("a")
             clock.shift(timedelta(minutes=14))
-            LogInTries.take("b", most=10)
+            LogInTries.add("b")
             self.assertIn("0 log-in tries\n", forget())
             clock.shift(timedelta(minutes=1))
             self.assertIn("1 log-in tries\n", forget())
@@ -68,7 +69,7 @@ class ForgetTests(RetryTestCase):
 
     def test_many_rows_go_in_batches(self):
         LogInTries.objects.bulk_create(
-            LogInTries(subject=str(n), tries=1, ends_at=NOW) for n in range(7)
+            LogInTries(subject=str(n), failed_at=NOW - COOL_OFF) for n in range(7)
         )
         for n in range(5):
             day = date(2020, 1, 1 + n)

@@ -22,6 +22,7 @@ ALL = {
     "DEBUG": "false",
     "TRUSTED_PROXY_COUNT": "1",
     "METRICS_TOKEN": KEY,
+    "EMAIL_URL": f"smtp://keys:{KEY}@mail.example?from=keys@api.example",
     "GATEWAY_TOKEN": f"{secrets.token_urlsafe(32)},{secrets.token_urlsafe(32)}",
     "STAFF_SSO": "true",
     "STAFF_GATEWAY_TOKEN": secrets.token_urlsafe(32),
@@ -68,6 +69,22 @@ MALFORMED = [
                 "https://a.example,https://b.example",
                 "http://localhost:8000",
             ),
+        )
+    ),
+    *(
+        ("EMAIL_URL", url)
+        for url in (
+            *("mail.example", "http://mail.example?from=a@b.example", "smtp://?from=a@b.example"),
+            *(
+                "smtp://mail.example",
+                "smtp://mail.example?from=",
+                "smtp://mail.example?from=hunter2",
+            ),
+            *("smtp://u:hunter2@mail.example:x?from=a@b.example", "smtp://u@h?from=a@b.example"),
+            *("smtp://h?from=a@b.example&tls=no", "smtp://h?from=a@b.example&from=c@d.example"),
+            *("smtp://:hunter2@h?from=a@b.example", "smtp://h/x?from=a@b.example", "smtp://h?from"),
+            *("smtp://u:hun/ter2@h?from=a@b.example", "smtp://u:@h?from=a@b.example"),
+            *("smtp://[::1?from=a@b.example", "smtp://h:0?from=a@b.example"),
         )
     ),
     *(
@@ -124,12 +141,34 @@ def test_malformed_setting_is_named_without_its_value():
             "DATABASE_URL": "postgres://u%40x:p%40s%2Fs%25?#&:$@a:1,b:2/keys?sslmode=verify-full&connect_timeout=9"
         },
         {"DATABASE_URL": "postgres://user@/keys?host=%2Ftmp"},
+        {"EMAIL_URL": "smtp://[::1]:25?from=keys@api.example"},
         {"PUBLIC_URL": "https://keys-1.api.example:8443"},
         {name: "" for name in ALL if name not in PRODUCTION},
     ],
 )
 def test_unusual_but_valid_setting_is_taken(environ):
     assert settings_from({**ALL, **environ})["PRODUCTION"]
+
+
+@pytest.mark.parametrize(
+    ("url", "backend", "place", "login", "encrypted"),
+    [
+        ("", "dummy", None, None, None),
+        ("smtp://h?from=a@b.example", "smtp", ("h", 587), ("", ""), (False, False)),
+        ("smtp://u:p%40%2F@h:25?from=a@b.example", "smtp", ("h", 25), ("u", "p@/"), (True, False)),
+        ("smtps://u:p@h?from=a@b.example", "smtp", ("h", 465), ("u", "p"), (False, True)),
+    ],
+)
+def test_mail_goes_where_its_url_says_encrypted_if_there_is_a_password(
+    url, backend, place, login, encrypted
+):
+    read = settings_from({**ALL, "EMAIL_URL": url})
+    assert read["EMAIL_BACKEND"] == f"django.core.mail.backends.{backend}.EmailBackend"
+    if place:
+        assert (read["EMAIL_HOST"], read["EMAIL_PORT"]) == place
+        assert (read["EMAIL_HOST_USER"], read["EMAIL_HOST_PASSWORD"]) == login
+        assert (read["EMAIL_USE_TLS"], read["EMAIL_USE_SSL"]) == encrypted
+    assert settings_from({})["EMAIL_BACKEND"] == "django.core.mail.backends.console.EmailBackend"
 
 
 def test_missing_database_url_beside_a_secret_is_refused_unless_debug():

@@ -303,7 +303,7 @@ class NoPlaintextTests(ApiTestCase):
         resting.suspend(actor=Actor.cli(), reason="r")
         half_way, other = member_of(), User.objects.create_user("other", is_staff=True)
         for user in (half_way, other):
-            SecondFactor.objects.create(user=user, seed=b"seed")
+            SecondFactor.objects.create(user=user, key=SecondFactor.new_key())
         rows: dict[str, Model] = {
             "apikeys_apikey": rotated,
             "apikeys_apikey_revoke-made": parent,

@@ -18,6 +18,7 @@ from tests.admin_pages import PostForms
 from tests.cast import Answer
 from tests.staff import log_in
 from tests.test_admin import KEYS, AdminTestCase, page_of
+from tests.test_second_factor import code_of, set_up
 from tests.test_staff_login import LOCKED, events, try_password
 
 USERS, GROUPS, EVENTS = "/admin/staff/user/", "/admin/auth/group/", "/admin/audit/auditevent/"
@@ -41,7 +42,7 @@ class ProofTestCase(AdminTestCase):
         browser = Client()
         log_in(browser, self.sam)
         session = browser.session
-        session["password_proved_at"] = 0
+        session["proved_at"] = 0
         session.save()
         return browser
 
@@ -64,7 +65,12 @@ class ProofTestCase(AdminTestCase):
                 "revoked",
             ),
             "add user": (f"{USERS}add/", {**new, "usable_password": "true"}, "robin", "created"),
-            "user": (f"{user}change/", {"username": "alexis"}, "alexis", "changed"),
+            "user": (
+                f"{user}change/",
+                {"username": "alexis", "is_active": "on"},
+                "alexis",
+                "changed",
+            ),
             "reset": (f"{user}reset_second_factor/", {"reason": "lost"}, "lost", "factor_reset"),
             "add group": (f"{GROUPS}add/", {"name": "Night shift"}, "Night shift", "created"),
             "group": (
@@ -86,7 +92,7 @@ class ProofTestCase(AdminTestCase):
 
 class ProofTests(ProofTestCase):
     def test_each_form_comes_back_as_typed_and_is_carried_out_with_the_proof(self):
-        SecondFactor.objects.create(user=self.alex, seed=bytes(32))
+        SecondFactor.objects.create(user=self.alex, key=SecondFactor.new_key())
         for what, (url, typed, kept, done) in self.forms().items():
             with self.subTest(what):
                 browser = self.stale()
@@ -173,6 +179,24 @@ class ProofTests(ProofTestCase):
             self.assertContains(answer, said)
         self.assertEqual(AuditEvent.objects.filter(action="api_key.rotated").count(), 0)
 
+    def test_password_alone_is_no_proof_once_there_is_a_second_factor(self):
+        url, typed, *_ = self.forms()["rotate"]
+        app, codes = set_up(self.sam)
+        browser = self.stale()
+        self.assertContains(browser.get(url), 'name="proof-code"')
+        for proof, said in (
+            (PROOF, "This field is required"),
+            ({"proof-code": codes[0]}, "This field is required"),
+            ({**PROOF, "proof-code": "000000"}, "not the code of now"),
+            ({"proof-password": "wrong", "proof-code": codes[0]}, WRONG),
+        ):
+            answer = browser.post(url, {**typed, **proof})
+            self.assertContains(answer, said)
+            self.assertContains(answer, 'name="proof-code"')
+        self.clock.shift(timedelta(minutes=1))
+        browser.post(url, {**typed, **PROOF, "proof-code": code_of(app.bin_key)})
+        self.assertEqual(AuditEvent.objects.filter(action="api_key.rotated").count(), 1)
+
     def test_logging_in_is_a_proof_and_a_session_from_elsewhere_is_none(self):
         browser, other = Client(), Client()
         try_password("correct horse", browser=browser)
@@ -209,8 +233,9 @@ class ProofFirstTests(ProofTestCase):
                 self.assertRedirects(browser.post(url, PROOF), url)
 
     def test_new_recovery_codes_are_shown_by_the_proof_itself(self):
-        browser, url = self.stale(), "/admin/second_factor/recovery_codes/"
-        SecondFactor.objects.create(user=self.sam, seed=bytes(32))
+        url = "/admin/second_factor/recovery_codes/"
+        _, codes = set_up(self.sam)
+        browser = self.stale()
         ((_, fields),) = [
             form
             for form in PostForms(browser.get("/admin/second_factor/").content.decode()).forms
@@ -219,4 +244,6 @@ class ProofFirstTests(ProofTestCase):
         page = browser.post(url, fields)
         self.assertContains(page, ASKED)
         ((_, carried),) = [f for f in PostForms(page.content.decode()).forms if "make" in f[1]]
-        self.assertContains(browser.post(url, {**carried, **PROOF}), "Your recovery codes")
+        self.assertContains(browser.post(url, {**carried, **PROOF}), ASKED)
+        proof = {**PROOF, "proof-code": codes[0]}
+        self.assertContains(browser.post(url, {**carried, **proof}), "Your recovery codes")

@@ -267,7 +267,7 @@ class SessionTests(SingleSignOnTestCase):
             self.assertContains(answer, "Type the six digits")
             self.assertEqual(self.events("staff.logged_in"), [])
             self.assertEqual(self.get(headers=says(mfa="no")).request["PATH_INFO"], CODE)
-            code = {"code": code_of(factor.secret), "next": HOME}
+            code = {"code": code_of(factor.bin_key), "next": HOME}
             self.browser.post(CODE, code, headers=says(mfa="no"))
             self.assertInside(self.get(headers=says(mfa="no")))
             self.assertEqual(len(self.events("staff.logged_in")), 1)

@@ -45,6 +45,7 @@ PAGES: Final[dict[str, frozenset[str]]] = {
     "second_factor_leave": ALL_STAFF,
     "second_factor_set_up": ALL_STAFF,
     "recovery_codes": ALL_STAFF,
+    "remove_app": ALL_STAFF,
     "jsi18n": ALL_STAFF,
     "autocomplete": GROUPED,
     "view_on_site": ALL_STAFF,

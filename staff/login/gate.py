@@ -29,7 +29,7 @@ def half_way_in(view: View) -> View:
 
     @never_cache
     @csrf_protect
-    @sensitive_post_parameters("code")
+    @sensitive_post_parameters()
     @wraps(view)
     def guarded(request: HttpRequest) -> Any:
         end_what_is_over(request)
@@ -48,7 +48,7 @@ def is_staff(request: HttpRequest) -> bool:
 
 def end_what_is_over(request: HttpRequest) -> None:
     """Log out whoever is logged in and should not be any longer, and say why."""
-    if request.user.is_authenticated and (why := sessions.end_of(request)):
+    if request.user.is_authenticated and (why := sessions.end_of(request.session)):
         logout(request)
         messages.info(request, why)
 
@@ -59,8 +59,15 @@ def on_to_second_factor(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(f"{reverse('admin:second_factor')}?{query}")
 
 
+def get_in(request: HttpRequest) -> None:
+    """Record that somebody is in, and note in the session that everything asked was shown."""
+    record_log_in(request)
+    sessions.prove(request.session)
+    request.session.cycle_key()
+
+
 def record_log_in(request: HttpRequest) -> None:
-    """Write that somebody is in, with everything that was asked."""
+    """Write that somebody is in."""
     user = cast(User, request.user)
     forget_tries(user.get_username())
     with AuditLog.of(SERVICE) as audit:

@@ -1,8 +1,7 @@
-"""Nobody guesses passwords for long, and nobody locks out staff by guessing theirs.
+"""Ten failures of a name from an address, or a hundred of an address, shut it out for a while.
 
-Tries are counted by name and address together, so that whoever guesses Sam's password elsewhere
-locks out Sam there and not at Sam's desk; and by address alone, so that trying one password on
-many names ends as well. Both end by themselves after COOL_OFF.
+Failures are counted after the check: tries at once can exceed the limit by the number of threads.
+Name and address count together, so that guessing Sam's password locks out nobody at Sam's desk.
 """
 
 from collections.abc import Callable
@@ -26,13 +25,12 @@ MOST_TRIES_OF_AN_ADDRESS: Final = 100
 LOCKED_OUT: Final = (
     "Too many failed tries from your address. Wait 15 minutes, then try again; nothing shortens it."
 )
-_MARK: Final = "is_locked_out"
 
 Result = TypeVar("Result")
 
 
 class LockingBackend(ModelBackend):
-    """Django's own check of a password, which ten wrong ones shut for a while."""
+    """Django's check of a password, not run for those who are locked out."""
 
     def authenticate(
         self,
@@ -41,55 +39,46 @@ class LockingBackend(ModelBackend):
         password: str | None = None,
         **kwargs: Any,
     ) -> User | None:
-        """Return the account whose password this is, None for any other.
-
-        Raises PermissionDenied, which ends the matter, where too many tries have failed.
-        """
+        """Return the account of this name and password, or None. Raise PermissionDenied if locked
+        out."""
         if username is None or password is None:
             return None
         check = super().authenticate
-        return counted(request, username, lambda: check(request, username, password))
+        return counted(username, lambda: check(request, username, password))
 
 
-def counted(
-    request: HttpRequest | None, username: str, check: Callable[[], Result | None]
-) -> Result | None:
-    """Return what `check` does, having counted it as a try unless that is something.
+def counted(username: str, check: Callable[[], Result | None]) -> Result | None:
+    """Run `check` and return its result. None counts as a failure of this name and address.
 
-    Raises PermissionDenied, without checking, where too many have failed.
+    Raises PermissionDenied, without running it, if too many failed.
     """
-    address = current_origin().address
-    pair = _pair_of(username, address)
-    tries = _take(pair, address)
-    if tries is None:
-        if request is not None:
-            setattr(request, _MARK, True)
+    if is_locked_out(username):
         raise PermissionDenied
     result = check()
-    if result is not None:
-        # Not forgotten yet: behind the right password wrong codes may follow.
-        LogInTries.give_back(pair)
-        _give_back(address)
-    elif tries == MOST_TRIES:
-        record_lock_out(username)
+    if result is None:
+        LogInTries.add(*_subjects(username))
+        if is_locked_out(username):
+            record_lock_out(username)
     return result
+
+
+def is_locked_out(username: str) -> bool:
+    """Return True if no try of this name from this address is looked at now."""
+    pair, *address = _subjects(username)
+    return LogInTries.count(pair) >= MOST_TRIES or any(
+        LogInTries.count(each) >= MOST_TRIES_OF_AN_ADDRESS for each in address
+    )
 
 
 def forget_tries(username: str) -> None:
     """Begin to count anew for this name from this address: somebody is in, with everything."""
-    LogInTries.forget(_pair_of(username, current_origin().address))
-
-
-def is_locked_out(request: HttpRequest) -> bool:
-    """Tell whether a try of this request was refused without a look at what was typed."""
-    return getattr(request, _MARK, False)
+    LogInTries.objects.filter(subject=_subjects(username)[0]).delete()
 
 
 def record_lock_out(username: str) -> None:
-    """Write an event, where the name is an account's and the last one is older than COOL_OFF.
+    """Write an event if the name is an account's and the last one is older than COOL_OFF.
 
-    The log is for ever, and strangers decide when this is called: they can make no more events
-    than one an account in that time, from however many addresses.
+    The log is for ever and strangers decide when this is called, so one an account in that time.
     """
     user = User.objects.filter(username=username, is_active=True).first()
     if user is None:
@@ -105,37 +94,14 @@ def record_lock_out(username: str) -> None:
             audit.record("staff.locked_out", user, actor=Actor.stranger())
 
 
-def _pair_of(username: str, address: str | None) -> str:
-    """Return what stands for this name tried from this address. All unknown addresses are one."""
-    return _digest(f"{_place(address)} {username}")
+def _subjects(username: str) -> list[str]:
+    """Return digests of name and address, and of the address if it is known.
 
-
-def _take(pair: str, address: str | None) -> int | None:
-    """Count a try; return the number for the pair, None where it is one too many for either."""
-    if address is not None:
-        subject = _digest(_place(address))
-        tries = LogInTries.take(subject, most=MOST_TRIES_OF_AN_ADDRESS)
-        if tries > MOST_TRIES_OF_AN_ADDRESS:
-            return None
-    tries = LogInTries.take(pair, most=MOST_TRIES)
-    if tries <= MOST_TRIES:
-        return tries
-    _give_back(address)  # Someone who is locked out and does not see it must not lock the office.
-    return None
-
-
-def _give_back(address: str | None) -> None:
-    if address is not None:
-        LogInTries.give_back(_digest(_place(address)))
-
-
-def _place(address: str | None) -> str:
-    """One client has the whole of a /64 to choose its IPv6 addresses from."""
+    Strangers type keys and passwords as names, so no name is kept. An IPv6 client chooses among the
+    addresses of a /64, so that counts as one.
+    """
+    address = current_origin().address
     if address is not None and ":" in address:
-        return str(ip_network(f"{address}/64", strict=False))
-    return str(address)
-
-
-def _digest(subject: str) -> str:
-    """Names are typed by strangers, who type keys and passwords, too: none is kept."""
-    return salted_hmac("staff.login.lockout", subject, algorithm="sha256").hexdigest()
+        address = str(ip_network(f"{address}/64", strict=False))
+    texts = [f"{address} {username}", *([address] if address else [])]
+    return [salted_hmac("log-in tries", text, algorithm="sha256").hexdigest() for text in texts]

@@ -1,7 +1,7 @@
 """Step-up authentication: the proof once more, before what a stolen session must not do."""
 
 import re
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
@@ -11,11 +11,15 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from audit.actor import Actor
 from audit.models import AuditLog
+from staff.login.failures import told
 from staff.login.forms import ProofForm
+from staff.login.lockout import forget_tries
 from staff.login.sessions import is_half_way, is_proved, prove
 from staff.models import User
+from staff.models.second_factor import has_factor
 from web.redaction import holds_key
 
+PREFIX: Final = "proof"  # Of the names of its fields, which stand among others.
 SECRET_NAME: Final = re.compile("password|code")
 NOT_CARRIED: Final = {"csrfmiddlewaretoken", "next"}
 
@@ -23,14 +27,20 @@ NOT_CARRIED: Final = {"csrfmiddlewaretoken", "next"}
 def proved(request: HttpRequest) -> bool:
     """Return True if the user gave the proof within 15 minutes, or gives it with this very form.
 
+    The proof is the password and, if the user has a second factor, a code.
+
     If not, do nothing of what was sent: show the page again, filled in with `request.POST`, which
     has lost its passwords, codes and keys. `access/proof.html` asks for the proof in its form.
     """
     if is_proved(request.session):
         return True
     if not hasattr(request, "proof"):
-        form = ProofForm(request, cast(User, request.user))
+        user, sent = cast(User, request.user), request.POST
+        asks = ("password", "code") if has_factor(user) else ("password",)
+        is_sent = any(name.startswith(f"{PREFIX}-") for name in sent)
+        form = ProofForm(sent if is_sent else None, request, user, *asks, prefix=PREFIX)
         if form.is_valid():
+            forget_tries(user.get_username())
             prove(request.session)
             return True
         setattr(request, "proof", form)  # noqa: B010 - mypy knows no such attribute
@@ -46,16 +56,18 @@ def proof_asked(request: HttpRequest, title: str) -> HttpResponse | None:
     """
     if proved(request):
         carried = request.POST.keys() - NOT_CARRIED
-        if carried and all(name.startswith(f"{ProofForm.prefix}-") for name in carried):
+        if carried and all(name.startswith(f"{PREFIX}-") for name in carried):
             return HttpResponseRedirect(request.get_full_path())
         return None
-    context = {
-        **admin.site.each_context(request),
-        "title": title,
-        "half_way": is_half_way(request),
-        "carried": [pair for pair in request.POST.items() if pair[0] not in NOT_CARRIED],
-    }
-    response = TemplateResponse(request, "admin/login/proof_first.html", context)
+    fields = [pair for pair in request.POST.items() if pair[0] not in NOT_CARRIED]
+    return page(request, "proof_first", title=title, carried=fields)
+
+
+def page(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+    """Return a page about getting in, which no cache keeps."""
+    site = admin.site.each_context(request)
+    whole = {**site, "half_way": is_half_way(request), **context}
+    response = TemplateResponse(request, f"admin/login/{template}.html", whole)
     response["Cache-Control"] = "no-store"
     return response
 
@@ -80,9 +92,10 @@ def way_back(request: HttpRequest) -> str:
 
 
 def record_new_password(audit: AuditLog, user: User | None, *, actor: Actor) -> None:
-    """Record that the password is another than in `user`, as it was read before, if it is.
+    """Record, and tell the user, that the password is another than in `user`, read before.
 
     Only that: neither password nor hash has a place in a log.
     """
     if user is not None and not User.objects.filter(pk=user.pk, password=user.password).exists():
         audit.record("staff.password_changed", user, actor=actor)
+        told(user, "your password was changed")

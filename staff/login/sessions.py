@@ -1,10 +1,9 @@
 """How long somebody who logged in stays so: eight hours, and half an hour without a click.
 
-A session holds times, the number of the second factor that was shown, and the seed of one that is
+A session holds times, whether everything that is asked was shown, and the key of an app that is
 being set up; it is written at most once a minute, so that its end may come up to a minute early.
 """
 
-import secrets
 from typing import Any, Final, cast
 
 from django.conf import settings
@@ -15,6 +14,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from staff.models import SecondFactor, User
+from staff.models.second_factor import has_factor
 
 IDLE_SECONDS: Final = 30 * 60
 HALF_WAY_SECONDS: Final = 15 * 60  # Between the password and the second factor.
@@ -24,11 +24,9 @@ PROOF_SECONDS: Final = 15 * 60
 # What a session holds. The times are Unix times.
 BEGAN_AT: Final = "began_at"
 SEEN_AT: Final = "seen_at"
-PROVED_AT: Final = "password_proved_at"
-FACTOR: Final = "second_factor"  # The row that was shown, or ASKED.
-ASKED: Final = 0
-SEED: Final = "second_factor_seed"  # Of one being set up: the row it replaces, and hex digits.
-_END: Final = "_staff_session_end"
+PROVED_AT: Final = "proved_at"
+IS_IN: Final = "is_in"  # False half-way: the password was right, and a second factor is asked.
+APP_KEY: Final = "app_key"  # Of one that is being set up.
 
 
 def now() -> int:
@@ -37,44 +35,30 @@ def now() -> int:
 
 @receiver(user_logged_in)
 def begin(request: HttpRequest, user: User, **_: Any) -> None:
-    """Begin to count; the password was right, and now the second factor is asked, where one is."""
+    """Begin to count, with nothing of what the session held before."""
     session = request.session
     session[BEGAN_AT] = session[SEEN_AT] = now()
-    if settings.SECOND_FACTOR_REQUIRED or SecondFactor.of(user) is not None:
-        session[FACTOR] = ASKED
+    session[IS_IN] = not (settings.SECOND_FACTOR_REQUIRED or has_factor(user))
+    for name in (PROVED_AT, APP_KEY):
+        session.pop(name, None)
 
 
-def end_of(request: HttpRequest) -> str:
-    """Return why the session of who is logged in is over, for people to read; empty if it is not.
-
-    Asks the database once a request, and only where a second factor was shown.
-    """
-    known: str | None = getattr(request, _END, None)
-    if known is None:
-        known = _end_of(request.session, cast(User, request.user))
-        setattr(request, _END, known)
-    return known
-
-
-def _end_of(session: SessionBase, user: User) -> str:
+def end_of(session: SessionBase) -> str:
+    """Return why a session of staff is over, for people to read; empty if it is not."""
     moment = now()
-    began, seen = session.get(BEGAN_AT, 0), session.get(SEEN_AT, 0)
-    if moment - began >= settings.SESSION_COOKIE_AGE:
+    since_began = moment - session.get(BEGAN_AT, 0)
+    if since_began >= settings.SESSION_COOKIE_AGE:
         return "You were logged out: a session lasts eight hours."
-    if moment - seen >= IDLE_SECONDS:
+    if moment - session.get(SEEN_AT, 0) >= IDLE_SECONDS:
         return "You were logged out after half an hour without a click."
-    factor = session.get(FACTOR)
-    if factor == ASKED:
-        late = moment - began >= HALF_WAY_SECONDS
-        return "You were logged out: no code came." if late else ""
-    if factor is not None and not SecondFactor.objects.filter(pk=factor, user=user).exists():
-        return "You were logged out: your second factor was reset or replaced."
+    if not session.get(IS_IN) and since_began >= HALF_WAY_SECONDS:
+        return "You were logged out: no code came."
     return ""
 
 
 def is_half_way(request: HttpRequest) -> bool:
-    """Tell whether the second factor is still asked of who typed the right password."""
-    return cast(bool, request.session.get(FACTOR) == ASKED)
+    """Return True if the second factor is still asked."""
+    return not request.session.get(IS_IN)
 
 
 def touch(session: SessionBase) -> None:
@@ -86,24 +70,21 @@ def touch(session: SessionBase) -> None:
 
 
 def prove(session: SessionBase) -> None:
-    """Note that the password was typed just now; a secret that was shown before is not used."""
-    session[PROVED_AT] = now()
-    session.pop(SEED, None)
+    """Note that everything that is asked was shown just now.
+
+    A secret that this session showed before ends: another person may have seen it.
+    """
+    session[IS_IN], session[PROVED_AT] = True, now()
+    session.pop(APP_KEY, None)
 
 
 def is_proved(session: SessionBase) -> bool:
-    """Tell whether it was typed lately enough for what only its owner should do."""
-    return cast(bool, 0 <= now() - session.get(PROVED_AT, 0) < PROOF_SECONDS)
+    """Return True if that was lately enough for what only the owner should do."""
+    proved_at: int = session.get(PROVED_AT, 0)
+    return 0 <= now() - proved_at < PROOF_SECONDS
 
 
-def seed_of(session: SessionBase, replaced: SecondFactor | None) -> bytes:
-    """Return the seed of the app that this session sets up in place of `replaced`.
-
-    A session has its own, the same until an app is confirmed or the password is typed again.
-    """
-    row = replaced and replaced.pk
-    begun_with, seed = session.get(SEED, (row, None))
-    if seed is None or begun_with != row:
-        seed = secrets.token_hex(32)
-        session[SEED] = [row, seed]
-    return bytes.fromhex(seed)
+def app_being_set_up(request: HttpRequest) -> SecondFactor:
+    """Return this session's own; it is the same until it is confirmed or the proof given anew."""
+    key = request.session.setdefault(APP_KEY, SecondFactor.new_key())
+    return SecondFactor(user=cast(User, request.user), key=key)

@@ -1,13 +1,14 @@
 """The admin's own site: who is let in, after what, and for how long."""
 
+from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import segno
-from django.contrib import admin
-from django.contrib.auth import logout
+from django.contrib import admin, messages
+from django.contrib.auth import logout, update_session_auth_hash
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.http import urlencode
@@ -16,18 +17,20 @@ from django.views.decorators.http import require_POST
 
 from audit.actor import Actor
 from audit.models import SERVICE, AuditLog
-from staff.login import sessions
-from staff.login.forms import CodeForm, LogInForm
+from staff.login import factors, sessions
+from staff.login.forms import LogInForm, ProofForm
 from staff.login.gate import (
-    View,
     end_what_is_over,
+    get_in,
     half_way_in,
     is_staff,
     on_to_second_factor,
-    record_log_in,
 )
-from staff.login.proof import proof_asked, record_new_password, way_back
+from staff.login.proof import page, proof_asked, record_new_password, way_back
 from staff.models import RecoveryCode, SecondFactor, User
+from staff.models.second_factor import has_factor
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 
 class StaffSite(admin.AdminSite):
@@ -41,7 +44,7 @@ class StaffSite(admin.AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         return (
             super().has_permission(request)
-            and not sessions.end_of(request)
+            and not sessions.end_of(request.session)
             and not sessions.is_half_way(request)
         )
 
@@ -61,18 +64,16 @@ class StaffSite(admin.AdminSite):
     def get_urls(self) -> list[URLPattern | URLResolver]:
         own: list[URLPattern | URLResolver] = [
             # Open to those who are half-way, which admin_view would send back to the log-in.
-            path("second_factor/", half_way_in(self.second_factor), name="second_factor"),
-            path("second_factor/set_up/", half_way_in(self.set_up), name="second_factor_set_up"),
-            path(
-                "second_factor/leave/",
-                half_way_in(require_POST(self.leave)),
-                name="second_factor_leave",
-            ),
-            path(
-                "second_factor/recovery_codes/",
-                self.admin_view(require_POST(self.new_recovery_codes)),
-                name="recovery_codes",
-            ),
+            path(f"second_factor/{slug}", half_way_in(view), name=name)
+            for slug, view, name in (
+                ("", second_factor, "second_factor"),
+                ("set_up/", set_up, "second_factor_set_up"),
+                ("leave/", require_POST(leave), "second_factor_leave"),
+            )
+        ]
+        own += [
+            path(f"second_factor/{slug}/", self.admin_view(require_POST(view)), name=slug)
+            for slug, view in (("recovery_codes", recovery_codes), ("remove_app", remove_app))
         ]
         return own + super().get_urls()
 
@@ -84,10 +85,9 @@ class StaffSite(admin.AdminSite):
             return on_to_second_factor(request)
         response = super().login(request, extra_context)
         if request.method == "POST" and isinstance(response, HttpResponseRedirect):
-            sessions.prove(request.session)
             if sessions.is_half_way(request):
                 return on_to_second_factor(request)
-            record_log_in(request)
+            get_in(request)
         return response
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
@@ -113,79 +113,108 @@ class StaffSite(admin.AdminSite):
             record_new_password(audit, before, actor=Actor.staff(user))
         return response
 
-    def second_factor(self, request: HttpRequest) -> HttpResponse:
-        """Ask for a code; or, where that is done, show what somebody's second factor is."""
-        user = cast(User, request.user)
-        factor = SecondFactor.of(user)
-        if not sessions.is_half_way(request):
-            context = {"factor": factor, "left": RecoveryCode.left(user)}
-            return self._page(request, "second_factor", title="Your second factor", **context)
-        if factor is None:
-            query = urlencode({"next": way_back(request)})
-            return HttpResponseRedirect(f"{reverse('admin:second_factor_set_up')}?{query}")
-        form = CodeForm(request, user)
-        if form.is_valid():
-            self._get_in(request, factor)
-            return HttpResponseRedirect(way_back(request))
-        return self._page(request, "code", title="Your code", form=form, next=way_back(request))
 
-    def set_up(self, request: HttpRequest) -> HttpResponse:
-        """Show a secret as a QR code until the app's code comes back, then recovery codes, once."""
-        user = cast(User, request.user)
-        factor, half_way = SecondFactor.of(user), sessions.is_half_way(request)
-        if half_way and factor is not None:
-            return on_to_second_factor(request)
-        # A lost session must not get a second factor of the finder's.
-        if not half_way and (asked := proof_asked(request, "Set up your second factor")):
-            return asked
-        begun = SecondFactor(user=user, seed=sessions.seed_of(request.session, factor))
-        form = CodeForm(request, user, partial(begun.confirm, replaced=factor))
-        if form.is_valid():
-            del request.session[sessions.SEED]
-            self._get_in(request, begun, first=half_way)
-            return self._recovery_codes(request, form.recovery_codes, back=way_back(request))
-        return self._page(
-            request,
-            "set_up",
-            title="Set up your second factor",
-            form=form,
-            picture=segno.make_qr(begun.uri, error="m").svg_inline(scale=5, light="#fff"),
-            secret=begun.secret_in_letters,
-            next=way_back(request),
-        )
+def second_factor(request: HttpRequest) -> HttpResponse:
+    """Ask for a code; or, once that is done, show what somebody's second factors are."""
+    user = cast(User, request.user)
+    if not sessions.is_half_way(request):
+        left = RecoveryCode.objects.filter(user=user).count()
+        context = {"app": SecondFactor.of(user), "left": left, "newest": newest_code(user)}
+        return page(request, "second_factor", title="Your second factor", **context)
+    if not has_factor(user):
+        query = urlencode({"next": way_back(request)})
+        return HttpResponseRedirect(f"{reverse('admin:second_factor_set_up')}?{query}")
+    form = ProofForm(request.POST or None, request, user, "code")
+    if form.is_valid():
+        get_in(request)
+        return HttpResponseRedirect(way_back(request))
+    return page(request, "code", title="Your code", form=form, next=way_back(request))
 
-    def new_recovery_codes(self, request: HttpRequest) -> HttpResponse:
-        """Show new recovery codes in place of all others."""
-        page = reverse("admin:second_factor")
-        if (asked := proof_asked(request, "New recovery codes")) is not None:
-            return asked
-        user = cast(User, request.user)
-        with AuditLog.of(SERVICE) as audit:
-            if SecondFactor.of(user) is None:
-                return HttpResponseRedirect(page)
-            codes = RecoveryCode.renew(user)
-            audit.record("staff.recovery_codes_made", user, actor=Actor.staff(user))
-        return self._recovery_codes(request, codes, back=page)
 
-    def leave(self, request: HttpRequest) -> HttpResponse:
-        """Let somebody who has no code here log in as somebody else."""
-        logout(request)
-        return HttpResponseRedirect(reverse("admin:login"))
+def set_up(request: HttpRequest) -> HttpResponse:
+    """Show a secret as a QR code until the app's code comes back, then recovery codes, once."""
+    user, half_way = cast(User, request.user), sessions.is_half_way(request)
+    if half_way and has_factor(user):
+        return on_to_second_factor(request)
+    # A lost session must not get a second factor of the finder's.
+    if not half_way and (asked := proof_asked(request, "Set up your second factor")):
+        return asked
+    if is_sent_again(request):
+        return show_codes(request, None, back=reverse("admin:second_factor"))
+    app, replaced = sessions.app_being_set_up(request), SecondFactor.of(user)
+    take = partial(factors.confirm, app, replaced=replaced)
+    form = ProofForm(request.POST or None, request, user, "code", take=take)
+    if form.is_valid():
+        del request.session[sessions.APP_KEY]
+        go_on(request)
+        if half_way:
+            get_in(request)
+        return show_codes(request, form.taken, back=way_back(request))
+    return page(
+        request,
+        "set_up",
+        title="Set up your second factor",
+        form=form,
+        picture=segno.make_qr(app.config_url, error="m").svg_inline(scale=5, light="#fff"),
+        secret=app.secret_in_letters,
+        next=way_back(request),
+        newest=newest_code(user),
+    )
 
-    def _get_in(self, request: HttpRequest, factor: SecondFactor, *, first: bool = True) -> None:
-        """Note in a session with a new key that the second factor was shown."""
-        request.session[sessions.FACTOR] = factor.pk
-        request.session.cycle_key()
-        if first:
-            record_log_in(request)
 
-    def _recovery_codes(self, request: HttpRequest, codes: list[str], *, back: str) -> HttpResponse:
-        return self._page(
-            request, "recovery_codes", title="Your recovery codes", codes=codes, back=back
-        )
+def recovery_codes(request: HttpRequest) -> HttpResponse:
+    """Show new recovery codes in place of all others."""
+    back = reverse("admin:second_factor")
+    user = cast(User, request.user)
+    if (asked := proof_asked(request, "New recovery codes")) is not None:
+        return asked
+    if not has_factor(user):
+        return HttpResponseRedirect(back)
+    codes = None if is_sent_again(request) else factors.make_recovery_codes(user)
+    return show_codes(request, codes, back=back)
 
-    def _page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
-        whole = {**self.each_context(request), "half_way": sessions.is_half_way(request), **context}
-        response = TemplateResponse(request, f"admin/login/{template}.html", whole)
-        response["Cache-Control"] = "no-store"
-        return response
+
+def remove_app(request: HttpRequest) -> HttpResponse:
+    """Remove the authenticator app, unless it is the only factor where one is required."""
+    if (asked := proof_asked(request, "Remove your app")) is not None:
+        return asked
+    if (app := SecondFactor.of(cast(User, request.user))) is not None:
+        try:
+            factors.remove(app)
+        except ValidationError as error:
+            messages.warning(request, error.message)
+        else:
+            messages.success(request, f"Your {app} is removed.")
+            go_on(request)
+    return HttpResponseRedirect(reverse("admin:second_factor"))
+
+
+def leave(request: HttpRequest) -> HttpResponse:
+    """Let somebody who has no code here log in as somebody else."""
+    logout(request)
+    return HttpResponseRedirect(reverse("admin:login"))
+
+
+def go_on(request: HttpRequest) -> None:
+    """Let this session of a user go on, whose sessions were all ended."""
+    user = cast(User, request.user)
+    user.refresh_from_db()
+    update_session_auth_hash(request, user)
+
+
+def newest_code(user: User) -> int:
+    """Return what a form sends along that makes recovery codes: other ones make it stale."""
+    codes = RecoveryCode.objects.filter(user=user).order_by("-pk").values_list("pk", flat=True)
+    return codes.first() or 0
+
+
+def is_sent_again(request: HttpRequest) -> bool:
+    """Return True if new recovery codes were made since this form was shown, as for a reload."""
+    sent = request.POST.get("newest")
+    return sent is not None and sent != str(newest_code(cast(User, request.user)))
+
+
+def show_codes(request: HttpRequest, codes: list[str] | None, *, back: str) -> HttpResponse:
+    """Return the page that shows recovery codes once; None: they were shown before."""
+    title = "Your recovery codes"
+    return page(request, "recovery_codes", title=title, codes=codes, back=back)

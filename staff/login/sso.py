@@ -124,7 +124,7 @@ def _begin(request: HttpRequest, user: User, began_by: bool | str) -> None:
     setattr(request, BEGAN_BY, began_by)
     login(request, user)
     if began_by is True:
-        request.session.pop(sessions.FACTOR, None)
+        request.session[sessions.IS_IN] = True
     if not sessions.is_half_way(request):
         record_log_in(request)
 

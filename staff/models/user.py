@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.utils.crypto import salted_hmac
 
 from audit.actor import Actor
 from audit.models import SERVICE, AuditLog
@@ -42,6 +43,8 @@ class User(AbstractUser):
         help_text="What single sign-on calls this account, if not by its user name.",
     )
 
+    sessions_ended = models.PositiveIntegerField(default=0, editable=False)
+
     objects: ClassVar[StaffManager] = StaffManager()
 
     def clean(self) -> None:
@@ -50,6 +53,16 @@ class User(AbstractUser):
         same = Q(username=self.sso_name) | Q(sso_name=self.username)
         if User.objects.filter(same).exclude(pk=self.pk).exists():
             raise ValidationError("One account's SSO name cannot be another one's user name.")
+
+    def end_sessions(self) -> None:
+        """End all sessions of this account; `update_session_auth_hash` lets one go on."""
+        User.objects.filter(pk=self.pk).update(sessions_ended=models.F("sessions_ended") + 1)
+        self.refresh_from_db(fields=["sessions_ended"])
+
+    def get_session_auth_hash(self) -> str:
+        """Return what a session must hold: it changes with the password and by `end_sessions`."""
+        held = f"{self.password} {self.sessions_ended}"
+        return salted_hmac("sessions of staff", held, algorithm="sha256").hexdigest()
 
     def rights(self) -> dict[str, Any]:
         """Return what this account may, as it is stored now: fields in JSON's types, for the log.

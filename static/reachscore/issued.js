@@ -1,4 +1,4 @@
-/* On the page that shows a key once: a button that copies it, and nothing left for Back to show. */
+/* On pages that show secrets once: buttons to copy and print, and nothing left for Back to show. */
 "use strict";
 
 const plaintext = document.getElementById("plaintext");
@@ -11,16 +11,22 @@ const copy = async () => {
         said.textContent = "Copied";
     } catch {
         getSelection().selectAllChildren(plaintext);
-        said.textContent = "The browser does not let this page copy. The key is selected: press Ctrl+C.";
+        said.textContent = "The browser does not let this page copy. It is selected: press Ctrl+C.";
     }
 };
 
 button.addEventListener("click", copy);
-button.hidden = false; // Without this script the key is there to be selected.
+button.hidden = false; // Without this script the text is there to be selected.
+
+const printing = document.getElementById("print");
+if (printing) {
+    printing.addEventListener("click", () => print());
+    printing.hidden = false;
+}
 
 // Some browsers keep a page for Back although it is no-store.
 addEventListener("pagehide", () => {
-    plaintext.textContent = "This key was shown once.";
+    plaintext.textContent = "This was shown once.";
     said.textContent = "";
     button.hidden = true;
 });

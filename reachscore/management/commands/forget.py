@@ -10,6 +10,7 @@ from apikeys.models import KeyDay, KeySecret, RememberedRequest
 from apikeys.models.key_secret import NO_PEPPER
 from apikeys.models.remembered_request import REMEMBERED_FOR
 from staff.models import LogInTries
+from staff.models.log_in_tries import COOL_OFF
 from web.commands import VerbCommand
 
 MONTHS_OF_KEY_DAYS: Final = 13
@@ -30,7 +31,9 @@ class Command(VerbCommand):
         too_old = RememberedRequest.objects.filter(created_at__lte=now - REMEMBERED_FOR)
         counts = {
             "key days": in_batches(KeyDay.objects.filter(day__lt=oldest), delete),
-            "log-in tries": in_batches(LogInTries.objects.filter(ends_at__lte=now), delete),
+            "log-in tries": in_batches(
+                LogInTries.objects.filter(failed_at__lte=now - COOL_OFF), delete
+            ),
             "remembered requests": in_batches(too_old, delete),
             # They would make every /readyz slower, by a second for a million.
             "ended secrets": in_batches(

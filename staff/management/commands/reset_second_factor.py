@@ -3,7 +3,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from audit.actor import Actor
-from staff.models import SecondFactor, User
+from staff.login.factors import reset
+from staff.models import User
 from web.commands import VerbCommand
 
 
@@ -21,7 +22,7 @@ class Command(VerbCommand):
         user = User.objects.filter(username=options["username"]).first()
         if user is None:
             raise CommandError("There is no member of staff of this name.")
-        if SecondFactor.reset(user, actor=Actor.cli(), reason=options["reason"]):
+        if reset(user, actor=Actor.cli(), reason=options["reason"]):
             self.tell("Reset: a new one is set up at the next log-in.")
         else:
             self.tell("There was none; nothing changed.")
