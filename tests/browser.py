@@ -41,6 +41,24 @@ REPORT_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (violation) =>
     console.error(`CSP: ${violation.violatedDirective} stopped ${violation.blockedURI}`));
 """
+# What is typed scrolls in its box, and each option of a list box has a title.
+LAYOUT_FAULTS = r"""() => {
+    const faults = [];
+    for (const element of document.querySelectorAll("html, #content *")) {
+        const clips = element.matches("html") || getComputedStyle(element).overflowX !== "visible";
+        const over = element.scrollWidth - element.clientWidth;
+        if (clips && over > 1 && element.clientWidth > 1 && !element.matches("input, select"))
+            faults.push(`${element.tagName}.${element.className} is ${over} px too wide`);
+    }
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    for (let text; text = texts.nextNode();) {
+        // In “name (key_…)” the Latin id keeps the rest in its place.
+        const turns = /[\u0590-\u08ff]/.test(text.data) && !/ \((key|org)_/.test(text.data);
+        if (turns && !text.parentElement.closest("bdi, option, textarea"))
+            faults.push(`not isolated: ${text.data}`);
+    }
+    return faults;
+}"""
 
 
 @contextmanager
@@ -142,12 +160,13 @@ class Window:
             self.complaints += grave
         self.page.emulate_media(color_scheme="light")
 
-    def is_too_wide(self) -> bool:
-        """Tell whether a phone would have to scroll the page sideways."""
-        self.page.set_viewport_size({"width": 390, "height": 844})
-        wide = self.page.evaluate("document.documentElement.scrollWidth > innerWidth + 1")
-        self.page.set_viewport_size(SIZE)
-        return bool(wide)
+    def check_layout(self) -> None:
+        """Look for what scrolls sideways, at a desk or on a phone, and for names that may turn the
+        text beside them around."""
+        for width in (390, 1280):
+            self.page.set_viewport_size({"width": width, "height": 900})
+            for fault in self.page.evaluate(LAYOUT_FAULTS):
+                self.complaints.append(f"{self.page.url} at {width} px: {fault}")
 
     def _hear(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):

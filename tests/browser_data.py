@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from django.contrib.auth.models import Group
 from django.utils import timezone
 
 from accounts.models import Meter, Organization, Plan, Usage
@@ -12,6 +13,9 @@ from apikeys.verbs.issue import issue
 from apikeys.verbs.revoke import revoke
 from apikeys.verbs.rotate import rotate
 from audit.actor import Actor, ActorType
+from audit.models import AuditEvent
+from staff.models import User
+from tests.admin_pages import admin_patterns, page_url
 
 LONG_AGO = timedelta(days=120)
 
@@ -74,3 +78,49 @@ def _use(api_key: ApiKey, *, scopes: list[str]) -> None:
         )
         for back in range(28)
     )
+
+
+GERMAN = "Straßenverkehrszulassungsordnungsfachberatungsgesellschaft mbH"  # 62 characters.
+UNBROKEN = "W" * 100
+ARABIC = "مفتاح الاستيراد الليلي 2026"
+HEBREW = "חברת הדוגמה בע״מ (2026)"
+
+
+def fill_with_long_names() -> list[str]:
+    """Make customers, keys and staff of the longest names that are taken; return every page of the
+    admin, about one of them."""
+    staff = User.objects.create_user("w" * 150, email=f"{'w' * 60}@example.com", is_staff=True)
+    actor, soon = Actor.staff(staff), timezone.now() + timedelta(days=12)
+    group = Group.objects.create(name=UNBROKEN + "W" * 50)
+    staff.groups.add(group)
+    for name in (ARABIC, HEBREW, GERMAN, UNBROKEN):
+        owner = Organization(name=name, plan=Plan.objects.get(slug="team"))
+        owner.create(actor=actor)
+        owner.change_contact(actor=actor, email=f"{'w' * 60}@{'w' * 60}.example")
+        owner.change_plan(actor=actor, reason="W" * 200, requests_per_minute=2_147_483_647)
+        _key(owner, f"nightly-import-of-{HEBREW}", expires_at=soon, livemode=False)
+        gone = _key(owner, ARABIC, scopes=["tests:read"])
+        revoke(gone, actor=actor, reason="W" * 200)
+        maker = _key(owner, UNBROKEN, expires_at=soon)
+        rotate(maker, actor=actor, overlap=timedelta(days=1))
+        _use(maker, scopes=["tests:read"])
+        maker.secrets.update(last_used_user_agent="W" * 200)
+        secret = maker.secrets.latest("pk")
+        by_key = Actor(ActorType.KEY, id=maker.pk, label=maker.name, locator=secret.locator)
+        made = ApiKey(organization=owner, name=UNBROKEN, scopes=["tests:read"], expires_at=soon)
+        issue(made, actor=by_key)
+    owner.suspend(actor=actor, reason="W" * 200)
+    rows = {
+        "apikeys_apikey": maker,
+        "apikeys_apikey_revoke-made": gone,
+        "accounts_organization": owner,
+        "accounts_plan": owner.plan,
+        "audit_auditevent": AuditEvent.objects.filter(target_id=gone.pk).latest("sequence"),
+        "staff_user": staff,
+        "auth_user": staff,
+        "auth_group": group,
+        "view_on_site": staff,
+    }
+    bulk = f"?organization={owner.pk}"
+    urls = [page_url(pattern, rows) for pattern in admin_patterns() if pattern.name]
+    return [url + bulk * ("/bulk/" in url) for url in urls]

@@ -45,7 +45,9 @@ class ListTests(AuditTestCase):
         api_key, _ = self.issue(scopes=["tests:read", "tests:write"])
         change(api_key, actor=Actor.cli(), scopes=["tests:read"], reason="<b>fewer</b>")
         page = self.browser.get(EVENTS).content.decode()
-        self.assertIn("<del>tests:read, tests:write</del> → <ins>tests:read</ins>", page)
+        self.assertIn(
+            "<bdi>tests:read, tests:write</bdi></del> → <ins><bdi>tests:read</bdi></ins>", page
+        )
         self.assertIn("&lt;b&gt;fewer&lt;/b&gt;", page)
         self.assertIn(page_of(KEYS, api_key.id), page)
         event = AuditEvent.objects.get(action="api_key.changed")

@@ -14,7 +14,7 @@ from apikeys.verbs.revoke import revoke
 from apikeys.verbs.rotate import rotate
 from audit.actor import Actor
 from staff.models import User
-from tests.test_admin import AdminTestCase
+from tests.test_admin import KEYS, ORGANIZATIONS, AdminTestCase, page_of
 
 MATTER = re.compile(r'<a href="([^"]+)"><strong>([\d,+]+)</strong> ([^<]+)</a>')
 
@@ -59,6 +59,22 @@ class HomeTests(AdminTestCase):
         page = self.browser.get("/admin/").content.decode()
         self.assertIn("1,200 requests, 10 of them refused", page)
         self.assertIn(f'{today}</td><td class="number">1,200</td><td class="number">10</td>', page)
+
+    def test_finds_a_pasted_key_like_the_list_of_keys(self):
+        api_key, client = self.issue()
+        self.assertContains(self.browser.get("/admin/"), 'action="/admin/apikeys/apikey/find/"')
+        answer = self.browser.post(f"{KEYS}find/", {"q": client.key})
+        self.assertEqual(answer["Location"], page_of(KEYS, api_key.pk))
+        self.assertNotContains(self.colleague("view_organization").get("/admin/"), "/find/")
+
+    def test_a_fresh_installation_says_what_to_do_first_and_counts_nothing(self):
+        Organization.objects.all().delete()
+        page = self.browser.get("/admin/").content.decode()
+        for url in (f"{ORGANIZATIONS}add/", f"{KEYS}add/", "/admin/staff/user/add/"):
+            self.assertIn(f'<a href="{url}">', page.split("Nothing is here yet")[1])
+        self.assertEqual(self.matters(), {})
+        auditor = self.colleague("view_organization").get("/admin/").content.decode()
+        self.assertIn("Have an account manager add an organization", auditor)
 
     def test_shows_nobody_more_than_their_rights(self):
         for rights, count in [

@@ -53,11 +53,11 @@ class PageTests(OneKeyTestCase):
 
         for said in (
             api_key.id,
-            "Acme</a>, Team",
+            "Acme</bdi></a>, Team",
             client.key[8:16],
             "127.0.0.1",
             "importer/3",
-            "2 requests, 0 of them refused",
+            "2 requests, none refused",
             f"{timezone.now():%Y-%m-%d}</td>",
             page_of(KEYS, child_id),
             "api_key.issued",

@@ -9,7 +9,7 @@ from accounts.models import Meter, Organization, Usage
 from accounts.models.usage import ALWAYS
 from audit.models import AuditEvent
 from tests.cast import Answer
-from tests.test_admin import ORGANIZATIONS, AdminTestCase, page_of
+from tests.test_admin import KEYS, ORGANIZATIONS, AdminTestCase, page_of
 
 
 class OrganizationTestCase(AdminTestCase):
@@ -35,14 +35,40 @@ class PageTests(OrganizationTestCase):
         page = self.browser.get(page_of(ORGANIZATIONS, self.acme.id)).content.decode()
         for said in (
             self.acme.id,
-            "Nightly</a>",
+            "<bdi>Nightly</bdi></a>",
             "1 active live key, 0 active test keys of 100",
-            'value="900" aria-label="live tests">90 %</meter>',
-            "nearly used up",
             "agreed, not the plan's",
             "organization.created",
         ):
             self.assertIn(said, page)
+
+    def test_an_event_names_the_key_it_is_about_for_those_who_may_see_keys(self):
+        api_key, _ = self.issue(name="Nightly")
+        named = f'<a href="{page_of(KEYS, api_key.pk)}"><bdi>Nightly</bdi></a> '
+        for rights, count in ((("view_apikey", "view_plan"), 1), ((), 0)):
+            browser = self.colleague("view_organization", "view_auditevent", *rights)
+            page = browser.get(page_of(ORGANIZATIONS, self.acme.id)).content.decode()
+            events = page.split('<ol class="timeline">')[1]
+            self.assertEqual(events.count(f'{named}<span class="quiet">{api_key.pk}'), count)
+
+    def test_says_how_full_a_limit_is_here_and_in_the_list_of_those_that_are(self):
+        self.use(1)
+        for used, limit, percent, colour, said in (
+            (799, 1000, 79, "active", ""),
+            (800, 1000, 80, "expiring", "nearly used up"),
+            (999, 1000, 99, "expiring", "nearly used up"),
+            (1000, 1000, 100, "revoked", "used up"),
+            (2, 1, 200, "revoked", "over the limit"),
+        ):
+            with self.subTest(used=used, limit=limit):
+                Usage.objects.update(used=used)
+                Organization.objects.filter(pk=self.acme.pk).update(tests_limit=limit)
+                badge = f'<span class="badge badge-{colour}">{said}</span>' if said else ""
+                page = self.browser.get(page_of(ORGANIZATIONS, self.acme.id)).content.decode()
+                bar = page.split('aria-label="live tests">')[1].split("</tr>")[0]
+                self.assertEqual(f"{percent} %</meter> {percent} % {badge}</td>", bar.strip())
+                listed = self.browser.get(ORGANIZATIONS, {"attention": "near"}).content.decode()
+                self.assertEqual(f"tests {used:,} of {limit:,} {badge}" in listed, bool(said))
 
     def test_whoever_may_not_see_keys_or_events_sees_neither(self):
         self.issue(name="Nightly")

@@ -28,7 +28,7 @@ PAGES_OF_TARGETS: Final = {"organization": "accounts_organization"}
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(EndlessAdmin, VerbAdmin):
-    list_display = ("when", "action", "target", "change", "who", "organization")
+    list_display = ("when", "done", "target", "change", "who", "organization")
     list_filter = (ActionFilter, ActorFilter, WhereAndWhen)
     search_fields = ("reason",)  # Django shows the box for it; `matching` looks further.
     finds = staticmethod(matching)
@@ -46,7 +46,12 @@ class AuditEventAdmin(EndlessAdmin, VerbAdmin):
 
     @admin.display(description="when", ordering="created_at")
     def when(self, event: AuditEvent) -> SafeString:
-        return moment(event.created_at, minutes=True)
+        return moment(event.created_at)
+
+    @admin.display(description="action", ordering="action")
+    def done(self, event: AuditEvent) -> SafeString:
+        noun, _, done = event.action.partition(".")
+        return format_html("{}.<wbr>{}", noun, done)
 
     @admin.display(description="about")
     def target(self, event: AuditEvent) -> SafeString | str:
@@ -55,7 +60,7 @@ class AuditEventAdmin(EndlessAdmin, VerbAdmin):
 
     @admin.display(description="by")
     def who(self, event: AuditEvent) -> SafeString:
-        return format_html('<span title="{}">{}</span>', event.ip or "", event.actor)
+        return format_html('<bdi title="{}">{}</bdi>', event.ip or "", event.actor)
 
     @admin.display(description="organization")
     def organization(self, event: AuditEvent) -> SafeString:

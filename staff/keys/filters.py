@@ -6,12 +6,14 @@ from typing import Any, Final
 
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from accounts.plans import PLANS
 from apikeys.api.filters import filtered, unused_for
 from apikeys.models import ApiKey, KeySecret, KeyStatus
 from apikeys.scopes import ALL_SCOPES
-from staff.kit.lists import ChoiceFilter, ColumnFilter
+from staff.kit.lists import ChoiceFilter, ColumnFilter, badge, moment
 
 Keys = QuerySet[ApiKey]
 
@@ -22,24 +24,47 @@ LYING_IDLE: Final = timedelta(days=90)
 FIRST_USE_WITHIN: Final = timedelta(days=30)
 
 
-def states_of(api_key: ApiKey, unended_secrets: list[KeySecret]) -> list[str]:
-    """Return the words on a key's badges: finer than `KeyStatus`, a key may expire and rotate.
-
-    `unended_secrets` are those of its secrets that no verb has ended.
-    """
+def refused_as(api_key: ApiKey) -> str:
+    """Return why every request with a key is refused, in a word; empty if they are not."""
     if not api_key.is_active:
-        return [api_key.status.value]
+        return api_key.status.value
+    return "suspended" if api_key.organization.suspended_at else ""
+
+
+def states_of(api_key: Any) -> list[str]:
+    """Return what every page says of a `presentable` key: finer than `KeyStatus`, it may expire
+    and rotate."""
+    if refused := refused_as(api_key):
+        return [refused]
     found = []
     if api_key.expires_at and api_key.expires_at <= timezone.now() + EXPIRING_WITHIN:
         found.append("expiring")
-    if any(secret.expires_at and secret.is_live for secret in unended_secrets):
+    if any(secret.expires_at and secret.is_live for secret in api_key.unended_secrets):
         found.append("rotating")
     return found or ["active"]
 
 
+def badges_of(api_key: Any) -> SafeString:
+    """Return the badges of a `presentable` key."""
+    return format_html_join(" ", "{}", ((badge(state),) for state in states_of(api_key)))
+
+
+def badge_of(secret: KeySecret) -> SafeString:
+    """Return what a secret is good for: never more than its key."""
+    ended = secret.ended_at or (None if secret.is_live else secret.expires_at)
+    if ended:
+        return format_html("ended {}", moment(ended))
+    refused = refused_as(secret.api_key)
+    usual = ("rotating", "rotated out") if secret.expires_at else ("active", "newest")
+    state = badge(refused) if refused else badge(*usual)
+    if secret.expires_at and secret.api_key.is_active:
+        return format_html("{} ends {}", state, moment(secret.ends_at))
+    return state
+
+
 def active(keys: Keys) -> Keys:
-    """Return the keys that are neither revoked nor expired."""
-    return keys.filter(KeyStatus.ACTIVE.condition)
+    """Return the keys that are not revoked, expired or an organization's that is suspended."""
+    return keys.filter(KeyStatus.ACTIVE.condition, organization__suspended_at=None)
 
 
 def never_used(keys: Keys) -> Keys:
@@ -67,6 +92,9 @@ class StatusFilter(ChoiceFilter):
             expires_at__lte=timezone.now() + EXPIRING_WITHIN
         ),
         "rotating": rotating,
+        "suspended": lambda keys: keys.filter(
+            KeyStatus.ACTIVE.condition, organization__suspended_at__isnull=False
+        ),
         "expired": passing(status=KeyStatus.EXPIRED),
         "revoked": passing(status=KeyStatus.REVOKED),
         "revoked this week": lambda keys: keys.filter(revoked_at__gt=timezone.now() - WEEK),

@@ -21,13 +21,14 @@ from staff.keys.filters import (
     ScopeFilter,
     StatusFilter,
     UnusedFilter,
-    states_of,
+    badge_of,
+    badges_of,
 )
 from staff.keys.finding import FindByKeyAdmin
 from staff.keys.issue import IssueAdmin
 from staff.keys.verbs import FinishRotation, Revoke, RevokeMade, Rotate
 from staff.kit.chart import chart_of
-from staff.kit.lists import Rows, badge, moment
+from staff.kit.lists import Rows, badge, isolated, moment
 
 PAGES_OF_TARGETS["api_key"] = "apikeys_apikey"
 
@@ -40,6 +41,12 @@ MOST_MADE: Final = 20
 @admin.register(ApiKey)
 class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
     list_display = ("key", "owner", "status", "last_used", "expires", "created")
+    columns_of = {
+        ("scope", "more than used"): "unused_scopes",
+        ("status", "rotating"): "old_secret",
+        ("status", "revoked"): "revoked",
+        ("status", "revoked this week"): "revoked",
+    }
     list_filter = (StatusFilter, ModeFilter, UnusedFilter, ScopeFilter, PlanFilter)
     empty_hint = "No key is found like this. Take a filter away, search for less, or issue a key."
     verbs = (Rotate, FinishRotation, Narrow, Addresses, Revoke, RevokeMade)
@@ -53,21 +60,18 @@ class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
         return format_html(
             '<span title="{}">{}</span> {} <span class="quiet">…{}</span>',
             api_key.pk,
-            api_key.name,
+            isolated(api_key.name),
             "" if api_key.livemode else badge("test", "test key"),
             api_key.last_four,
         )
 
     @admin.display(description="organization")
     def owner(self, api_key: Any) -> SafeString:
-        return format_html(
-            '<span title="{}">{}</span>', api_key.organization_id, api_key.organization.name
-        )
+        return isolated(api_key.organization.name)
 
     @admin.display(description="status")
     def status(self, api_key: Any) -> SafeString:
-        states = states_of(api_key, api_key.unended_secrets)
-        return format_html_join(" ", "{}", ((badge(state),) for state in states))
+        return badges_of(api_key)
 
     @admin.display(description="last used")
     def last_used(self, api_key: Any) -> SafeString:
@@ -76,6 +80,19 @@ class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
     @admin.display(description="expires", ordering="expires_at")
     def expires(self, api_key: Any) -> SafeString:
         return moment(api_key.expires_at)
+
+    @admin.display(description="scopes never used")
+    def unused_scopes(self, api_key: Any) -> str:
+        return ", ".join(grant.scope for grant in api_key.all_grants if grant.is_long_unused)
+
+    @admin.display(description="the old secret")
+    def old_secret(self, api_key: Any) -> SafeString:
+        old = ((badge_of(secret),) for secret in api_key.unended_secrets if secret.expires_at)
+        return format_html_join("", "{}", old)
+
+    @admin.display(description="revoked", ordering="revoked_at")
+    def revoked(self, api_key: Any) -> SafeString:
+        return format_html("{} {}", moment(api_key.revoked_at), api_key.revoked_reason)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -108,21 +125,23 @@ class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
         if not object_id.isascii() or not object_id.isprintable():
             return None
         rows = self.get_queryset(request).select_related("organization__plan", "maker__api_key")
-        return rows.filter(pk=object_id).first()
+        return presentable(rows.filter(pk=object_id)).first()
 
-    def facts(self, request: HttpRequest, obj: ApiKey) -> dict[str, Any]:
-        unended = list(obj.secrets.filter(ended_at=None))
+    def facts(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         elsewhere = KeySecret.objects.filter(issued_by__api_key=obj).exclude(api_key=obj)
+        made = ApiKey.objects.filter(maker__api_key=obj)
         used = KeyDay.last_of(obj.pk, days=DAYS_SHOWN, today=timezone.now().date())
         may_see_all = request.user.has_perm("audit.view_auditevent")
         audit_log = reverse("admin:audit_auditevent_changelist")
         events = AuditEvent.objects.filter(target_id=obj.pk).order_by("-sequence")
         return {
-            "states": states_of(obj, unended),
-            "secrets": [*unended, *obj.secrets.exclude(ended_at=None)[:MOST_ENDED_SECRETS]],
+            "secrets": [
+                *obj.unended_secrets,
+                *obj.secrets.exclude(ended_at=None)[:MOST_ENDED_SECRETS],
+            ],
             "scopes": scopes_of(obj),
             "chart": chart_of("Requests of the last 30 days", used),
-            "made": ApiKey.objects.filter(maker__api_key=obj)[:MOST_MADE],
+            "made": presentable(made.select_related("organization"))[:MOST_MADE],
             "issued_elsewhere": elsewhere.select_related("api_key")[:MOST_MADE],
             "events": events[:MOST_EVENTS],
             "all_events": f"{audit_log}?q={obj.pk}" if may_see_all else "",

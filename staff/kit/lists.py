@@ -109,7 +109,10 @@ class UncountedPaginator(AnyPaginator):
 
 
 class EndlessAdmin(ReadOnlyAdmin):
-    """Has a list that may be long; `empty_hint` says what to do where it is empty."""
+    """Has a list that may be long; `empty_hint` says what to do where it is empty.
+
+    `columns_of` names, by a filter and its choice, the column that says why a row is there.
+    """
 
     list_per_page = 50
     list_max_show_all = 0
@@ -117,6 +120,13 @@ class EndlessAdmin(ReadOnlyAdmin):
     show_facets = ShowFacets.NEVER  # They are counts, of every choice of every filter.
     change_list_template = "admin/endless_list.html"
     empty_hint: ClassVar[str] = "Nothing here."
+    columns_of: ClassVar[dict[tuple[str, str], str]] = {}
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """Show what was filtered by in place of the last column."""
+        shown = list(super().get_list_display(request))
+        asked = [name for query, name in self.columns_of.items() if query in request.GET.items()]
+        return [*shown[:-1], *asked] if asked else shown
 
     def get_paginator(
         self, request: HttpRequest, queryset: Rows, per_page: int, *args: Any, **kwargs: Any
@@ -175,13 +185,14 @@ def badge(kind: str, text: str = "") -> SafeString:
     return format_html('<span class="badge badge-{}">{}</span>', kind, text or kind)
 
 
-def moment(value: datetime | None, never: str = "", *, minutes: bool = False) -> SafeString:
-    """Return a day, perhaps with hour and minute, with the exact time on hover; `never`, or a dash,
-    for none."""
+def isolated(name: str) -> SafeString:
+    """Return a name whose letters may run from right to left and reorder nothing beside it."""
+    return format_html("<bdi>{}</bdi>", name)
+
+
+def moment(value: datetime | None, never: str = "") -> SafeString:
+    """Return day, hour and minute in UTC; `never`, or a dash, for none."""
     if value is None:
         return format_html('<span class="quiet">{}</span>', never) if never else NOTHING
     exact = format_moment(value)
-    shown = f"{exact[:10]} {exact[11:16]}" if minutes else exact[:10]
-    return format_html(
-        '<time datetime="{}" title="{} {} UTC">{}</time>', exact, exact[:10], exact[11:19], shown
-    )
+    return format_html('<time datetime="{}">{} {}</time>', exact, exact[:10], exact[11:16])

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.models import Organization, Plan
@@ -16,7 +16,16 @@ from accounts.models.near_limit import NEAR_PERCENT, near_limit
 from accounts.models.organization import OVERRIDES, clean_name
 from accounts.models.usage import used_now
 from audit.models import AuditEvent
-from staff.kit.lists import ChoiceFilter, EndlessAdmin, ReadOnlyAdmin, badge, staff_of
+from staff.kit.lists import (
+    ChoiceFilter,
+    EndlessAdmin,
+    ReadOnlyAdmin,
+    Rows,
+    badge,
+    isolated,
+    moment,
+    staff_of,
+)
 from staff.kit.search import holds
 from staff.kit.verb_page import VerbAdmin
 from staff.organizations.verbs import ChangeContact, ChangePlan, Resume, Suspend
@@ -64,7 +73,8 @@ class AttentionFilter(ChoiceFilter):
 
 @admin.register(Organization)
 class OrganizationAdmin(EndlessAdmin, VerbAdmin):
-    list_display = ("name", "identity", "plan", "status", "contact", "created")
+    list_display = ("called", "identity", "plan", "status", "contact", "created")
+    columns_of = {("attention", "near"): "used", ("attention", "suspended"): "since"}
     list_filter = (AttentionFilter, "plan")
     list_select_related = ("plan",)
     search_fields = ("name",)  # Django shows the box for it; `matching` looks further.
@@ -84,10 +94,29 @@ class OrganizationAdmin(EndlessAdmin, VerbAdmin):
         events = AuditEvent.objects.filter(organization_id=obj.pk).order_by("-sequence")
         limits = limits_of(obj)
         return {
+            "state": self.status(obj),
             "limits": limits,
             "usage": usage_of(obj, limits),
             "events": events[:MOST_EVENTS] if may_see_events else None,
         }
+
+    def rows(self, queryset: Rows) -> Rows:
+        near = Prefetch("usage", near_limit(timezone.now()), to_attr="near_limits")
+        return queryset.prefetch_related(near)
+
+    @admin.display(description="name", ordering="name")
+    def called(self, organization: Organization) -> SafeString:
+        return isolated(organization.name)
+
+    @admin.display(description="used of its limits")
+    def used(self, organization: Any) -> SafeString:
+        near = [(u.meter, f"{u.used:,} of {u.limit:,}", u) for u in organization.near_limits]
+        lines = ((meter, of, fullness(u.used, u.limit)) for meter, of, u in near)
+        return format_html_join(" ", "<div>{} {} {}</div>", lines)
+
+    @admin.display(description="suspended since", ordering="suspended_at")
+    def since(self, organization: Organization) -> SafeString:
+        return moment(organization.suspended_at)
 
     @admin.display(description="id")
     def identity(self, organization: Organization) -> SafeString:
@@ -123,18 +152,26 @@ def usage_of(organization: Organization, limits: dict[str, dict[str, Any]]) -> l
         used = used_now(organization_id=organization.pk, livemode=live, tests_renew=renew, now=now)
         for meter, count in used.items():
             limit = limits[f"{meter.value}_limit"]["limit"] if live else None
-            percent = round(100 * count / limit) if limit else None
             bars.append(
                 {
                     "mode": mode,
                     "meter": meter.value,
                     "used": count,
                     "limit": limit,
-                    "percent": percent,
-                    "is_near": percent is not None and percent >= NEAR_PERCENT,
+                    "percent": 100 * count // limit if limit else None,
+                    "fullness": fullness(count, limit),
                 }
             )
     return bars
+
+
+def fullness(used: int, limit: int | None) -> SafeString:
+    """Return a badge for a limit of which NEAR_PERCENT or more is used; else nothing."""
+    if limit is None or not used or 100 * used < NEAR_PERCENT * limit:
+        return SafeString()
+    if used < limit:
+        return badge("expiring", "nearly used up")
+    return badge("revoked", "used up" if used == limit else "over the limit")
 
 
 @admin.register(Plan)

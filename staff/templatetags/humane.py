@@ -1,6 +1,5 @@
 """How staff read numbers, times and changes."""
 
-from functools import partial
 from typing import Any
 
 from django import template
@@ -10,7 +9,6 @@ from staff.kit.lists import badge, moment
 register = template.Library()
 register.filter("badge", badge)
 register.filter("moment", moment)
-register.filter("minute", partial(moment, minutes=True))
 
 
 @register.filter

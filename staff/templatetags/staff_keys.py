@@ -1,24 +1,31 @@
 """What pages of accounts, which knows nothing of keys, show of them; what needs attention."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Final
 
 from django import template
-from django.db.models import Sum
+from django.contrib.admin import site
+from django.contrib.admin.views.main import SEARCH_VAR
+from django.db.models import Model, Sum
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 
 from accounts.models import Organization
 from accounts.models.near_limit import NEAR_PERCENT
+from apikeys.api.filters import presentable
 from apikeys.models import ApiKey, KeyDay, KeyStatus
-from staff.keys.filters import ScopeFilter, StatusFilter, UnusedFilter
+from audit.models import AuditEvent
+from staff.keys.filters import ScopeFilter, StatusFilter, UnusedFilter, badge_of, badges_of
 from staff.keys.keys import DAYS_SHOWN
 from staff.kit.chart import chart_of
 from staff.kit.lists import ChoiceFilter, Rows
 from staff.organizations.organizations import AttentionFilter
 
 register = template.Library()
+register.filter("badges", badges_of)
+register.filter("badge_of_secret", badge_of)
 
 MOST_SHOWN: Final = 10
 # Beyond this the exact number helps nobody, and counting on would read the whole table.
@@ -46,11 +53,12 @@ ABOUT_ORGANIZATIONS: Final[Matters] = (
 @register.inclusion_tag("admin/apikeys/apikey/of_organization.html", takes_context=True)
 def keys_of(context: template.Context, organization: Organization) -> dict[str, Any]:
     """Show an organization's newest keys, and how many are active in each mode."""
-    active = organization.api_keys.filter(KeyStatus.ACTIVE.condition)
+    newest = ApiKey.objects.filter(organization=organization)
+    active = newest.filter(KeyStatus.ACTIVE.condition)
     return {
         "organization": organization,
         "perms": context["perms"],
-        "keys": ApiKey.objects.filter(organization=organization)[:MOST_SHOWN],
+        "keys": presentable(newest.select_related("organization"))[:MOST_SHOWN],
         "active": [
             (mode, active.filter(livemode=mode == "live")[:MOST_COUNTED].count())
             for mode in ("live", "test")
@@ -59,10 +67,20 @@ def keys_of(context: template.Context, organization: Organization) -> dict[str, 
     }
 
 
+@register.inclusion_tag("admin/events.html", takes_context=True)
+def timeline(context: template.Context, events: Iterable[AuditEvent], of: Model) -> dict[str, Any]:
+    """Show events, with the names of the keys that they are about; not of the one whose page it
+    is."""
+    told, sees = list(events), context["request"].user.has_perm("apikeys.view_apikey")
+    ids = {event.target_id for event in told if sees and event.target_id != of.pk}
+    names = dict(ApiKey.objects.filter(pk__in=ids).values_list("pk", "name"))
+    return {"events": [(event, names.get(event.target_id)) for event in told]}
+
+
 @register.inclusion_tag("admin/attention.html", takes_context=True)
 def attention(context: template.Context) -> dict[str, Any]:
-    """Show what this member of staff may see: numbers, each of which leads to the list it counts,
-    and the traffic of the last 30 days."""
+    """Show what this member of staff may see: the search, numbers, each of which leads to the list
+    it counts, and the traffic of the last 30 days."""
     may = context["request"].user.has_perm
     matters = []
     if sees_keys := may("apikeys.view_apikey"):
@@ -70,7 +88,14 @@ def attention(context: template.Context) -> dict[str, Any]:
     if may("accounts.view_organization"):
         everyone = Organization.objects.order_by()
         matters += _counted("accounts_organization", everyone, ABOUT_ORGANIZATIONS)
-    return {"matters": matters, "chart": _traffic() if sees_keys else None}
+    return {
+        "perms": context["perms"],
+        "is_fresh": matters and not Organization.objects.exists(),
+        "finder": sees_keys and site.get_model_admin(ApiKey),
+        "search_var": SEARCH_VAR,
+        "matters": matters,
+        "chart": sees_keys and _traffic(),
+    }
 
 
 def _counted(name: str, rows: Rows, matters: Matters) -> list[dict[str, Any]]:
