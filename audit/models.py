@@ -15,9 +15,8 @@ from django.utils import timezone
 
 from audit.actor import Actor, ActorType, actor_types
 from audit.seals import GENESIS, as_stored, seal
+from web.context import LONGEST_USER_AGENT, RequestContext, current
 from web.ids import new_id
-from web.origin import LONGEST_USER_AGENT, NOWHERE, current_origin
-from web.request_id import current_request_id
 
 __all__ = ["SERVICE", "Actor", "ActorType", "AuditEvent", "AuditHead", "AuditLog"]
 
@@ -180,7 +179,8 @@ class AuditLog:
         a secret. Address and user agent are those of the request being answered.
         """
         by_request = actor.type not in (ActorType.CLI, ActorType.SYSTEM)
-        origin = current_origin() if by_request else NOWHERE
+        context = current()
+        seen = context if by_request else RequestContext()
         event = AuditEvent(
             organization_id=self._head.organization_id,
             sequence=self._head.sequence + 1,
@@ -193,9 +193,9 @@ class AuditLog:
             livemode=getattr(target, "livemode", None),
             reason=reason,
             changes=as_stored(changes or {}),
-            ip=origin.address,
-            user_agent=origin.user_agent,
-            request_id=current_request_id(),
+            ip=seen.address,
+            user_agent=seen.user_agent,
+            request_id=context.request_id,
         )
         event.seal_after(bytes(self._head.seal))
         self._head.sequence, self._head.seal = event.sequence, event.seal

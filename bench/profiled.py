@@ -27,7 +27,7 @@ GROUPS: Final = {
     "log line": "/logging/__init__ /web/logs /web/redaction",
     "metrics": "/prometheus_client/ /web/metrics",
     "JSON of the answer": "/rest_framework/renderers /rest_framework/utils/encoders /json/",
-    "authentication: our Python": "/apikeys/ /accounts/ /web/origin /hmac. /ipaddress.",
+    "authentication: our Python": "/apikeys/ /accounts/ /web/context /hmac. /ipaddress.",
     "DRF: view and request": "/rest_framework/ /web/views /web/parameters",
     "our middleware": "/web/",
     "Django's middleware": "/django/middleware/ /django/contrib/ /whitenoise/ /csp/ /deprecation.",

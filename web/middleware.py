@@ -12,10 +12,9 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
-from web.answering import begin_answering
+from web.context import current
 from web.errors.refusals import OfCatalogue, Refusal, RequestInvalid, refusal_response
-from web.origin import current_origin, refuse_unreadable_origin
-from web.proxies import STAFF_PATH
+from web.proxies import GATEWAY, STAFF_PATH
 from web.redaction import holds_key
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
@@ -36,8 +35,8 @@ def is_api(request: HttpRequest) -> bool:
 class ApiMiddleware:
     """Under /v1: refuses in JSON what no view should see, and lets no answer be stored or shown.
 
-    Puts on every answer what `add_response_header` was given, and runs `after_success`. Passes by
-    the middleware that stands between it and `end_of_pages`: what that does is for browsers.
+    Puts the context's headers on every answer, and makes its calls. Passes by the middleware that
+    stands between it and `end_of_pages`: what that does is for browsers.
     """
 
     def __init__(self, get_response: Handler) -> None:
@@ -51,27 +50,27 @@ class ApiMiddleware:
         self.transport_security = _transport_security()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if not is_api(request) and not current_origin().unreadable:
+        if not is_api(request) and not current().unreadable:
             return self.answer_page(request)
         response: HttpResponseBase
-        answering = begin_answering()
+        context = current()
         try:
-            refuse_unreadable_origin()
+            refuse_unreadable_header()
             refuse_wrong_host(request)
             refuse_plain_http(request)
             refuse_key_in_url(request)
             response = self.answer_call(request)
         except Refusal as refusal:
             if request.path_info.startswith(STAFF_PATH):
-                context = {"message": refusal.message, "fix": refusal.fix}
-                response = render(request, "admin/login/refused.html", context, status=400)
+                shown = {"message": refusal.message, "fix": refusal.fix}
+                response = render(request, "admin/login/refused.html", shown, status=400)
             else:
                 response = refusal_response(request, refusal)
         except SuspiciousOperation:
             response = refusal_response(request, RequestInvalid())
         if response.status_code < HTTPStatus.BAD_REQUEST:
-            answering.succeed()
-        added = answering.headers
+            context.succeed()
+        added = context.headers
         if self.transport_security and request.is_secure():
             added["Strict-Transport-Security"] = self.transport_security
         if isinstance(response, HttpResponse):
@@ -98,6 +97,26 @@ def _transport_security() -> str:
     directives += ["includeSubDomains"] if settings.SECURE_HSTS_INCLUDE_SUBDOMAINS else []
     directives += ["preload"] if settings.SECURE_HSTS_PRELOAD else []
     return "; ".join(directives)
+
+
+def refuse_unreadable_header() -> None:
+    """Raise RequestInvalid, naming the header, if what a proxy says cannot be understood."""
+    name = current().unreadable
+    if name == GATEWAY:
+        message = "ReachScore-Gateway is malformed, or its token is not the gateway's."
+        fix = (
+            "Send no such header: only a gateway of this service may. Operators: it must read "
+            "“<token> for=<address> proto=<http or https>”, with a token of GATEWAY_TOKEN."
+        )
+        if settings.STAFF_GATEWAY_TOKENS:
+            fix += (
+                " Under /admin/, after a token of STAFF_GATEWAY_TOKEN and those two, it must end "
+                "“user=<1 to 150 of A–Z a–z 0–9 . _ @ + -> mfa=<yes or no>”, with nothing encoded."
+            )
+        raise RequestInvalid(message, fix=fix, field=name)
+    if name:
+        message = f"{name}, which only proxies write, is empty or not plain ASCII."
+        raise RequestInvalid(message, fix="Send no such header.", field=name)
 
 
 def refuse_wrong_host(request: HttpRequest) -> None:

@@ -14,10 +14,8 @@ from apikeys.refusals import (
     OrganizationSuspended,
     SecretEnded,
 )
-from web.answering import add_response_header
+from web.context import current
 from web.input.moments import format_moment
-from web.origin import current_origin
-from web.telemetry.request_log import note_caller
 
 EXPIRY_HEADER: Final = "ReachScore-Key-Expires-At"
 EXPIRY_NOTICE_SECONDS: Final = 30 * 24 * 60 * 60
@@ -35,18 +33,18 @@ def admit_caller(plaintext: str, *, now: datetime) -> Caller:
         ApiKeyInvalid: for an unknown and for a revoked key, alike.
         ApiKeyExpired, SecretEnded, OrganizationSuspended, IpNotAllowed.
     """
-    origin = current_origin()
+    context = current()
     # 1. Find the secret by its digest and count the request; 2. refuse a key that is over.
-    caller = _fetch_live(plaintext, now=now, address=origin.address)
+    caller = _fetch_live(plaintext, now=now, address=context.address)
     # 3. Note the secret's use. If a verb ended it before its first use, what was read is stale.
-    if not note_use(caller.secret_id, last_used_at=caller.last_used_at, now=now, origin=origin):
-        caller = _fetch_live(plaintext, now=now, address=origin.address)
+    if not note_use(caller.secret_id, last_used_at=caller.last_used_at, now=now):
+        caller = _fetch_live(plaintext, now=now, address=context.address)
     # 4. Tell the logs who called: a refusal below names the key, too.
-    note_caller(key_id=caller.key_id, organization_id=caller.organization_id)
+    context.key_id, context.organization_id = caller.key_id, caller.organization_id
     # 5. Announce the end of the key or the secret if it is near.
     if caller.expires_at and caller.expires_at - now.timestamp() <= EXPIRY_NOTICE_SECONDS:
         expires_at = datetime.fromtimestamp(caller.expires_at, UTC)
-        add_response_header(EXPIRY_HEADER, format_moment(expires_at))
+        context.headers[EXPIRY_HEADER] = format_moment(expires_at)
     # 6. Move a digest under an older pepper to the one that signs: only now is the plaintext here.
     if caller.pepper_id != signing_pepper_id():
         renew_digest(plaintext, locator=caller.locator, pepper_id=caller.pepper_id)
@@ -54,7 +52,7 @@ def admit_caller(plaintext: str, *, now: datetime) -> Caller:
     if caller.is_suspended:
         raise OrganizationSuspended
     if not caller.is_address_allowed:
-        raise IpNotAllowed(origin.address)
+        raise IpNotAllowed(context.address)
     # 9. Say how much of the minute is left. Throttling refuses what is too often, after scopes.
     if caller.requests_per_minute is not None:
         remaining = max(0, caller.requests_per_minute - (caller.requests_this_minute or 0))
@@ -67,7 +65,7 @@ def admit_caller(plaintext: str, *, now: datetime) -> Caller:
 def add_rate_headers(*, limit: int, remaining: int, ends_at: int) -> None:
     """Put the state of the window on the answer; `ends_at` is a Unix time."""
     for name, number in zip(RATE_HEADERS, (limit, remaining, ends_at), strict=True):
-        add_response_header(name, str(number))
+        current().headers[name] = str(number)
 
 
 def _fetch_live(plaintext: str, *, now: datetime, address: str | None) -> Caller:

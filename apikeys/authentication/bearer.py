@@ -12,8 +12,8 @@ from apikeys.authentication.caller import Caller
 from apikeys.authentication.simulation import refuse_as_asked
 from apikeys.format import is_well_formed
 from apikeys.refusals import ApiKeyInvalid, ApiKeyMissing
+from web.context import current
 from web.errors.refusals import Refusal
-from web.origin import current_origin
 from web.telemetry.metrics import count_authentication
 from web.telemetry.security_log import failed_authentications
 
@@ -45,7 +45,7 @@ def authenticate(request: Request | HttpRequest) -> Caller:
         caller = _caller(request)
     except Refusal as refusal:
         count_authentication(refusal.code)
-        failed_authentications.count(refusal.code, current_origin().address)
+        failed_authentications.count(refusal.code, current().address)
         raise
     count_authentication("ok")
     refuse_as_asked(request, caller)

@@ -6,7 +6,7 @@ from typing import Final
 from django.db import connection
 
 from apikeys.format import signing_digest
-from web.origin import Origin
+from web.context import current
 
 PRECISION_SECONDS: Final = 60
 
@@ -53,7 +53,7 @@ RENEW_DIGEST: Final = """
 """
 
 
-def note_use(secret_id: int, *, last_used_at: float | None, now: datetime, origin: Origin) -> bool:
+def note_use(secret_id: int, *, last_used_at: float | None, now: datetime) -> bool:
     """Note that a secret was presented, if `last_used_at`, a Unix time, is over a minute away or
     None.
 
@@ -63,6 +63,7 @@ def note_use(secret_id: int, *, last_used_at: float | None, now: datetime, origi
     if last_used_at is not None and abs(now.timestamp() - last_used_at) < PRECISION_SECONDS:
         return True
     is_first = last_used_at is None
+    context = current()
     with connection.cursor() as cursor:
         cursor.execute(
             NOTE_FIRST_USE if is_first else NOTE_LATER_USE,
@@ -70,8 +71,8 @@ def note_use(secret_id: int, *, last_used_at: float | None, now: datetime, origi
                 "secret_id": secret_id,
                 "now": now,
                 "precision": PRECISION_SECONDS,
-                "ip": origin.address,
-                "user_agent": origin.user_agent,
+                "ip": context.address,
+                "user_agent": context.user_agent,
             },
         )
         return cursor.rowcount == 1 or not is_first

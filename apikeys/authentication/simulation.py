@@ -15,13 +15,11 @@ from apikeys import refusals
 from apikeys.authentication.admission import EXPIRY_HEADER, RATE_HEADERS, add_rate_headers
 from apikeys.authentication.caller import Caller
 from apikeys.scopes import Scope
-from web.answering import drop_response_header
+from web.context import current
 from web.errors.catalogue import CATALOGUE
 from web.errors.refusals import OfCatalogue, Refusal, TemporarilyUnavailable
 from web.input.text import did_you_mean
-from web.origin import current_origin
 from web.redaction import quote_input
-from web.telemetry.request_log import note_simulation
 
 HEADER: Final = "ReachScore-Simulate"
 META_NAME: Final = "HTTP_REACHSCORE_SIMULATE"
@@ -64,18 +62,19 @@ def refuse_as_asked(request: Request | HttpRequest, caller: Caller) -> None:
             message = f"The error {code} cannot be simulated."
         fix = f"Send one of {', '.join(CODES)}."
         raise OfCatalogue("simulate_unknown_code", message, fix=fix, field=HEADER)
-    note_simulation()
+    current().is_simulated = True
     logger.info("Simulated %s", code)
     raise _rehearse(code, caller)
 
 
 def _rehearse(code: str, caller: Caller) -> Refusal | MethodNotAllowed:
     """Return the refusal as a live caller would get it, its headers set accordingly."""
+    headers = current().headers
     if code in UNCOUNTED:
         for name in RATE_HEADERS:
-            drop_response_header(name)
+            headers.pop(name, None)
     if code in UNPROVEN:
-        drop_response_header(EXPIRY_HEADER)
+        headers.pop(EXPIRY_HEADER, None)
     if make := _SPECIFIC.get(code):
         return make(caller)
     field, message = _OF_FIELDS.get(code, ("", ""))
@@ -117,7 +116,7 @@ _SPECIFIC: Final[dict[str, Callable[[Caller], Refusal | MethodNotAllowed]]] = {
     "api_key_invalid": lambda _: refusals.ApiKeyInvalid(),
     "api_key_expired": lambda _: refusals.ApiKeyExpired(),
     "insufficient_scope": _insufficient_scope,
-    "ip_not_allowed": lambda _: refusals.IpNotAllowed(current_origin().address),
+    "ip_not_allowed": lambda _: refusals.IpNotAllowed(current().address),
     "key_limit_reached": lambda _: refusals.KeyLimitReached(100),
     "rate_limit_exceeded": _rate_limit_exceeded,
     "quota_exceeded": _quota_exceeded,

@@ -18,9 +18,9 @@ from apikeys.refusals import (
 )
 from apikeys.scopes import is_unrestricted
 from audit.actor import Actor, ActorType
+from web.context import current
 from web.errors.refusals import ResourceNotFound
 from web.input.moments import format_moment
-from web.origin import current_origin
 
 # What a new key has of its maker's where nothing is said; None is no limit.
 INHERITABLE: Final = ("expires_at", "allowed_ips", "max_tests_per_month")
@@ -60,7 +60,7 @@ class ActingKey:
             raise SecretEnded
         if api_key.organization.suspended_at is not None:
             raise OrganizationSuspended
-        address = current_origin().address
+        address = current().address
         if not allows(api_key.allowed_ips, address):
             raise IpNotAllowed(address)
         return cls(api_key, secret)

@@ -14,9 +14,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from staff.models import User
+from web.context import current
 from web.input.moments import format_moment
 from web.input.text import refuse_key
-from web.origin import current_origin
 from web.redaction import quote_input
 
 # Django's validators, because these fields have no verb of ours that would call `clean_line`.
@@ -40,7 +40,7 @@ def log_failed_login(
 
 def log_failure(what: str, username: str) -> None:
     """Write who was tried, from where; the name cut and redacted: people paste keys there."""
-    fields = {"user": quote_input(username), "address": current_origin().address}
+    fields = {"user": quote_input(username), "address": current().address}
     logger.warning(what, extra={"fields": fields})
 
 
@@ -52,7 +52,7 @@ def told(user: User, what: str) -> None:
     """
     text = f"""On the account {user.get_username()} {what}.
 
-At {format_moment(timezone.now())}, from {current_origin().address or "the command line"}.
+At {format_moment(timezone.now())}, from {current().address or "the command line"}.
 
 Was that not you? Then tell a superuser at once, who can reset your second factor and disable the
 account under {settings.PUBLIC_URL}/admin/.

@@ -18,7 +18,7 @@ from audit.actor import Actor
 from audit.models import SERVICE, AuditEvent, AuditLog
 from staff.models import LogInTries, User
 from staff.models.log_in_tries import COOL_OFF
-from web.origin import current_origin
+from web.context import current
 
 MOST_TRIES: Final = 10
 MOST_TRIES_OF_AN_ADDRESS: Final = 100
@@ -100,7 +100,7 @@ def _subjects(username: str) -> list[str]:
     Strangers type keys and passwords as names, so no name is kept. An IPv6 client chooses among the
     addresses of a /64, so that counts as one.
     """
-    address = current_origin().address
+    address = current().address
     if address is not None and ":" in address:
         address = str(ip_network(f"{address}/64", strict=False))
     texts = [f"{address} {username}", *([address] if address else [])]

@@ -29,9 +29,9 @@ from staff.login.failures import log_failure
 from staff.login.gate import end_what_is_over, is_staff, on_to_second_factor, record_log_in
 from staff.login.proof import way_back
 from staff.models import User
+from web.context import current
 from web.database.stale import once_more
 from web.middleware import Handler
-from web.origin import current_origin
 from web.proxies import STAFF_PATH
 from web.redaction import quote_input
 
@@ -80,7 +80,7 @@ def _before_view(request: HttpRequest) -> HttpResponse | None:
 
 def _why_not_held(request: HttpRequest) -> str:
     """Return why the session of who is logged in ends here; empty if it goes on."""
-    began_by, origin = request.session.get(BEGAN_BY), current_origin()
+    began_by, origin = request.session.get(BEGAN_BY), current()
     if began_by is None:
         return "" if settings.STAFF_PASSWORD_LOGIN else PROXY_ONLY
     user = cast(User, request.user)
@@ -93,7 +93,7 @@ def _why_not_held(request: HttpRequest) -> str:
 
 def _log_in(request: HttpRequest) -> HttpResponse | None:
     """Log in whom the header names; refuse every other way if passwords are shut."""
-    origin = current_origin()
+    origin = current()
     named = origin.user
     if is_staff(request) and request.method == "GET":
         return None

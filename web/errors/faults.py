@@ -5,8 +5,8 @@ import logging
 import psycopg
 from django.db import DataError, InterfaceError, InternalError, OperationalError
 
+from web.context import current
 from web.database.base import CommitUnconfirmed
-from web.request_id import current_request_id
 
 logger = logging.getLogger("reachscore.api")
 
@@ -28,7 +28,7 @@ class OnlyBugs(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         if error is None or is_database_fault(error) or isinstance(error, DataError):
             return False
-        record.msg, record.args = "Bug behind request %s", (current_request_id(),)
+        record.msg, record.args = "Bug behind request %s", (current().request_id,)
         return True
 
 
@@ -47,4 +47,4 @@ def describe_fault(exception: Exception) -> str:
 def log_database_fault(exception: Exception) -> None:
     """Log which fault it was."""
     fault = describe_fault(exception)
-    logger.warning("Database fault behind request %s: %s", current_request_id(), fault)
+    logger.warning("Database fault behind request %s: %s", current().request_id, fault)

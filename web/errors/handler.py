@@ -16,14 +16,13 @@ from rest_framework import exceptions as drf
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.views import set_rollback
 
+from web.context import current
 from web.errors import refusals
 from web.errors.faults import describe_fault, is_database_fault, is_unconfirmed
 from web.errors.refusals import OfCatalogue, Refusal, refusal_response
 from web.input.idempotency import idempotency_token
 from web.middleware import is_api
-from web.request_id import current_request_id
 from web.telemetry.metrics import count_database_error
-from web.telemetry.request_log import is_simulated
 
 logger = logging.getLogger("reachscore.api")
 
@@ -50,10 +49,10 @@ def handle_exception(exception: Exception, context: Mapping[str, Any]) -> HttpRe
     response = refusal_response(request, refusal)
     if is_database_fault(exception):
         response.logged_fields = {"fault": describe_fault(exception)}  # type: ignore[attr-defined]
-    elif refusal.code == INTERNAL_ERROR and not is_simulated():
+    elif refusal.code == INTERNAL_ERROR and not current().is_simulated:
         # The signal is what error reporters, and Django's test client, listen to.
         got_request_exception.send(sender=None, request=request)
-        logger.error("Bug behind request %s", current_request_id(), exc_info=exception)
+        logger.error("Bug behind request %s", current().request_id, exc_info=exception)
     return response
 
 

@@ -7,9 +7,9 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
+from web.context import current
 from web.errors.catalogue import CATALOGUE
 from web.output.json_response import json_response
-from web.request_id import current_request_id
 
 # Longer than a database takes to restart, short enough that nobody gives up.
 RETRY_AFTER_SECONDS: Final = 5
@@ -99,7 +99,7 @@ def refusal_response(request: HttpRequest, refusal: Refusal) -> HttpResponse:
         error["field"] = refusal.field
     error["fix"] = refusal.fix
     error["doc_url"] = _error_page(request, refusal) + "#" + refusal.code
-    error["request_id"] = current_request_id()
+    error["request_id"] = current().request_id
     error.update(refusal.details)
     return json_response({"error": error}, status=refusal.status, headers=refusal.headers)
 

@@ -10,7 +10,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from web.origin import current_origin
+from web.context import current
 from web.telemetry.metric_files import FOLDER, SharedFiles
 from web.telemetry.metrics import REGISTRY
 from web.telemetry.security_log import failed_authentications
@@ -31,7 +31,7 @@ def _metrics(request: HttpRequest) -> HttpResponse:
     # Bytes: compare_digest raises on text that is not ASCII.
     sent, wanted = (t.encode(errors="backslashreplace") for t in (token, settings.METRICS_TOKEN))
     if scheme.lower() != "bearer" or not hmac.compare_digest(sent, wanted):
-        failed_authentications.count("metrics_token_invalid", current_origin().address)
+        failed_authentications.count("metrics_token_invalid", current().address)
         challenge = {"WWW-Authenticate": 'Bearer realm="metrics"'}
         return HttpResponse(
             "METRICS_TOKEN, as a bearer token, is wanted.", "text/plain", 401, headers=challenge

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from web.context import current
 from web.redaction import redact
-from web.request_id import current_request_id
 
 logger = logging.getLogger("reachscore.uncaught")
 
@@ -68,7 +68,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
-            "request_id": current_request_id() or None,
+            "request_id": current().request_id or None,
             **fields_of(record),
         }
         if trace := _trace(self, record):

@@ -3,14 +3,12 @@
 import logging
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Final
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from web.origin import begin_origin, current_origin
-from web.request_id import begin_request
+from web.context import begin_request
 from web.telemetry.metrics import count_request
 from web.telemetry.security_log import failed_authentications
 
@@ -20,25 +18,6 @@ METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 
 # Counted in the place of a status: what customers rehearse must wake no operator.
 SIMULATED: Final = "simulated"
-
-_NOBODY: Final = (None, None)
-_caller: ContextVar[tuple[str | None, str | None]] = ContextVar("caller", default=_NOBODY)
-_is_simulated: ContextVar[bool] = ContextVar("is_simulated", default=False)
-
-
-def note_caller(*, key_id: str, organization_id: str) -> None:
-    """Say who the request being answered acts as. Its log line is written further out."""
-    _caller.set((key_id, organization_id))
-
-
-def note_simulation() -> None:
-    """Say that the request being answered asked to be refused: whatever follows is no fault."""
-    _is_simulated.set(True)
-
-
-def is_simulated() -> bool:
-    """Tell whether the request being answered asked to be refused as it is."""
-    return _is_simulated.get()
 
 
 def route_of(request: HttpRequest) -> str:
@@ -57,28 +36,24 @@ class RequestLogMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        _caller.set(_NOBODY)
-        _is_simulated.set(False)
-        begin_origin(request.META)
-        request_id = begin_request(request.META.get("HTTP_REQUEST_ID", ""))
+        context = begin_request(request.META)
         began = time.perf_counter()
         response = self.get_response(request)
-        response["Request-Id"] = request_id
+        response["Request-Id"] = context.request_id
         seconds = time.perf_counter() - began
         route = route_of(request)
-        status = SIMULATED if is_simulated() else response.status_code
+        status = SIMULATED if context.is_simulated else response.status_code
         count_request(route=route, status=status, seconds=seconds)
-        key_id, organization_id = _caller.get()
         fields = {
             "method": request.method if request.method in METHODS else "other",
             "route": route,
             "status": response.status_code,
             "ms": round(seconds * 1000, 1),
-            "key": key_id,
-            "organization": organization_id,
-            "address": current_origin().address,
+            "key": context.key_id,
+            "organization": context.organization_id,
+            "address": context.address,
         }
-        if is_simulated():
+        if context.is_simulated:
             fields[SIMULATED] = True
         fields |= getattr(response, "logged_fields", {})
         logger.info("request", extra={"fields": fields})
