@@ -112,7 +112,7 @@ class KeyLimitReached(Refusal):
     code = "key_limit_reached"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"Your organization has {limit} active keys of this mode, its limit.")
+        super().__init__(f"The organization has {limit} active keys of this mode, its limit.")
 
 
 class IdempotencyKeyReused(Refusal):

@@ -57,17 +57,16 @@ class ResetSecondFactor(VerbPage):
         "Make sure, by voice or in person, that it is really they who ask. "
         "Their sessions end, and they must set up a new one at their next log-in."
     )
-    too_late = "{} had no second factor"
+    is_locked = False
 
     @classmethod
     def is_for(cls, user: Any) -> bool:
         return bool(user.is_superuser)
 
-    def carry_out(self, fields: dict[str, Any]) -> HttpResponse | None:
-        if not reset(self.obj, actor=self.actor, **fields):
-            return None
-        said = f"The second factor of {self.obj} is reset."
-        return self.changed(said, history=f"Reset second factor: {fields['reason']}")
+    def carry_out(self, fields: dict[str, Any]) -> str:
+        if reset(self.obj, actor=self.actor, **fields):
+            return f"The second factor of {self.obj} is reset."
+        return f"{self.obj} had no second factor. All sessions have ended."
 
 
 class OnlySuperusersChange(PlainList):

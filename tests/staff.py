@@ -1,5 +1,8 @@
 """The browsers of staff, and who staff are: one of each group, one of none, a superuser."""
 
+from typing import Any, cast
+
+from django import forms
 from django.contrib.auth.models import Group
 from django.test import Client
 
@@ -22,3 +25,19 @@ def member_of(*groups: str) -> User:
     user.groups.set(Group.objects.filter(name__in=groups))
     assert user.groups.count() == len(groups)
     return user
+
+
+def filled_in(browser: Client, url: str, **fields: Any) -> dict[str, Any]:
+    """Open a form of ours and return what a browser would send of it; `fields` override."""
+    page: Any = browser.get(url)
+    assert page.status_code == 200, (url, page.status_code)
+    verb = page.context.get("verb")
+    sent: dict[str, Any] = {"seen": verb.seen} if verb else {}
+    for field in page.context["form"]:
+        value, widget = field.value(), field.field.widget
+        if isinstance(widget, forms.MultiWidget):
+            parts = enumerate(cast(Any, widget.decompress(value)))
+            sent |= {f"{field.html_name}_{n}": str(part or "") for n, part in parts}
+        elif value not in (None, False):
+            sent[field.html_name] = value
+    return {**sent, **fields}

@@ -18,6 +18,7 @@ from audit.actor import Actor
 from audit.models import AuditEvent
 from staff.models import User
 from tests.cast import Answer, ApiClient, ApiTestCase
+from tests.staff import filled_in
 
 KEYS = "/admin/apikeys/apikey/"
 ORGANIZATIONS = "/admin/accounts/organization/"
@@ -35,17 +36,8 @@ class AdminTestCase(ApiTestCase):
 
     def form(self, **fields: object) -> dict[str, object]:
         """Open the form that issues keys and fill it in; `fields` override."""
-        page = self.browser.get(f"{KEYS}add/").content.decode()
-        found = re.search(r'name="key_id" value="([^"]+)"', page)
-        assert found
-        return {
-            "key_id": found[1],
-            "organization": self.acme.id,
-            "livemode": "live",
-            "name": "CI",
-            "scopes": ["tests:read"],
-            **fields,
-        }
+        needed = {"organization": self.acme.id, "name": "CI", "scopes": ["tests:read"]}
+        return filled_in(self.browser, f"{KEYS}add/", **{**needed, "reason": "asked for", **fields})
 
     def colleague(self, *codenames: str) -> Client:
         """Return the browser of staff with just these permissions."""
@@ -117,7 +109,7 @@ class IssueTests(AdminTestCase):
             ({"expires_at_0": "2990-01-01", "expires_at_1": "00:00"}, "at most 10 years"),
             ({"scopes": []}, "This field is required"),
             ({"scopes": ["tests:delete"]}, "Select a valid choice"),
-            ({"key_id": "key_chosenbyme00"}, "not ours"),
+            ({"key_id": "key_chosenbyme00"}, "has expired"),
             ({"organization": "org_nowhere00000"}, "Select a valid choice"),
         ]
         for fields, message in refused:
@@ -135,7 +127,7 @@ class RevokeTests(AdminTestCase):
         self.assertContains(self.browser.get(url), "cannot be undone")
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
 
-        why = {"category": "leaked", "text": "on a forum"}
+        why = {"category": "leaked", "reason": "on a forum"}
         response = self.browser.post(url, why, follow=True)
 
         self.assertContains(response, "is revoked")
@@ -156,12 +148,12 @@ class RevokeTests(AdminTestCase):
         api_key, client = self.issue()
         for why in (
             {},
-            {"category": "", "text": "because"},
+            {"category": "", "reason": "because"},
             {"category": "bored"},
             {"category": "other"},
-            {"category": "other", "text": "  "},
-            {"category": "leaked", "text": "x" * 181},
-            {"category": "leaked", "text": f"it was {client.key}"},
+            {"category": "other", "reason": "  "},
+            {"category": "leaked", "reason": "x" * 181},
+            {"category": "leaked", "reason": f"it was {client.key}"},
         ):
             self.browser.post(page_of(KEYS, api_key.id, "revoke"), why)
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
@@ -190,7 +182,7 @@ class OddInputTests(AdminTestCase):
             self.browser.get(f"{KEYS}a%00b/revoke/"),
             self.browser.get("/admin/apikeys/apikey/?q=%00"),
             self.browser.post(
-                page_of(KEYS, api_key.id, "revoke"), {"category": "other", "text": "a\x00b"}
+                page_of(KEYS, api_key.id, "revoke"), {"category": "other", "reason": "a\x00b"}
             ),
         ):
             self.assertIn(response.status_code, (200, 302, 400))
@@ -219,7 +211,9 @@ class FindTests(AdminTestCase):
 
 class OrganizationTests(AdminTestCase):
     def test_is_created_with_a_name_and_a_plan(self):
-        self.browser.post(f"{ORGANIZATIONS}add/", {"name": " Initech ", "plan": "starter"})
+        self.browser.post(
+            f"{ORGANIZATIONS}add/", {"name": " Initech ", "plan": "starter", "reason": "signed"}
+        )
         organization = Organization.objects.get(name="Initech")
         event = AuditEvent.objects.get(organization_id=organization.id)
         self.assertEqual((event.action, event.actor_label), ("organization.created", "sam"))
@@ -242,7 +236,7 @@ class OrganizationTests(AdminTestCase):
         self.assertRefused(client.get("/v1/auth/me"), 403, "organization_suspended")
         self.assertContains(self.browser.get(page), resume)
 
-        self.browser.post(resume, {"reason": "paid"})
+        self.browser.post(resume, filled_in(self.browser, resume, reason="paid"))
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
 
 

@@ -78,7 +78,7 @@ class ListTests(AuditTestCase):
     def test_finds_ids_addresses_requests_names_and_words(self):
         api_key, client = self.issue()
         client.send("/v1/keys", {"name": "Child"})
-        why = {"category": "left", "text": "moved to Mars"}
+        why = {"category": "left", "reason": "moved to Mars"}
         self.browser.post(page_of(KEYS, api_key.id, "revoke"), why)
         event = AuditEvent.objects.get(action="api_key.revoked")
         by_key = AuditEvent.objects.get(actor_type="key")

@@ -66,7 +66,7 @@ class RevokeManyTests(BulkTestCase):
         self.assertContains(dry, "1 of those you selected is revoked already")
         self.assertEqual(ApiKey.objects.filter(revoked_at=None).count(), 3)
 
-        why = {"category": "unused", "text": "spring cleaning"}
+        why = {"category": "unused", "reason": "spring cleaning"}
         page = self.carry_out(REVOKE, {**self.listed(dry), **why})
 
         self.assertIn("2 of 2 keys revoked", page)

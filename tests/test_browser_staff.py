@@ -110,13 +110,13 @@ def test_a_leaked_key_is_found_by_pasting_it_and_revoked_with_all_it_made(staff)
     staff.press("Revoke key")
     looked_at(staff)
     staff.page.get_by_label("Leaked").check()
-    staff.page.get_by_label("Revoke what it made, too: 1 key revoked").check()
+    staff.page.get_by_label("Revoke what it made, too: 1 key").check()
     staff.page.get_by_label("In your words").fill("pasted into a public ticket")
     staff.figure("revoke")
     stale = staff.context.new_page()
     stale.goto(staff.page.url)
     staff.press("Revoke key")
-    assert "is revoked, and with it 1 key revoked" in told(staff)
+    assert "is revoked, and with it 1 key." in told(staff)
     looked_at(staff)
     # The other tab still shows the form.
     stale.get_by_label("Unused").check()
@@ -130,12 +130,13 @@ def test_a_key_is_rotated_and_its_secret_is_gone_on_reload_and_back(staff):
     key_page = staff.page.url
     staff.press("Rotate")
     looked_at(staff, "rotate")
+    staff.page.get_by_label("Reason").fill("asked for")
     staff.press("Rotate")
     shown = staff.page.locator(".plaintext").inner_text()
     assert WHOLE_KEY.fullmatch(shown)
     looked_at(staff)
     staff.page.reload()
-    assert "was rotated already" in told(staff)
+    assert "was changed after that page was opened" in told(staff)
     assert shown not in staff.page.content()
     staff.travel("back")
     assert shown not in staff.page.content()
@@ -143,6 +144,7 @@ def test_a_key_is_rotated_and_its_secret_is_gone_on_reload_and_back(staff):
     staff.page.goto(key_page)
     staff.press("Finish rotation")
     looked_at(staff)
+    staff.page.get_by_label("Reason").fill("asked for")
     staff.press("Finish rotation")
     assert "has ended" in told(staff)
 
@@ -154,27 +156,32 @@ def test_a_rotation_of_a_key_revoked_meanwhile_is_told_so(staff):
     staff.press("Revoke key")
     staff.page.get_by_label("Unused").check()
     staff.press("Revoke key")
+    with_form.get_by_label("Reason").fill("asked for")
     with_form.get_by_role("button", name="Rotate").click()
     assert "is revoked; nothing changed" in with_form.locator(".messagelist").inner_text()
     with_form.close()
 
 
-def test_scopes_are_narrowed_and_addresses_bound(staff):
+def test_scopes_are_narrowed_and_name_end_and_addresses_changed(staff):
     find(staff, "Nightly import")
     staff.press("Narrow scopes")
     looked_at(staff)
     assert not staff.page.get_by_label("tests:write").is_checked()
+    staff.page.get_by_label("Reason").fill("fewest scopes")
     staff.press("Narrow scopes")
     assert "holds now: tests:read" in told(staff)
 
-    staff.press("Change addresses")
+    staff.press("Change key")
+    staff.page.get_by_label("Reason").fill("asked for")
     staff.page.get_by_label("Allowed addresses").fill("192.0.2.7/24")
-    staff.press("Change addresses")
+    staff.press("Change key")
     assert "has bits beside the network" in staff.page.locator(".errorlist").first.inner_text()
-    looked_at(staff)
+    looked_at(staff, "change-key")
     staff.page.get_by_label("Allowed addresses").fill("192.0.2.0/24")
-    staff.press("Change addresses")
-    assert "may now be used from 192.0.2.0/24" in told(staff)
+    staff.page.get_by_label("Expires on, date").fill("2029-12-31")
+    staff.press("Change key")
+    assert "is changed: Allowed addresses, Expires (UTC)." in told(staff)
+    assert "2029-12-31" in staff.page.locator(".facts").inner_text()
 
 
 def test_the_id_is_copied_and_the_page_says_so(staff):
@@ -217,17 +224,27 @@ def test_an_organization_is_looked_at_changed_suspended_and_left(staff):
     for verb, label, text in (
         ("Change plan", "Tests, in place of the plan's", "5000"),
         ("Change contact", "Contact e-mail", "olga@initech.example"),
-        ("Suspend", "Reason", "unpaid"),
-        ("Resume", "Reason", "paid"),
+        ("Suspend", "", ""),
+        ("Resume", "", ""),
+        ("Rename", "Name", "Initech Mail GmbH"),
     ):
         staff.press(verb)
-        page.get_by_label(label).fill(text)
-        if verb == "Change plan":
-            page.get_by_label("Reason").fill("agreed by phone")
+        if label:
+            page.get_by_label(label).fill(text)
+        page.get_by_label("Reason").fill("agreed by phone")
         looked_at(staff)
         staff.press(verb)
         assert "Initech" in told(staff)
         page.goto(organization_page)
+    staff.press("Issue key")
+    assert "Issue an API key for Initech Mail GmbH" in page.locator("h1").all_inner_texts()[-1]
+    page.get_by_label("Name").fill("Newsletter")
+    page.get_by_label("tests:read").check()
+    page.get_by_label("Reason").fill("agreed by phone")
+    looked_at(staff, "issue")
+    staff.press("Issue key")
+    assert "of Initech Mail GmbH" in page.locator("#content").inner_text()
+    page.goto(organization_page)
     staff.press("Revoke all its keys")
     looked_at(staff, "offboarding")
     page.get_by_label("Left").check()

@@ -23,7 +23,7 @@ class ComposedTextTests(ApiTestCase):
         made = client.send("/v1/keys", {"name": NFD}).json()
         self.assertEqual(made["name"], NFC)
         browser = self.staff()
-        form = {"name": NFD, "plan": "free"}
+        form = {"name": NFD, "plan": "free", "reason": "signed"}
         self.assertEqual(browser.post("/admin/accounts/organization/add/", form).status_code, 302)
         customer = Organization.objects.get(name=NFC)
         client.delete(f"/v1/keys/{made['id']}?reason={quote(NFD)}")
@@ -75,7 +75,7 @@ class ComposedTextTests(ApiTestCase):
         answer = browser.generic(
             "POST",
             f"/admin/apikeys/apikey/{api_key.id.replace('_', '_5F')}/revoke/",
-            b"category=other&text=Gesch%E4ft",
+            b"category=other&reason=Gesch%E4ft",
             content_type="application/x-www-form-urlencoded",
         )
         self.assertContains(answer, "U+FFFD")

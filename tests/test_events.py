@@ -108,7 +108,7 @@ class EventsTests(ApiTestCase):
         browser = self.staff()
         browser.defaults["HTTP_USER_AGENT"] = "Firefox of Sam"
         url = f"/admin/apikeys/apikey/{self.key.id}/revoke/"
-        why = {"category": "other", "text": "suspicious customer"}
+        why = {"category": "other", "reason": "suspicious customer"}
         browser.post(url, why, REMOTE_ADDR="203.0.113.9")
         stored = AuditEvent.objects.latest("sequence")
         self.assertEqual(

@@ -35,7 +35,7 @@ from tests.admin_pages import PostForms, admin_patterns, page_url
 from tests.captured import captured_logs
 from tests.cast import Answer, ApiClient, ApiTestCase
 from tests.dump import dumped
-from tests.staff import member_of
+from tests.staff import filled_in, member_of
 from web.telemetry.logs import JsonFormatter, TextFormatter
 
 ADMIN_MODELS = (
@@ -120,6 +120,7 @@ ADMIN_PAGES = (
     *(f"/admin/{model}/add/" for model in ADMIN_MODELS),
 )
 PASSWORD: Final = "a battery, 2 staples"
+EDITED: Final = {"name": "n", "allowed_ips": "192.0.2.7", "max_tests_per_month": "5", "reason": "r"}
 # By what its action is called, every form of the admin that has a field, and what it takes: what is
 # left out has a value on the page already.
 FORMS: Final[dict[str, dict[str, str]]] = {
@@ -142,22 +143,23 @@ FORMS: Final[dict[str, dict[str, str]]] = {
     "auth_group_add": {"name": "n"},
     "auth_group_change": {"name": "n"},
     "auth_group_delete": {},
-    "accounts_organization_add": {"name": "n"},
+    "accounts_organization_add": {"name": "n", "reason": "r"},
     "accounts_organization_plan": {"reason": "r"},
-    "accounts_organization_contact": {"contact_email": "ops@example.com"},
+    "accounts_organization_contact": {"contact_email": "ops@example.com", "reason": "r"},
+    "accounts_organization_rename": {"name": "n", "reason": "r"},
     "accounts_organization_suspend": {"reason": "r"},
     "accounts_organization_resume": {"reason": "r"},
     "audit_auditevent_export": {},
-    "apikeys_apikey_add": {"name": "n", "expires_at_0": "", "expires_at_1": ""},
+    "apikeys_apikey_add": {**EDITED, "expires_at_0": "", "expires_at_1": ""},
     "apikeys_apikey_find": {"q": "n"},
     "apikeys_apikey_changelist": {"action": "revoke_selected"},
-    "apikeys_apikey_rotate": {},
-    "apikeys_apikey_finish-rotation": {},
+    "apikeys_apikey_rotate": {"reason": "r"},
+    "apikeys_apikey_finish-rotation": {"reason": "r"},
     "apikeys_apikey_narrow": {"reason": "r"},
-    "apikeys_apikey_addresses": {"allowed_ips": "192.0.2.7", "reason": "r"},
-    "apikeys_apikey_revoke": {"text": "t"},
-    "apikeys_apikey_revoke-made": {"text": "t"},
-    "apikeys_apikey_bulk_revoke": {"text": "t"},
+    "apikeys_apikey_edit": EDITED,
+    "apikeys_apikey_revoke": {"reason": "r"},
+    "apikeys_apikey_revoke-made": {"reason": "r"},
+    "apikeys_apikey_bulk_revoke": {"reason": "r"},
     "apikeys_apikey_bulk_narrow": {"include_managing": "on", "reason": "r"},
 }
 PAGES_OF_KEYS = tuple(page for page in ADMIN_PAGES if "/apikey/" in page)
@@ -268,18 +270,9 @@ class NoPlaintextTests(ApiTestCase):
         return key
 
     def _issue_form(self) -> dict[str, Any]:
-        page = self.browser.get("/admin/apikeys/apikey/add/").content.decode()
-        found = re.search(r'name="key_id" value="([^"]+)"', page)
-        assert found
-        return {
-            "key_id": found[1],
-            "organization": self.acme.id,
-            "livemode": "test",
-            "name": "From the admin",
-            "scopes": ["tests:read"],
-            "expires_at_0": "",
-            "expires_at_1": "",
-        }
+        fields = {"name": "From the admin", "scopes": ["tests:read"], "reason": "r"}
+        owner = {"organization": self.acme.id, "livemode": "test"}
+        return filled_in(self.browser, "/admin/apikeys/apikey/add/", **owner, **fields)
 
     def _from_admin(self) -> str:
         page = self.browser.post("/admin/apikeys/apikey/add/", self._issue_form()).content.decode()

@@ -16,7 +16,7 @@ from staff.login.lockout import MOST_TRIES
 from staff.models import SecondFactor, User
 from tests.admin_pages import PostForms
 from tests.cast import Answer
-from tests.staff import log_in
+from tests.staff import filled_in, log_in
 from tests.test_admin import KEYS, AdminTestCase, page_of
 from tests.test_second_factor import code_of, set_up
 from tests.test_staff_login import LOCKED, events, try_password
@@ -51,12 +51,12 @@ class ProofTestCase(AdminTestCase):
         ours = f"?organization={self.acme.pk}"
         user, group = f"{USERS}{self.alex.pk}/", f"{GROUPS}{self.group.pk}/"
         look = str(Permission.objects.get(codename="view_apikey").pk)
-        typed = {"keys": self.api_key.pk, "category": "left", "text": "spring cleaning"}
-        seen = self.browser.get(page_of(KEYS, self.api_key.pk, "rotate")).context["form"]
-        rotation = {"overlap": "604800", "seen": seen.initial["seen"]}
+        typed = {"keys": self.api_key.pk, "category": "left", "reason": "spring cleaning"}
+        page = page_of(KEYS, self.api_key.pk, "rotate")
+        rotation = filled_in(self.browser, page, overlap="604800", reason="asked for")
         new = {"username": "robin", "password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
         return {
-            "rotate": (page_of(KEYS, self.api_key.pk, "rotate"), rotation, "604800", "rotated"),
+            "rotate": (page, rotation, "604800", "rotated"),
             "issue": (f"{KEYS}add/", self.form(name="Nightly"), "Nightly", "issued"),
             "bulk": (
                 f"{KEYS}bulk/revoke/{ours}",
@@ -120,7 +120,7 @@ class ProofTests(ProofTestCase):
         browser = self.stale()
         page = browser.get(url).content.decode()
         ((_, fields),) = [form for form in PostForms(page).forms if "seen" in form[1]]
-        browser.post(url, {**fields, **PROOF})
+        browser.post(url, {**fields, "reason": "asked for", **PROOF})
         self.assertEqual(AuditEvent.objects.filter(action="api_key.rotated").count(), 1)
 
     def test_keys_and_passwords_and_codes_are_not_shown_again_nor_stored(self):
@@ -128,7 +128,7 @@ class ProofTests(ProofTestCase):
         spaced = f"{key[:30]} {key[30:]}"
         for what, (url, typed, _, _) in self.forms().items():
             with self.subTest(what):
-                texts = dict.fromkeys(("name", "text", "reason", "first_name"), f"see {spaced}")
+                texts = dict.fromkeys(("name", "reason", "first_name"), f"see {spaced}")
                 secrets = {"code": "123456", "password1": key, "new_password1": "staple"}
                 browser = self.stale()
                 page = unescape(self.send(browser, url, typed | texts | secrets).content.decode())

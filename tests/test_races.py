@@ -14,6 +14,7 @@ from audit.models import AuditEvent
 from tests.cast import Answer, ApiClient
 from tests.committed import in_threads
 from tests.races import Call, RaceTestCase, delete, get, patch, post
+from tests.staff import filled_in
 
 MANY = 8
 
@@ -228,10 +229,10 @@ class StaleFormTests(RaceTestCase):
         key, old = self.issue()
         browser = self.staff()
         url = f"/admin/apikeys/apikey/{quote(key.pk)}/rotate/"
-        seen = browser.get(url).context["form"]["seen"].value()
+        form = filled_in(browser, url, overlap="0", reason="asked for")
         with self.queue() as queue:
             self.lock_organization()
-            queue.add(lambda: browser.post(url, {"seen": seen, "overlap": "0"}))
+            queue.add(lambda: browser.post(url, form))
             rotate(key, actor=Actor.cli(), overlap=timedelta(hours=1))
 
         self.assertEqual(queue.answers()[0].status_code, 302)

@@ -108,7 +108,7 @@ class Use:
         left = self.call("/v1/keys", {"name": "for staff"}).json()["id"]
         for path in ("", "apikeys/apikey/", "accounts/organization/", "audit/auditevent/"):
             self.page(f"/admin/{path}")
-        self.page(f"/admin/apikeys/apikey/{quote(left)}/revoke/", category="other", text="left")
+        self.page(f"/admin/apikeys/apikey/{quote(left)}/revoke/", category="other", reason="left")
         assert self.server.ask("/readyz").status == 200
 
     def often(self, times: int) -> None:

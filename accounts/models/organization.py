@@ -28,6 +28,14 @@ def clean_name(name: str) -> str:
     return clean_line(name, field="name", max_length=100)
 
 
+def clean_reason(reason: str, *, required: bool = True) -> str:
+    """Return why something is done, trimmed.
+
+    Raises ParameterInvalid, ContainsApiKey.
+    """
+    return clean_line(reason, field="reason", max_length=200, required=required)
+
+
 def clean_email(email: str) -> str:
     """Return the address trimmed; it may be empty.
 
@@ -93,58 +101,62 @@ class Organization(models.Model):
             )
         return found
 
-    def create(self, *, actor: Actor) -> None:
+    def create(self, *, actor: Actor, reason: str = "") -> None:
         """Store this new organization, with its audit log's first event.
 
-        Raises ParameterInvalid, ContainsApiKey for the name.
+        Raises ParameterInvalid, ContainsApiKey for the name or the reason.
         """
         self.name = clean_name(self.name)
+        reason = clean_reason(reason, required=False)
         with AuditLog.begin(self.id) as audit:
             self.save(force_insert=True)
             changes = {"name": (None, self.name), "plan": (None, self.plan_id)}
-            audit.record("organization.created", self, actor=actor, changes=changes)
+            audit.record("organization.created", self, actor=actor, reason=reason, changes=changes)
+
+    def rename(self, *, actor: Actor, reason: str, name: str) -> bool:
+        """Give it another name; return False if that is its name already.
+
+        Raises ParameterInvalid, ContainsApiKey for the name or the reason, which must be given.
+        """
+        fields = {"name": clean_name(name)}
+        return self._set("renamed", fields, actor=actor, reason=clean_reason(reason))
 
     def change_plan(self, *, actor: Actor, reason: str, **terms: Any) -> bool:
-        """Set those of `plan` and of OVERRIDES that are given; False where all were so already.
+        """Set those of `plan` and of OVERRIDES that are given; return False if all were so already.
 
-        An override of None is the plan's own limit. Holds from the next request on, at which what
-        is used already stays used.
+        An override of None is the plan's own limit. Holds from the next request on. Tests are
+        counted apart for plans that renew and for those that do not.
 
         Raises ParameterInvalid, ContainsApiKey for the reason, which must be given.
         """
-        reason = clean_line(reason, field="reason", max_length=200)
-        with AuditLog.of(self.id) as audit:
-            self.refresh_from_db()
-            changed = {name: term for name, term in terms.items() if term != getattr(self, name)}
-            if not changed:
-                return False
-            before = self._terms()
-            for name, term in changed.items():
-                setattr(self, name, term)
-            self.save(update_fields=list(changed))
-            after = self._terms()
-            changes = {name: (before[name], after[name]) for name in changed}
-            audit.record(
-                "organization.plan_changed", self, actor=actor, reason=reason, changes=changes
-            )
-        return True
+        return self._set("plan_changed", terms, actor=actor, reason=clean_reason(reason))
 
-    def change_contact(self, *, actor: Actor, email: str) -> bool:
-        """Set the contact's address, or none; False where it was so already.
+    def change_contact(self, *, actor: Actor, email: str, reason: str = "") -> bool:
+        """Set the contact's address, or none; return False if it was so already.
 
         The event tells two addresses apart and does not hold them: it can never be erased.
 
         Raises ParameterInvalid, ContainsApiKey.
         """
-        email = clean_email(email)
+        fields = {"contact_email": clean_email(email)}
+        reason = clean_reason(reason, required=False)
+        return self._set("contact_changed", fields, actor=actor, reason=reason)
+
+    def _set(self, done: str, fields: dict[str, Any], *, actor: Actor, reason: str) -> bool:
         with AuditLog.of(self.id) as audit:
-            self.refresh_from_db(fields=["contact_email"])
-            if email == self.contact_email:
+            self.refresh_from_db()
+            changed = {
+                name: value for name, value in fields.items() if value != getattr(self, name)
+            }
+            if not changed:
                 return False
-            changes = {"contact_email": (_masked(self.contact_email), _masked(email))}
-            self.contact_email = email
-            self.save(update_fields=["contact_email"])
-            audit.record("organization.contact_changed", self, actor=actor, changes=changes)
+            before = self._shown()
+            for name, value in changed.items():
+                setattr(self, name, value)
+            self.save(update_fields=changed)
+            after = self._shown()
+            changes = {name: (before[name], after[name]) for name in changed}
+            audit.record(f"organization.{done}", self, actor=actor, reason=reason, changes=changes)
         return True
 
     def suspend(self, *, actor: Actor, reason: str) -> bool:
@@ -162,7 +174,7 @@ class Organization(models.Model):
         return self._switch("resumed", None, actor=actor, reason=reason)
 
     def _switch(self, done: str, to: datetime | None, *, actor: Actor, reason: str) -> bool:
-        reason = clean_line(reason, field="reason", max_length=200)
+        reason = clean_reason(reason)
         with AuditLog.of(self.id) as audit:
             others = Organization.objects.filter(pk=self.pk, suspended_at__isnull=to is not None)
             changed = others.update(suspended_at=to) > 0
@@ -171,9 +183,11 @@ class Organization(models.Model):
         self.refresh_from_db(fields=["suspended_at"])
         return changed
 
-    def _terms(self) -> dict[str, Any]:
-        """Return what was bought, in JSON's types."""
-        return {"plan": self.plan_id, **{name: getattr(self, name) for name in OVERRIDES}}
+    def _shown(self) -> dict[str, Any]:
+        """Return what an event may hold of the fields that can be changed, in JSON's types."""
+        terms = {name: getattr(self, name) for name in OVERRIDES}
+        email = _masked(self.contact_email)
+        return {"name": self.name, "plan": self.plan_id, "contact_email": email, **terms}
 
 
 def _masked(email: str) -> str | None:

@@ -78,7 +78,7 @@ class ApiKey(models.Model):
             ("issue_apikey", "Can issue API key"),
             ("rotate_apikey", "Can rotate API key"),
             ("revoke_apikey", "Can revoke API key"),
-            ("narrow_apikey", "Can narrow, rename and bind API key to addresses"),
+            ("narrow_apikey", "Can narrow and change API key"),
         ]
         ordering = ["-created_at", "-id"]
         indexes = [

@@ -17,7 +17,7 @@ from apikeys.refusals import (
     KeyLimitReached,
 )
 from apikeys.verbs.ceiling import GIVEN, ActingKey
-from apikeys.verbs.rules import CLEAN, as_recorded, check_end
+from apikeys.verbs.rules import CLEAN, as_recorded, check_end, clean_reason
 from apikeys.verbs.secrets import add_secret, end_secret
 from audit.actor import Actor
 from audit.models import AuditLog
@@ -27,7 +27,7 @@ from web.telemetry.metrics import KEYS_ISSUED
 TRY_LOCK: Final = "SELECT pg_try_advisory_xact_lock(%s)"
 
 
-def issue(api_key: ApiKey, *, actor: Actor, inherit: Collection[str] = ()) -> str:
+def issue(api_key: ApiKey, *, actor: Actor, inherit: Collection[str] = (), reason: str = "") -> str:
     """Save a new key and return its plaintext. The plaintext is stored nowhere.
 
     `inherit` names those of INHERITABLE that are to be the acting key's own. The new secret is
@@ -37,6 +37,7 @@ def issue(api_key: ApiKey, *, actor: Actor, inherit: Collection[str] = ()) -> st
         ParameterInvalid, ContainsApiKey: with the field.
         ManagingTakesAllScopes, ExceedsCaller, KeyLimitReached.
     """
+    reason = clean_reason(reason)
     with AuditLog.of(api_key.organization_id) as audit:
         acting = prepare_new(api_key, actor=actor, inherit=inherit)
         api_key.created_by = str(actor)
@@ -47,7 +48,7 @@ def issue(api_key: ApiKey, *, actor: Actor, inherit: Collection[str] = ()) -> st
         )
         api_key.issued_secret, plaintext = add_secret(api_key)
         changes = {name: (None, value) for name, value in as_recorded(api_key).items()}
-        audit.record("api_key.issued", api_key, actor=actor, changes=changes)
+        audit.record("api_key.issued", api_key, actor=actor, reason=reason, changes=changes)
     KEYS_ISSUED.inc()
     return plaintext
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from apikeys.models import ApiKey
 from apikeys.verbs.ceiling import ActingKey
-from apikeys.verbs.rules import as_shown, read_active
+from apikeys.verbs.rules import as_shown, clean_reason, read_active
 from apikeys.verbs.secrets import add_secret, end_secret, rotate_out
 from audit.actor import Actor
 from audit.models import AuditLog
@@ -15,7 +15,7 @@ from web.input.moments import format_moment
 LONGEST_OVERLAP: Final = timedelta(days=7)
 
 
-def rotate(api_key: ApiKey, *, actor: Actor, overlap: timedelta) -> str:
+def rotate(api_key: ApiKey, *, actor: Actor, overlap: timedelta, reason: str = "") -> str:
     """Give a key a new secret and return its plaintext. The old secret lives on for `overlap`, but
     never beyond an end that it has already, nor the key's.
 
@@ -25,13 +25,14 @@ def rotate(api_key: ApiKey, *, actor: Actor, overlap: timedelta) -> str:
     one that rotates itself a secret that is not being rotated out.
 
     Raises:
-        ParameterInvalid: for an overlap below zero or above LONGEST_OVERLAP.
+        ParameterInvalid: for an overlap below zero or above LONGEST_OVERLAP, or for the reason.
         ManagingTakesAllScopes, ResourceNotFound, KeyNotActive, ExceedsCaller.
     """
     if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
         most = int(LONGEST_OVERLAP.total_seconds())
         message = f"overlap_seconds must be from 0 to {most}."
         raise ParameterInvalid(message, field="overlap_seconds")
+    reason = clean_reason(reason)
     with AuditLog.of(api_key.organization_id) as audit:
         acting = ActingKey.of(actor)
         if acting:
@@ -54,15 +55,18 @@ def rotate(api_key: ApiKey, *, actor: Actor, overlap: timedelta) -> str:
         changes["secret"] = (retired and retired.locator, secret.locator)
         if ended is not None and was_open:
             changes["ended_secret"] = (ended.locator, None)
-        audit.record("api_key.rotated", api_key, actor=actor, changes=changes)
+        audit.record("api_key.rotated", api_key, actor=actor, reason=reason, changes=changes)
     return plaintext
 
 
-def finish_rotation(api_key: ApiKey, *, actor: Actor) -> bool:
+def finish_rotation(api_key: ApiKey, *, actor: Actor, reason: str = "") -> bool:
     """End the secret that is being rotated out now. Return False if no rotation is open.
 
-    Raises ManagingTakesAllScopes, ResourceNotFound, KeyNotActive, ExceedsCaller.
+    Raises:
+        ParameterInvalid, ContainsApiKey: for the reason.
+        ManagingTakesAllScopes, ResourceNotFound, KeyNotActive, ExceedsCaller.
     """
+    reason = clean_reason(reason)
     with AuditLog.of(api_key.organization_id) as audit:
         if acting := ActingKey.of(actor):
             acting.require_control(api_key)
@@ -72,5 +76,6 @@ def finish_rotation(api_key: ApiKey, *, actor: Actor) -> bool:
             return False
         end_secret(old)
         changes = {"ended_secret": (old.locator, None)}
-        audit.record("api_key.rotation_finished", api_key, actor=actor, changes=changes)
+        done = "api_key.rotation_finished"
+        audit.record(done, api_key, actor=actor, reason=reason, changes=changes)
     return True

@@ -21,7 +21,7 @@ LARGEST_SHARE: Final = 1_000_000_000
 
 
 def clean_reason(reason: str) -> str:
-    """Return why a key is revoked, trimmed; it may be empty.
+    """Return the reason of a change, trimmed; it may be empty.
 
     Raises ParameterInvalid, ContainsApiKey.
     """

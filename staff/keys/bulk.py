@@ -20,8 +20,9 @@ from apikeys.models import ApiKey
 from apikeys.verbs.narrow import Narrowing, narrow_to_used
 from apikeys.verbs.revoke import revoke
 from staff.keys.verbs import WhyForm
+from staff.kit.forms import ReasonForm
 from staff.kit.lists import Rows, staff_of
-from staff.kit.verb_page import ReasonForm, VerbAdmin, render
+from staff.kit.verb_page import VerbAdmin, render
 from staff.login.proof import proved
 from web.database.stale import once_more
 from web.errors.faults import is_database_fault, log_database_fault

@@ -15,10 +15,12 @@ from accounts.models import Organization
 from apikeys.models import ApiKey
 from apikeys.scopes import Scope
 from apikeys.verbs.issue import issue
+from staff.keys.key_form import KeyForm
+from staff.kit.forms import show_refusal
 from staff.kit.lists import staff_of
-from staff.kit.verb_page import VerbAdmin, render
+from staff.kit.verb_page import VerbAdmin, missing, render
 from staff.login.proof import proved
-from web.errors.refusals import Refusal
+from web.errors.refusals import Refusal, ResourceNotFound
 from web.ids import new_id
 
 NEW_KEY_ID = partial(signing.TimestampSigner, salt="staff.keys.new_key_id")
@@ -32,7 +34,7 @@ class OrganizationSelect(AutocompleteSelect):
         return {**attrs, "data-placeholder": "Choose an organization"}
 
 
-class IssueForm(forms.Form):
+class IssueForm(KeyForm):
     """What staff say of a new key.
 
     `key_id` is chosen when the form is shown and signed, so that sending the same form twice
@@ -51,32 +53,19 @@ class IssueForm(forms.Form):
         widget=forms.RadioSelect,
         initial="live",
     )
-    name = forms.CharField(
-        max_length=100,
-        widget=forms.TextInput(attrs={"class": "vTextField"}),
-        help_text="What the key is for, such as “CI pipeline”. The customer sees it.",
-    )
     scopes = forms.MultipleChoiceField(
         choices=[(scope.value, f"{scope.value} · {scope.label}") for scope in Scope],
         widget=forms.CheckboxSelectMultiple,
         help_text="The fewest it needs. All eight make a key that can manage other keys.",
     )
-    expires_at = forms.SplitDateTimeField(
-        label="Expires (UTC)",
-        required=False,
-        widget=forms.SplitDateTimeWidget(
-            date_attrs={"type": "date", "aria-label": "Expires on, date"},
-            time_attrs={"type": "time", "step": "1", "aria-label": "Expires at, time"},
-        ),
-        help_text="Empty: never. At most ten years away.",
-    )
+    field_order = ("organization", "livemode", "name", "scopes")
 
     def clean_key_id(self) -> str:
         """Take only an id that this service gave out."""
         try:
             return NEW_KEY_ID().unsign(self.cleaned_data["key_id"])
         except signing.BadSignature:
-            raise forms.ValidationError("This form is not ours; open it anew.") from None
+            raise forms.ValidationError("This form has expired. Open it again.") from None
 
 
 class IssueAdmin(VerbAdmin):
@@ -93,22 +82,31 @@ class IssueAdmin(VerbAdmin):
             raise PermissionDenied
         page, is_proved = partial(render, request, self), proved(request)
         form = IssueForm(request.POST or None, initial={"key_id": NEW_KEY_ID().sign(new_id("key"))})
+        context: dict[str, Any] = {"title": "Issue an API key", "back": self.list_url()}
+        owner = {}
+        if "organization" in request.GET:  # From its page, so that no other is taken by mistake.
+            try:
+                owner["organization"] = Organization.find(request.GET["organization"])
+            except ResourceNotFound:
+                return missing(request, self)
+            del form.fields["organization"]
+            context["title"] = f"Issue an API key for {owner['organization']}"
         if form.is_valid() and is_proved:
-            fields = form.cleaned_data
+            fields = form.cleaned_data | owner
+            reason = fields.pop("reason")
             api_key = ApiKey(id=fields.pop("key_id"), **fields)
             shown: dict[str, Any] = {"title": f"Issued {api_key}", "api_key": api_key}
             try:
                 with transaction.atomic():
-                    plaintext = issue(api_key, actor=staff_of(request))
-                    self.log_addition(request, api_key, "Issued.")
+                    plaintext = issue(api_key, actor=staff_of(request), reason=reason)
+                    self.log_addition(request, api_key, f"Issued: {reason}")
                 return page("admin/apikeys/apikey/issued.html", plaintext=plaintext, **shown)
             except Refusal as refusal:
-                field = refusal.field if refusal.field in form.fields else None
-                form.add_error(field, refusal.message)
+                show_refusal(refusal, form)
             except IntegrityError:
                 # A database constraint is what decides between two sendings of one form.
                 if not ApiKey.objects.filter(pk=api_key.pk).exists():
                     raise
                 shown = {"title": "Already issued", "api_key": ApiKey.objects.get(pk=api_key.pk)}
                 return page("admin/apikeys/apikey/already_issued.html", **shown)
-        return page("admin/apikeys/apikey/issue.html", title="Issue an API key", form=form)
+        return page("admin/apikeys/apikey/issue.html", form=form, **context)

@@ -14,7 +14,7 @@ from apikeys.models import ApiKey, KeyDay, KeySecret
 from audit.models import AuditEvent
 from staff.audit.events import PAGES_OF_TARGETS
 from staff.keys.bulk import BULK_PAGES
-from staff.keys.change import Addresses, Narrow, scopes_of
+from staff.keys.change import ChangeKey, Narrow, scopes_of
 from staff.keys.filters import (
     ModeFilter,
     PlanFilter,
@@ -49,7 +49,7 @@ class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
     }
     list_filter = (StatusFilter, ModeFilter, UnusedFilter, ScopeFilter, PlanFilter)
     empty_hint = "No key is found like this. Take a filter away, search for less, or issue a key."
-    verbs = (Rotate, FinishRotation, Narrow, Addresses, Revoke, RevokeMade)
+    verbs = (Rotate, FinishRotation, ChangeKey, Narrow, Revoke, RevokeMade)
     page_template = "admin/apikeys/apikey/page.html"
 
     def rows(self, queryset: Rows) -> Rows:

@@ -1,56 +1,29 @@
 """Rotating and revoking a key. A stale tab changes nothing: forms say what they stand on."""
 
-import json
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from django import forms
 from django.http import HttpResponse
 from django.template.defaultfilters import pluralize
-from django.utils.crypto import salted_hmac
 
 from apikeys.models import ApiKey
 from apikeys.verbs.revoke import Cascade, revoke, revoke_with_all_it_made, would_revoke
 from apikeys.verbs.rotate import finish_rotation, rotate
-from audit.models import AuditLog
+from staff.kit.forms import LineField, ReasonForm
 from staff.kit.verb_page import VerbPage, render
-from web.errors.refusals import Refusal
 from web.input.moments import format_moment
 
 
-class SeenPage(VerbPage):
-    """A verb that is only carried out on a key that still is as the page showed it."""
-
-    form_class: ClassVar[type[forms.Form]] = forms.Form
-    sees: ClassVar[str]  # The attribute of the key that the decision stands on.
+class KeyVerb(VerbPage):
+    """A verb of a key that is neither revoked nor expired."""
 
     @classmethod
-    def applies_to(cls, obj: ApiKey) -> bool:
-        return obj.is_active
-
-    def asks(self, data: Any = None) -> forms.Form:
-        form = super().asks(data)
-        form.fields["seen"] = forms.CharField(widget=forms.HiddenInput, required=False)
-        form.initial["seen"] = self.token()
-        return form
-
-    def token(self) -> str:
-        """Return a digest of what the decision stands on, as it is now."""
-        shown = json.dumps(getattr(self.obj, self.sees))
-        return salted_hmac(f"apikeys.seen.{self.sees}", shown).hexdigest()
-
-    def post(self, *args: Any, **kwargs: Any) -> HttpResponse:
-        # Under the lock of the verb, which no other verb can hold between this look and the change.
-        with AuditLog.of(self.obj.organization_id):
-            self.obj.refresh_from_db()
-            if not self.obj.is_active:
-                return self.unchanged(f"{self.obj} is {self.obj.status}")
-            if self.request.POST.get("seen") != self.token():
-                return self.unchanged()
-            return super().post(*args, **kwargs)
+    def obstacle(cls, obj: ApiKey) -> str:
+        return "" if obj.is_active else f"is {obj.status}"
 
 
-class RotateForm(forms.Form):
+class RotateForm(ReasonForm):
     """How long the old secret lives on."""
 
     overlap = forms.TypedChoiceField(
@@ -65,9 +38,10 @@ class RotateForm(forms.Form):
         widget=forms.RadioSelect,
         initial="86400",
     )
+    field_order = ("overlap",)
 
 
-class Rotate(SeenPage):
+class Rotate(KeyVerb):
     """Give a key a new secret; the page that shows it is the answer to the POST."""
 
     slug = "rotate"
@@ -75,12 +49,10 @@ class Rotate(SeenPage):
     permission = "apikeys.rotate_apikey"
     takes_recent_password = True
     form_class = RotateForm
-    sees = "newest_locator"
     consequence = (
         "The key keeps its id, name, scopes and history, and gets a new secret. It is "
         "shown on the next page, once, and to nobody else: hand it over safely."
     )
-    too_late = "{} was rotated already since that page was opened"
 
     def says(self) -> list[str]:
         if not (retiring := self.obj.retiring_locator):
@@ -88,13 +60,12 @@ class Rotate(SeenPage):
         newest, _ = self.obj.newest_and_retiring()
         happens = f"the secret {retiring} ends at once"
         if newest is None or newest.last_used_at is None:
-            happens = "its new secret was never used and is replaced, and "
-            happens += f"{retiring} ends no later than it would"
+            new = "was never used and is replaced" if newest else "has ended"
+            happens = f"its new secret {new}, and {retiring} ends no later than it would"
         return [*super().says(), f"A rotation is still open: {happens}."]
 
     def carry_out(self, fields: dict[str, Any]) -> HttpResponse:
-        plaintext = rotate(self.obj, actor=self.actor, overlap=fields["overlap"])
-        self.model_admin.log_change(self.request, self.obj, "Rotated.")
+        plaintext = rotate(self.obj, actor=self.actor, **fields)
         return render(
             self.request,
             self.model_admin,
@@ -105,36 +76,35 @@ class Rotate(SeenPage):
         )
 
 
-class FinishRotation(SeenPage):
+class FinishRotation(KeyVerb):
     """End the old secret before its time."""
 
     slug = "finish-rotation"
     label = "Finish rotation"
     permission = "apikeys.rotate_apikey"
     destructive = True
-    sees = "retiring_locator"
-    too_late = "No rotation of {} is open as it was"
 
     @classmethod
-    def applies_to(cls, obj: ApiKey) -> bool:
-        return bool(obj.retiring_locator)
+    def obstacle(cls, obj: ApiKey) -> str:
+        return super().obstacle(obj) or ("" if obj.retiring_locator else "has no open rotation")
 
     def says(self) -> list[str]:
-        _, old = self.obj.newest_and_retiring()
+        newest, old = self.obj.newest_and_retiring()
         if old is None:
             return []
         used = "was never used"
         if old.last_used_at:
             address = old.last_used_ip or "an unknown address"
             used = f"was last used {format_moment(old.last_used_at)} from {address}"
-        said = "It ends at once: requests that still send it are refused. The new one works on."
+        left = (
+            "The new one works on." if newest else "No other secret is left: rotate it after that."
+        )
+        said = f"It ends at once: requests that still send it are refused. {left}"
         return [f"The old secret {old.locator} {used}.", said]
 
-    def carry_out(self, fields: dict[str, Any]) -> HttpResponse | None:
-        if not finish_rotation(self.obj, actor=self.actor):
-            return None
-        said = f"The old secret of {self.obj} has ended."
-        return self.changed(said, history="Finished the rotation.")
+    def carry_out(self, fields: dict[str, Any]) -> str:
+        done = finish_rotation(self.obj, actor=self.actor, **fields)
+        return f"The old secret of {self.obj} has ended." if done else ""
 
 
 class WhyForm(forms.Form):
@@ -151,22 +121,21 @@ class WhyForm(forms.Form):
         ],
         widget=forms.RadioSelect,
     )
-    text = forms.CharField(
+    reason = LineField(
         label="In your words",
         required=False,
         max_length=180,
-        widget=forms.TextInput(attrs={"class": "vTextField"}),
         help_text="For staff: in the audit log, never shown to customers. No secrets or "
         "personal data.",
     )
 
     def clean(self) -> dict[str, Any]:
-        """Put `reason` together; ask for words where the category says nothing."""
+        """Put the category before the words; ask for words if the category says nothing."""
         fields = super().clean() or {}
-        category, text = fields.get("category"), fields.get("text")
-        if category == "other" and not text:
-            self.add_error("text", "Say why: “other” alone helps nobody later.")
-        fields["reason"] = f"{category}: {text}" if text else category
+        category, words = fields.get("category"), fields.get("reason")
+        if category == "other" and words == "":
+            self.add_error("reason", "Say why: “other” alone helps nobody later.")
+        fields["reason"] = f"{category}: {words}" if words else category
         return fields
 
 
@@ -187,14 +156,14 @@ class Revoke(VerbPage):
     label = "Revoke key"
     permission = "apikeys.revoke_apikey"
     destructive = True
+    is_locked = False
     form_class: ClassVar[type[forms.Form]] = RevokeForm
     template_name = "admin/apikeys/apikey/revoke.html"
     consequence = "The very next request with this key is refused. This cannot be undone."
-    too_late = "{} was revoked already"
 
     @classmethod
-    def applies_to(cls, obj: ApiKey) -> bool:
-        return obj.revoked_at is None
+    def obstacle(cls, obj: ApiKey) -> str:
+        return "was revoked already" if obj.revoked_at else ""
 
     def asks(self, data: Any = None) -> forms.Form:
         form, would = super().asks(data), would_revoke(self.obj)
@@ -207,22 +176,15 @@ class Revoke(VerbPage):
     def page(self, form: forms.Form, **context: Any) -> HttpResponse:
         return super().page(form, secrets=self.obj.secrets.filter(ended_at=None), **context)
 
-    def show(self, refusal: Refusal, form: forms.Form) -> None:
-        form.add_error("text", refusal.message)
+    def carry_out(self, fields: dict[str, Any]) -> str:
+        if fields.pop("cascade", False):
+            return self.cascade(fields["reason"])
+        done = revoke(self.obj, actor=self.actor, reason=fields["reason"])
+        return f"{self.obj} is revoked; its next request is refused." if done else ""
 
-    def carry_out(self, fields: dict[str, Any]) -> HttpResponse | None:
-        reason = fields["reason"]
-        if fields.get("cascade"):
-            return self.cascade(reason)
-        if not revoke(self.obj, actor=self.actor, reason=reason):
-            return None
-        said = f"{self.obj} is revoked; its next request is refused."
-        return self.changed(said, history=f"Revoked: {reason}")
-
-    def cascade(self, reason: str) -> HttpResponse:
+    def cascade(self, reason: str) -> str:
         did = revoke_with_all_it_made(self.obj, actor=self.actor, reason=reason)
-        said = f"{self.obj} is revoked, and with it {counted(did)}."
-        return self.changed(said, history=f"Revoked with all it made: {reason}")
+        return f"{self.obj} is revoked, and with it {counted(did)}."
 
 
 class RevokeMade(Revoke):
@@ -231,20 +193,22 @@ class RevokeMade(Revoke):
     slug = "revoke-made"
     label = "Revoke what it made"
     form_class = WhyForm
-    too_late = "Nothing that {} made is left"
 
     @classmethod
-    def applies_to(cls, obj: ApiKey) -> bool:
-        return obj.revoked_at is not None and would_revoke(obj) != Cascade(0, 0)
+    def obstacle(cls, obj: ApiKey) -> str:
+        if obj.revoked_at is None:
+            return "is not revoked itself"
+        return "has made nothing that is left" if would_revoke(obj) == Cascade(0, 0) else ""
 
     def says(self) -> list[str]:
-        return [f"Revokes at once and for good: {counted(would_revoke(self.obj))}."]
+        return [f"Ends at once and for good: {counted(would_revoke(self.obj))}."]
 
-    def carry_out(self, fields: dict[str, Any]) -> HttpResponse | None:
-        return self.cascade(fields["reason"]) if self.applies_to(self.obj) else None
+    def carry_out(self, fields: dict[str, Any]) -> str:
+        return "" if self.obstacle(self.obj) else self.cascade(fields["reason"])
 
 
 def counted(cascade: Cascade) -> str:
-    """Say how many keys and secrets go."""
-    keys, secrets = cascade.keys_revoked, cascade.secrets_ended
-    return f"{keys} key{pluralize(keys)} revoked, {secrets} secret{pluralize(secrets)} ended"
+    """Return how many keys and secrets it is about, without those that are none."""
+    counts = {"key": cascade.keys_revoked, "secret": cascade.secrets_ended}
+    found = [f"{n} {noun}{pluralize(n)}" for noun, n in counts.items() if n]
+    return " and ".join(found) or "nothing else"

@@ -16,19 +16,12 @@ from django.urls import URLPattern, path
 from django.views import View
 
 from audit.actor import Actor
+from audit.models import SERVICE, AuditEvent, AuditLog
+from staff.kit.forms import ReasonForm, show_refusal
 from staff.kit.lists import PlainList, ReadOnlyAdmin, staff_of
 from staff.login.proof import proved
 from web.errors.refusals import Refusal
-
-
-class ReasonForm(forms.Form):
-    """Why: kept in the audit log."""
-
-    reason = forms.CharField(
-        max_length=200,
-        widget=forms.TextInput(attrs={"class": "vTextField"}),
-        help_text="Kept in the audit log, never shown to customers. No secrets or personal data.",
-    )
+from web.input.moments import format_moment
 
 
 class VerbPage(ABC, View):
@@ -43,14 +36,17 @@ class VerbPage(ABC, View):
     permission: ClassVar[str]
     destructive: ClassVar[bool] = False
     takes_recent_password: ClassVar[bool] = False
+    # Optimistic lock: refuse the form if anything was done to the row after the page was opened.
+    # Off for what only ends things: in an emergency it must not fail by a colleague's click.
+    is_locked: ClassVar[bool] = True
     form_class: ClassVar[type[forms.Form]] = ReasonForm
     template_name: ClassVar[str] = "admin/verb.html"
     consequence: ClassVar[str] = ""  # What the verb will do.
-    # What a stale tab is told; {} is the row.
-    too_late: ClassVar[str] = "{} has changed meanwhile: there is nothing left to do"
 
     model_admin: PlainList = None  # type: ignore[assignment]
     obj: Any
+    form: forms.Form
+    seen: str  # The last event of the row, by its id, when the page was opened.
 
     @classmethod
     def is_for(cls, user: Any) -> bool:
@@ -58,23 +54,24 @@ class VerbPage(ABC, View):
         return bool(user.has_perm(cls.permission))
 
     @classmethod
-    def applies_to(cls, obj: Any) -> bool:  # noqa: ARG003
-        """Return True if the verb can do anything to this row."""
-        return True
+    def obstacle(cls, obj: Any) -> str:  # noqa: ARG003
+        """Return why the verb can do nothing to this row, to be read after its name; or ""."""
+        return ""
 
     def says(self) -> list[str]:
         """Return what the verb will do, a paragraph each."""
         return [self.consequence] if self.consequence else []
 
     def asks(self, data: Any = None) -> forms.Form:
-        """Return the form, filled in with `data`."""
-        return self.form_class(data)
+        """Return the form, filled in with `data`, or else with what the row has of its fields."""
+        names = [name for name in self.form_class.base_fields if hasattr(self.obj, name)]
+        return self.form_class(data, initial={name: getattr(self.obj, name) for name in names})
 
     @abstractmethod
-    def carry_out(self, fields: dict[str, Any]) -> HttpResponse | None:
-        """Call the verb and answer, with `changed` as a rule. Return None if it came too late.
+    def carry_out(self, fields: dict[str, Any]) -> str | HttpResponse:
+        """Call the verb; return a sentence on what was done, or an answer that shows it.
 
-        Raises Refusal.
+        Return "" if nothing was to be done. Raises Refusal.
         """
 
     @property
@@ -85,27 +82,50 @@ class VerbPage(ABC, View):
         if not self.is_for(request.user):
             raise PermissionDenied
         self.is_proved = not self.takes_recent_password or proved(request)
-        self.obj = self.model_admin.get_object(request, unquote(kwargs.pop("object_id")))
+        object_id = unquote(kwargs.pop("object_id"))
+        # Read before the row, so that no page shows less than it says that it has seen.
+        last = last_event(object_id)
+        self.seen = last.pk if last else ""
+        self.obj = self.model_admin.get_object(request, object_id)
         if self.obj is None:
             return missing(request, self.model_admin)
         return super().dispatch(request, *args, **kwargs)
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        return self.page(self.asks()) if self.applies_to(self.obj) else self.unchanged()
+        return self.unchanged() if self.obstacle(self.obj) else self.page(self.asks())
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        form = self.asks(request.POST)
-        if form.is_valid() and self.is_proved:
+        if not self.is_locked:
+            return self.sent(request)
+        # Under the lock of the verb, which no other verb can hold between this look and the change.
+        with AuditLog.of(getattr(self.obj, "organization_id", self.obj.pk)):
+            self.obj.refresh_from_db()
+            if self.obstacle(self.obj):
+                return self.unchanged()
+            last = last_event(self.obj.pk)
+            if request.POST.get("seen") != (last.pk if last else ""):
+                return self.unchanged("was changed after that page was opened")
+            return self.sent(request)
+
+    def sent(self, request: HttpRequest) -> HttpResponse:
+        """Carry the verb out if the form is valid; show the form again if not."""
+        self.form = self.asks(request.POST)
+        if self.form.is_valid() and self.is_proved:
+            fields = self.form.cleaned_data
+            history = f"{self.label}: {fields['reason']}"
             try:
                 with transaction.atomic():
-                    return self.carry_out(form.cleaned_data) or self.unchanged()
+                    if not (done := self.carry_out(fields)):
+                        return self.unchanged()
+                    self.model_admin.log_change(request, self.obj, history)
             except Refusal as refusal:
-                self.show(refusal, form)
-        return self.page(form)
-
-    def show(self, refusal: Refusal, form: forms.Form) -> None:
-        """Put a refusal beside its field, or over the form."""
-        form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)
+                show_refusal(refusal, self.form)
+            else:
+                if isinstance(done, HttpResponse):
+                    return done
+                messages.success(request, done)
+                return HttpResponseRedirect(self.model_admin.page_url(self.obj))
+        return self.page(self.form)
 
     def page(self, form: forms.Form, **context: Any) -> HttpResponse:
         context = {
@@ -118,17 +138,22 @@ class VerbPage(ABC, View):
         }
         return render(self.request, self.model_admin, self.template_name, **context)
 
-    def changed(self, message: str, *, history: str) -> HttpResponse:
-        """Lead back to the row, saying what was done; write it into Django's history."""
-        self.model_admin.log_change(self.request, self.obj, history)
-        messages.success(self.request, message)
+    def unchanged(self, why: str = "") -> HttpResponse:
+        """Lead back to the row, saying why nothing was done, and what was done last."""
+        why = why or self.obstacle(self.obj) or "is like this already"
+        said = f"{self.obj} {why}; nothing changed."
+        last = last_event(self.obj.pk)
+        if last and self.request.user.has_perm("audit.view_auditevent"):
+            at = format_moment(last.created_at)
+            said += f" Its last event: {last.action} by {last.actor}, {at}."
+        messages.warning(self.request, said)
         return HttpResponseRedirect(self.model_admin.page_url(self.obj))
 
-    def unchanged(self, message: str = "") -> HttpResponse:
-        """Lead back to the row, saying why nothing was done."""
-        said = message or self.too_late.format(self.obj)
-        messages.warning(self.request, f"{said}; nothing changed.")
-        return HttpResponseRedirect(self.model_admin.page_url(self.obj))
+
+def last_event(target_id: object) -> AuditEvent | None:
+    """Return the last event in an organization's log that is about this row."""
+    events = AuditEvent.objects.filter(target_id=target_id).exclude(organization_id=SERVICE)
+    return events.order_by("-sequence").first()
 
 
 class VerbAdmin(ReadOnlyAdmin):
@@ -163,7 +188,7 @@ class VerbAdmin(ReadOnlyAdmin):
         buttons = [
             (verb, self.page_url(obj, verb.slug))
             for verb in self.verbs
-            if verb.is_for(request.user) and verb.applies_to(obj)
+            if verb.is_for(request.user) and not verb.obstacle(obj)
         ]
         context = {
             "title": str(obj),

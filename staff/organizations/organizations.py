@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.db.models import Prefetch, Q, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
@@ -13,9 +12,10 @@ from django.utils.safestring import SafeString
 
 from accounts.models import Organization, Plan
 from accounts.models.near_limit import NEAR_PERCENT, near_limit
-from accounts.models.organization import OVERRIDES, clean_name
+from accounts.models.organization import OVERRIDES
 from accounts.models.usage import used_now
 from audit.models import AuditEvent
+from staff.kit.forms import LineField, ReasonForm
 from staff.kit.lists import (
     ChoiceFilter,
     EndlessAdmin,
@@ -28,8 +28,7 @@ from staff.kit.lists import (
 )
 from staff.kit.search import holds
 from staff.kit.verb_page import VerbAdmin
-from staff.organizations.verbs import ChangeContact, ChangePlan, Resume, Suspend
-from web.errors.refusals import Refusal
+from staff.organizations.verbs import ChangeContact, ChangePlan, Rename, Resume, Suspend
 
 MOST_EVENTS: Final = 20
 
@@ -39,19 +38,14 @@ else:
     OrganizationForm = ModelForm
 
 
-class NewOrganizationForm(OrganizationForm):
-    """A name and a plan, and nothing else."""
+class NewOrganizationForm(OrganizationForm, ReasonForm):
+    """A name, a plan, and why."""
+
+    name = LineField(label="Name", max_length=100)
 
     class Meta:
         model = Organization
         fields = ("name", "plan")
-
-    def clean_name(self) -> str:
-        """Apply the verb's own rule where a refusal can still be shown beside the field."""
-        try:
-            return clean_name(self.cleaned_data["name"])
-        except Refusal as refusal:
-            raise ValidationError(refusal.message) from None
 
 
 def near(organizations: QuerySet[Organization]) -> QuerySet[Organization]:
@@ -82,8 +76,8 @@ class OrganizationAdmin(EndlessAdmin, VerbAdmin):
     search_help_text = "Words of a name or a contact's address, or an id."
     empty_hint = "No organization is found like this. Take a filter away, or add one."
     form = NewOrganizationForm
-    fields = ("name", "plan")
-    verbs = (ChangePlan, ChangeContact, Resume, Suspend)
+    fields = ("name", "plan", "reason")
+    verbs = (ChangePlan, Rename, ChangeContact, Resume, Suspend)
     page_template = "admin/accounts/organization/page.html"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -131,7 +125,7 @@ class OrganizationAdmin(EndlessAdmin, VerbAdmin):
         return organization.contact_email or "—"
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        obj.create(actor=staff_of(request))
+        obj.create(actor=staff_of(request), reason=form.cleaned_data["reason"])
 
 
 def limits_of(organization: Organization) -> dict[str, dict[str, Any]]:

@@ -3,11 +3,13 @@
 from typing import Any, Final
 
 from django import forms
-from django.http import HttpResponse
+from django.utils import timezone
 
-from accounts.models import Organization, Plan
+from accounts.models import Meter, Organization, Plan
 from accounts.models.organization import OVERRIDES
-from staff.kit.verb_page import ReasonForm, VerbPage
+from accounts.models.usage import used_now
+from staff.kit.forms import LineField, ReasonForm
+from staff.kit.verb_page import VerbPage
 
 MOST: Final = 2_147_483_647  # What the column holds.
 
@@ -19,21 +21,19 @@ class Suspend(VerbPage):
     label = "Suspend"
     permission = "accounts.suspend_organization"
     destructive = True
+    is_locked = False
     consequence = (
         "Every key of this organization is refused from its next request on, until the "
         "organization is resumed. No key is revoked."
     )
-    too_late = "{} was suspended already"
 
     @classmethod
-    def applies_to(cls, obj: Organization) -> bool:
-        return obj.suspended_at is None
+    def obstacle(cls, obj: Organization) -> str:
+        return "is suspended already" if obj.suspended_at else ""
 
-    def carry_out(self, fields: dict[str, Any]) -> HttpResponse | None:
-        if not self.obj.suspend(actor=self.actor, **fields):
-            return None
-        said = f"{self.obj} is suspended; its keys are refused from now on."
-        return self.changed(said, history=f"Suspended: {fields['reason']}")
+    def carry_out(self, fields: dict[str, Any]) -> str:
+        done = self.obj.suspend(actor=self.actor, **fields)
+        return f"{self.obj} is suspended; its keys are refused from now on." if done else ""
 
 
 class Resume(VerbPage):
@@ -43,27 +43,23 @@ class Resume(VerbPage):
     label = "Resume"
     permission = "accounts.suspend_organization"
     consequence = "Its keys that are neither revoked nor expired work again at once."
-    too_late = "{} was not suspended"
 
     @classmethod
-    def applies_to(cls, obj: Organization) -> bool:
-        return obj.suspended_at is not None
+    def obstacle(cls, obj: Organization) -> str:
+        return "" if obj.suspended_at else "is not suspended"
 
-    def carry_out(self, fields: dict[str, Any]) -> HttpResponse | None:
-        if not self.obj.resume(actor=self.actor, **fields):
-            return None
-        said = f"{self.obj} is resumed; its keys work again."
-        return self.changed(said, history=f"Resumed: {fields['reason']}")
+    def carry_out(self, fields: dict[str, Any]) -> str:
+        done = self.obj.resume(actor=self.actor, **fields)
+        return f"{self.obj} is resumed; its keys work again." if done else ""
 
 
 def override(label: str) -> forms.IntegerField:
-    """A limit agreed on with this customer; only what a person changed is sent to the verb."""
+    """A limit agreed on with this customer."""
     return forms.IntegerField(
         label=f"{label}, in place of the plan's",
         required=False,
         min_value=0,
         max_value=MOST,
-        show_hidden_initial=True,
         help_text="Empty: the plan's.",
     )
 
@@ -71,7 +67,7 @@ def override(label: str) -> forms.IntegerField:
 class TermsForm(ReasonForm):
     """The plan and what was agreed on in place of it."""
 
-    plan = forms.ModelChoiceField(Plan.objects.all(), empty_label=None, show_hidden_initial=True)
+    plan = forms.ModelChoiceField(Plan.objects.all(), empty_label=None)
     requests_per_minute = override("Requests a minute")
     tests_limit = override("Tests")
     domains_limit = override("Domains")
@@ -85,23 +81,47 @@ class ChangePlan(VerbPage):
     label = "Change plan"
     permission = "accounts.change_organization_plan"
     form_class = TermsForm
-    consequence = "Holds from the next request on. What is used already stays used."
-    too_late = "{} has these terms already"
 
-    def asks(self, data: Any = None) -> forms.Form:
-        initial = {name: getattr(self.obj, name) for name in ("plan", *OVERRIDES)}
-        return self.form_class(data, initial=initial)
+    def says(self) -> list[str]:
+        whose, now = {"organization_id": self.obj.pk, "livemode": True}, timezone.now()
+        monthly, once = (
+            used_now(**whose, tests_renew=r, now=now)[Meter.TESTS] for r in (True, False)
+        )
+        tests = (
+            f"Tests used so far: {monthly:,} for a plan that renews each month, {once:,} for one "
+        )
+        tests += "that never does, such as Free."
+        return ["Holds from the next request on. Domains stay counted.", tests]
 
-    def carry_out(self, fields: dict[str, Any]) -> HttpResponse | None:
-        touched = {"reason", *self.asks(self.request.POST).changed_data}
-        terms = {name: value for name, value in fields.items() if name in touched}
-        if not self.obj.change_plan(actor=self.actor, **terms):
-            return None
+    def carry_out(self, fields: dict[str, Any]) -> str:
+        done = self.obj.change_plan(actor=self.actor, **fields)
         said = f"{self.obj} is on the plan {self.obj.plan} now, with the limits below."
-        return self.changed(said, history=f"Changed plan or limits: {fields['reason']}")
+        return said if done else ""
 
 
-class ContactForm(forms.Form):
+class NameForm(ReasonForm):
+    """The new name."""
+
+    name = LineField(label="Name", max_length=100)
+    field_order = ("name",)
+
+
+class Rename(VerbPage):
+    """Give it another name."""
+
+    slug = "rename"
+    label = "Rename"
+    permission = "accounts.change_organization"
+    form_class = NameForm
+    consequence = "The customer sees its name. Its id, keys and plan stay as they are."
+
+    def carry_out(self, fields: dict[str, Any]) -> str:
+        before = str(self.obj)
+        done = self.obj.rename(actor=self.actor, **fields)
+        return f"{before} is called {self.obj.name} now." if done else ""
+
+
+class ContactForm(ReasonForm):
     """Whom to tell."""
 
     contact_email = forms.EmailField(
@@ -110,6 +130,7 @@ class ContactForm(forms.Form):
         help_text="Whom to tell of a leak or an expiry. The audit log notes that it changed, and "
         "holds neither address.",
     )
+    field_order = ("contact_email",)
 
 
 class ChangeContact(VerbPage):
@@ -119,14 +140,8 @@ class ChangeContact(VerbPage):
     label = "Change contact"
     permission = "accounts.change_organization"
     form_class = ContactForm
-    too_late = "That is the contact of {} already"
 
-    def asks(self, data: Any = None) -> forms.Form:
-        return self.form_class(data, initial={"contact_email": self.obj.contact_email})
-
-    def carry_out(self, fields: dict[str, Any]) -> HttpResponse | None:
+    def carry_out(self, fields: dict[str, Any]) -> str:
         email = fields["contact_email"]
-        if not self.obj.change_contact(actor=self.actor, email=email):
-            return None
-        said = f"The contact of {self.obj} is {email or 'nobody'} now."
-        return self.changed(said, history="Changed the contact e-mail.")
+        done = self.obj.change_contact(actor=self.actor, email=email, reason=fields["reason"])
+        return f"The contact of {self.obj} is {email or 'nobody'} now." if done else ""
