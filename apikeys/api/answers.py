@@ -7,11 +7,11 @@ from typing import Any, Final
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from apikeys.api.serializers import NetworksField, ScopesField
+from apikeys.api.serializers import NETWORKS, SCOPES
 from apikeys.models import ApiKey, KeyStatus
 from apikeys.scopes import ALL_SCOPES
 from audit.actor import ActorType
-from web.input.fields import Constant, MomentField
+from web.input.fields import Constant, MomentField, StringListField
 
 Answer = serializers.Serializer[Any]
 Count: Final = partial(serializers.IntegerField, min_value=0)
@@ -68,7 +68,7 @@ class Key(Answer):
     object = Constant("api_key")
     name = serializers.CharField()
     key_hint = Computed(help_text="`...` and the newest secret's last four characters.")
-    scopes = ScopesField()
+    scopes = StringListField(schema=SCOPES)
     created_at = MomentField()
     expires_at = MomentField(allow_null=True)
     livemode = serializers.BooleanField(help_text="False: a test key of the sandbox.")
@@ -79,7 +79,7 @@ class Key(Answer):
     revoked_at = MomentField(allow_null=True)
     revoked_reason = Computed(help_text="As it was given over this API.")
     created_by = Computed(help_text="`key:key_…`, `staff`, `cli` or `system`.")
-    allowed_ips = NetworksField(allow_null=True, help_text="Null: any address.")
+    allowed_ips = StringListField(schema=NETWORKS, allow_null=True, help_text="Null: any address.")
     secrets = Computed(help_text="One, or two while the key is being rotated.")
     max_tests_per_month = Limit(help_text="Its own share of the plan; null: all of it.")
     scope_usage = Computed(

@@ -12,10 +12,10 @@ from rest_framework import serializers
 
 from accounts.models.usage import month_of
 from apikeys.api.answers import Answer, Count, IdField, Limit, ScopeList
-from apikeys.api.serializers import ScopesField
+from apikeys.api.serializers import SCOPES
 from apikeys.authentication.caller import Caller
 from apikeys.models import KeyDay
-from web.input.fields import Constant, MomentField
+from web.input.fields import Constant, MomentField, StringListField
 
 
 class TestsUsed(Answer):
@@ -107,7 +107,7 @@ class AuthContext(Answer):
 
     key_id = IdField("key")
     key_name = serializers.CharField()
-    scopes = ScopesField()
+    scopes = StringListField(schema=SCOPES)
     organization = CallerOrganization()
     usage = CallerUsage()
     livemode = serializers.BooleanField()

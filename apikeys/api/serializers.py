@@ -2,8 +2,6 @@
 
 from typing import Any, Final
 
-from drf_spectacular.utils import extend_schema_field
-
 from apikeys.models import KeyStatus
 from apikeys.networks import MOST_NETWORKS
 from apikeys.scopes import ALL_SCOPES, Scope, clean_scopes
@@ -29,55 +27,34 @@ LONGEST_OVERLAP_SECONDS: Final = int(LONGEST_OVERLAP.total_seconds())
 DEFAULT_OVERLAP_SECONDS: Final = 24 * 60 * 60
 MOST_DAYS: Final = 3650
 
-SCOPES_SCHEMA: Final = {
+# One to a hundred characters between the spaces that are trimmed, none of them a control character.
+_TRIMMED: Final = r"[\s\x1c-\x1f]*"
+_VISIBLE: Final = r"[^\s\x00-\x1f\x7f-\x9f]"
+_ONE_SCOPE: Final = f"(?:{'|'.join(ALL_SCOPES)})"
+
+# What the OpenAPI document says of a field; the rules themselves are the verb's.
+NAME: Final = {
+    "type": "string",
+    "minLength": 1,
+    "pattern": rf"^{_TRIMMED}{_VISIBLE}(?:[^\x00-\x1f\x7f-\x9f]{{0,98}}{_VISIBLE})?{_TRIMMED}$",
+}
+REASON: Final = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f-\x9f]{0,200}$"}
+SCOPE: Final = {"type": "string", "enum": list(ALL_SCOPES)}
+SCOPES_WITH_COMMAS: Final = {"type": "string", "pattern": f"^{_ONE_SCOPE}(?:,{_ONE_SCOPE})*$"}
+SCOPES: Final = {
     "type": "array",
-    "items": {"type": "string", "enum": list(ALL_SCOPES)},
+    "items": SCOPE,
     "minItems": 1,
     "description": "In this order: "
     + "; ".join(f"`{scope.value}` {scope.label.lower()}" for scope in Scope)
     + ".",
 }
-
-
-# One to a hundred characters between the spaces that are trimmed, none of them a control character.
-_TRIMMED: Final = r"[\s\x1c-\x1f]*"
-_VISIBLE: Final = r"[^\s\x00-\x1f\x7f-\x9f]"
-NAME_PATTERN: Final = (
-    rf"^{_TRIMMED}{_VISIBLE}(?:[^\x00-\x1f\x7f-\x9f]{{0,98}}{_VISIBLE})?{_TRIMMED}$"
-)
-
-REASON_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]{0,200}$"
-
-
-@extend_schema_field({"type": "string", "minLength": 1, "pattern": NAME_PATTERN})
-class NameField(StringField):
-    """The display name; its rules are the verb's."""
-
-
-@extend_schema_field(SCOPES_SCHEMA)
-class ScopesField(StringListField):
-    """The scopes; which exist and what may be given are the verb's to say."""
-
-
-@extend_schema_field(
-    {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MOST_NETWORKS}
-)
-class NetworksField(StringListField):
-    """Addresses and networks; the verb reads them."""
-
-
-@extend_schema_field({"type": "string", "enum": list(ALL_SCOPES)})
-class ScopeParameter(StringField):
-    """One scope; the refusal of any other lists all."""
-
-
-_ONE_SCOPE: Final = f"(?:{'|'.join(ALL_SCOPES)})"
-
-
-@extend_schema_field({"type": "string", "pattern": f"^{_ONE_SCOPE}(?:,{_ONE_SCOPE})*$"})
-class ScopesParameter(StringField):
-    """Scopes with commas between."""
-
+NETWORKS: Final = {
+    "type": "array",
+    "items": {"type": "string"},
+    "minItems": 1,
+    "maxItems": MOST_NETWORKS,
+}
 
 _UNLIMITED: Final[dict[str, Any]] = {"required": False, "allow_null": True}
 
@@ -85,14 +62,17 @@ _UNLIMITED: Final[dict[str, Any]] = {"required": False, "allow_null": True}
 class KeyRequest(StrictSerializer):
     """The body of `POST /v1/keys`."""
 
-    name = NameField(help_text="Display name, 1 to 100 characters once trimmed.")
-    scopes = ScopesField(required=False, help_text="Within the calling key's own.")
+    name = StringField(schema=NAME, help_text="Display name, 1 to 100 characters once trimmed.")
+    scopes = StringListField(
+        schema=SCOPES, required=False, help_text="Within the calling key's own."
+    )
     expires_at = MomentField(
         **_UNLIMITED,
         help_text="In the future, at most ten years away, and not after the calling key's own "
         "end. Null: never.",
     )
-    allowed_ips = NetworksField(
+    allowed_ips = StringListField(
+        schema=NETWORKS,
         **_UNLIMITED,
         help_text="IPv4 and IPv6 addresses or networks the key may be used from, such as "
         "`192.0.2.7` or `2001:db8::/32`, within the calling key's own. Null: any address.",
@@ -135,7 +115,7 @@ class KeyListQuery(ListQuery):
     """The filters of `GET /v1/keys`; a key must pass all that are given."""
 
     status = ChoiceParameter(list(KeyStatus.values), required=False)
-    scope = ScopeParameter(required=False, help_text="Holds this scope.")
+    scope = StringField(schema=SCOPE, required=False, help_text="Holds this scope.")
     unused_for_days = WholeNumberParameter(
         least=1,
         most=MOST_DAYS,
@@ -148,7 +128,7 @@ class KeyListQuery(ListQuery):
         required=False,
         help_text="Not expired, and expires within this many days.",
     )
-    name = NameField(required=False, help_text="Has this in its name, in any case.")
+    name = StringField(schema=NAME, required=False, help_text="Has this in its name, in any case.")
     over_privileged = FlagParameter(
         required=False,
         help_text="Holds scopes that were granted 30 or more days ago and never exercised since; "
@@ -165,11 +145,6 @@ class KeyListQuery(ListQuery):
         return clean_line(value, field="name", max_length=100)
 
 
-@extend_schema_field({"type": "string", "pattern": REASON_PATTERN})
-class ReasonParameter(StringField):
-    """Why; its rules are the verb's."""
-
-
 class EventListQuery(ListQuery):
     """Which events of a key."""
 
@@ -183,8 +158,11 @@ class EventListQuery(ListQuery):
 class RevocationQuery(QuerySerializer):
     """How a key is revoked."""
 
-    reason = ReasonParameter(
-        required=False, default="", help_text="Kept with the key; at most 200 characters."
+    reason = StringField(
+        schema=REASON,
+        required=False,
+        default="",
+        help_text="Kept with the key; at most 200 characters.",
     )
     cascade = FlagParameter(
         default=False,
@@ -196,7 +174,8 @@ class RevocationQuery(QuerySerializer):
 class AuthContextQuery(QuerySerializer):
     """What a caller asks about itself."""
 
-    require = ScopesParameter(
+    require = StringField(
+        schema=SCOPES_WITH_COMMAS,
         required=False,
         help_text="Scopes with commas between: the answer says whether the key holds them all.",
     )

@@ -6,6 +6,7 @@ Rules beyond the type (lengths, ranges, authority) belong to the verbs, which th
 commands call as well.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Never
 
@@ -44,6 +45,11 @@ class StrictField(serializers.Field[Any, Any, Any, Any]):
 
     wants: str
 
+    def __init__(self, *, schema: Mapping[str, object] | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        if schema:
+            self.describe(schema)
+
     def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
         """Refuse null with the field's own words instead of DRF's."""
         if data is None and not self.allow_null:
@@ -53,9 +59,9 @@ class StrictField(serializers.Field[Any, Any, Any, Any]):
     def to_representation(self, value: Any) -> Any:
         return value
 
-    def describe(self, schema: dict[str, object]) -> None:
+    def describe(self, schema: Mapping[str, object]) -> None:
         """Say what this very field is in the OpenAPI document."""
-        extend_schema_field(schema)(self)  # type: ignore[type-var]
+        extend_schema_field(dict(schema))(self)  # type: ignore[type-var]
 
     def refuse(self) -> Never:
         """Raises ParameterInvalid that says which type the field wants."""
