@@ -23,7 +23,7 @@ _SHAPE: Final = re.compile(KEY_SHAPE)
 
 
 def new_plaintext(*, livemode: bool) -> str:
-    """Make a key nobody has seen. It exists in the caller's hands only."""
+    """Return a new random key. It is stored nowhere."""
     prefix = "rk_live_" if livemode else "rk_test_"
     body = f"{prefix}{random_base62(LOCATOR_LENGTH)}_{random_base62(SECRET_LENGTH)}"
     return body + checksum(body)
@@ -39,7 +39,7 @@ def checksum(body: str) -> str:
 
 
 def is_well_formed(text: str) -> bool:
-    """Tell whether `text` is a key by shape and checksum; safe for any string of any length."""
+    """Return True if `text` is a key by shape and checksum. Safe for any string of any length."""
     if not _SHAPE.fullmatch(text):
         return False
     return hmac.compare_digest(checksum(text[:-CHECKSUM_LENGTH]), text[-CHECKSUM_LENGTH:])
@@ -63,7 +63,7 @@ def digest(plaintext: str, *, pepper: bytes) -> bytes:
 
 @cache
 def _begun(pepper: bytes) -> hmac.HMAC:
-    """Return the HMAC of nothing yet: half of the work, and the same for every key."""
+    """Return a cached HMAC object keyed with `pepper`. Copying it saves the key schedule."""
     return hmac.new(pepper, digestmod="sha256")
 
 

@@ -36,7 +36,7 @@ def consume(caller: Caller, meter: Meter, n: int = 1) -> None:
 
     What a test key uses is counted apart and never refused.
 
-    Raises QuotaExceeded, with nothing counted.
+    Raises QuotaExceeded if the plan or the key's share is used up; nothing is counted then.
     """
     if n < 1:
         raise ValueError("n must be 1 or more.")
@@ -61,8 +61,8 @@ def consume(caller: Caller, meter: Meter, n: int = 1) -> None:
 def release(caller: Caller, meter: Meter, n: int = 1) -> None:
     """Count `n` less of what stands, such as a domain that is gone; never less than nothing.
 
-    Raises ValueError for tests: what is released after the month's turn, or by another key than
-    the one whose share it took, would be taken from the wrong count.
+    Raises ValueError for tests: one that is released after the month's turn, or by another key
+    than the one whose share it took, would be taken from the wrong count.
     """
     if n < 1:
         raise ValueError("n must be 1 or more.")
@@ -75,8 +75,8 @@ def metered(meter: Meter) -> Callable[[View], View]:
     """Decorate a method of a DRF view that makes one of what `meter` counts.
 
     The method runs inside a transaction, and what it made is counted last: a refused call costs
-    nothing, and where the quota is over, nothing was made. What reaches beyond the database, such
-    as sending a mail, belongs into `transaction.on_commit`.
+    nothing, and if the quota is used up, nothing was made. Effects outside the database, such as
+    sending a mail, belong into `transaction.on_commit`.
     """
 
     def decorate(view: View) -> View:

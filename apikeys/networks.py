@@ -32,15 +32,14 @@ class NetworkField(StringField):
         return "cidr"
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> str | None:
-        """Return a network as `clean_networks` writes it: ::102:304, where PostgreSQL has
-        ::1.2.3.4."""
+        """Return a network as `clean_networks` writes it: ::102:304, not PostgreSQL's ::1.2.3.4."""
         return value and str(ip_network(value))
 
 
 def clean_networks(wanted: Sequence[str]) -> list[str]:
     """Return addresses and networks as networks, each once, in the order given.
 
-    Raises ParameterInvalid for none, more than MOST_NETWORKS, and what is no network.
+    Raises ParameterInvalid for an empty list, for more than MOST_NETWORKS and for other texts.
     """
     if not 0 < len(wanted) <= MOST_NETWORKS:
         message = (
@@ -83,7 +82,7 @@ def _unmapped(network: Network) -> Network:
 
 
 def is_within(inner: Iterable[str] | None, outer: Iterable[str] | None) -> bool:
-    """Tell whether every address of `inner` is one of `outer`; None is every address there is."""
+    """Return True if every address of `inner` is one of `outer`. None is every address there is."""
     if outer is None:
         return True
     if inner is None:
@@ -101,7 +100,10 @@ def is_within(inner: Iterable[str] | None, outer: Iterable[str] | None) -> bool:
 
 
 def allows(networks: Iterable[str] | None, address: str | None) -> bool:
-    """Tell whether `address` may use a key with these networks; an unknown one only if any may."""
+    """Return True if a request from `address` may use a key with these networks.
+
+    An unknown address (None) passes only if the key has no list (None).
+    """
     if networks is None:
         return True
     if address is None:

@@ -1,7 +1,4 @@
-"""May the caller do this: what a view asks of the key.
-
-A view names who may call it; the default in settings, `Closed`, lets nobody in.
-"""
+"""Permissions: what a view asks of the caller's key. The default in settings is `Closed`."""
 
 from typing import Any
 
@@ -15,16 +12,16 @@ from apikeys.scopes import ALL_SCOPES, Scope
 
 
 class Closed(BasePermission):
-    """Nobody: so that a view that forgets to say who may is shut."""
+    """Nobody. The default: a view that names no permission is shut."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Raises InsufficientScope."""
+        """Raise InsufficientScope."""
         granted = caller_of(request).scopes if request.user else ()
         raise InsufficientScope(required=(), granted=granted)
 
 
 class AnyCaller(BasePermission):
-    """Every verified caller, whatever its scopes; shut where a view has no authentication."""
+    """Every verified caller, with any scopes. Shut if the view has no authentication."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         return request.successful_authenticator is not None
@@ -35,7 +32,7 @@ def requires(*, read: Scope | None = None, write: Scope | None = None) -> type[B
 
     class RequiresScope(BasePermission):
         def has_permission(self, request: Request, view: Any) -> bool:
-            """Raises InsufficientScope."""
+            """Raise InsufficientScope if the key lacks the scope."""
             caller = caller_of(request)
             scope = read if request.method in SAFE_METHODS else write
             if scope is None:
@@ -53,10 +50,10 @@ def requires(*, read: Scope | None = None, write: Scope | None = None) -> type[B
 
 
 class ManagesKeys(BasePermission):
-    """Callers whose key is unrestricted. The verb asks again, under its lock."""
+    """Callers whose key is unrestricted. The verb checks again, under its lock."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Raises ManagingTakesAllScopes."""
+        """Raise ManagingTakesAllScopes if the key is restricted."""
         caller = caller_of(request)
         if not caller.is_unrestricted:
             raise ManagingTakesAllScopes(granted=caller.scopes)
@@ -75,6 +72,6 @@ class ManagesKeysOrItself(ManagesKeys):
     """Unrestricted keys, and every key at its own id: decided before any key is looked up."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Raises ManagingTakesAllScopes."""
+        """Raise ManagingTakesAllScopes if a restricted key names another key's id."""
         is_itself = view.kwargs["key_id"] == caller_of(request).key_id
         return is_itself or super().has_permission(request, view)

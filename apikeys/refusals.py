@@ -1,4 +1,4 @@
-"""The refusals that only keys know."""
+"""The refusals about keys: each has a code of the catalogue, and a text where that says more."""
 
 from collections.abc import Iterable
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""How often: the plan's requests a minute, counted where the caller was found."""
+"""Throttling: the plan's requests a minute. The statement of authentication counts them."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from apikeys.authentication.caller import caller_of
 
 
 class RateLimit(BaseThrottle):
-    """Lets a request pass as long as its organization is within the minute's limit."""
+    """Fixed window: the organization's requests in this minute, against its plan's limit."""
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        """Raises RateLimitExceeded."""
+        """Raise RateLimitExceeded beyond the limit."""
         if request.user is not None:
             caller_of(request).require_rate(now=timezone.now())
         return True

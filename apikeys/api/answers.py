@@ -140,7 +140,7 @@ class IssuedKey(Key):
         return self._plaintext
 
     def get_key_hint(self, api_key: Any) -> str:
-        """Return that of the plaintext: another rotation may have been quicker than the reading."""
+        """Return the plaintext's: another rotation may have come before the row was read."""
         return f"...{self._plaintext[-4:]}"
 
 
@@ -154,10 +154,10 @@ class CascadeCounts(Answer):
 class RevokedKey(Key):
     """An API key that was revoked."""
 
-    cascade = CascadeCounts(required=False, help_text="Only where it was asked for.")
+    cascade = CascadeCounts(required=False, help_text="Only if it was asked for.")
 
 
-@extend_schema_serializer(many=False)  # Itself the list, where a view is called `list`.
+@extend_schema_serializer(many=False)  # Itself the list, though the view is called `list`.
 class KeyList(Answer):
     """A page of keys, newest first."""
 

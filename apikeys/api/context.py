@@ -112,10 +112,10 @@ class AuthContext(Answer):
     usage = CallerUsage()
     livemode = serializers.BooleanField()
     allowed = serializers.BooleanField(
-        required=False, help_text="Where `require` is given: whether the key holds all of it."
+        required=False, help_text="If `require` is given: true if the key holds all of it."
     )
     missing = ScopeList(
-        required=False, help_text="Where `require` is given: what of it the key lacks."
+        required=False, help_text="If `require` is given: those scopes of it that the key lacks."
     )
 
 

@@ -194,7 +194,7 @@ rotate_key = _endpoint(
 finish_rotation = _endpoint(
     "finish_rotation",
     "Finish a rotation",
-    "Ends the old secret now, where a rotation is open; else changes nothing. " + NO_LIMITS,
+    "Ends the old secret now. If no rotation is open, nothing changes. " + NO_LIMITS,
     KEY_ID,
     request={"application/json": serializers.NoBody},
     ok=(answers.Key, "The key, with one secret."),
@@ -206,8 +206,8 @@ revoke_key = _endpoint(
     "revoke_key",
     "Revoke an API key",
     "At once and for good; once more changes nothing. With `cascade`, every key that "
-    "it made is revoked and every secret that it issued is ended, through all generations, also "
-    "where the key itself is revoked already. " + ITSELF,
+    "it made is revoked and every secret that it issued is ended, through all generations, even "
+    "if the key itself is revoked already. " + ITSELF,
     KEY_ID,
     serializers.RevocationQuery,
     ok=(answers.RevokedKey, "The key, revoked."),
@@ -240,7 +240,7 @@ auth_context = _endpoint(
     "get_auth_context",
     "Who is calling",
     "Says whose key this is, what it may do and how much of the plan is used in the "
-    "key's mode. Takes any key that works, whatever its scopes.",
+    "key's mode. Takes any key that works, with any scopes.",
     serializers.AuthContextQuery,
     tag="Authentication",
     ok=(context.AuthContext, "The key works."),

@@ -59,7 +59,7 @@ class Event(Answer):
     created_at = MomentField()
 
     def to_representation(self, instance: AuditEvent) -> dict[str, Any]:
-        """Leave out why and from where, unless a key of the customer's did it."""
+        """Leave out reason, address and user agent unless a key of the customer's did it."""
         answer = super().to_representation(instance)
         if instance.actor_type != ActorType.KEY:
             answer |= dict.fromkeys(("reason", "ip", "user_agent"))

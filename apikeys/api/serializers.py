@@ -136,12 +136,12 @@ class KeyListQuery(ListQuery):
     )
 
     def validate_scope(self, value: str) -> str:
-        """Raises ParameterInvalid for a scope that there is not."""
+        """Raise ParameterInvalid for an unknown scope."""
         clean_scopes([value], field="scope")
         return value
 
     def validate_name(self, value: str) -> str:
-        """Raises ParameterInvalid for what no name can hold."""
+        """Raise ParameterInvalid for a text that no name can hold."""
         return clean_line(value, field="name", max_length=100)
 
 
@@ -181,7 +181,7 @@ class AuthContextQuery(QuerySerializer):
     )
 
     def validate_require(self, value: str) -> list[str]:
-        """Raises ParameterInvalid for a scope that there is not."""
+        """Raise ParameterInvalid for an unknown scope."""
         return clean_scopes(value.split(","), field="require")
 
 

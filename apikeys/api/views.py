@@ -72,7 +72,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
     }
 
     def get_permissions(self) -> list[Any]:
-        """Return who may: where nothing else is said, keys that manage keys."""
+        """Return the permission of the action; by default only managing keys may."""
         return [self.permissions.get(self.action, ManagesKeys)()]
 
     @documentation.list_keys
@@ -168,11 +168,11 @@ class KeyViewSet(ViewSetMixin, ApiView):
         return json_response(page)
 
     def _find(self, key_id: str) -> ApiKey:
-        """Return a key that exists for the caller. Raises ResourceNotFound for all others alike."""
+        """Return a key that exists for the caller. Raise ResourceNotFound for any other id."""
         return self._only(keys_of(caller_of(self.request)), key_id)
 
     def _show(self, key_id: str) -> Any:
-        """Return the same with what `Key` shows of it. Raises ResourceNotFound."""
+        """Return the same key as `presentable`. Raise ResourceNotFound for any other id."""
         return self._only(presentable(keys_of(caller_of(self.request))), key_id)
 
     @staticmethod

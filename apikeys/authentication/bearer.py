@@ -27,7 +27,7 @@ class BearerAuthentication(BaseAuthentication):
     """`Authorization: Bearer rk_…` makes `request.user` a verified Caller."""
 
     def authenticate(self, request: Request) -> tuple[Caller, None]:
-        """Raises what `authenticate` raises."""
+        """Raise as `authenticate` does."""
         return authenticate(request), None
 
     def authenticate_header(self, request: Request) -> str:
@@ -38,8 +38,10 @@ class BearerAuthentication(BaseAuthentication):
 def authenticate(request: Request | HttpRequest) -> Caller:
     """Return who calls, and count the call.
 
-    Raises ApiKeyMissing, ApiKeyInvalid, ApiKeyExpired, SecretEnded; for a caller that is known, but
-    may not call, OrganizationSuspended, IpNotAllowed; and what a test key asked to be refused with.
+    Raises:
+        ApiKeyMissing, ApiKeyInvalid, ApiKeyExpired, SecretEnded: if no key is proven.
+        OrganizationSuspended, IpNotAllowed: if the key is proven but may not call.
+        Any other Refusal that a test key asked to rehearse.
     """
     try:
         caller = _caller(request)
@@ -65,7 +67,7 @@ def _caller(request: Request | HttpRequest) -> Caller:
 
 
 def _fix_for_other_header(request: Request | HttpRequest) -> str:
-    """Say where the key belongs when it came in a header of another API's."""
+    """Return a text that names the right header if the key may be in that of another API."""
     for meta, name in OTHER_HEADERS.items():
         if meta in request.META:
             return f"Send the key in the header {RIGHT_FORM}, not in {name}."
@@ -73,9 +75,9 @@ def _fix_for_other_header(request: Request | HttpRequest) -> str:
 
 
 def _fix_for_form(scheme: str, key: str) -> str:
-    """Name the mistake where the form of the header shows one; nothing where it does not.
+    """Return a text that names the mistake in the header's form, or "" if there is none.
 
-    Looks at the form only, never at whether a key is known, so it tells a stranger nothing.
+    It looks at the form only and never asks if a key is known, so it tells a stranger nothing.
     """
     bare = key.strip(WRAPPERS)
     mistakes = (

@@ -28,7 +28,7 @@ logger = logging.getLogger("reachscore.api")
 
 CODES: Final = [code for code, problem in CATALOGUE.items() if problem.is_rehearsable]
 
-# What a live caller is told before its key is known, and before its request is counted.
+# What a live caller is told before its key is proven; UNCOUNTED: before its request is counted.
 UNPROVEN: Final = frozenset(
     {
         "api_key_invalid",
@@ -45,10 +45,10 @@ UNCOUNTED: Final = UNPROVEN | {"organization_suspended", "ip_not_allowed"}
 
 
 def refuse_as_asked(request: Request | HttpRequest, caller: Caller) -> None:
-    """Raise the refusal that the request's header names; nothing where it has none.
+    """Raise the refusal that the request's header names. Do nothing if it has no such header.
 
-    Raises RateLimitExceeded where that is so in earnest; another Refusal for a live key and for a
-    code that cannot be simulated.
+    Raises RateLimitExceeded if the limit is really exceeded, and another Refusal for a live key and
+    for a code that cannot be simulated.
     """
     code = request.META.get(META_NAME)
     if code is None:
@@ -103,7 +103,7 @@ def _insufficient_scope(caller: Caller) -> Refusal:
     )
 
 
-# Examples of what names a field.
+# Examples of refusals that name a field.
 _OF_FIELDS: Final = {
     "exceeds_caller": ("scopes", "scopes must not hold one that the calling key lacks."),
     "missing_required_field": ("name", "The field name is missing."),
@@ -111,7 +111,7 @@ _OF_FIELDS: Final = {
     "parameter_invalid": ("name", "name must be a string."),
     "contains_api_key": ("name", "name holds an API key."),
 }
-# What says more than its code does in other ways: headers, numbers.
+# Refusals with headers or numbers of their own.
 _SPECIFIC: Final[dict[str, Callable[[Caller], Refusal | MethodNotAllowed]]] = {
     "api_key_invalid": lambda _: refusals.ApiKeyInvalid(),
     "api_key_expired": lambda _: refusals.ApiKeyExpired(),

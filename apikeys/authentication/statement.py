@@ -17,8 +17,8 @@ from web.database.broken_connections import close_if_broken
 #          plan in the periods that accounts.models.usage.period_of names. The digest is unique, and
 #          nobody can steer it without the pepper, so that an index may look it up. An address that
 #          is not known is NULL, and a list allows none such.
-# counted  The same row where the key may be used; else nothing is counted. What is counted waits
-#          for no disk: a crash of the database forgets less than a second of it.
+# counted  The same row if the key may be used; else nothing is counted. The counts wait for no
+#          disk: a crash of the database forgets less than a second of them.
 # rate     The minute's window, restarted by the first request of a later minute. A request that
 #          began just before the turn and came just after it counts into the newer one, and so
 #          does one of a clock that is behind; a window further ahead than a minute is a mistake.
@@ -124,10 +124,10 @@ def statement_for(digests: int) -> str:
 
 
 def _fetch(statement: str, parameters: dict[str, Any]) -> tuple[Any, ...] | None:
-    """Run the statement, once more on a new connection where the old one turns out to be lost.
+    """Run the statement; if the connection turns out to be lost, once more on a new one.
 
-    Instead of asking before every request whether the connection still lives, as Django's health
-    check would: that is a round trip more. At worst, one request is counted twice.
+    Django's health check would ask before every request if the connection still lives, which is a
+    round trip more. At worst, one request is counted twice.
     """
     connection = connections[DEFAULT_DB_ALIAS]
     close_if_broken(connection)
@@ -153,8 +153,11 @@ def _fetch_once(
 
 
 def _cursor_of(connection: BaseDatabaseWrapper) -> Any:
-    """Return a cursor that is made once a connection: it remembers how each parameter is written
-    and each column is read, where a new one looks all of them up again."""
+    """Return the connection's one cursor for this statement.
+
+    It remembers how each parameter is written and each column is read; a new cursor would look all
+    of them up again.
+    """
     connection.ensure_connection()
     cursor = getattr(connection, "caller_cursor", None)
     if cursor is None or cursor.closed or cursor.connection is not connection.connection:

@@ -69,7 +69,7 @@ class KeySecret(models.Model):
 
     @property
     def is_live(self) -> bool:
-        """Whether it proves its key, as long as the key itself is active."""
+        """Return True if the secret proves its key, as long as the key itself is active."""
         return self.ended_at is None and (
             self.expires_at is None or self.expires_at > timezone.now()
         )
@@ -87,7 +87,7 @@ class KeySecret(models.Model):
 
     @classmethod
     def find(cls, plaintext: str) -> KeySecret | None:
-        """Return the secret of a well-formed plaintext, whatever its state, or None."""
+        """Return the secret of a well-formed plaintext, in any state, or None."""
         return (
             cls.objects.select_related("api_key__organization")
             .filter(digest__in=verifying_digests(plaintext))
@@ -114,8 +114,10 @@ class KeySecret(models.Model):
 
     @classmethod
     def _under_missing_pepper(cls) -> QuerySet[KeySecret]:
-        """Ask for the gaps between the known numbers: each is a range of the index, where NOT IN
-        would read the table.
+        """Return the secrets whose pepper is not listed.
+
+        Asks for the gaps between the known numbers: each is a range of the index. NOT IN would read
+        the whole table.
         """
         known = sorted([NO_PEPPER, *settings.API_KEY_PEPPERS])
         gaps = Q(pepper_id__gt=known[-1])

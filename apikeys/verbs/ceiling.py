@@ -22,9 +22,9 @@ from web.context import current
 from web.errors.refusals import ResourceNotFound
 from web.input.moments import format_moment
 
-# What a new key has of its maker's where nothing is said; None is no limit.
+# Fields that a new key inherits from its maker if the request leaves them out. None is no limit.
 INHERITABLE: Final = ("expires_at", "allowed_ips", "max_tests_per_month")
-# What a key gives to another.
+# Fields that say what a key may do, so that a key can give no more than its own.
 GIVEN: Final = ("scopes", *INHERITABLE)
 
 
@@ -32,9 +32,9 @@ GIVEN: Final = ("scopes", *INHERITABLE)
 class ActingKey:
     """A key that calls a verb, and the secret it presented.
 
-    Since it authenticated it may have been revoked, narrowed, bound to other addresses or
-    suspended, so `of` asks for everything once more. Staff and commands are no acting key: they
-    have no ceiling.
+    It may have been revoked, narrowed, bound to other addresses or suspended since it
+    authenticated, so `of` checks everything again. Staff and commands are no acting key: they have
+    no ceiling.
     """
 
     api_key: ApiKey
@@ -42,9 +42,9 @@ class ActingKey:
 
     @classmethod
     def of(cls, actor: Actor) -> Self | None:
-        """Return the key behind an actor, None for any other kind. Call it under the lock.
+        """Return the key behind an actor, None for any other actor. Call it under the lock.
 
-        Raises ApiKeyInvalid, ApiKeyExpired, OrganizationSuspended, IpNotAllowed.
+        Raises ApiKeyInvalid, ApiKeyExpired, SecretEnded, OrganizationSuspended, IpNotAllowed.
         """
         if actor.type is not ActorType.KEY:
             return None
@@ -67,7 +67,7 @@ class ActingKey:
 
     @property
     def expires_at(self) -> datetime | None:
-        """When its own authority ends: with the key, or earlier with a secret rotated out."""
+        """When its own authority ends: with the key, or with a secret that is rotated out."""
         ends = [end for end in (self.api_key.expires_at, self.secret.expires_at) if end]
         return min(ends, default=None)
 
@@ -85,13 +85,17 @@ class ActingKey:
         return self.expires_at if name == "expires_at" else getattr(self.api_key, name)
 
     def require_managing(self) -> None:
-        """Raises ManagingTakesAllScopes for a restricted key."""
+        """Raise ManagingTakesAllScopes if the key is restricted."""
         if not is_unrestricted(self.api_key.scopes):
             raise ManagingTakesAllScopes(granted=self.api_key.scopes)
 
     def require_reach(self, target: ApiKey) -> None:
-        """Raises ManagingTakesAllScopes for a restricted key and another than itself, then
-        ResourceNotFound for a target of another organization or mode."""
+        """Check that the key may see `target`.
+
+        Raises:
+            ManagingTakesAllScopes: if the key is restricted and `target` is another key.
+            ResourceNotFound: if `target` is of another organization or mode.
+        """
         if target.pk != self.api_key.pk:
             self.require_managing()
         mine = (self.api_key.organization_id, self.api_key.livemode)
@@ -99,10 +103,10 @@ class ActingKey:
             raise ResourceNotFound
 
     def require_control(self, target: ApiKey) -> None:
-        """Raise what `require_reach` raises, then ExceedsCaller if the target is another key and
-        this one has limits.
+        """Check that the key may change or rotate `target`.
 
-        A key that changed or rotated others could pass its own limits by way of them.
+        Raises as `require_reach`, and ExceedsCaller if `target` is another key and this one has
+        limits: by changing or rotating others it could pass its own limits.
         """
         self.require_reach(target)
         if target.pk != self.api_key.pk and self.is_limited:
@@ -114,8 +118,11 @@ class ActingKey:
             )
 
     def require_rotating(self, target: ApiKey) -> None:
-        """Raise what `require_control` raises, and ExceedsCaller if the secret that was presented
-        is being rotated out: with a new one it would outlive its own end."""
+        """Check that the key may rotate `target` with the secret that it presented.
+
+        Raises as `require_control`, and ExceedsCaller if that secret is being rotated out: with a
+        new one it would outlive its own end.
+        """
         self.require_control(target)
         if self.secret.expires_at is not None:
             raise ExceedsCaller(
@@ -125,8 +132,7 @@ class ActingKey:
             )
 
     def require_within_ceiling(self, fields: Mapping[str, Any]) -> None:
-        """Raises ExceedsCaller, with the field, where `scopes`, `expires_at`, `allowed_ips` or
-        `max_tests_per_month` of `fields` is more than this key holds itself."""
+        """Raise ExceedsCaller, with the field, if a field of GIVEN is more than this key's own."""
         end, key = self.expires_at, self.api_key
         if not set(fields.get("scopes", ())) <= set(key.scopes):
             _refuse("scopes", "hold one that the calling key lacks")

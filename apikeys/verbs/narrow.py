@@ -20,7 +20,7 @@ class Narrowing:
 
     @classmethod
     def of(cls, api_key: ApiKey) -> "Narrowing":
-        """Read the key's grants, or take them where they were prefetched."""
+        """Return what the key would lose and keep, by its grants; they may be prefetched."""
         unused = {grant.scope for grant in api_key.grants.all() if grant.is_long_unused}
         return cls(
             api_key,

@@ -16,10 +16,10 @@ from audit.actor import Actor
 from audit.models import AuditLog
 from web.telemetry.metrics import KEYS_REVOKED
 
-# Every secret that a holder of the root may know: the root's own; what was issued by presenting one
-# of them; all secrets of a key that was made by presenting one of them; and so on. Neither
+# The transitive closure of the secrets that a holder of the root may know: the root's own; those
+# issued by presenting one of them; all secrets of a key made by presenting one of them. Neither
 # revocation nor expiry stops the walk: a dead key may have made live ones. Two branches, so that
-# each goes by its index.
+# each uses its index.
 FIND_REACHED: Final = """
     WITH RECURSIVE reached (secret_id) AS (
         SELECT s.id
@@ -85,8 +85,8 @@ def _revoke_row(
 def revoke_with_all_it_made(root: ApiKey, *, actor: Actor, reason: str = "") -> Cascade:
     """Revoke `root`, every key it made, and end every secret it issued, through all generations.
 
-    A cascade only ends things: where such a secret was retiring another one by rotation, that one
-    ends when it would have. The root may be revoked already.
+    A cascade only ends things: if such a secret had replaced another one by rotation, the other one
+    still ends at its own time. The root may be revoked already.
 
     Raises:
         ParameterInvalid, ContainsApiKey: for the reason.
@@ -123,7 +123,7 @@ def revoke_with_all_it_made(root: ApiKey, *, actor: Actor, reason: str = "") -> 
 
 
 def would_revoke(root: ApiKey) -> Cascade:
-    """Return what `revoke_with_all_it_made` would do now, without doing anything."""
+    """Return what `revoke_with_all_it_made` would do now, without doing it (dry run)."""
     reached = _reached(root)
     children = {child.pk for child in _children(reached)}
     spared = [
@@ -138,7 +138,7 @@ def _children(reached: list[int]) -> QuerySet[ApiKey]:
 
 
 def _left_alive(reached: list[int]) -> Iterator[tuple[ApiKey, list[KeySecret]]]:
-    """Yield each active key that has live secrets among these, with them: it lives on, they end."""
+    """Yield each active key that has live secrets among these, and those secrets."""
     unended = KeySecret.objects.filter(pk__in=reached, ended_at=None)
     keys = ApiKey.objects.filter(KeyStatus.ACTIVE.condition, secrets__in=unended).distinct()
     for api_key in keys:

@@ -28,10 +28,6 @@ def clean_reason(reason: str) -> str:
     return clean_line(reason, field="reason", max_length=200, required=False)
 
 
-def _clean_allowed_ips(allowed_ips: list[str] | None) -> list[str] | None:
-    return None if allowed_ips is None else clean_networks(allowed_ips)
-
-
 def _clean_share(max_tests_per_month: int | None) -> int | None:
     if max_tests_per_month is not None and not 0 <= max_tests_per_month <= LARGEST_SHARE:
         message = f"max_tests_per_month must be from 0 to {LARGEST_SHARE}; null is all of the plan."
@@ -39,16 +35,12 @@ def _clean_share(max_tests_per_month: int | None) -> int | None:
     return max_tests_per_month
 
 
-def _clean_end(expires_at: datetime | None) -> datetime | None:
-    return expires_at and whole_second(expires_at)
-
-
 # What each field of a key is put through before it is looked at any further.
 CLEAN: Final[dict[str, Callable[[Any], Any]]] = {
     "name": partial(clean_line, field="name", max_length=100),
     "scopes": clean_scopes,
-    "expires_at": _clean_end,
-    "allowed_ips": _clean_allowed_ips,
+    "expires_at": lambda end: end and whole_second(end),
+    "allowed_ips": lambda networks: None if networks is None else clean_networks(networks),
     "max_tests_per_month": _clean_share,
 }
 
