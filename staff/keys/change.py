@@ -58,7 +58,7 @@ class Narrow(KeyVerb):
         return super().obstacle(obj) or ("holds one scope only" if len(obj.scopes) == 1 else "")
 
     def says(self) -> list[str]:
-        manages = "It holds all eight scopes, so it manages other keys: with fewer it cannot."
+        manages = "It holds every scope, so it manages other keys: with fewer it cannot."
         return [*super().says(), *([manages] if is_unrestricted(self.obj.scopes) else [])]
 
     def asks(self, data: Any = None) -> forms.Form:

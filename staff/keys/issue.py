@@ -56,7 +56,7 @@ class IssueForm(KeyForm):
     scopes = forms.MultipleChoiceField(
         choices=[(scope.value, f"{scope.value} · {scope.label}") for scope in Scope],
         widget=forms.CheckboxSelectMultiple,
-        help_text="The fewest it needs. All eight make a key that can manage other keys.",
+        help_text="The fewest it needs. A key with every scope can manage other keys.",
     )
     field_order = ("organization", "livemode", "name", "scopes")
 
