@@ -17,6 +17,7 @@ from tests.demo_server import ROOT, free_port
 SBIN = "/usr/sbin:/usr/local/sbin"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path=SBIN)
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path=SBIN)
+DEPLOY_DOC = (ROOT / "docs" / "deploy.md").read_text()
 
 
 class Proxy:
@@ -84,13 +85,21 @@ def start_nginx(
     ports: Sequence[int],
     *,
     token: str = "unused",
+    staff: tuple[str, int] | None = None,
     underscores: str = "off",
     read_timeout: str = "30s",
 ) -> Proxy:
-    """Start nginx with deploy/nginx.conf: other ports, no certificate, otherwise as it is."""
+    """Start nginx with deploy/nginx.conf: other ports, no certificate, otherwise as it is.
+
+    `staff` is the token of single sign-on and the port of what authenticates for it.
+    """
     assert NGINX
     port, plain_port = free_port(), free_port()
     documented = (ROOT / "deploy" / "nginx.conf").read_text()
+    if staff is not None:
+        (block,) = re.findall(r"```nginx\n(.*?)```", DEPLOY_DOC, re.DOTALL)
+        block = block.replace("TOKEN", staff[0]).replace(":4180", f":{staff[1]}")
+        (folder / "reachscore-staff.conf").write_text(block.replace("$scheme", "$seen_scheme"))
     for documented_port, instance_port in zip((8000, 8001), ports, strict=True):
         documented = documented.replace(f":{documented_port} ", f":{instance_port} ")
     documented = re.sub(r"\n *ssl_.*", "", documented)
@@ -125,8 +134,7 @@ def start_haproxy(folder: Path, port: int, *, token: str) -> Proxy:
     """Start HAProxy with the line of docs/deploy.md, and with names left as clients send them."""
     assert HAPROXY
     listening = free_port()
-    documented = (ROOT / "docs" / "deploy.md").read_text()
-    (line,) = re.findall(r"http-request set-header ReachScore-Gateway .*", documented)
+    (line,) = re.findall(r"http-request set-header ReachScore-Gateway .*", DEPLOY_DOC)
     line = line.replace("TOKEN", token).replace("%[ssl_fc,iif(https,http)]", "https")
     config = folder / "haproxy.cfg"
     config.write_text(f"""

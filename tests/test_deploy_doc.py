@@ -73,7 +73,7 @@ def test_first_time_works_as_it_is_written(database: Database, tmp_path: Path) -
     assert owner.read_text().count("\n") == 1
     text = service.read_text() + owner.read_text()
     secrets = re.findall(r"(?:^[A-Z_]+=(?:1:)?|app:|owner:)([\w-]{40,})", text, re.MULTILINE)
-    assert len(secrets) == 6
+    assert len(secrets) == 7
     arguments = seen.read_text()
     assert "reachscore.env" in arguments
     assert not [secret for secret in secrets if secret in arguments]

@@ -6,6 +6,8 @@ import secrets
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from tests.production_server import Database, ProductionServer
 from tests.proxies import HAPROXY, NGINX, Proxy, send, start_haproxy, start_nginx
 
-TOKEN, OLD_TOKEN, WRONG = (secrets.token_urlsafe(32) for _ in range(3))
+TOKEN, OLD_TOKEN, STAFF_TOKEN, WRONG = (secrets.token_urlsafe(32) for _ in range(4))
 ELSEWHERE = "203.0.113.7"
 FORGED = f"{WRONG} for={ELSEWHERE} proto=https".encode()
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed here")
@@ -43,10 +45,11 @@ import json
 from accounts.models import Organization, Plan
 from audit.actor import Actor
 from apikeys.models import ApiKey
+from apikeys.verbs.issue import issue
 acme = Organization(name="Acme", plan=Plan.objects.get(slug="enterprise"))
 acme.create(actor=Actor.cli())
 print(json.dumps({{
-    name: ApiKey(organization=acme, name=name, allowed_ips=[address]).issue(actor=Actor.cli())
+    name: issue(ApiKey(organization=acme, name=name, allowed_ips=[address]), actor=Actor.cli())
     for name, address in (("here", "127.0.0.1"), ("elsewhere", "{ELSEWHERE}"))
 }}))
 """
@@ -56,8 +59,17 @@ print(json.dumps({{
 def server() -> Iterator[ProductionServer]:
     production = ProductionServer(Database(), workers=1)
     production.environ["GATEWAY_TOKEN"] = f"{TOKEN},{OLD_TOKEN}"
+    production.environ |= {"STAFF_SSO": "true", "STAFF_PASSWORD_LOGIN": "false"}
+    production.environ["STAFF_GATEWAY_TOKEN"] = STAFF_TOKEN
     with production:
         yield production
+
+
+@pytest.fixture(scope="module")
+def staff(server: ProductionServer) -> None:
+    """Sam, and Kim, whom single sign-on calls sam@corp."""
+    make = "from staff.models import User; make = User.objects.create_superuser; make('sam')"
+    server.manage("shell", "-v0", "-c", f"{make}; make('kim', sso_name='sam@corp')")
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +194,121 @@ def test_nginx_passes_on_of_what_proxies_write_only_what_it_sets(tmp_path):
         "X-Forwarded-For: 127.0.0.1",
         "X-Forwarded-Proto: https",
     ]
+
+
+# What a provider may call somebody, by the number that the browser's cookie holds.
+NAMES = (
+    *("sam", "sam@corp", "kim", "sam mfa=yes", "sam user=kim", "%73am", "sam\t", "s\tam", "", " "),
+    *("sam,kim", "säm", "x" * 151, "sam\xa0", '"sam"', "stranger"),
+)
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[int]:
+    """Stand in for what authenticates: 401 for nobody, else 200 and a name. Return its port."""
+
+    class Authenticating(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            who = self.headers.get("Cookie", "").partition("who=")[2]
+            self.send_response(200 if who else 401)
+            if who:
+                self.send_header("X-Auth-Request-Email", NAMES[int(who)])
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Authenticating) as standing_in:
+        Thread(target=standing_in.serve_forever).start()
+        yield standing_in.server_port
+        standing_in.shutdown()
+
+
+def staff_names(server: ProductionServer) -> set[str]:
+    """Return who was logged in."""
+    with server.database.connect() as connection:
+        rows = connection.execute(
+            "SELECT actor_label FROM audit_auditevent WHERE action = 'staff.logged_in'"
+        )
+        return {name for (name,) in rows}
+
+
+@needs_nginx
+@pytest.mark.parametrize("underscores", ["off", "on"])
+def test_staff_behind_the_documented_nginx_are_whom_the_provider_names_and_nobody_else(
+    server, staff, provider, tmp_path, underscores
+):
+    running = start_nginx(
+        tmp_path,
+        [server.port] * 2,
+        token=TOKEN,
+        staff=(STAFF_TOKEN, provider),
+        underscores=underscores,
+    )
+
+    def ask(path: str, *lines: bytes, who: str | None = None) -> tuple[int, str]:
+        cookie = [b"Cookie: who=%d" % NAMES.index(who)] if who is not None else []
+        with socket.create_connection(("127.0.0.1", running.port), timeout=20) as connection:
+            head = [f"GET {path} HTTP/1.0".encode(), b"Host: 127.0.0.1", *cookie, *lines]
+            connection.sendall(b"\r\n".join(head) + b"\r\n\r\n")
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            return answer.status, answer.headers.get("Location", "")
+
+    try:
+        login = "/admin/login/"
+        signed_in = ask(login, who="sam")
+        assert signed_in == (302, "/admin/second_factor/?next=%2Fadmin%2F")
+        assert ask(login, who="sam@corp") == signed_in  # The SSO name of kim.
+        for name in NAMES[2:]:
+            # 500 is nginx' own, for what it cannot read.
+            expected = {"kim": {403}, "stranger": {403}}
+            assert ask(login, who=name)[0] in expected.get(name, {400, 500}), name
+        sign_in = (302, "https://api.example.com/oauth2/sign_in?rd=/admin/")
+        said = f"{WRONG} for=127.0.0.1 proto=https user=kim mfa=yes".encode()
+        for spelling in (b"ReachScore-Gateway", b"ReachScore_Gateway", b"ReachScore.Gateway"):
+            line = spelling + b": " + said
+            for path in (login, "/admin/", "/x/../admin/login/", "//admin/login/", "/%61dmin/"):
+                assert ask(path, line) == sign_in, (line, path)
+            assert ask(login, line, who="sam") in (signed_in, (400, ""))
+        assert ask(login, b"X-Auth-Request-Email: kim", b"Remote-User: kim", who="sam") == signed_in
+        assert ask("/v1/auth/me", who="sam")[0] == 401
+        assert ask("/staff-check", who="sam")[0] == 404
+        # A path that looks like another one to nginx than to the service.
+        assert ask("/x/../admin/login/", who="sam")[0] == 400
+        assert ask("/admin/../v1/auth/me", who="sam")[0] == 302  # To the log-in.
+    finally:
+        running.stop()
+
+
+def test_header_sent_straight_to_the_server_names_staff_by_its_own_token_only(server, staff):
+    def said(token: str, rest: str, name: str = "ReachScore-Gateway") -> bytes:
+        return f"{name}: {token} for=127.0.0.1 proto=https{rest}".encode()
+
+    sam, kim = (said(STAFF_TOKEN, f" user={name} mfa=yes") for name in ("sam", "sam@corp"))
+    forged = [
+        said(token, " user=sam@corp mfa=yes", name)
+        for token in (WRONG, TOKEN, OLD_TOKEN)
+        for name in ("ReachScore-Gateway", "ReachScore_Gateway", "REACHSCORE_gateway")
+    ]
+    for line in forged:
+        assert send(server.port, "", line, path="/admin/login/")[0] == 400, line
+        for both in ((sam, line), (line, sam), (b"Content-Type: x", line, sam)):
+            status, body = send(server.port, "", *both, path="/admin/login/")
+            assert status in (302, 400), both
+            assert STAFF_TOKEN not in body
+    dotted = said(STAFF_TOKEN, " user=sam mfa=yes", "ReachScore.Gateway")
+    for status, *lines in (
+        (302, sam),
+        (400, sam, sam),
+        (400, sam, b"ReachScore-Gateway: \xe9"),
+        (403, said(TOKEN, "")),
+        (403, dotted, said(TOKEN, "")),
+        (301, dotted),
+        (301,),
+    ):
+        assert send(server.port, "", *lines, path="/admin/login/")[0] == status, lines
+    assert send(server.port, "", sam)[0] == 400
+    assert staff_names(server) == {"sam"}
+    assert send(server.port, "", kim, path="/admin/login/")[0] == 302
+    assert staff_names(server) == {"sam", "kim"}

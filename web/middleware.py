@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Final
 
 from django.conf import settings
+from django.contrib import admin
 from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -62,8 +63,9 @@ class ApiMiddleware:
             response = self.answer_call(request)
         except Refusal as refusal:
             if request.path_info.startswith(STAFF_PATH):
-                shown = {"message": refusal.message, "fix": refusal.fix}
-                response = render(request, "admin/login/refused.html", shown, status=400)
+                shown = {"because": f"{refusal.message} {refusal.fix}", "title": "Not let in"}
+                shown["site_header"] = str(admin.site.site_header)
+                response = render(request, "admin/refused.html", shown, status=400)
             else:
                 response = refusal_response(request, refusal)
         except SuspiciousOperation:

@@ -43,6 +43,13 @@ def in_frame(
     return answer
 
 
+def not_let_in(request: HttpRequest, because: str) -> HttpResponse:
+    """Answer 403 and say why."""
+    context = {**admin.site.each_context(request), "title": "You are not let in"}
+    context["because"] = because
+    return TemplateResponse(request, "admin/refused.html", context, status=403)
+
+
 def form_not_checked(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Answer what fails the check against forged forms: Django's CSRF_FAILURE_VIEW."""
     setattr(request, "refused_as", NOT_CHECKED)  # noqa: B010 - mypy knows no such attribute

@@ -18,7 +18,6 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
@@ -28,6 +27,7 @@ from staff.login import sessions
 from staff.login.failures import log_failure
 from staff.login.gate import end_what_is_over, is_staff, on_to_second_factor, record_log_in
 from staff.login.proof import way_back
+from staff.login.refused import not_let_in
 from staff.models import User
 from web.context import current
 from web.database.stale import once_more
@@ -98,7 +98,7 @@ def _log_in(request: HttpRequest) -> HttpResponse | None:
     if is_staff(request) and request.method == "GET":
         return None
     if request.method != "GET" or not named:
-        return None if settings.STAFF_PASSWORD_LOGIN else _refused(request, PROXY_ONLY)
+        return None if settings.STAFF_PASSWORD_LOGIN else not_let_in(request, PROXY_ONLY)
     if user := _account_of(named):
         _begin(request, user, origin.mfa)
         is_half_way = sessions.is_half_way(request)
@@ -107,7 +107,7 @@ def _log_in(request: HttpRequest) -> HttpResponse | None:
     said = f"The single sign-on calls you {quote_input(named)}. No active staff account has that "
     said += "as its SSO name, or as its user name and no SSO name."
     if not settings.STAFF_PASSWORD_LOGIN:
-        return _refused(request, said, "A superuser enters it in your account, under Users.")
+        return not_let_in(request, f"{said} A superuser enters it in your account, under Users.")
     messages.warning(request, said)
     return None
 
@@ -139,7 +139,7 @@ def mark_or_refuse(request: HttpRequest, **_: Any) -> None:
     began_by = getattr(request, BEGAN_BY, None)
     if began_by is None and not settings.STAFF_PASSWORD_LOGIN:
         request.session.flush()
-        raise PermissionDenied(PROXY_ONLY)
+        raise PermissionDenied
     request.session.pop(BEGAN_BY, None)
     if began_by is not None:
         request.session[BEGAN_BY] = began_by
@@ -166,16 +166,11 @@ def log_in_link(request: HttpRequest, pk: int, token: str) -> HttpResponse:
     with AuditLog.of(SERVICE) as audit:  # Of two who press at once the second finds it used.
         user = User.objects.filter(pk=pk, is_active=True, is_staff=True).first()
         if user is None or not links.check_token(user, token):
-            fix = "Have a new one made on the server: manage.py log_in_link NAME."
-            return _refused(request, "This link was used, is too old, or is cut off.", fix)
+            because = "This link was used, is over ten minutes old, or is cut off."
+            return not_let_in(request, f"{because} manage.py log_in_link makes one.")
         if request.method != "POST":
             context = {"title": f"Log in as {user}", "half_way": True}
             return render(request, "admin/login/log_in_link.html", context)
         audit.record("staff.log_in_link_used", user, actor=Actor.staff(user))
         _begin(request, user, LINK)
     return redirect("admin:index")
-
-
-def _refused(request: HttpRequest, message: str, fix: str = "") -> HttpResponse:
-    context = {"message": message, "fix": fix}
-    return TemplateResponse(request, "admin/login/refused.html", context, status=403)
