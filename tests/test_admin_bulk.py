@@ -35,9 +35,7 @@ class BulkTestCase(AdminTestCase):
     def listed(self, dry_run: Answer) -> dict[str, str]:
         """Return what the dry run's form would send."""
         form = dry_run.context["form"]
-        return {
-            name: form[name].value() or "" for name in ("keys", "managing") if name in form.fields
-        }
+        return {"keys": form["keys"].value()}
 
     def carry_out(self, url: str, fields: dict[str, str]) -> str:
         response: Answer = self.browser.post(url, fields)
@@ -62,8 +60,9 @@ class RevokeManyTests(BulkTestCase):
 
         dry = self.select("revoke_selected", *keys)
 
+        self.assertNotContains(dry, "By organization")
         self.assertContains(dry, "2 keys of 1 organization would be revoked")
-        self.assertContains(dry, "1 of those you selected is revoked already")
+        self.assertContains(dry, "1 of those you selected stays as it is: revoked already")
         self.assertEqual(ApiKey.objects.filter(revoked_at=None).count(), 3)
 
         why = {"category": "unused", "reason": "spring cleaning"}
@@ -90,7 +89,7 @@ class RevokeManyTests(BulkTestCase):
         self.carry_out(REVOKE, form)
         again = self.carry_out(REVOKE, form)
         self.assertIn("0 of 1 keys revoked", again)
-        self.assertIn("was so already", again)
+        self.assertIn("was revoked already", again)
         self.assertEqual(AuditEvent.objects.filter(action="api_key.revoked").count(), 1)
 
     def test_all_pages_of_a_filter_are_what_the_dry_run_listed(self):
@@ -103,6 +102,22 @@ class RevokeManyTests(BulkTestCase):
         self.carry_out(REVOKE, {**self.listed(dry), "category": "left"})
         gone = ApiKey.objects.exclude(revoked_at=None).values_list("name", flat=True)
         self.assertEqual(list(gone), ["Old import"])
+
+    def test_counts_the_keys_of_each_organization_the_most_first(self):
+        keys = [self.issue(organization=self.globex)[0], *(self.issue()[0] for _ in range(2))]
+        page = self.select("revoke_selected", *keys).content.decode()
+        ours = page.index(f"<bdi>{self.acme.name}</bdi>: 2 keys")
+        self.assertGreater(page.index(f"<bdi>{self.globex.name}</bdi>: 1 key<"), ours)
+
+    def test_the_list_says_how_many_keys_are_on_all_pages(self):
+        for _ in range(3):
+            self.issue()
+        with mock.patch("staff.keys.keys.ApiKeyAdmin.list_per_page", 2):
+            self.assertContains(self.browser.get(KEYS), "Select all pages: 3 API keys")
+            with mock.patch("staff.kit.lists.MOST_AT_ONCE", 2):
+                self.assertContains(
+                    self.browser.get(KEYS), "Select all pages: more than 2 API keys"
+                )
 
     def test_all_of_an_organization(self):
         self.issue()
@@ -186,7 +201,7 @@ class NarrowManyTests(BulkTestCase):
         new, _ = self.issue(scopes=["tests:read", "tests:write"])
         dry = self.select("narrow_selected", unused, new, self.half_used("Half"))
         self.assertContains(dry, "2 of those you selected stay as they are")
-        self.assertContains(dry, "1 of them used no scope at all")
+        self.assertContains(dry, "Of a key that used none at all, none is taken")
         self.carry_out(NARROW, {**self.listed(dry), "reason": "x"})
         for key in (unused, new):
             key.refresh_from_db()
@@ -197,18 +212,14 @@ class NarrowManyTests(BulkTestCase):
         dry = self.select("narrow_selected", manager, self.half_used("Half"))
         self.assertContains(dry, "Managing keys, left out unless you say so")
         form = {**self.listed(dry), "reason": "fewest scopes"}
-        self.assertIn("1 of 1 keys narrowed", self.carry_out(NARROW, form))
+        page = self.carry_out(NARROW, form)
+        self.assertIn("1 of 2 keys narrowed", page)
+        self.assertIn(f"{manager} keeps all it holds", page)
         manager.refresh_from_db()
         self.assertEqual(manager.scopes, list(ALL_SCOPES))
         self.carry_out(NARROW, {**form, "include_managing": "on"})
         manager.refresh_from_db()
         self.assertEqual(manager.scopes, ["tests:read"])
-
-    def test_only_managing_keys_and_none_chosen_changes_nothing(self):
-        manager = self.half_used("Manager", scopes=list(ALL_SCOPES))
-        dry = self.select("narrow_selected", manager)
-        answer = self.browser.post(NARROW, {**self.listed(dry), "reason": "x"})
-        self.assertContains(answer, "Choose the managing keys, too")
 
     def test_a_scope_used_since_the_dry_run_is_kept(self):
         key = self.half_used("Half", scopes=["tests:read", "tests:write", "domains:read"])

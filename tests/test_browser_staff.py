@@ -195,7 +195,7 @@ def test_the_id_is_copied_and_the_page_says_so(staff):
 def test_many_keys_are_narrowed_then_revoked_after_a_dry_run(staff):
     page = staff.page
     for action, button in [
-        ("Narrow the selected keys to their used scopes", "Narrow keys to their used scopes"),
+        ("Narrow the selected keys to their used scopes", "Narrow 3 keys"),
         ("Revoke the selected keys", "Revoke 3 keys"),
     ]:
         staff.visit(f"{KEYS}?q=Import+&o=1")
@@ -212,6 +212,8 @@ def test_many_keys_are_narrowed_then_revoked_after_a_dry_run(staff):
             page.get_by_label("Reason").fill("fewest scopes")
         staff.press(button)
         assert "3 of 3 keys" in page.get_by_role("status").inner_text()
+        said, first = page.get_by_role("status").bounding_box(), page.locator("ol li").first
+        assert said["y"] < first.bounding_box()["y"]  # Over the lines that came before it.
         looked_at(staff, "progress")
 
 

@@ -2,6 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextvars import copy_context
 from typing import Any, ClassVar, Final
@@ -21,37 +22,26 @@ from apikeys.verbs.narrow import Narrowing, narrow_to_used
 from apikeys.verbs.revoke import revoke
 from staff.keys.verbs import WhyForm
 from staff.kit.forms import ReasonForm
-from staff.kit.lists import Rows, staff_of
+from staff.kit.lists import MOST_AT_ONCE, Rows, staff_of
 from staff.kit.verb_page import VerbAdmin, render
 from staff.login.proof import proved
 from web.database.stale import once_more
 from web.errors.faults import is_database_fault, log_database_fault
 from web.errors.refusals import Refusal
 
-MOST_AT_ONCE: Final = 5000
 KEY_IDS: Final = re.compile(rf"\A(?:key_[0-9A-Za-z]{{12,36}}(?: |\Z)){{0,{MOST_AT_ONCE}}}\Z")
 STOPPED: Final = (
     "stopped here, because the database is away or busy. What is done stays done, perhaps this "
     "one, too: reload this page in a while to send the form again."
 )
+MANAGING: Final = "Managing keys, left out unless you say so"
 PLACE_OF_PROGRESS: Final = "⟦progress⟧"
 
 
 class BulkForm(forms.Form):
-    """Carries the keys that its dry run listed; `managing` count only where that is chosen."""
+    """Carries the keys that its dry run listed."""
 
-    keys = forms.RegexField(KEY_IDS, required=False, widget=forms.HiddenInput)
-    managing = forms.RegexField(KEY_IDS, required=False, widget=forms.HiddenInput)
-
-    def clean(self) -> dict[str, Any]:
-        """Put `chosen` together; ask for a key at least."""
-        fields = super().clean() or self.cleaned_data
-        names = ("keys", "managing") if fields.get("include_managing") else ("keys",)
-        chosen = " ".join(fields.get(name, "") for name in names)
-        fields["chosen"] = list(dict.fromkeys(chosen.split()))
-        if not fields["chosen"]:
-            self.add_error(None, "Choose the managing keys, too, or go back: there are no others.")
-        return fields
+    keys = forms.RegexField(KEY_IDS, widget=forms.HiddenInput)
 
 
 class BulkPage(ABC, View):
@@ -64,19 +54,22 @@ class BulkPage(ABC, View):
     slug: ClassVar[str]
     label: ClassVar[str]
     permission: ClassVar[str]
-    done: ClassVar[str]  # What is said of a key that was changed.
+    done: ClassVar[str]  # What is said of a key that was changed,
+    as_it_was: ClassVar[str]  # and of one that was not.
+    consequence: ClassVar[str]
+    why_left_out: ClassVar[str]
     form_class: ClassVar[type[BulkForm]]
     destructive: ClassVar[bool] = False
 
     model_admin: VerbAdmin = None  # type: ignore[assignment]
 
     @abstractmethod
-    def plan(self, keys: Sequence[ApiKey]) -> dict[str, Any]:
-        """Return what the template shows; `initial` are the ids in the form's fields of keys."""
+    def plan(self, keys: Sequence[ApiKey]) -> dict[str, list[tuple[ApiKey, str]]]:
+        """Return by heading those that there is something to do to, each with what that is."""
 
     @abstractmethod
-    def change(self, api_key: ApiKey, reason: str) -> str | None:
-        """Call the verb; return what Django's history says, None where nothing was to be done."""
+    def change(self, api_key: ApiKey, fields: dict[str, Any]) -> str | None:
+        """Call the verb; return what Django's history says, None if nothing was to be done."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.has_perm(self.permission):
@@ -103,29 +96,33 @@ class BulkPage(ABC, View):
         keys = list(found[: MOST_AT_ONCE + 1])
         if len(keys) > MOST_AT_ONCE:
             return self._lead_back(f"More than {MOST_AT_ONCE:,} keys: filter the list further.")
-        planned = self.plan(keys)
-        if not any(planned["initial"].values()):
+        groups = self.plan(keys)
+        going = [api_key for entries in groups.values() for api_key, _ in entries]
+        if not going:
             return self._lead_back("There is nothing to do to these keys; nothing changed.")
-        template = f"admin/apikeys/apikey/bulk_{self.slug}.html"
+        initial = {"keys": " ".join(api_key.pk for api_key in going)}
         context = {
             "title": f"{self.label}: a dry run",
             "verb": self,
             "action": reverse(f"admin:{self.model_admin.url_name}_bulk_{self.slug}"),
             "back": self.model_admin.list_url(),
-            "form": form or self.form_class(initial=planned["initial"]),
-            **planned,
+            "form": form or self.form_class(initial=initial),
+            "customers": Counter(api_key.organization for api_key in going).most_common(),
+            "left_out": len(keys) - len(going),
+            "going": going,
+            "groups": groups,
         }
-        return render(self.request, self.model_admin, template, **context)
+        return render(self.request, self.model_admin, "admin/apikeys/apikey/bulk.html", **context)
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
         is_proved = proved(request)
         form = self.form_class(request.POST)
-        if form.has_error("keys") or form.has_error("managing"):
+        if form.has_error("keys"):
             return self._lead_back("This form is not ours; select the keys anew.")
+        ids = form.cleaned_data["keys"].split()
         if not (form.is_valid() and is_proved):
-            ids = f"{form.cleaned_data['keys']} {form.cleaned_data['managing']}".split()
             return self.preview(self.model_admin.get_queryset(request).filter(pk__in=ids), form)
-        lines = self._stream(form.cleaned_data["chosen"], form.cleaned_data["reason"])
+        lines = self._stream(list(dict.fromkeys(ids)), form.cleaned_data)
         # nginx would keep the lines until the last.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingHttpResponse(lines, headers=headers)
@@ -134,25 +131,19 @@ class BulkPage(ABC, View):
         messages.warning(self.request, said)
         return HttpResponseRedirect(self.model_admin.list_url())
 
-    def _stream(self, keys: list[str], reason: str) -> Iterator[str]:
+    def _stream(self, keys: list[str], fields: dict[str, Any]) -> Iterator[str]:
         """Yield the page, a line after each key."""
         # Wherever the server runs this, events name the address and id of this request.
         run = copy_context().run
-        page = render(
-            self.request,
-            self.model_admin,
-            "admin/bulk_progress.html",
-            title=f"{self.label}: progress",
-            verb=self,
-            total=len(keys),
-            place_of_progress=PLACE_OF_PROGRESS,
-        )
+        title = f"{self.label}: progress"
+        context = {"title": title, "verb": self, "total": len(keys), "place": PLACE_OF_PROGRESS}
+        page = render(self.request, self.model_admin, "admin/bulk_progress.html", **context)
         before, _, after = page.rendered_content.partition(PLACE_OF_PROGRESS)
-        yield f'{before}<ol class="progress">'
+        yield before
         changed, of = 0, f"of {len(keys)}"
         for place, key_id in enumerate(keys, start=1):
             try:
-                outcome, has_changed = run(once_more(self._one), key_id, reason)
+                outcome, has_changed = run(once_more(self._one), key_id, fields)
             except DatabaseError as fault:
                 if not is_database_fault(fault):
                     raise
@@ -162,22 +153,22 @@ class BulkPage(ABC, View):
             changed += has_changed
             yield format_html("<li>{} {}: {}</li>\n", place, of, outcome)
         said = '</ol><p role="status"><strong>{} {} keys {}.</strong> {}</p>'
-        rest = "The rest is as it was, as its line says."
+        rest = "" if changed == len(keys) else "The others are as they were: their lines say why."
         yield format_html(said, changed, of, self.done, rest) + after
 
-    def _one(self, key_id: str, reason: str) -> tuple[str, bool]:
+    def _one(self, key_id: str, fields: dict[str, Any]) -> tuple[str, bool]:
         """Do one key in its own transaction; return what is said of it, and whether it changed."""
         api_key = ApiKey.objects.select_related("organization__plan").filter(pk=key_id).first()
         if api_key is None:
             return f"{key_id} is no key", False
         try:
             with transaction.atomic():
-                if history := self.change(api_key, reason):
+                if history := self.change(api_key, fields):
                     self.model_admin.log_change(self.request, api_key, history)
                     return f"{api_key} {self.done}", True
         except Refusal as refusal:
             return f"{api_key}: {refusal.message}", False
-        return f"{api_key} was so already", False
+        return f"{api_key} {self.as_it_was}", False
 
 
 class BulkRevokeForm(WhyForm, BulkForm):
@@ -191,19 +182,20 @@ class RevokeMany(BulkPage):
     label = "Revoke keys"
     permission = "apikeys.revoke_apikey"
     done = "revoked"
+    as_it_was = "was revoked already"
+    consequence = (
+        "the very next request with each is refused. This cannot be undone. What they made lives "
+        "on; revoke a leaked key from its own page to take that, too."
+    )
+    why_left_out = "revoked already."
     form_class = BulkRevokeForm
     destructive = True
 
-    def plan(self, keys: Sequence[ApiKey]) -> dict[str, Any]:
-        going = [api_key for api_key in keys if api_key.revoked_at is None]
-        return {
-            "initial": {"keys": " ".join(api_key.pk for api_key in going)},
-            "going": going,
-            "organizations": len({api_key.organization_id for api_key in going}),
-            "left_out": len(keys) - len(going),
-        }
+    def plan(self, keys: Sequence[ApiKey]) -> dict[str, list[tuple[ApiKey, str]]]:
+        return {"These keys": [(api_key, "") for api_key in keys if api_key.revoked_at is None]}
 
-    def change(self, api_key: ApiKey, reason: str) -> str | None:
+    def change(self, api_key: ApiKey, fields: dict[str, Any]) -> str | None:
+        reason = fields["reason"]
         changed = revoke(api_key, actor=staff_of(self.request), reason=reason)
         return f"Revoked, with others: {reason}" if changed else None
 
@@ -225,26 +217,31 @@ class NarrowMany(BulkPage):
     label = "Narrow keys to their used scopes"
     permission = "apikeys.narrow_apikey"
     done = "narrowed"
+    consequence = (
+        "each loses the scopes that it has held for 30 days or more and never exercised. What it "
+        "loses is refused from its next request on."
+    )
+    why_left_out = (
+        "no longer active, or without a scope that it held for 30 days and never exercised. Of a "
+        "key that used none at all, none is taken: revoke it instead."
+    )
+    as_it_was = "keeps all it holds: it uses that, or manages other keys and was left out"
     form_class = BulkNarrowForm
 
-    def plan(self, keys: Sequence[ApiKey]) -> dict[str, Any]:
-        active = [Narrowing.of(api_key) for api_key in keys if api_key.is_active]
-        possible = [narrowing for narrowing in active if narrowing.is_possible]
-        ordinary = [narrowing for narrowing in possible if not narrowing.ends_managing]
-        managing = [narrowing for narrowing in possible if narrowing.ends_managing]
-        return {
-            "initial": {
-                "keys": " ".join(narrowing.api_key.pk for narrowing in ordinary),
-                "managing": " ".join(narrowing.api_key.pk for narrowing in managing),
-            },
-            "ordinary": ordinary,
-            "managing": managing,
-            "unused": sum(not narrowing.keeps for narrowing in active),
-            "left_out": len(keys) - len(possible),
-        }
+    def plan(self, keys: Sequence[ApiKey]) -> dict[str, list[tuple[ApiKey, str]]]:
+        groups: dict[str, list[tuple[ApiKey, str]]] = {"These keys": [], MANAGING: []}
+        for narrowing in map(Narrowing.of, keys):
+            if narrowing.api_key.is_active and narrowing.is_possible:
+                loses, keeps = ", ".join(narrowing.loses), ", ".join(narrowing.keeps)
+                heading = MANAGING if narrowing.ends_managing else "These keys"
+                said = f"loses {loses}; keeps {keeps}"
+                groups[heading].append((narrowing.api_key, said))
+        return groups
 
-    def change(self, api_key: ApiKey, reason: str) -> str | None:
-        changed = narrow_to_used(api_key, actor=staff_of(self.request), reason=reason)
+    def change(self, api_key: ApiKey, fields: dict[str, Any]) -> str | None:
+        if Narrowing.of(api_key).ends_managing and not fields["include_managing"]:
+            return None
+        changed = narrow_to_used(api_key, actor=staff_of(self.request), reason=fields["reason"])
         return f"Narrowed to {', '.join(api_key.scopes)}" if changed else None
 
 

@@ -23,6 +23,7 @@ from web.input.text import composed
 
 LONGEST_SEARCH: Final = 200  # No stored text is longer.
 LAST_PAGE: Final = 100_000
+MOST_AT_ONCE: Final = 5000  # Rows that a bulk action takes.
 NOTHING: Final = format_html('<span class="quiet">{}</span>', "—")
 Rows = QuerySet[Any]
 
@@ -106,6 +107,12 @@ class UncountedPaginator(AnyPaginator):
         self.num_pages = number + (len(ids) > self.per_page)
         rows = self.object_list.filter(pk__in=ids[: self.per_page])
         return Page(self.rows(rows), number, self)
+
+    @property
+    def found(self) -> str:
+        """Say how many rows all pages hold, counted no further than bulk actions go."""
+        count = self.object_list.order_by()[: MOST_AT_ONCE + 1].count()
+        return f"{count:,}" if count <= MOST_AT_ONCE else f"more than {MOST_AT_ONCE:,}"
 
 
 class EndlessAdmin(ReadOnlyAdmin):
