@@ -22,7 +22,8 @@ from audit.models import AuditEvent
 from staff.login import factors
 from staff.login.lockout import MOST_TRIES
 from staff.models import RecoveryCode, SecondFactor, User
-from staff.models.second_factor import MOST_DOUBLINGS, derive
+from staff.models.second_factor import MOST_DOUBLINGS, derive, has_factor
+from tests.admin_pages import PostForms
 from tests.captured import captured_logs
 from tests.cast import Answer, ApiTestCase
 from tests.committed import CommittedTestCase, in_threads
@@ -397,6 +398,40 @@ class VoluntaryTests(FactorTestCase):
         self.assertTrue(factors.verify(self.sam, new[0]))
         self.assertIn("staff.recovery_codes_made", self.recorded())
 
+    def test_recovery_codes_are_gone_when_their_page_is_sent_again(self):
+        self.type_password()
+        form = {"code": code_of(secret_on(self.browser.get(SET_UP))), "newest": "0"}
+        self.assertContains(self.browser.post(SET_UP, form), 'id="plaintext"')
+        for url in (SET_UP, f"{CODE}recovery_codes/"):
+            self.assertContains(self.browser.post(url, form), "were shown once, and are gone")
+        page = self.browser.get(CODE).content.decode()
+        form = dict(PostForms(page).forms)[f"{CODE}recovery_codes/"]
+        for said in ('id="plaintext"', "were shown once, and are gone"):
+            self.assertContains(self.browser.post(f"{CODE}recovery_codes/", form), said)
+        events = ["staff.second_factor_set_up", "staff.recovery_codes_made"]
+        self.assertEqual(self.recorded()[1:], events)
+
+    def test_app_is_removed_with_its_codes_and_sessions_unless_one_is_required(self):
+        factor, _ = set_up(self.sam)
+        browsers = (Client(), self.browser)
+        for steps, browser in enumerate(browsers):
+            self.type_password(browser)
+            self.type_code(code_of(factor.bin_key, steps=steps), browser)
+            self.assertInside(browser)
+        with override_settings(SECOND_FACTOR_REQUIRED=True):
+            page = self.browser.post(f"{CODE}remove_app/", follow=True)
+            self.assertContains(page, "your only second factor")
+        self.assertEqual(RecoveryCode.objects.count(), 10)
+        for browser in browsers:
+            self.assertInside(browser)
+
+        page = self.browser.post(f"{CODE}remove_app/", follow=True)
+        self.assertContains(page, "Your authenticator app is removed")
+        self.assertFalse(has_factor(self.sam) or RecoveryCode.objects.exists())
+        self.assertOutside(browsers[0])
+        self.assertEqual(self.recorded()[-1], "staff.second_factor_removed")
+        self.assertContains(self.browser.post(f"{CODE}remove_app/", follow=True), "alone lets you")
+
 
 class LostDeviceTests(FactorTestCase):
     def setUp(self) -> None:
@@ -428,7 +463,28 @@ class LostDeviceTests(FactorTestCase):
         )
         self.assertReset("staff:kim")
         again = browser.post(url, {"reason": "lost the phone"}, follow=True)
-        self.assertContains(again, "nothing changed")
+        self.assertContains(again, "All sessions have ended")
+
+    def test_sessions_of_an_account_that_was_reset_or_disabled_end_for_good(self):
+        """Half-way ones too: they could set up a new app."""
+        form = {"username": "sam", "is_staff": "on", "is_superuser": "on", "email": ""}
+        page = f"/admin/staff/user/{self.sam.pk}/change/"
+        reset = partial(factors.reset, self.sam, actor=Actor.cli(), reason="lost")
+        disable = partial(self.staff(self.kim).post, page, form)
+        half_way = Client()
+        for call in (reset, disable):
+            with self.subTest(call):
+                self.type_password(half_way)
+                self.assertEqual(half_way.get(CODE).status_code, 200)
+                call()
+                self.assertFalse(SecondFactor.objects.exists() or RecoveryCode.objects.exists())
+                User.objects.filter(pk=self.sam.pk).update(is_active=True)
+                for url in (CODE, SET_UP):
+                    self.assertIn("/admin/login/", half_way.get(url)["Location"])
+                self.assertOutside()
+                set_up(self.sam)
+                self.clock.shift(timedelta(minutes=1))
+        self.assertEqual(self.recorded().count("staff.second_factor_reset"), 2)
 
     def test_a_command_resets_it(self):
         out = io.StringIO()

@@ -30,7 +30,7 @@ def proved(request: HttpRequest) -> bool:
     The proof is the password and, if the user has a second factor, a code.
 
     If not, do nothing of what was sent: show the page again, filled in with `request.POST`, which
-    has lost its passwords, codes and keys. `access/proof.html` asks for the proof in its form.
+    has lost its passwords, codes and keys. `login/proof.html` asks for the proof in its form.
     """
     if is_proved(request.session):
         return True
