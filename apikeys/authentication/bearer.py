@@ -79,18 +79,15 @@ def _fix_for_form(scheme: str, key: str) -> str:
 
     It looks at the form only and never asks if a key is known, so it tells a stranger nothing.
     """
-    bare = key.strip(WRAPPERS)
+    is_bearer, bare = scheme.lower() == "bearer", key.strip(WRAPPERS)
     mistakes = (
         (not scheme, f"The Authorization header is empty, or not plain ASCII. Send {RIGHT_FORM}."),
         (scheme.startswith("rk_") and not key, "Put the word Bearer and a space before the key."),
         (
-            scheme.lower() != "bearer" and scheme.lower().startswith("bearer"),
+            not is_bearer and scheme.lower().startswith("bearer"),
             "Put one space, and nothing else, between Bearer and the key.",
         ),
-        (
-            scheme.lower() != "bearer",
-            f"This API takes no other scheme than Bearer. Send {RIGHT_FORM}.",
-        ),
+        (not is_bearer, f"This API takes no other scheme than Bearer. Send {RIGHT_FORM}."),
         (not key, "Put the key after the word Bearer."),
         (key[:7].lower() == "bearer ", "The word Bearer stands twice: once is right."),
         (" " in key or "," in key, "Send one key, in one Authorization header."),

@@ -54,9 +54,9 @@ RENEW_DIGEST: Final = """
 
 
 def note_use(secret_id: int, *, last_used_at: float | None, now: datetime) -> bool:
-    """Note that a secret was presented, if `last_used_at`, a Unix time, is over a minute away or
-    None.
+    """Note that a secret was presented, at most once a minute (debounce).
 
+    `last_used_at` is the Unix time that was read with the secret, None before its first use.
     Return False if this was the secret's first use but it was ended concurrently; the caller must
     authenticate again.
     """
