@@ -2,7 +2,7 @@
 
 from unittest import mock
 
-from apikeys.api.views import UsageView
+from apikeys.api.context import UsageView
 from apikeys.permissions import Closed
 from apikeys.scopes import ALL_SCOPES
 from tests.cast import Answer, ApiTestCase

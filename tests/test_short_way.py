@@ -9,7 +9,7 @@ from django.db import OperationalError
 from django.test import Client
 from rest_framework.views import APIView
 
-from apikeys.api.views import AuthContextView
+from apikeys.api.context import AuthContextView
 from apikeys.authentication import BearerAuthentication
 from apikeys.format import new_plaintext
 from apikeys.permissions import AnyCaller

@@ -1,4 +1,4 @@
-"""What a list of keys holds and shows, for all who look through keys."""
+"""Querysets of keys: whose they are, which are listed, and what is shown of them."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,7 +6,19 @@ from typing import Any
 from django.db.models import Exists, F, OuterRef, Prefetch, QuerySet, Subquery
 from django.utils import timezone
 
+from apikeys.authentication.caller import Caller
 from apikeys.models import ApiKey, KeySecret, KeyStatus, ScopeGrant
+
+
+def keys_of(caller: Caller) -> QuerySet[ApiKey]:
+    """Return the keys that exist for a caller: those of its organization and mode."""
+    return ApiKey.objects.filter(**caller.ownership)
+
+
+def visible_keys(caller: Caller) -> QuerySet[ApiKey]:
+    """Return the keys that a caller may list: a restricted key sees itself only."""
+    keys = keys_of(caller)
+    return keys if caller.is_unrestricted else keys.filter(pk=caller.key_id)
 
 
 def filtered(keys: QuerySet[ApiKey], query: dict[str, Any]) -> QuerySet[ApiKey]:

@@ -1,6 +1,7 @@
 from django.urls import path
 
-from apikeys.api.views import AuthContextView, KeyViewSet, UsageView
+from apikeys.api.context import AuthContextView, UsageView
+from apikeys.api.views import KeyViewSet
 
 urlpatterns = [
     path("v1/auth/me", AuthContextView.as_view(), name="auth-context"),

@@ -1,55 +1,42 @@
-"""The endpoints: `/v1/keys` with what lies below, `GET /v1/usage` and `GET /v1/auth/me`."""
+"""The endpoints from `/v1/keys` on. Their docstrings are their texts in the OpenAPI document."""
 
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
+from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.viewsets import ViewSetMixin
 
-from apikeys.api import answers, context, documentation, events, serializers
-from apikeys.api.filters import filtered, presentable
-from apikeys.authentication.bearer import authenticate
-from apikeys.authentication.caller import Caller, caller_of
-from apikeys.models import ApiKey, KeyDay
-from apikeys.permissions import (
-    AnyCaller,
-    AnyKey,
-    ManagesKeys,
-    ManagesKeysOrItself,
-    requires,
+from apikeys.api import answers, events, serializers
+from apikeys.api.documentation import (
+    ITSELF,
+    NO_LIMITS,
+    OF_A_CHANGE,
+    OF_A_CREATION,
+    OF_A_KEY,
+    REPLAYED,
+    TOKEN,
+    endpoint,
 )
-from apikeys.scopes import Scope
+from apikeys.api.filters import filtered, keys_of, presentable, visible_keys
+from apikeys.authentication.caller import caller_of
+from apikeys.models import ApiKey, KeyDay
+from apikeys.permissions import AnyKey, ManagesKeys, ManagesKeysOrItself
 from apikeys.verbs.ceiling import INHERITABLE
 from apikeys.verbs.change import change
 from apikeys.verbs.issue import issue_once
 from apikeys.verbs.revoke import revoke, revoke_with_all_it_made
 from apikeys.verbs.rotate import finish_rotation, rotate
 from audit.models import AuditEvent
-from web.errors.handler import handle_exception
 from web.errors.refusals import ResourceNotFound
-from web.input.body import has_body
 from web.input.idempotency import REPLAYED_HEADER, fingerprint, idempotency_token
 from web.input.parameters import ID_SHAPE
 from web.output.json_response import json_response
 from web.output.lists import list_page
-from web.output.negotiation import accepts_anything
 from web.output.views import ApiView
-
-
-def keys_of(caller: Caller) -> QuerySet[ApiKey]:
-    """Return the keys that exist for a caller: those of its organization and mode."""
-    return ApiKey.objects.filter(**caller.ownership)
-
-
-def visible_keys(caller: Caller) -> QuerySet[ApiKey]:
-    """Return the keys that a caller may list: a restricted key sees itself only."""
-    keys = keys_of(caller)
-    return keys if caller.is_unrestricted else keys.filter(pk=caller.key_id)
 
 
 class KeyViewSet(ViewSetMixin, ApiView):
@@ -75,9 +62,11 @@ class KeyViewSet(ViewSetMixin, ApiView):
         """Return the permission of the action; by default only managing keys may."""
         return [self.permissions.get(self.action, ManagesKeys)()]
 
-    @documentation.list_keys
+    @endpoint("list_keys", "List API keys", answers.KeyList, serializers.KeyListQuery)
     def list(self, request: Request) -> HttpResponse:
-        """List keys, newest first; a restricted key sees itself only."""
+        """List the keys of your organization in the calling key's mode, newest first. A restricted
+        key sees itself only.
+        """
         keys = visible_keys(caller_of(request))
         page = list_page(
             presentable(filtered(keys, self.query)),
@@ -88,9 +77,23 @@ class KeyViewSet(ViewSetMixin, ApiView):
         )
         return json_response(page)
 
-    @documentation.create_key
+    @endpoint(
+        "create_key",
+        "Create an API key",
+        answers.IssuedKey,
+        TOKEN,
+        REPLAYED,
+        request=serializers.KeyRequest,
+        status=201,
+        errors=OF_A_CREATION,
+        sent={"A key for CI": {"name": "CI/CD Pipeline", "scopes": ["tests:read", "tests:write"]}},
+    )
     def create(self, request: Request) -> HttpResponse:
-        """Make a key of the caller's organization and mode, and show it once."""
+        """Make a key of your organization, in the mode of the key that calls. The whole key is in
+        this answer and nowhere else, ever: store it at once. Takes an unrestricted key, one that
+        holds every scope, and gives nothing that the calling key does not hold. Left out, `scopes`
+        are all there are; the other fields are then as the calling key has them.
+        """
         caller = caller_of(request)
         fields = self.body(serializers.KeyRequest)
         api_key = ApiKey(**caller.ownership, **fields)
@@ -107,29 +110,56 @@ class KeyViewSet(ViewSetMixin, ApiView):
         answer = answers.IssuedKey(shown, plaintext=plaintext)
         return json_response(answer.data, status=201, headers=headers)
 
-    @documentation.retrieve_key
+    @endpoint("get_key", "Show an API key", answers.Key, takes=ITSELF, errors=OF_A_KEY)
     def retrieve(self, request: Request, key_id: str) -> HttpResponse:
-        """Show a key, with the use of its scopes."""
+        """Show a key with the use of its scopes."""
         return json_response(answers.Key(self._show(key_id)).data)
 
-    @documentation.key_usage
+    @endpoint(
+        "get_key_usage",
+        "Show an API key's requests",
+        answers.KeyUsage,
+        serializers.KeyUsageQuery,
+        takes=ITSELF,
+        errors=OF_A_KEY,
+    )
     def usage(self, request: Request, key_id: str) -> HttpResponse:
-        """Show a key's requests by day."""
+        """Count the requests by day in UTC, up to today. Days without requests are zero."""
         api_key, today = self._find(key_id), timezone.now().date()
         days = KeyDay.last_of(api_key.pk, days=self.query["days"], today=today)
         answer = {"key_id": api_key.pk, "days": days, "livemode": api_key.livemode}
         return json_response(answers.KeyUsage(answer).data)
 
-    @documentation.change_key
+    @endpoint(
+        "change_key",
+        "Change an API key",
+        answers.Key,
+        request=serializers.KeyChange,
+        errors=OF_A_CHANGE,
+        sent={"Fewer scopes": {"scopes": ["tests:read"]}, "Any address": {"allowed_ips": None}},
+    )
     def partial_update(self, request: Request, key_id: str) -> HttpResponse:
-        """Change what is given of a key."""
+        """Set what is given and leave the rest. It holds from the next request on. Takes an
+        unrestricted key, and for another key than itself one without limits of its own. Gives
+        nothing that the calling key does not hold. A revoked or expired key cannot be changed.
+        """
         fields = self.body(serializers.KeyChange)
         change(self._find(key_id), actor=caller_of(request).actor, **fields)
         return json_response(answers.Key(self._show(key_id)).data)
 
-    @documentation.revoke_key
+    @endpoint(
+        "revoke_key",
+        "Revoke an API key",
+        answers.RevokedKey,
+        serializers.RevocationQuery,
+        takes=ITSELF,
+        errors=OF_A_KEY,
+    )
     def destroy(self, request: Request, key_id: str) -> HttpResponse:
-        """Revoke a key, and with `cascade` everything it made."""
+        """Revoke a key at once and for good; once more changes nothing. With `cascade`, every key
+        that it made is revoked and every secret that it issued is ended, through all generations,
+        even if the key itself is revoked already.
+        """
         actor, reason = caller_of(request).actor, self.query["reason"]
         answer: dict[str, Any] = {}
         if self.query["cascade"]:
@@ -140,25 +170,56 @@ class KeyViewSet(ViewSetMixin, ApiView):
             revoke(self._find(key_id), actor=actor, reason=reason)
         return json_response({**answers.Key(self._show(key_id)).data, **answer})
 
-    @documentation.rotate_key
+    @endpoint(
+        "rotate_key",
+        "Rotate an API key",
+        answers.IssuedKey,
+        takes=NO_LIMITS,
+        request={"application/json": serializers.RotationRequest},
+        errors=OF_A_CHANGE,
+        sent={"An hour": {"overlap_seconds": 3600}},
+    )
     def rotate(self, request: Request, key_id: str) -> HttpResponse:
-        """Give a key a new secret and show it once; the old one lives on for a while."""
+        """Give the key a new secret. The id and all the rest stay; the old secret works for
+        `overlap_seconds` more, and never beyond the key's own end. While a rotation is open and its
+        new secret was never used, rotating again replaces that one, and the old one ends no later
+        than it would: this request can be sent again, and an `Idempotency-Key` has no effect. Once
+        the new secret was used, the oldest ends at once: there are never more than two. A key that
+        rotates itself cannot send it again: a secret that is being rotated out does not rotate.
+        """
         overlap = timedelta(
             seconds=self.body(serializers.RotationRequest, optional=True)["overlap_seconds"]
         )
         plaintext = rotate(self._find(key_id), actor=caller_of(request).actor, overlap=overlap)
         return json_response(answers.IssuedKey(self._show(key_id), plaintext=plaintext).data)
 
-    @documentation.finish_rotation
+    @endpoint(
+        "finish_rotation",
+        "Finish a rotation",
+        answers.Key,
+        takes=NO_LIMITS,
+        request={"application/json": serializers.NoBody},
+        errors=OF_A_CHANGE,
+        sent={"No fields": {}},
+    )
     def finish_rotation(self, request: Request, key_id: str) -> HttpResponse:
-        """End the secret that is being rotated out."""
+        """End the old secret now. If no rotation is open, nothing changes."""
         self.body(serializers.NoBody, optional=True)
         finish_rotation(self._find(key_id), actor=caller_of(request).actor)
         return json_response(answers.Key(self._show(key_id)).data)
 
-    @documentation.list_events
+    @endpoint(
+        "list_key_events",
+        "List an API key's events",
+        events.EventList,
+        serializers.EventListQuery,
+        errors=OF_A_KEY,
+    )
     def events(self, request: Request, key_id: str) -> HttpResponse:
-        """List what was done to a key, or what it did, newest first."""
+        """List what was done to the key, by whom and from where, or with `role=actor` what it did
+        to keys, itself included; newest first. Of what our staff did, only what it was. Takes an
+        unrestricted key.
+        """
         api_key = self._find(key_id)
         of_key = {f"{self.query['role']}_id": api_key.pk}
         log = AuditEvent.objects.filter(organization_id=api_key.organization_id, **of_key)
@@ -181,48 +242,3 @@ class KeyViewSet(ViewSetMixin, ApiView):
         if found is None:
             raise ResourceNotFound("Your organization has no such key in this mode.")
         return found
-
-
-class AuthContextView(ApiView):
-    """Who is calling."""
-
-    permission_classes = [AnyCaller]
-    queries = {"get": serializers.AuthContextQuery}
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Take a short way with the most frequent request: a GET with nothing but a key.
-
-        Of DRF's steps, authentication and limit are all that such a request can fail; a parameter,
-        a body, another method or a choice of media types takes the long way.
-        """
-        has_more = bool(request.META.get("QUERY_STRING")) or has_body(request)
-        if request.method != "GET" or has_more or not accepts_anything(request):
-            return super().dispatch(request, *args, **kwargs)
-        try:
-            caller = authenticate(request)
-            caller.require_rate(now=timezone.now())
-            return json_response(context.auth_context(caller))
-        except Exception as exception:
-            return handle_exception(exception, {"view": self})
-
-    @documentation.auth_context
-    def get(self, request: Request) -> HttpResponse:
-        """Say whose key this is, what it may do and how much of the plan is used."""
-        caller = caller_of(request)
-        answer = context.auth_context(caller)
-        if "require" in self.query:
-            missing = [scope for scope in self.query["require"] if scope not in caller.scopes]
-            answer |= {"allowed": not missing, "missing": missing}
-        return json_response(answer)
-
-
-class UsageView(ApiView):
-    """What the organization used."""
-
-    permission_classes = [requires(read=Scope.BILLING_MANAGE)]
-
-    @documentation.usage
-    def get(self, request: Request) -> HttpResponse:
-        """Show the current month of the caller's organization and mode."""
-        caller = caller_of(request)
-        return json_response(context.usage(caller, now=timezone.now()))
