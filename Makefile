@@ -10,7 +10,7 @@ uv_compile = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 
 # Its rules are ours and lie here; nothing is asked of its maker's servers.
 semgrep := SEMGREP_ENABLE_VERSION_CHECK=0 SEMGREP_SEND_METRICS=off .venv-security/bin/semgrep
 
-.PHONY: help run test coverage pictures check fuzz bench bench-growth bench-profile lock clean install install-bench
+.PHONY: help run test coverage pictures lint check fuzz bench bench-growth bench-profile lock release clean install install-bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -28,10 +28,13 @@ pictures: install ## Take the pictures of docs/staff.md anew
 	@mkdir -p docs/pictures
 	@PICTURES=docs/pictures $(python) -m pytest -n0 tests/test_browser_staff.py
 
-check: install ## Format, lint, types, migrations, OpenAPI document, imports, security
+lint: install ## Format, lint, spelling, types
 	$(python) -m ruff format --check .
 	$(python) -m ruff check .
+	.venv/bin/codespell
 	$(python) -m mypy .
+
+check: lint ## make lint, and migrations, OpenAPI document, imports, settings, security, known bugs
 	$(python) manage.py makemigrations --check --dry-run
 	$(python) manage.py spectacular --validate --fail-on-warn --file /dev/null
 	.venv/bin/lint-imports
@@ -40,6 +43,7 @@ check: install ## Format, lint, types, migrations, OpenAPI document, imports, se
 	.venv-security/bin/bandit --quiet --configfile pyproject.toml --recursive $(rooms)
 	$(semgrep) --test security
 	$(semgrep) scan --quiet --error --config security/semgrep.yaml $(rooms)
+	@bin/audit-dependencies
 
 fuzz: install ## Send what the OpenAPI document allows and forbids to the real server
 	@bin/install .venv-security requirements/security.txt
@@ -60,6 +64,9 @@ lock: install ## Renew the lock files from pyproject.toml
 	$(uv_compile) pyproject.toml --group dev --output-file requirements.txt
 	$(uv_compile) --group security --output-file requirements/security.txt
 	$(uv_compile) pyproject.toml --group bench --constraint requirements.txt --output-file requirements/bench.txt
+
+release: check ## Check, then commit and tag the version that VERSION=… names; CHANGELOG.md must have it
+	@$(python) bin/release.py $(VERSION)
 
 clean: ## Remove .venv, the development database and its secrets
 	@$$(command -v .venv/bin/python || command -v python3) -m reachscore.devdb.cluster .local/postgres .local/bench/postgres
