@@ -106,6 +106,17 @@ def public_url(environ: Mapping[str, str], name: str, *, production: bool) -> st
     return value
 
 
+def contact(environ: Mapping[str, str], name: str) -> str:
+    """Return a `mailto:` or `https:` address, empty if it is not set.
+
+    Raises ImproperlyConfigured for anything else.
+    """
+    value = environ.get(name, "")
+    if value and not re.fullmatch(r"(mailto:[^\s@]+@|https://)[^\s@]+", value):
+        raise ImproperlyConfigured(f"{name} must read mailto:security@example.com or https://….")
+    return value
+
+
 def mail_from_url(environ: Mapping[str, str], name: str, *, production: bool) -> dict[str, Any]:
     """Return Django's settings for mail from `smtp://user:password@host:587?from=keys@example.com`.
 

@@ -13,6 +13,7 @@ from csp.constants import NONE, SELF
 from reachscore.environment import (
     PRODUCTION_ONLY,
     SECRETS,
+    contact,
     count,
     database_from_url,
     development_secrets,
@@ -39,8 +40,14 @@ refuse_development_by_accident(os.environ)
 refuse_stray_characters(
     os.environ,
     *("DATABASE_URL", "DEBUG", *PRODUCTION_ONLY, "ALLOWED_HOSTS", "TRUSTED_PROXY_COUNT"),
-    *("PUBLIC_URL", "EMAIL_URL", "METRICS_TOKEN", "STAFF_SSO", "STAFF_PASSWORD_LOGIN"),
-    *("SECOND_FACTOR_REQUIRED", "PREPARED_STATEMENTS", "HSTS_PRELOAD"),
+    *(
+        "PUBLIC_URL",
+        "EMAIL_URL",
+        "METRICS_TOKEN",
+        "STAFF_SSO",
+        "STAFF_PASSWORD_LOGIN",
+    ),
+    *("SECURITY_CONTACT", "SECOND_FACTOR_REQUIRED", "PREPARED_STATEMENTS", "HSTS_PRELOAD"),
 )
 database_url = os.environ.get("DATABASE_URL", "")  # No setting: debug pages show those.
 PRODUCTION = bool(database_url) and not flag(os.environ, "DEBUG", default=False)
@@ -69,6 +76,7 @@ if PRODUCTION:
     refuse_weak_secrets(environ)
 ALLOWED_HOSTS = host_names(environ, "ALLOWED_HOSTS")
 # Passkeys belong to its host; 127.0.0.1 could have none.
+SECURITY_CONTACT = contact(environ, "SECURITY_CONTACT")
 PUBLIC_URL = public_url(environ, "PUBLIC_URL", production=PRODUCTION)
 TRUSTED_PROXY_COUNT = count(environ, "TRUSTED_PROXY_COUNT", default=0)  # Where none has a token.
 METRICS_TOKEN = token(environ, "METRICS_TOKEN")

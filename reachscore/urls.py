@@ -18,6 +18,7 @@ urlpatterns = [
     path("docs/", RedirectView.as_view(pattern_name="docs")),
     path("docs/errors", pages.errors, name="errors"),
     path("favicon.ico", pages.favicon),
+    path(".well-known/security.txt", pages.security_txt),
     path("admin/log_in_link/<int:pk>/<str:token>/", sso.log_in_link, name="log_in_link"),
     path("admin/", admin.site.urls),
     path("metrics", exposition.metrics),

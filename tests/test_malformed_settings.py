@@ -101,6 +101,10 @@ MALFORMED = [
         )
     ),
     ("STAFF_SSO", "false"),  # Nobody could log in.
+    *(
+        ("SECURITY_CONTACT", value)
+        for value in ("me@x.example", "http://x.example", "mailto:a b@c", "https://")
+    ),
     *(("METRICS_TOKEN", value) for value in ("short", f"{KEY} {KEY}", f"{KEY}ö")),
 ]
 

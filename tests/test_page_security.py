@@ -1,9 +1,12 @@
 """Every page tells the browser what it may load and run: nothing inline, nothing foreign."""
 
 import re
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from django.test import Client
+from django.conf import settings
+from django.test import Client, TestCase, override_settings
+from django.utils import timezone
 
 from tests.cast import ApiTestCase
 
@@ -29,6 +32,20 @@ ADMIN_PAGES = (
 INLINE = re.compile(
     r"<style|<script(?![^>]*\bsrc=)|\sstyle=|\son[a-z]+=|javascript:", re.IGNORECASE
 )
+
+
+class SecurityTxtTests(TestCase):
+    def test_security_txt_names_the_contact_or_is_not_found(self):
+        path = "/.well-known/security.txt"
+        self.assertEqual(self.client.get(path).status_code, 404)
+        with override_settings(SECURITY_CONTACT="mailto:security@example.com"):
+            answer = self.client.get(path)
+        self.assertEqual(answer["Content-Type"], "text/plain; charset=utf-8")
+        lines = dict(line.split(": ", 1) for line in answer.text.splitlines())
+        self.assertEqual(lines["Contact"], "mailto:security@example.com")
+        self.assertEqual(lines["Canonical"], f"{settings.PUBLIC_URL}{path}")
+        left = datetime.fromisoformat(lines["Expires"]) - timezone.now()
+        self.assertTrue(timedelta(days=170) < left < timedelta(days=365))
 
 
 class ContentSecurityPolicyTests(ApiTestCase):

@@ -1,13 +1,16 @@
 """The public pages: home, the OpenAPI document, the error page."""
 
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
 from csp.constants import SELF, UNSAFE_INLINE
 from csp.decorators import csp_update
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.templatetags.static import static
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
@@ -19,6 +22,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from web.errors.catalogue import CATALOGUE
+from web.input.moments import format_moment
 from web.output.views import ApiView
 
 
@@ -65,6 +69,20 @@ def favicon_url() -> str:
 def favicon(request: HttpRequest) -> HttpResponseRedirect:
     """Answer browsers that ask without having been told, as they do for a bare error page."""
     return HttpResponseRedirect(favicon_url())
+
+
+@require_safe
+def security_txt(request: HttpRequest) -> HttpResponse:
+    """Say where to report a vulnerability (RFC 9116). Raise Http404 without SECURITY_CONTACT."""
+    if not settings.SECURITY_CONTACT:
+        raise Http404
+    expires = format_moment(timezone.now() + timedelta(days=180))  # Less than a year, §2.5.5.
+    text = f"""Contact: {settings.SECURITY_CONTACT}
+Expires: {expires}
+Preferred-Languages: en
+Canonical: {settings.PUBLIC_URL}/.well-known/security.txt
+"""
+    return HttpResponse(text, "text/plain; charset=utf-8")
 
 
 @require_safe
