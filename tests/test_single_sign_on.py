@@ -7,6 +7,7 @@ from io import StringIO
 from typing import Any
 
 import time_machine
+from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
 from django.test import Client, override_settings
@@ -310,6 +311,50 @@ class PasswordsShutTests(SingleSignOnTestCase):
             log_in(self.browser, self.sam)
         self.assertIn(LOG_IN, self.browser.get(HOME, headers=says())["Location"])
         self.assertIn(ONLY, self.events("staff.session_ended")[0].reason)
+
+
+class ProofTests(SingleSignOnTestCase):
+    GROUP = "/admin/auth/group/add/"
+
+    def add_group(self, **fields: str) -> Answer:
+        form = {"name": "New", **fields}
+        return self.browser.post(self.GROUP, form, headers=says())
+
+    @PASSWORDS_SHUT
+    def test_with_passwords_shut_the_proof_is_a_code_and_never_the_password(self):
+        with time_machine.travel(timezone.now(), tick=False) as clock:
+            factor, _ = set_up(self.sam)
+            self.get()
+            page = self.browser.get(self.GROUP, headers=says())
+            self.assertNotContains(page, "proof-password")
+            for fields in (
+                {},
+                {"proof-password": "correct horse"},
+                {"proof-password": "correct horse", "proof-code": "000000"},
+                {"proof-code": ""},
+                {"proof-x": "1"},
+            ):
+                answer = self.add_group(**fields)
+                self.assertContains(answer, "proof-code")
+                self.assertContains(answer, 'value="New"')
+            clock.shift(timedelta(minutes=10))
+            code = code_of(factor.bin_key)
+            self.assertEqual(self.add_group(**{"proof-code": code}).status_code, 302)
+
+    def test_without_a_factor_it_is_refused_and_a_first_one_may_be_set_up(self):
+        for has_password, are_open in ((True, False), (False, True)):
+            self.sam.set_password("correct horse" if has_password else None)
+            self.sam.save()
+            self.browser = Client()
+            with override_settings(STAFF_PASSWORD_LOGIN=are_open):
+                self.get()
+                for fields in ({}, {"proof-password": "correct horse"}, {"proof-": ""}):
+                    answer = self.add_group(**fields)
+                    self.assertContains(answer, "This takes a second factor of your own")
+                    self.assertNotContains(answer, "proof-password")
+                page = self.browser.get(f"{CODE}set_up/", headers=says())
+                self.assertContains(page, "authenticator app")
+        self.assertFalse(Group.objects.filter(name="New").exists())
 
 
 class LinkTests(SingleSignOnTestCase):

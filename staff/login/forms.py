@@ -62,7 +62,7 @@ class ProofForm(forms.Form):
     ) -> None:
         super().__init__(data, prefix=prefix)
         self.fields = {name: self.fields[name] for name in asks}
-        if request.method == "POST" or not prefix:  # Else it stands at a page's end.
+        if asks and (request.method == "POST" or not prefix):  # Else it stands at a page's end.
             self.fields[asks[0]].widget.attrs["autofocus"] = True
         self._request, self._user = request, user
         self._take = take or (lambda code: factors.verify(user, code))

@@ -3,6 +3,7 @@
 import re
 from typing import Any, Final, cast
 
+from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
@@ -27,7 +28,7 @@ NOT_CARRIED: Final = {"csrfmiddlewaretoken", "next"}
 def proved(request: HttpRequest) -> bool:
     """Return True if the user gave the proof within 15 minutes, or gives it with this very form.
 
-    The proof is the password and, if the user has a second factor, a code.
+    The proof is what `asks_of` names. A user of whom it can ask nothing has no proof to give.
 
     If not, do nothing of what was sent: show the page again, filled in with `request.POST`, which
     has lost its passwords, codes and keys. `login/proof.html` asks for the proof in its form.
@@ -36,16 +37,22 @@ def proved(request: HttpRequest) -> bool:
         return True
     if not hasattr(request, "proof"):
         user, sent = cast(User, request.user), request.POST
-        asks = ("password", "code") if has_factor(user) else ("password",)
+        asks = asks_of(user)
         is_sent = any(name.startswith(f"{PREFIX}-") for name in sent)
         form = ProofForm(sent if is_sent else None, request, user, *asks, prefix=PREFIX)
-        if form.is_valid():
+        if asks and form.is_valid():
             forget_tries(user.get_username())
             prove(request.session)
             return True
         setattr(request, "proof", form)  # noqa: B010 - mypy knows no such attribute
         request.POST = without_secrets(request.POST)  # type: ignore[assignment]
     return False
+
+
+def asks_of(user: User) -> tuple[str, ...]:
+    """Return what the user's proof consists of: the password unless it is shut, a code if any."""
+    has_password = settings.STAFF_PASSWORD_LOGIN and user.has_usable_password()
+    return (*["password"] * has_password, *["code"] * has_factor(user))
 
 
 def proof_asked(request: HttpRequest, title: str) -> HttpResponse | None:

@@ -26,7 +26,7 @@ from staff.login.gate import (
     is_staff,
     on_to_second_factor,
 )
-from staff.login.proof import page, proof_asked, record_new_password, way_back
+from staff.login.proof import asks_of, page, proof_asked, record_new_password, way_back
 from staff.models import RecoveryCode, SecondFactor, User
 from staff.models.second_factor import has_factor
 
@@ -136,8 +136,10 @@ def set_up(request: HttpRequest) -> HttpResponse:
     user, half_way = cast(User, request.user), sessions.is_half_way(request)
     if half_way and has_factor(user):
         return on_to_second_factor(request)
-    # A lost session must not get a second factor of the finder's.
-    if not half_way and (asked := proof_asked(request, "Set up your second factor")):
+    # A lost session must not get a second factor of the finder's, unless it began by single sign-on
+    # and this is the first: then the word of the proxy is all there is.
+    must_prove = not half_way and asks_of(user)
+    if must_prove and (asked := proof_asked(request, "Set up your second factor")):
         return asked
     if is_sent_again(request):
         return show_codes(request, None, back=reverse("admin:second_factor"))
