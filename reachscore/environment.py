@@ -9,11 +9,10 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
 import psycopg
-from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.core.validators import validate_email
+from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
 
 LEAST_KEY_BYTES: Final = 32
@@ -21,7 +20,6 @@ LEAST_TOKEN_CHARACTERS: Final = 16
 SECRETS: Final = ("SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS", "ENCRYPTION_KEYS")
 PRODUCTION_ONLY: Final = (*SECRETS, "GATEWAY_TOKEN", "STAFF_GATEWAY_TOKEN")
 SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-MAIL_PORTS: Final = {"smtp": 587, "smtps": 465}
 MOST_GATEWAY_TOKENS: Final = 2
 _GATEWAY_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{32,255}")
 
@@ -31,6 +29,11 @@ _STRAY: Final = re.compile("^[\\s'\"‘’“”\ufeff]|[\\s'\"‘’“”\ufef
 _ORIGIN: Final = re.compile(
     r"https://([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*"
     r"[a-z]([a-z0-9-]*[a-z0-9])?(:[1-9][0-9]{0,4})?"
+)
+_MAIL_URL: Final = re.compile(
+    r"(?P<scheme>smtps?)://((?P<user>[^:@/?\s]+):(?P<password>[^:@/?\s]+)@)?"
+    r"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-f:]+\])(:(?P<port>[1-9][0-9]{0,4}))?"
+    r"\?from=(?P<sender>[A-Za-z0-9.+_-]+@[A-Za-z0-9.-]+)"
 )
 # What Django can match: a dot in front stands for every subdomain.
 _HOST: Final = re.compile(r"\.?[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", re.IGNORECASE)
@@ -124,40 +127,26 @@ def mail_from_url(environ: Mapping[str, str], name: str, *, production: bool) ->
     development prints mails, and production sends none. Raises ImproperlyConfigured, without
     showing it, for any other form.
     """
-    backend = "django.core.mail.backends"
+    backend = "django.core.mail.backends.{}.EmailBackend".format
     if not environ.get(name):
-        return {"EMAIL_BACKEND": f"{backend}.{'dummy' if production else 'console'}.EmailBackend"}
-    try:
-        parts = urlsplit(environ[name])
-        port, query = parts.port, parse_qs(parts.query, strict_parsing=True)
-        (sender,) = query.pop("from")
-        validate_email(sender)
-    except (ValueError, LookupError, ValidationError):
-        parts = SplitResult("", "", "", "", "")
-        port, query, sender = None, {}, ""
-    has_user = bool(parts.username)
-    if (
-        parts.scheme not in MAIL_PORTS
-        or not parts.hostname
-        or has_user != bool(parts.password)
-        or port == 0
-        or parts.path
-        or query
-    ):
+        return {"EMAIL_BACKEND": backend("dummy" if production else "console")}
+    found = _MAIL_URL.fullmatch(environ[name])
+    if found is None:
         raise ImproperlyConfigured(
             f"{name} must read smtp://user:password@mail.example.com:587?from=keys@example.com, or "
-            "smtps://…:465. In the password, write % as %25, @ as %40 and / as %2F."
+            "smtps://…:465. In the password, write % as %25, : as %3A, @ as %40 and / as %2F."
         )
+    is_smtps = found["scheme"] == "smtps"
     return {
-        "EMAIL_BACKEND": f"{backend}.smtp.EmailBackend",
-        "EMAIL_HOST": parts.hostname,
-        "EMAIL_PORT": port or MAIL_PORTS[parts.scheme],
-        "EMAIL_HOST_USER": unquote(parts.username or ""),
-        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
-        "EMAIL_USE_TLS": has_user and parts.scheme == "smtp",
-        "EMAIL_USE_SSL": parts.scheme == "smtps",
+        "EMAIL_BACKEND": backend("smtp"),
+        "EMAIL_HOST": found["host"].strip("[]"),
+        "EMAIL_PORT": int(found["port"] or (465 if is_smtps else 587)),
+        "EMAIL_HOST_USER": unquote(found["user"] or ""),
+        "EMAIL_HOST_PASSWORD": unquote(found["password"] or ""),
+        "EMAIL_USE_TLS": bool(found["user"]) and not is_smtps,
+        "EMAIL_USE_SSL": is_smtps,
         "EMAIL_TIMEOUT": 5,  # A page waits for it.
-        "DEFAULT_FROM_EMAIL": sender,
+        "DEFAULT_FROM_EMAIL": found["sender"],
     }
 
 

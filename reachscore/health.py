@@ -15,7 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from apikeys.models import KeySecret
-from staff.models.second_factor import some_under_missing_key
+from staff.models.second_factor import count_by_key
 from web.database.session import SESSION
 from web.errors.faults import describe_fault
 from web.telemetry.metrics import OLDEST_SNAPSHOT, count_database_error, show_warning
@@ -92,7 +92,7 @@ def _problems() -> list[str]:
         return [f"{subject} not applied; run manage.py migrate."]
     if KeySecret.some_under_missing_pepper():
         return ["A stored secret hangs on a pepper that API_KEY_PEPPERS does not list."]
-    if some_under_missing_key():
+    if not count_by_key().keys() <= settings.ENCRYPTION_KEYS.keys():
         return ["A second factor of staff hangs on a key that ENCRYPTION_KEYS does not list."]
     return []
 

@@ -5,6 +5,7 @@ Name and address count together, so that guessing Sam's password locks out nobod
 """
 
 from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_network
 from typing import Any, Final, TypeVar
 
@@ -32,19 +33,12 @@ Result = TypeVar("Result")
 class LockingBackend(ModelBackend):
     """Django's check of a password, not run for those who are locked out."""
 
-    def authenticate(
-        self,
-        request: HttpRequest | None,
-        username: str | None = None,
-        password: str | None = None,
-        **kwargs: Any,
-    ) -> User | None:
-        """Return the account of this name and password, or None. Raise PermissionDenied if locked
-        out."""
-        if username is None or password is None:
-            return None
-        check = super().authenticate
-        return counted(username, lambda: check(request, username, password))
+    def authenticate(self, request: HttpRequest | None, **typed: Any) -> User | None:  # type: ignore[override]
+        """Return the account of this name and password, None for wrong ones.
+
+        Raises PermissionDenied, which Django takes for None, if too many failed.
+        """
+        return counted(typed["username"], partial(super().authenticate, request, **typed))
 
 
 def counted(username: str, check: Callable[[], Result | None]) -> Result | None:

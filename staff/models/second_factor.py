@@ -41,11 +41,6 @@ def has_factor(user: User) -> bool:
     return SecondFactor.objects.filter(user=user).exists()
 
 
-def some_under_missing_key() -> bool:
-    """Return True if a factor cannot be verified because ENCRYPTION_KEYS lacks its key."""
-    return not set(count_by_key()) <= set(settings.ENCRYPTION_KEYS)
-
-
 def count_by_key() -> Counter[int]:
     """Return how many apps and recovery codes hang on each of ENCRYPTION_KEYS."""
     apps = (app.key_id for app in SecondFactor.objects.all())
