@@ -54,7 +54,8 @@ LAYOUT_FAULTS = r"""() => {
     for (let text; text = texts.nextNode();) {
         // In “name (key_…)” the Latin id keeps the rest in its place.
         const turns = /[\u0590-\u08ff]/.test(text.data) && !/ \((key|org)_/.test(text.data);
-        if (turns && !text.parentElement.closest("bdi, option, textarea"))
+        const alone = "bdi, #result_list td, #result_list th, option, textarea";
+        if (turns && !text.parentElement.closest(alone))
             faults.push(`not isolated: ${text.data}`);
     }
     return faults;

@@ -32,8 +32,7 @@ def refused_as(api_key: ApiKey) -> str:
 
 
 def states_of(api_key: Any) -> list[str]:
-    """Return what every page says of a `presentable` key: finer than `KeyStatus`, it may expire
-    and rotate."""
+    """Return what every page says of a `presentable` key; it may expire and rotate at once."""
     if refused := refused_as(api_key):
         return [refused]
     found = []

@@ -116,10 +116,7 @@ class UncountedPaginator(AnyPaginator):
 
 
 class EndlessAdmin(ReadOnlyAdmin):
-    """Has a list that may be long; `empty_hint` says what to do where it is empty.
-
-    `columns_of` names, by a filter and its choice, the column that says why a row is there.
-    """
+    """Has a list that may be long; `empty_hint` says what to do where it is empty."""
 
     list_per_page = 50
     list_max_show_all = 0
@@ -127,6 +124,7 @@ class EndlessAdmin(ReadOnlyAdmin):
     show_facets = ShowFacets.NEVER  # They are counts, of every choice of every filter.
     change_list_template = "admin/endless_list.html"
     empty_hint: ClassVar[str] = "Nothing here."
+    # By a filter and its choice, the column that says why a row is there.
     columns_of: ClassVar[dict[tuple[str, str], str]] = {}
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
@@ -190,11 +188,6 @@ class ChoiceFilter(admin.SimpleListFilter):
 def badge(kind: str, text: str = "") -> SafeString:
     """Return a word on a coloured ground; the word says it all, the colour only helps."""
     return format_html('<span class="badge badge-{}">{}</span>', kind, text or kind)
-
-
-def isolated(name: str) -> SafeString:
-    """Return a name whose letters may run from right to left and reorder nothing beside it."""
-    return format_html("<bdi>{}</bdi>", name)
 
 
 def moment(value: datetime | None, never: str = "") -> SafeString:

@@ -22,7 +22,6 @@ from staff.kit.lists import (
     ReadOnlyAdmin,
     Rows,
     badge,
-    isolated,
     moment,
     staff_of,
 )
@@ -67,8 +66,8 @@ class AttentionFilter(ChoiceFilter):
 
 @admin.register(Organization)
 class OrganizationAdmin(EndlessAdmin, VerbAdmin):
-    list_display = ("called", "identity", "plan", "status", "contact", "created")
-    columns_of = {("attention", "near"): "used", ("attention", "suspended"): "since"}
+    list_display = ("name", "identity", "plan", "status", "contact", "created")
+    columns_of = {("attention", "near"): "used"}
     list_filter = (AttentionFilter, "plan")
     list_select_related = ("plan",)
     search_fields = ("name",)  # Django shows the box for it; `matching` looks further.
@@ -98,19 +97,11 @@ class OrganizationAdmin(EndlessAdmin, VerbAdmin):
         near = Prefetch("usage", near_limit(timezone.now()), to_attr="near_limits")
         return queryset.prefetch_related(near)
 
-    @admin.display(description="name", ordering="name")
-    def called(self, organization: Organization) -> SafeString:
-        return isolated(organization.name)
-
     @admin.display(description="used of its limits")
     def used(self, organization: Any) -> SafeString:
         near = [(u.meter, f"{u.used:,} of {u.limit:,}", u) for u in organization.near_limits]
         lines = ((meter, of, fullness(u.used, u.limit)) for meter, of, u in near)
         return format_html_join(" ", "<div>{} {} {}</div>", lines)
-
-    @admin.display(description="suspended since", ordering="suspended_at")
-    def since(self, organization: Organization) -> SafeString:
-        return moment(organization.suspended_at)
 
     @admin.display(description="id")
     def identity(self, organization: Organization) -> SafeString:
@@ -118,7 +109,9 @@ class OrganizationAdmin(EndlessAdmin, VerbAdmin):
 
     @admin.display(description="status")
     def status(self, organization: Organization) -> SafeString:
-        return badge("suspended") if organization.suspended_at else badge("active")
+        if organization.suspended_at is None:
+            return badge("active")
+        return format_html("{} since {}", badge("suspended"), moment(organization.suspended_at))
 
     @admin.display(description="contact")
     def contact(self, organization: Organization) -> str:

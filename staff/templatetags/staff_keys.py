@@ -69,8 +69,7 @@ def keys_of(context: template.Context, organization: Organization) -> dict[str, 
 
 @register.inclusion_tag("admin/events.html", takes_context=True)
 def timeline(context: template.Context, events: Iterable[AuditEvent], of: Model) -> dict[str, Any]:
-    """Show events, with the names of the keys that they are about; not of the one whose page it
-    is."""
+    """Show events, each with the name of the key that it is about, but for the page `of` a key."""
     told, sees = list(events), context["request"].user.has_perm("apikeys.view_apikey")
     ids = {event.target_id for event in told if sees and event.target_id != of.pk}
     names = dict(ApiKey.objects.filter(pk__in=ids).values_list("pk", "name"))
