@@ -54,8 +54,12 @@ LAYOUT_FAULTS = r"""() => {
     for (let text; text = texts.nextNode();) {
         // In “name (key_…)” the Latin id keeps the rest in its place.
         const turns = /[\u0590-\u08ff]/.test(text.data) && !/ \((key|org)_/.test(text.data);
-        const alone = "bdi, #result_list td, #result_list th, option, textarea";
-        if (turns && !text.parentElement.closest(alone))
+        const keeps = (element) => element.matches("bdi, option, textarea")
+            || (getComputedStyle(element).unicodeBidi === "plaintext"
+                && element.textContent.trim() === text.data.trim());
+        let around = turns && text.parentElement;
+        while (around && !keeps(around)) around = around.parentElement;
+        if (turns && !around)
             faults.push(`not isolated: ${text.data}`);
     }
     return faults;

@@ -121,6 +121,6 @@ def fill_with_long_names() -> list[str]:
         "auth_group": group,
         "view_on_site": staff,
     }
-    bulk = f"?organization={owner.pk}"
+    of = f"?organization={owner.pk}"
     urls = [page_url(pattern, rows) for pattern in admin_patterns() if pattern.name]
-    return [url + bulk * ("/bulk/" in url) for url in urls]
+    return [url + of * ("/bulk/" in url or url.endswith("apikey/add/")) for url in urls]

@@ -57,7 +57,7 @@ def named_by(word: str) -> Q:
 
 
 class FindByKeyAdmin(EndlessAdmin, VerbAdmin):
-    """A list whose search box posts, because no URL may hold a key; see search_form.html."""
+    """A list whose search box posts, because no URL may hold a key; see admin/search_form.html."""
 
     search_fields = ("name",)  # Django shows the box for it; `matching` looks further.
     finds = staticmethod(matching)
