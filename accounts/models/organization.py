@@ -14,7 +14,7 @@ from audit.actor import Actor
 from audit.models import AuditLog
 from web.errors.refusals import ParameterInvalid, ResourceNotFound
 from web.ids import new_id
-from web.input.text import clean_line
+from web.input.text import clean_line, clean_reason
 
 # What may be agreed on with one customer, in place of what its plan says.
 OVERRIDES: Final = ("requests_per_minute", "tests_limit", "domains_limit")
@@ -26,14 +26,6 @@ def clean_name(name: str) -> str:
     Raises ParameterInvalid, ContainsApiKey.
     """
     return clean_line(name, field="name", max_length=100)
-
-
-def clean_reason(reason: str, *, required: bool = True) -> str:
-    """Return why something is done, trimmed.
-
-    Raises ParameterInvalid, ContainsApiKey.
-    """
-    return clean_line(reason, field="reason", max_length=200, required=required)
 
 
 def clean_email(email: str) -> str:

@@ -9,11 +9,11 @@ from apikeys.verbs.rules import (
     as_recorded,
     as_shown,
     check_end,
-    clean_reason,
     read_active,
 )
 from audit.actor import Actor
 from audit.models import AuditLog
+from web.input.text import clean_reason
 
 
 def change(api_key: ApiKey, *, actor: Actor, reason: str = "", **fields: Any) -> bool:
@@ -28,7 +28,7 @@ def change(api_key: ApiKey, *, actor: Actor, reason: str = "", **fields: Any) ->
         ParameterInvalid, ContainsApiKey: with the field.
         ManagingTakesAllScopes, ResourceNotFound, KeyNotActive, ExceedsCaller.
     """
-    reason = clean_reason(reason)
+    reason = clean_reason(reason, required=False)
     cleaned = {n: CLEAN[n](v) if n in CLEAN else v for n, v in fields.items()}
     with AuditLog.of(api_key.organization_id) as audit:
         acting = ActingKey.of(actor)

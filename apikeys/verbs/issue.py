@@ -17,10 +17,11 @@ from apikeys.refusals import (
     KeyLimitReached,
 )
 from apikeys.verbs.ceiling import GIVEN, ActingKey
-from apikeys.verbs.rules import CLEAN, as_recorded, check_end, clean_reason
+from apikeys.verbs.rules import CLEAN, as_recorded, check_end
 from apikeys.verbs.secrets import add_secret, end_secret
 from audit.actor import Actor
 from audit.models import AuditLog
+from web.input.text import clean_reason
 from web.telemetry.metrics import KEYS_ISSUED
 
 # Of two that come at once, one gets the lock and the other does not wait.
@@ -37,7 +38,7 @@ def issue(api_key: ApiKey, *, actor: Actor, inherit: Collection[str] = (), reaso
         ParameterInvalid, ContainsApiKey: with the field.
         ManagingTakesAllScopes, ExceedsCaller, KeyLimitReached.
     """
-    reason = clean_reason(reason)
+    reason = clean_reason(reason, required=False)
     with AuditLog.of(api_key.organization_id) as audit:
         acting = prepare_new(api_key, actor=actor, inherit=inherit)
         api_key.created_by = str(actor)

@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from apikeys.models import ApiKey, KeySecret, KeyStatus
 from apikeys.verbs.ceiling import ActingKey
-from apikeys.verbs.rules import clean_reason
 from apikeys.verbs.secrets import end_secret
 from audit.actor import Actor
 from audit.models import AuditLog
+from web.input.text import clean_reason
 from web.telemetry.metrics import KEYS_REVOKED
 
 # The transitive closure of the secrets that a holder of the root may know: the root's own; those
@@ -58,7 +58,7 @@ def revoke(api_key: ApiKey, *, actor: Actor, reason: str = "") -> bool:
         ParameterInvalid, ContainsApiKey: for the reason.
         ManagingTakesAllScopes, ResourceNotFound.
     """
-    reason = clean_reason(reason)
+    reason = clean_reason(reason, required=False)
     with AuditLog.of(api_key.organization_id) as audit:
         if acting := ActingKey.of(actor):
             acting.require_reach(api_key)
@@ -92,7 +92,7 @@ def revoke_with_all_it_made(root: ApiKey, *, actor: Actor, reason: str = "") -> 
         ParameterInvalid, ContainsApiKey: for the reason.
         ManagingTakesAllScopes, ResourceNotFound.
     """
-    reason = clean_reason(reason)
+    reason = clean_reason(reason, required=False)
     with AuditLog.of(root.organization_id) as audit:
         if acting := ActingKey.of(actor):
             acting.require_managing()

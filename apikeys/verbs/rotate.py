@@ -5,12 +5,13 @@ from typing import Any, Final
 
 from apikeys.models import ApiKey
 from apikeys.verbs.ceiling import ActingKey
-from apikeys.verbs.rules import as_shown, clean_reason, read_active
+from apikeys.verbs.rules import as_shown, read_active
 from apikeys.verbs.secrets import add_secret, end_secret, rotate_out
 from audit.actor import Actor
 from audit.models import AuditLog
 from web.errors.refusals import ParameterInvalid
 from web.input.moments import format_moment
+from web.input.text import clean_reason
 
 LONGEST_OVERLAP: Final = timedelta(days=7)
 
@@ -32,7 +33,7 @@ def rotate(api_key: ApiKey, *, actor: Actor, overlap: timedelta, reason: str = "
         most = int(LONGEST_OVERLAP.total_seconds())
         message = f"overlap_seconds must be from 0 to {most}."
         raise ParameterInvalid(message, field="overlap_seconds")
-    reason = clean_reason(reason)
+    reason = clean_reason(reason, required=False)
     with AuditLog.of(api_key.organization_id) as audit:
         acting = ActingKey.of(actor)
         if acting:
@@ -66,7 +67,7 @@ def finish_rotation(api_key: ApiKey, *, actor: Actor, reason: str = "") -> bool:
         ParameterInvalid, ContainsApiKey: for the reason.
         ManagingTakesAllScopes, ResourceNotFound, KeyNotActive, ExceedsCaller.
     """
-    reason = clean_reason(reason)
+    reason = clean_reason(reason, required=False)
     with AuditLog.of(api_key.organization_id) as audit:
         if acting := ActingKey.of(actor):
             acting.require_control(api_key)

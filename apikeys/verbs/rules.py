@@ -20,14 +20,6 @@ LONGEST_LIFE_YEARS: Final = 10
 LARGEST_SHARE: Final = 1_000_000_000
 
 
-def clean_reason(reason: str) -> str:
-    """Return the reason of a change, trimmed; it may be empty.
-
-    Raises ParameterInvalid, ContainsApiKey.
-    """
-    return clean_line(reason, field="reason", max_length=200, required=False)
-
-
 def _clean_share(max_tests_per_month: int | None) -> int | None:
     if max_tests_per_month is not None and not 0 <= max_tests_per_month <= LARGEST_SHARE:
         message = f"max_tests_per_month must be from 0 to {LARGEST_SHARE}; null is all of the plan."

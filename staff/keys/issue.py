@@ -58,7 +58,7 @@ class IssueForm(KeyForm):
         widget=forms.CheckboxSelectMultiple,
         help_text="The fewest it needs. A key with every scope can manage other keys.",
     )
-    field_order = ("organization", "livemode", "name", "scopes")
+    field_order = ("organization", "livemode", "name", "scopes", *KeyForm.field_order[1:])
 
     def clean_key_id(self) -> str:
         """Take only an id that this service gave out."""

@@ -26,7 +26,7 @@ class EndField(forms.SplitDateTimeField):
 class AddressesField(forms.CharField):
     """Addresses and networks, one a line or between commas; None if there are none."""
 
-    widget = forms.Textarea(attrs={"rows": 6, "spellcheck": "false"})
+    widget = forms.Textarea(attrs={"rows": 4, "spellcheck": "false"})
 
     def to_python(self, value: Any) -> Any:
         networks = (super().to_python(value) or "").replace(",", " ").split()

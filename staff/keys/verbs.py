@@ -96,9 +96,7 @@ class FinishRotation(KeyVerb):
         if old.last_used_at:
             address = old.last_used_ip or "an unknown address"
             used = f"was last used {format_moment(old.last_used_at)} from {address}"
-        left = (
-            "The new one works on." if newest else "No other secret is left: rotate it after that."
-        )
+        left = "The new one works on." if newest else "No other secret is left: rotate then."
         said = f"It ends at once: requests that still send it are refused. {left}"
         return [f"The old secret {old.locator} {used}.", said]
 

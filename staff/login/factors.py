@@ -9,7 +9,7 @@ from audit.models import SERVICE, AuditLog
 from staff.login.failures import told
 from staff.models import RecoveryCode, SecondFactor, User
 from staff.models.second_factor import has_factor
-from web.input.text import clean_line
+from web.input.text import clean_reason
 
 DIGITS_OF_APPS = 6
 
@@ -88,7 +88,7 @@ def reset(user: User, *, actor: Actor, reason: str) -> bool:
 
     Raises ParameterInvalid, ContainsApiKey for the reason, which must be given.
     """
-    reason = clean_line(reason, field="reason", max_length=200)
+    reason = clean_reason(reason)
     with AuditLog.of(SERVICE) as audit:
         user.end_sessions()
         RecoveryCode.objects.filter(user=user).delete()

@@ -42,6 +42,11 @@ def clean_line(text: str, *, field: str, max_length: int, required: bool = True)
     return line
 
 
+def clean_reason(reason: str, *, required: bool = True) -> str:
+    """Return why something is done, as audit events hold it. Raises as `clean_line`."""
+    return clean_line(reason, field="reason", max_length=200, required=required)
+
+
 def composed(text: str, *, max_length: int) -> str:
     """Return `text` in NFC, the one form in which texts are stored and looked for.
 
