@@ -5,14 +5,14 @@ transaction that the admin opens: what is recorded as before and after was so.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.urls import URLPattern
 from django_otp.plugins.otp_totp import admin as _  # noqa: F401 - registers
 from django_otp.plugins.otp_totp.models import TOTPDevice
@@ -34,11 +34,6 @@ OFFERED: Final = {
     for codenames in rights.values()
     for codename in codenames
 }
-
-if TYPE_CHECKING:
-    AnyUserAdmin = UserAdmin[User]
-else:
-    AnyUserAdmin = UserAdmin
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> Changes:
@@ -120,7 +115,7 @@ class OnlySuperusersChange(PlainList):
             audit.record(f"{self.noun}.{done}", obj, actor=staff_of(request), changes=changes)
 
 
-class StaffAdmin(OnlySuperusersChange, AnyUserAdmin):
+class StaffAdmin(OnlySuperusersChange, UserAdmin):  # type: ignore[type-arg]
     """Accounts: made, changed and disabled, never deleted."""
 
     noun = "staff"
@@ -166,22 +161,15 @@ class StaffAdmin(OnlySuperusersChange, AnyUserAdmin):
     def get_urls(self) -> list[URLPattern]:
         return [*verb_urls(self, [ResetSecondFactor]), *super().get_urls()]
 
-    def user_change_password(
-        self,
-        request: HttpRequest,
-        id: str,  # noqa: A002 - Django's URL names it so
-        form_url: str = "",
-    ) -> HttpResponse:
+    def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Set somebody's password, which ends their sessions, and record that it was set."""
         if not self.has_change_permission(request):
             raise PermissionDenied
         if (asked := proof_asked(request, "Change password")) is not None:
             return asked
-        if request.method != "POST":
-            return super().user_change_password(request, id, form_url)
         with AuditLog.of(SERVICE) as audit:
-            user = self.get_object(request, id)
-            response = super().user_change_password(request, id, form_url)
+            user = self.get_object(request, kwargs["id"])
+            response = super().user_change_password(request, *args, **kwargs)
             record_new_password(audit, user, actor=staff_of(request))
         return response
 

@@ -9,7 +9,7 @@ from django.contrib.admin.widgets import AutocompleteSelect
 from django.core import signing
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 
 from accounts.models import Organization
 from apikeys.models import ApiKey
@@ -18,7 +18,7 @@ from apikeys.verbs.issue import issue
 from staff.keys.key_form import KeyForm
 from staff.kit.forms import show_refusal
 from staff.kit.lists import staff_of
-from staff.kit.verb_page import VerbAdmin, missing, render
+from staff.kit.verb_page import VerbAdmin, render
 from staff.login.proof import proved
 from web.errors.refusals import Refusal, ResourceNotFound
 from web.ids import new_id
@@ -88,7 +88,7 @@ class IssueAdmin(VerbAdmin):
             try:
                 owner["organization"] = Organization.find(request.GET["organization"])
             except ResourceNotFound:
-                return missing(request, self)
+                raise Http404 from None
             del form.fields["organization"]
             context["title"] = f"Issue an API key for {owner['organization']}"
         if form.is_valid() and is_proved:

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -29,6 +29,7 @@ from staff.keys.issue import IssueAdmin
 from staff.keys.verbs import FinishRotation, Revoke, RevokeMade, Rotate
 from staff.kit.chart import chart_of
 from staff.kit.lists import Rows, badge, moment
+from staff.kit.verb_page import verb_urls
 
 PAGES_OF_TARGETS["api_key"] = "apikeys_apikey"
 
@@ -90,16 +91,7 @@ class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
         return format_html_join("", "{}", old)
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
-        own = [
-            path(
-                f"bulk/{page.slug}/",
-                view(page.as_view(model_admin=self)),
-                name=f"{self.url_name}_bulk_{page.slug}",
-            )
-            for page in BULK_PAGES
-        ]
-        return own + super().get_urls()
+        return [*verb_urls(self, BULK_PAGES, "bulk/{}/", "bulk_"), *super().get_urls()]
 
     def get_actions(self, request: HttpRequest) -> Any:
         """Offer what this member of staff may do to many keys; each answers with its dry run."""
@@ -110,7 +102,7 @@ class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
                 page.label.replace("keys", "the selected keys"),
             )
             for page in BULK_PAGES
-            if request.user.has_perm(page.permission)
+            if request.user.has_perm(page.permission_required)
         }
 
     def get_object(

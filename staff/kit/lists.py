@@ -2,19 +2,18 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 from django.contrib import admin
 from django.contrib.admin.options import ShowFacets
 from django.contrib.admin.utils import quote
 from django.core.paginator import Page, Paginator
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 
 from audit.actor import Actor
 from staff.models import User
@@ -27,19 +26,13 @@ MOST_AT_ONCE: Final = 5000  # Rows that a bulk action takes.
 NOTHING: Final = format_html('<span class="quiet">{}</span>', "—")
 Rows = QuerySet[Any]
 
-if TYPE_CHECKING:
-    AnyModelAdmin = admin.ModelAdmin[Any]
-    AnyPaginator = Paginator[Any]
-else:
-    AnyModelAdmin, AnyPaginator = admin.ModelAdmin, Paginator
-
 
 def staff_of(request: HttpRequest) -> Actor:
     """Return the member of staff behind an admin request, as the audit log names them."""
     return Actor.staff(cast(User, request.user))
 
 
-class PlainList(AnyModelAdmin):
+class PlainList(admin.ModelAdmin):  # type: ignore[type-arg]
     """Filters its list by what `list_filter` declares: 400 for `?created_at__year=99999999999`."""
 
     # What its search box finds; None: the words in `search_fields`, as Django does.
@@ -88,7 +81,7 @@ class ReadOnlyAdmin(PlainList):
         return False
 
 
-class UncountedPaginator(AnyPaginator):
+class UncountedPaginator(Paginator):  # type: ignore[type-arg]
     """Finds one page and whether there is another: the ids first, out of an index alone."""
 
     object_list: Rows
@@ -135,7 +128,7 @@ class EndlessAdmin(ReadOnlyAdmin):
 
     def get_paginator(
         self, request: HttpRequest, queryset: Rows, per_page: int, *args: Any, **kwargs: Any
-    ) -> AnyPaginator:
+    ) -> Any:
         if queryset.model is not self.model:  # The history of a row.
             return super().get_paginator(request, queryset, per_page, *args, **kwargs)
         paginator = UncountedPaginator(queryset, per_page)
@@ -149,13 +142,6 @@ class EndlessAdmin(ReadOnlyAdmin):
     @admin.display(description="created", ordering="created_at")
     def created(self, obj: Any) -> SafeString:
         return moment(obj.created_at)
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Name the list by what is in it."""
-        title = capfirst(str(self.opts.verbose_name_plural))
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
 
 class ColumnFilter(admin.SimpleListFilter):

@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -88,7 +88,7 @@ class VerbPage(ABC, View):
         self.seen = last.pk if last else ""
         self.obj = self.model_admin.get_object(request, object_id)
         if self.obj is None:
-            return missing(request, self.model_admin)
+            raise Http404
         return super().dispatch(request, *args, **kwargs)
 
     def get(self, request: HttpRequest) -> HttpResponse:
@@ -179,12 +179,12 @@ class VerbAdmin(ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Show the row and its buttons; nothing is changed here. Raises PermissionDenied."""
+        """Show the row and its buttons; nothing is changed here."""
         obj = self.get_object(request, unquote(object_id))
         if request.method != "GET" or not self.has_view_permission(request, obj):
             raise PermissionDenied
         if obj is None:
-            return missing(request, self)
+            raise Http404
         buttons = [
             (verb, self.page_url(obj, verb.slug))
             for verb in self.verbs
@@ -200,15 +200,20 @@ class VerbAdmin(ReadOnlyAdmin):
         return render(request, self, self.page_template, **context)
 
 
-def verb_urls(model_admin: PlainList, verbs: Iterable[type[VerbPage]]) -> list[URLPattern]:
+def verb_urls(
+    model_admin: PlainList,
+    pages: Iterable[Any],
+    route: str = "<path:object_id>/{}/",
+    prefix: str = "",
+) -> list[URLPattern]:
     """Return the addresses of the pages of these verbs."""
     return [
         path(
-            f"<path:object_id>/{verb.slug}/",
-            model_admin.admin_site.admin_view(verb.as_view(model_admin=model_admin)),
-            name=f"{model_admin.url_name}_{verb.slug}",
+            route.format(page.slug),
+            model_admin.admin_site.admin_view(page.as_view(model_admin=model_admin)),
+            name=f"{model_admin.url_name}_{prefix}{page.slug}",
         )
-        for verb in verbs
+        for page in pages
     ]
 
 
@@ -220,9 +225,3 @@ def render(
     response = TemplateResponse(request, template, {**site, "opts": model_admin.opts, **context})
     response["Cache-Control"] = "no-store"
     return response
-
-
-def missing(request: HttpRequest, model_admin: PlainList) -> HttpResponse:
-    """Lead to the list, saying that there is no such row."""
-    messages.warning(request, "There is no such row; it was never stored here.")
-    return HttpResponseRedirect(model_admin.list_url())
