@@ -15,7 +15,7 @@ from accounts.models import Organization
 from apikeys.models import ApiKey
 from apikeys.scopes import Scope
 from apikeys.verbs.issue import issue
-from staff.keys.key_form import KeyForm
+from staff.keys.change import KeyForm
 from staff.kit.forms import show_refusal
 from staff.kit.lists import staff_of
 from staff.kit.verb_page import VerbAdmin, render
