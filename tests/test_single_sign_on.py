@@ -3,6 +3,7 @@
 import hashlib
 import re
 from datetime import timedelta
+from functools import partial
 from io import StringIO
 from typing import Any
 
@@ -17,6 +18,7 @@ from audit.models import SERVICE, AuditEvent
 from staff.models import User
 from tests.captured import captured_logs
 from tests.cast import Answer, ApiTestCase
+from tests.committed import CommittedTestCase, in_threads
 from tests.dump import dumped
 from tests.staff import log_in
 from tests.test_second_factor import code_of, set_up
@@ -429,3 +431,13 @@ class LinkTests(SingleSignOnTestCase):
                 self.link(name)
         strict = Client(enforce_csrf_checks=True)
         self.assertEqual(strict.post(self.link(), headers=NOBODY).status_code, 403)
+
+
+@override_settings(GATEWAY_TOKENS=(GATEWAY.encode(),), SECOND_FACTOR_REQUIRED=True)
+class LinkRaceTests(CommittedTestCase):
+    def test_link_pressed_many_times_at_once_logs_in_once(self):
+        said = StringIO()
+        call_command("log_in_link", "sam", reason="x", stdout=said, stderr=StringIO())
+        link = said.getvalue().strip().removeprefix("http://localhost:8000")
+        answers = in_threads(*(partial(Client().post, link, headers=NOBODY) for _ in range(4)))
+        self.assertEqual(sorted(answer.status_code for answer in answers), [302, 403, 403, 403])
