@@ -64,7 +64,7 @@ class ApiMiddleware:
         except Refusal as refusal:
             if request.path_info.startswith(STAFF_PATH):
                 shown = {"because": f"{refusal.message} {refusal.fix}", "title": "Not let in"}
-                shown["site_header"] = str(admin.site.site_header)
+                shown["site_header"] = shown["site_title"] = str(admin.site.site_header)
                 response = render(request, "admin/refused.html", shown, status=400)
             else:
                 response = refusal_response(request, refusal)

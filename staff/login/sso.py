@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
@@ -26,7 +26,7 @@ from audit.models import SERVICE, AuditLog
 from staff.login import sessions
 from staff.login.failures import log_failure
 from staff.login.gate import end_what_is_over, is_staff, on_to_second_factor, record_log_in
-from staff.login.proof import way_back
+from staff.login.proof import page, way_back
 from staff.login.refused import not_let_in
 from staff.models import User
 from web.context import current
@@ -62,6 +62,7 @@ class SingleSignOn:
 
 
 def _before_view(request: HttpRequest) -> HttpResponse | None:
+    """End or begin the session if the header asks for it; return the answer if no view is next."""
     end_what_is_over(request)
     if is_staff(request) and (why := _why_not_held(request)):
         with AuditLog.of(SERVICE) as audit:
@@ -104,8 +105,10 @@ def _log_in(request: HttpRequest) -> HttpResponse | None:
         is_half_way = sessions.is_half_way(request)
         return on_to_second_factor(request) if is_half_way else redirect(way_back(request))
     log_failure("failed single sign-on", named)
-    said = f"The single sign-on calls you {quote_input(named)}. No active staff account has that "
-    said += "as its SSO name, or as its user name and no SSO name."
+    said = (
+        f"The single sign-on calls you {quote_input(named)}. No active account of staff has this "
+    )
+    said += "SSO name, or this user name and no SSO name."
     if not settings.STAFF_PASSWORD_LOGIN:
         return not_let_in(request, f"{said} A superuser enters it in your account, under Users.")
     messages.warning(request, said)
@@ -163,14 +166,20 @@ def log_in_link(request: HttpRequest, pk: int, token: str) -> HttpResponse:
 
     A program that looks at links for people, such as a chat's, uses none up.
     """
-    with AuditLog.of(SERVICE) as audit:  # Of two who press at once the second finds it used.
-        user = User.objects.filter(pk=pk, is_active=True, is_staff=True).first()
-        if user is None or not links.check_token(user, token):
-            because = "This link was used, is over ten minutes old, or is cut off."
-            return not_let_in(request, f"{because} manage.py log_in_link makes one.")
-        if request.method != "POST":
-            context = {"title": f"Log in as {user}", "half_way": True}
-            return render(request, "admin/login/log_in_link.html", context)
-        audit.record("staff.log_in_link_used", user, actor=Actor.staff(user))
-        _begin(request, user, LINK)
-    return redirect("admin:index")
+    user = _linked(pk, token)
+    if user is not None and request.method == "POST":
+        with AuditLog.of(SERVICE) as audit:  # Of two who press at once the second finds it used.
+            user = _linked(pk, token)
+            if user is not None:
+                audit.record("staff.log_in_link_used", user, actor=Actor.staff(user))
+                _begin(request, user, LINK)
+                return redirect("admin:index")
+    if user is None:
+        because = "This link was used, is over ten minutes old, or is cut off."
+        return not_let_in(request, f"{because} manage.py log_in_link makes one.")
+    return page(request, "log_in_link", title=f"Log in as {user}")
+
+
+def _linked(pk: int, token: str) -> User | None:
+    user = User.objects.filter(pk=pk, is_active=True, is_staff=True).first()
+    return user if user is not None and links.check_token(user, token) else None
