@@ -90,7 +90,7 @@ def _problems() -> list[str]:
         count = len(unapplied)
         subject = "1 migration is" if count == 1 else f"{count} migrations are"
         return [f"{subject} not applied; run manage.py migrate."]
-    if KeySecret.some_under_missing_pepper():
+    if KeySecret.objects.need_missing_pepper():
         return ["A stored secret hangs on a pepper that API_KEY_PEPPERS does not list."]
     if not count_by_key().keys() <= settings.ENCRYPTION_KEYS.keys():
         return ["A second factor of staff hangs on a key that ENCRYPTION_KEYS does not list."]

@@ -102,14 +102,14 @@ class CommittedForgetTests(CommittedTestCase):
                 revoke(self.issue()[0], actor=Actor.cli())
             _, live = self.issue()
         with override_settings(API_KEY_PEPPERS={9: peppers[1]}):
-            self.assertTrue(KeySecret.some_under_missing_pepper())
+            self.assertTrue(KeySecret.objects.need_missing_pepper())
             with mock.patch("reachscore.management.commands.forget.BATCH", 1):
                 self.assertIn("2 ended secrets\n", forget())
-            self.assertTrue(KeySecret.some_under_missing_pepper())
-            self.assertEqual(KeySecret.count_by_pepper(), {7: 1})
+            self.assertTrue(KeySecret.objects.need_missing_pepper())
+            self.assertEqual(KeySecret.objects.count_by_pepper(), {7: 1})
         with override_settings(API_KEY_PEPPERS={9: peppers[1], 7: peppers[0]}):
             self.assertEqual(live.get("/v1/auth/me").status_code, 200)
             self.assertIn("0 ended secrets\n", forget())
             revoke(KeySecret.objects.get(pepper_id=9).api_key, actor=Actor.cli())
         with override_settings(API_KEY_PEPPERS={9: peppers[1]}), self.assertNumQueries(1):
-            self.assertFalse(KeySecret.some_under_missing_pepper())
+            self.assertFalse(KeySecret.objects.need_missing_pepper())

@@ -146,8 +146,8 @@ class PepperTests(ApiTestCase):
                 time_machine.travel(now + passed, tick=False),
                 override_settings(API_KEY_PEPPERS={9: NEW}),
             ):
-                self.assertIs(KeySecret.some_under_missing_pepper(), needed)
-                self.assertEqual(KeySecret.count_by_pepper().get(7, 0), int(needed))
+                self.assertIs(KeySecret.objects.need_missing_pepper(), needed)
+                self.assertEqual(KeySecret.objects.count_by_pepper().get(7, 0), int(needed))
 
     def test_missing_pepper_is_looked_for_in_ranges_of_the_index(self):
         with (
@@ -158,7 +158,7 @@ class PepperTests(ApiTestCase):
             # An empty table is read whole in any case; this asks what the index could do.
             for scan in ("seqscan", "indexscan", "indexonlyscan"):
                 cursor.execute(f"SET LOCAL enable_{scan} = off")
-            self.assertFalse(KeySecret.some_under_missing_pepper())
+            self.assertFalse(KeySecret.objects.need_missing_pepper())
             (query,) = queries.captured_queries
             cursor.execute(f"EXPLAIN {query['sql']}")
             plan = "\n".join(row[0] for row in cursor.fetchall())

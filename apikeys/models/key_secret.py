@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from itertools import pairwise
-from typing import Final
+from typing import Final, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Q
 from django.db.models.functions import Length
 from django.db.models.lookups import Exact
 from django.utils import timezone
@@ -17,6 +17,47 @@ from apikeys.format import LOCATOR_LENGTH, verifying_digests
 
 # Of secrets that ended before their pepper was dropped: a number that no pepper has.
 NO_PEPPER: Final = 0
+
+
+class KeySecretQuerySet(models.QuerySet["KeySecret"]):
+    """Secrets by their plaintext, and by the pepper that they hang on."""
+
+    def find(self, plaintext: str) -> KeySecret | None:
+        """Return the secret of a well-formed plaintext, in any state, or None."""
+        found = self.filter(digest__in=verifying_digests(plaintext))
+        return found.select_related("api_key__organization").first()
+
+    def usable(self) -> Self:
+        """Keep those that could still authenticate, if only once a suspension ends."""
+        now = timezone.now()
+        return self.filter(
+            Q(expires_at=None) | Q(expires_at__gt=now),
+            Q(api_key__expires_at=None) | Q(api_key__expires_at__gt=now),
+            ended_at=None,
+            api_key__revoked_at=None,
+        )
+
+    def under_missing_pepper(self) -> Self:
+        """Keep those whose pepper is not listed.
+
+        Asks for the gaps between the known numbers: each is a range of the index. NOT IN would read
+        the whole table.
+        """
+        known = sorted([NO_PEPPER, *settings.API_KEY_PEPPERS])
+        gaps = Q(pepper_id__gt=known[-1])
+        for low, high in pairwise(known):
+            gaps |= Q(pepper_id__gt=low, pepper_id__lt=high)
+        return self.filter(gaps)
+
+    def need_missing_pepper(self) -> bool:
+        """Return True if a secret that could still authenticate hangs on a pepper not listed."""
+        missing = self.under_missing_pepper()
+        # Without the join first: that is all, as long as no pepper was dropped.
+        return missing.exists() and missing.usable().exists()
+
+    def count_by_pepper(self) -> dict[int, int]:
+        """Return how many secrets that could still authenticate hang on each pepper."""
+        return dict(self.usable().order_by().values_list("pepper_id").annotate(Count("pk")))
 
 
 class KeySecret(models.Model):
@@ -44,6 +85,8 @@ class KeySecret(models.Model):
     last_used_at = models.DateTimeField(null=True, help_text="Presented, to the minute.")
     last_used_ip = models.GenericIPAddressField(null=True)
     last_used_user_agent = models.CharField(max_length=200, blank=True)
+
+    objects = KeySecretQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at", "-id"]
@@ -84,54 +127,3 @@ class KeySecret(models.Model):
     def key_hint(self) -> str:
         """The contract's hint: dots and the last four characters."""
         return f"...{self.last_four}"
-
-    @classmethod
-    def find(cls, plaintext: str) -> KeySecret | None:
-        """Return the secret of a well-formed plaintext, in any state, or None."""
-        return (
-            cls.objects.select_related("api_key__organization")
-            .filter(digest__in=verifying_digests(plaintext))
-            .first()
-        )
-
-    @classmethod
-    def count_by_pepper(cls) -> dict[int, int]:
-        """Return how many secrets that could still authenticate hang on each pepper."""
-        counts = cls._usable().order_by().values_list("pepper_id").annotate(Count("pk"))
-        return dict(counts)
-
-    @classmethod
-    def some_under_missing_pepper(cls) -> bool:
-        """Return True if a secret that could still authenticate hangs on a pepper not listed."""
-        # Without the join first: that is all, as long as no pepper was dropped.
-        missing = cls._under_missing_pepper()
-        return missing.exists() and (missing & cls._usable()).exists()
-
-    @classmethod
-    def ended_under_missing_pepper(cls) -> QuerySet[KeySecret]:
-        """Return the secrets that hang on a pepper not listed and can never authenticate again."""
-        return cls._under_missing_pepper().exclude(pk__in=cls._usable())
-
-    @classmethod
-    def _under_missing_pepper(cls) -> QuerySet[KeySecret]:
-        """Return the secrets whose pepper is not listed.
-
-        Asks for the gaps between the known numbers: each is a range of the index. NOT IN would read
-        the whole table.
-        """
-        known = sorted([NO_PEPPER, *settings.API_KEY_PEPPERS])
-        gaps = Q(pepper_id__gt=known[-1])
-        for low, high in pairwise(known):
-            gaps |= Q(pepper_id__gt=low, pepper_id__lt=high)
-        return cls.objects.filter(gaps)
-
-    @classmethod
-    def _usable(cls) -> QuerySet[KeySecret]:
-        """Return the secrets that could still authenticate, if only once a suspension ends."""
-        now = timezone.now()
-        return cls.objects.filter(
-            Q(expires_at=None) | Q(expires_at__gt=now),
-            Q(api_key__expires_at=None) | Q(api_key__expires_at__gt=now),
-            ended_at=None,
-            api_key__revoked_at=None,
-        )

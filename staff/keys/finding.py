@@ -80,7 +80,7 @@ class FindByKeyAdmin(EndlessAdmin, VerbAdmin):
         text = request.POST.get(SEARCH_VAR, "").strip()
         q = said = ""
         if key := find_key(text):
-            if secret := KeySecret.find(key):
+            if secret := KeySecret.objects.find(key):
                 return HttpResponseRedirect(self.page_url(secret.api_key))
             why = "it was issued by another system" if is_well_formed(key) else MISTYPED
             said = f"There is no such key here: {why}."

@@ -11,4 +11,4 @@ class Command(NumberedKeysCommand):
     setting = "API_KEY_PEPPERS"
 
     def counts(self) -> dict[int, int]:
-        return KeySecret.count_by_pepper()
+        return KeySecret.objects.count_by_pepper()

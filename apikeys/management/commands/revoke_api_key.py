@@ -34,7 +34,7 @@ class Command(VerbCommand):
 
     def _find(self, named: str) -> ApiKey:
         if is_well_formed(named):
-            secret = KeySecret.find(named)
+            secret = KeySecret.objects.find(named)
             if secret is not None:
                 return secret.api_key
         elif named.isascii() and named.isprintable():

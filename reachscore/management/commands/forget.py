@@ -29,6 +29,7 @@ class Command(VerbCommand):
         months = now.year * 12 + now.month - 1 - MONTHS_OF_KEY_DAYS
         oldest = date(months // 12, months % 12 + 1, 1)
         too_old = RememberedRequest.objects.filter(created_at__lte=now - REMEMBERED_FOR)
+        missing = KeySecret.objects.under_missing_pepper()
         counts = {
             "key days": in_batches(KeyDay.objects.filter(day__lt=oldest), delete),
             "log-in tries": in_batches(
@@ -37,7 +38,7 @@ class Command(VerbCommand):
             "remembered requests": in_batches(too_old, delete),
             # They would make every /readyz slower, by a second for a million.
             "ended secrets": in_batches(
-                KeySecret.ended_under_missing_pepper(),
+                missing.exclude(pk__in=KeySecret.objects.usable()),
                 lambda batch: batch.update(pepper_id=NO_PEPPER),
             ),
         }
