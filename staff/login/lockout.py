@@ -58,10 +58,8 @@ def counted(username: str, check: Callable[[], Result | None]) -> Result | None:
 
 def is_locked_out(username: str) -> bool:
     """Return True if no try of this name from this address is looked at now."""
-    pair, *address = _subjects(username)
-    return LogInTries.count(pair) >= MOST_TRIES or any(
-        LogInTries.count(each) >= MOST_TRIES_OF_AN_ADDRESS for each in address
-    )
+    limits = zip(_subjects(username), (MOST_TRIES, MOST_TRIES_OF_AN_ADDRESS), strict=False)
+    return any(LogInTries.count(subject) >= most for subject, most in limits)
 
 
 def forget_tries(username: str) -> None:
@@ -78,13 +76,8 @@ def record_lock_out(username: str) -> None:
     if user is None:
         return
     with AuditLog.of(SERVICE) as audit:
-        lately = AuditEvent.objects.filter(
-            organization_id=SERVICE,
-            target_id=str(user.pk),
-            action="staff.locked_out",
-            created_at__gt=timezone.now() - COOL_OFF,
-        )
-        if not lately.exists():
+        former = AuditEvent.objects.filter(target_id=str(user.pk), action="staff.locked_out")
+        if not former.filter(created_at__gt=timezone.now() - COOL_OFF).exists():
             audit.record("staff.locked_out", user, actor=Actor.stranger())
 
 

@@ -6,6 +6,7 @@ import hmac
 import secrets
 from base64 import b32encode
 from collections import Counter
+from textwrap import wrap
 from typing import Final, cast
 
 from django.conf import settings
@@ -19,9 +20,7 @@ SECRET_BYTES: Final = 20  # What apps expect, RFC 4226 §4.
 # or somebody who knows the password could lock its owner out for good.
 MOST_DOUBLINGS: Final = 10
 RECOVERY_CODES: Final = 10
-# 31 letters and digits that are not mistaken for one another: 16 of them are 79 random bits.
-LETTERS: Final = "23456789abcdefghjkmnpqrstuvwxyz"
-RECOVERY_LENGTH: Final = 16
+RECOVERY_BYTES: Final = 10  # Sixteen characters of base32.
 GROUP: Final = 4
 
 
@@ -78,13 +77,13 @@ class SecondFactor(TOTPDevice):
     @property
     def bin_key(self) -> bytes:
         """The secret, which the app is told once."""
-        message = f"{self.user_id} {self.key}"
-        return derive(self.key_id, "authenticator app", message)[:SECRET_BYTES]
+        derived = derive(self.key_id, "authenticator app", f"{self.user_id} {self.key}")
+        return derived[:SECRET_BYTES]
 
     @property
     def secret_in_letters(self) -> str:
         """The secret as apps let people type it, in groups."""
-        return _in_groups(b32encode(self.bin_key).decode(), " ")
+        return " ".join(wrap(b32encode(self.bin_key).decode(), GROUP))
 
     def is_verified_by(self, code: str) -> bool:
         """Return True if the code is the app's of now, and save what makes it count once.
@@ -119,14 +118,12 @@ class RecoveryCode(models.Model):
     def renew(cls, user: User) -> list[str]:
         """Return new ones, in place of all that were; inside a transaction that records it."""
         cls.objects.filter(user=user).delete()
+        made = [secrets.token_bytes(RECOVERY_BYTES) for _ in range(RECOVERY_CODES)]
+        codes = [b32encode(each).decode().lower() for each in made]
         key_id = signing_key_id()
-        codes = [
-            "".join(secrets.choice(LETTERS) for _ in range(RECOVERY_LENGTH))
-            for _ in range(RECOVERY_CODES)
-        ]
         for code in codes:
             cls.objects.create(user=user, key_id=key_id, digest=_digest(key_id, user, code))
-        return [_in_groups(code, "-") for code in codes]
+        return ["-".join(wrap(code, GROUP)) for code in codes]
 
     @classmethod
     def matching(cls, user: User, typed: str) -> models.QuerySet[RecoveryCode]:
@@ -134,10 +131,6 @@ class RecoveryCode(models.Model):
         code = typed.replace("-", "").lower()
         digests = [_digest(key_id, user, code) for key_id in settings.ENCRYPTION_KEYS]
         return cls.objects.filter(user=user, digest__in=digests)
-
-
-def _in_groups(text: str, separator: str) -> str:
-    return separator.join(text[at : at + GROUP] for at in range(0, len(text), GROUP))
 
 
 def _digest(key_id: int, user: User, code: str) -> bytes:
