@@ -97,6 +97,9 @@ class AuditEvent(models.Model):
             models.Index(
                 fields=["action", "-created_at", "-sequence"], name="audit_event_by_action"
             ),
+            # For the search: if one side of an OR has no index, none is used.
+            models.Index(fields=["request_id"], name="audit_event_by_request"),
+            models.Index(fields=["ip", "-created_at", "-sequence"], name="audit_event_by_address"),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -4,7 +4,9 @@ import re
 from datetime import timedelta
 from html import unescape
 
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import Meter, Organization, Usage
@@ -14,6 +16,7 @@ from apikeys.verbs.revoke import revoke
 from apikeys.verbs.rotate import rotate
 from audit.actor import Actor
 from staff.models import User
+from staff.templatetags.staff_keys import requests_of
 from tests.test_admin import KEYS, ORGANIZATIONS, AdminTestCase, page_of
 
 MATTER = re.compile(r'<a href="([^"]+)"><strong>([\d,+]+)</strong> ([^<]+)</a>')
@@ -59,6 +62,19 @@ class HomeTests(AdminTestCase):
         page = self.browser.get("/admin/").content.decode()
         self.assertIn("1,200 requests, 10 of them refused", page)
         self.assertIn(f'{today}</td><td class="number">1,200</td><td class="number">10</td>', page)
+
+    def test_days_that_are_over_are_added_up_once(self):
+        api_key, today = self.issue()[0], timezone.now().date()
+        requests_of.cache_clear()
+        self.addCleanup(requests_of.cache_clear)
+        for back, requests in ((0, 3), (1, 20), (2, 100), (29, 1000), (30, 5000)):
+            day = today - timedelta(days=back)
+            KeyDay.objects.create(api_key=api_key, day=day, requests=requests, limited=0)
+        self.assertContains(self.browser.get("/admin/"), "1,123 requests")
+        with CaptureQueriesContext(connection) as queries:
+            self.assertContains(self.browser.get("/admin/"), "1,123 requests")
+        summed = [q for q in queries.captured_queries if "SUM(" in q["sql"]]
+        self.assertEqual(len(summed), 2)  # Today, and yesterday: clocks may differ.
 
     def test_finds_a_pasted_key_like_the_list_of_keys(self):
         api_key, client = self.issue()

@@ -127,6 +127,21 @@ class KeySearchTests(SearchTestCase):
         for url in (KEYS, ORGANIZATIONS, EVENTS, "/admin/staff/user/"):
             self.assertFalse(self.browser.get(url, {"q": text}).context["cl"].result_list)
 
+    def test_a_search_is_planned_for_its_words_however_often_one_was_made(self):
+        for number in range(12):  # From the sixth on it would be prepared, for any words.
+            self.browser.get(KEYS, {"q": f"nightly{number}"})
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT statement FROM pg_prepared_statements")
+            statements = [statement for (statement,) in cursor.fetchall()]
+        self.assertTrue(any("django_session" in one for one in statements), statements)
+        self.assertFalse(any("search_fold" in one for one in statements), statements)
+
+    def test_what_is_found_is_sorted_by_age_or_by_a_column(self):
+        made = [self.issue(name=f"import {letter}")[0].pk for letter in "bca"]
+        for query, order in (({}, [2, 1, 0]), ({"o": "1"}, [2, 0, 1]), ({"o": "-1"}, [1, 0, 2])):
+            listed = self.browser.get(KEYS, {"q": "import", **query}).context["cl"].result_list
+            self.assertEqual([made.index(key.pk) for key in listed], order)
+
     def test_a_search_takes_the_same_few_queries_however_much_it_finds(self):
         api_key, client = self.issue(allowed_ips=["192.0.2.7/32"])
         queries = {
@@ -190,11 +205,11 @@ class OtherSearchTests(SearchTestCase):
     def test_each_list_takes_a_fixed_number_of_queries(self):
         for _ in range(2):
             for url, number in (
-                (ORGANIZATIONS, 5),
-                (f"{ORGANIZATIONS}?q=acme", 5),
+                (ORGANIZATIONS, 6),
+                (f"{ORGANIZATIONS}?q=acme", 6),
                 (EVENTS, 5),
-                (f"{EVENTS}?q=acme", 7),
-                (f"{EVENTS}?q=staff:sam", 4),
+                (f"{EVENTS}?q=acme", 9),
+                (f"{EVENTS}?q=staff:sam", 6),
             ):
                 with self.subTest(url):
                     self.assertCost(number, url)

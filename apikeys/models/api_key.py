@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -90,6 +91,13 @@ class ApiKey(models.Model):
                 fields=["organization", "livemode", "expires_at"],
                 condition=Q(revoked_at=None),
                 name="api_key_unrevoked",
+            ),
+            models.Index(
+                fields=["revoked_at"], condition=~Q(revoked_at=None), name="api_key_by_revocation"
+            ),
+            GinIndex(fields=["scopes"], name="api_key_by_scope"),
+            GinIndex(
+                fields=["allowed_ips"], condition=~Q(allowed_ips=None), name="api_key_by_network"
             ),
         ]
         constraints = [

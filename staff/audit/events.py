@@ -17,7 +17,14 @@ from accounts.models import Organization
 from audit.export import in_pieces, note_export
 from audit.models import SERVICE, AuditEvent, AuditHead
 from staff.audit.export import FORMATS
-from staff.audit.filters import ActionFilter, ActorFilter, WhereAndWhen, matching
+from staff.audit.filters import (
+    ActionFilter,
+    ActorFilter,
+    WhereAndWhen,
+    actions_with,
+    address_in,
+    matching,
+)
 from staff.kit.lists import EndlessAdmin, moment, staff_of
 from staff.kit.verb_page import VerbAdmin
 from staff.login.proof import proved
@@ -36,6 +43,9 @@ class AuditEventAdmin(EndlessAdmin, VerbAdmin):
     empty_hint = "No event is found like this. Take a filter away, or search for less."
     page_template = "admin/audit/auditevent/page.html"
     change_list_template = "admin/audit/auditevent/change_list.html"
+
+    def finds_many(self, text: str) -> bool:
+        return bool(address_in(text) or actions_with(text))
 
     def facts(self, request: HttpRequest, obj: AuditEvent) -> dict[str, Any]:
         return {

@@ -1,5 +1,6 @@
 """The filters of the audit log, and what its search box understands."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, time
@@ -21,6 +22,8 @@ from staff.kit.search import Folded, holds
 Events = QuerySet[AuditEvent]
 # More organizations than this by one name are looked for by a better one.
 MOST_OWNERS: Final = 200
+ID: Final = re.compile(r"[a-z]{3}_[0-9A-Za-z]+|[0-9]+")
+TRIGRAM: Final = 3
 WORDS: Final = Folded("actor_label", "reason")  # As the index `audit_event_words` has it.
 DATE: Final = forms.DateInput(attrs={"type": "date"})
 
@@ -86,19 +89,33 @@ class WhereAndWhen(admin.ListFilter):
         return queryset.filter(**{name: value for name, value in wanted.items() if value})
 
 
-def matching(events: Events, text: str) -> Events:
-    """Return the events that an id, an address, an action, an actor or an organization names, or
-    whose reason or actor's name holds the words."""
-    kind, _, actor = text.partition(":")
-    if kind in ActorType.values and (actor or kind == ActorType.CLI):  # As lists print them.
-        named = Q(actor_id=actor) | holds(actor, "words")
-        return events.alias(words=WORDS).filter(named, actor_type=kind)
+def actions_with(text: str) -> list[str]:
+    """Return the known actions that hold the text."""
+    return [action for action in AuditEvent.actions() if text.strip().lower() in action]
+
+
+def address_in(text: str) -> str:
+    """Return the address that the text is, as PostgreSQL writes it; or nothing."""
     with suppress(ValueError):
-        return events.filter(ip=str(ip_address(text)))
-    found = Q(target_id=text) | Q(pk=text) | Q(request_id=text) | holds(text, "words")
-    if actions := [action for action in AuditEvent.actions() if text.lower() in action]:
-        found |= Q(action__in=actions)
-    owners = Organization.objects.filter(Q(pk=text) | holds(text)).order_by()
-    if ids := list(owners.values_list("pk", flat=True)[:MOST_OWNERS]):
-        found |= Q(organization_id__in=ids)
-    return events.alias(words=WORDS).filter(found)
+        return str(ip_address(text.strip()))
+    return ""
+
+
+def matching(events: Events, text: str) -> Events:
+    """Return the events that an id, an address or an actor names; else those of the organizations
+    and actions that the words name, or whose reason or actor's name holds the words."""
+    if ID.fullmatch(text):
+        named = Q(pk=text) | Q(target_id=text) | Q(request_id=text)
+        return events.filter(named | Q(organization_id=text) if text.startswith("org_") else named)
+    if address := address_in(text):
+        return events.filter(ip=address)
+    events = events.alias(words=WORDS)
+    kind, _, actor = text.partition(":")
+    if kind in ActorType.values and (actor or kind == ActorType.CLI):  # As the list prints them.
+        return events.filter(Q(actor_id=actor) | holds(actor, "words"), actor_type=kind)
+    owners = Organization.objects.filter(holds(text)).order_by().values_list("pk", flat=True)
+    found = Q(organization_id__in=list(owners[:MOST_OWNERS]))
+    found |= Q(action__in=actions_with(text))
+    if any(len(word) >= TRIGRAM for word in text.split()):  # Else it would read all events.
+        found |= holds(text, "words")
+    return events.filter(found)

@@ -1,21 +1,23 @@
 """Lists of rows in the admin: they are read, filtered and paged without being counted."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, cast
 
 from django.contrib import admin
 from django.contrib.admin.options import ShowFacets
 from django.contrib.admin.utils import quote
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.paginator import Page, Paginator
-from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.db.models import F, Model, QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.actor import Actor
+from staff.kit.search import planned_by_values
 from staff.models import User
 from web.input.moments import format_moment
 from web.input.text import composed
@@ -104,7 +106,8 @@ class UncountedPaginator(Paginator):  # type: ignore[type-arg]
     @property
     def found(self) -> str:
         """Say how many rows all pages hold, counted no further than bulk actions go."""
-        count = self.object_list.order_by()[: MOST_AT_ONCE + 1].count()
+        with planned_by_values():
+            count = self.object_list.order_by()[: MOST_AT_ONCE + 1].count()
         return f"{count:,}" if count <= MOST_AT_ONCE else f"more than {MOST_AT_ONCE:,}"
 
 
@@ -142,6 +145,25 @@ class EndlessAdmin(ReadOnlyAdmin):
     @admin.display(description="created", ordering="created_at")
     def created(self, obj: Any) -> SafeString:
         return moment(obj.created_at)
+
+    def finds_many(self, text: str) -> bool:
+        """Return True if a search for this may find a great part of all rows."""
+        return False
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """Return an order that no index has, if there is a search. With an index PostgreSQL goes
+        through the rows by age until it has met a page of them: through a million keys for those of
+        one old customer (2 s; 60 ms this way, and 250 ms for a word that every key has)."""
+        text = request.GET.get(SEARCH_VAR)
+        if not text or self.finds_many(text):
+            return super().get_ordering(request)
+        return [(F("created_at") + timedelta(0)).desc(), *(self.opts.ordering or ())]
+
+    @planned_by_values()
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, extra_context)
 
 
 class ColumnFilter(admin.SimpleListFilter):

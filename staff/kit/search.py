@@ -1,7 +1,10 @@
 """Searching for words as people type them: `Zoe` finds `Zoë`, and every word must be there."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
+from django.db import connection
 from django.db.models import Func, Q, TextField, Value
 
 MOST_WORDS: Final = 10
@@ -24,3 +27,19 @@ def holds(words: str, column: str = "search_text") -> Q:
     for word in words.split()[:MOST_WORDS]:
         found &= Q((f"{column}__contains", Folded(Value(word))))
     return found
+
+
+@contextmanager
+def planned_by_values() -> Iterator[None]:
+    """Let PostgreSQL plan each statement for the values in it.
+
+    It plans a prepared statement once for any values, as if each word were a common one: a rare
+    word was then looked for in a million rows (8 s), instead of in the index (10 ms).
+    """
+    connection.ensure_connection()
+    raw = connection.connection
+    threshold, raw.prepare_threshold = raw.prepare_threshold, None
+    try:
+        yield
+    finally:
+        raw.prepare_threshold = threshold
