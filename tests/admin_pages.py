@@ -29,8 +29,11 @@ def page_url(pattern: URLPattern, rows: dict[str, models.Model]) -> str:
 
     `rows` are by a page's name, or by what the names of a model's pages begin with.
     """
-    values = {"content_type_id": ContentType.objects.get_for_model(User).pk}
     name = str(pattern.name)
+    values = {
+        "content_type_id": ContentType.objects.get_for_model(User).pk,
+        "pk": rows[name].pk if name in rows else 0,
+    }
     kwargs: dict[str, Any] = {}
     for parameter in pattern.pattern.regex.groupindex:
         if parameter in ("object_id", "id"):

@@ -43,8 +43,13 @@ class DemoServer:
     """Starts on entry, is up when entered, ends with SIGTERM on exit."""
 
     def __init__(self, **environ: str) -> None:
-        self.environ = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", **environ}
         self.port = free_port()
+        self.environ = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "REACHSCORE_TEST_PUBLIC_URL": f"http://localhost:{self.port}",
+            **environ,
+        }
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = ""
 

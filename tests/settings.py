@@ -31,13 +31,14 @@ os.environ.setdefault(
 )
 
 from reachscore.settings import *  # noqa: E402, F403
-from reachscore.settings import DATABASES, INSTALLED_APPS  # noqa: E402
+from reachscore.settings import DATABASES, INSTALLED_APPS, PUBLIC_URL  # noqa: E402
 
 # Tests that run side by side have a cluster each, so that each sees a first run.
 home = os.environ["REACHSCORE_TEST_CLUSTER"] + os.environ.get("PYTEST_XDIST_WORKER", "")
 DATABASES["default"] |= {"HOME": Path(home), "THROWAWAY": True}
 # For servers that a test starts to ask for it.
 MAY_SERVE = True
+PUBLIC_URL = os.environ.get("REACHSCORE_TEST_PUBLIC_URL", PUBLIC_URL)
 SECOND_FACTOR_REQUIRED = "REACHSCORE_TEST_SECOND_FACTOR" in os.environ
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.sibling"]  # No part of the product.

@@ -13,7 +13,7 @@ from tests.browser import Window, chromium
 from tests.demo_server import DemoServer, manage
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, CDPSession
 
 PASSWORD = secrets.token_urlsafe(12)
 
@@ -108,6 +108,118 @@ def test_it_is_set_up_at_the_first_log_in_and_asked_at_the_next(window, strict_s
     assert other.page.url.endswith("/admin/apikeys/apikey/")
     other.context.close()
     assert other.complaints == []
+
+
+@pytest.fixture
+def home(browser: "Browser", strict_server: DemoServer) -> Iterator[Window]:
+    """A window at the address that passkeys belong to."""
+    opened = Window(browser, strict_server.url.replace("127.0.0.1", "localhost"))
+    yield opened
+    opened.context.close()
+    assert opened.complaints == []
+
+
+def authenticator(window: Window) -> tuple["CDPSession", dict[str, str]]:
+    """Give the window's page a platform authenticator; return what removes it."""
+    debugger = window.context.new_cdp_session(window.page)
+    debugger.send("WebAuthn.enable")
+    able = ("hasResidentKey", "hasUserVerification", "isUserVerified")
+    kind = {"protocol": "ctap2", "transport": "internal", **dict.fromkeys(able, True)}
+    made = debugger.send("WebAuthn.addVirtualAuthenticator", {"options": kind})
+    return debugger, {"authenticatorId": made["authenticatorId"]}
+
+
+def make_passkey(window: Window, name: str) -> None:
+    window.page.get_by_label("Name").fill(name)
+    window.press("Make the passkey")
+
+
+def make_first_passkey(window: Window, name: str) -> list[str]:
+    """Log in for the first time, make a passkey and return the recovery codes."""
+    type_password(window, name)
+    window.press("Use a passkey instead")
+    make_passkey(window, "Laptop")
+    codes: list[str] = window.page.locator("#plaintext").inner_text().split()
+    assert len(codes) == 10
+    window.press("I have stored them: go on")
+    assert window.page.url == f"{window.url}/admin/apikeys/apikey/"
+    return codes
+
+
+def test_passkey_is_offered_where_the_browser_would_take_one_and_else_the_page_says_where(
+    window, home
+):
+    type_password(window, newcomer())
+    window.press("Use a passkey instead")
+    window.check_access()
+    assert not window.is_too_wide()
+    assert window.page.get_by_role("button", name="Make the passkey").count() == 0
+    there = window.page.get_by_role("link", name=home.url).get_attribute("href")
+    assert there == window.page.url.replace(window.url, home.url)
+
+
+def test_passkey_is_made_then_shown_after_the_password_then_alone(home):
+    name, page = newcomer(), home.page
+    authenticator(home)
+    make_first_passkey(home, name)
+
+    home.press("Second factor")
+    home.check_access()
+    assert not home.is_too_wide()
+    home.press("Add a passkey")
+    home.check_access()
+    assert not home.is_too_wide()
+    page.get_by_role("button", name="Make the passkey").click()  # The name is missing.
+    page.get_by_label("Name").fill("Again")
+    page.get_by_role("button", name="Make the passkey").click()
+    page.get_by_text("holds a passkey of your account").wait_for()
+    home.picture("passkey refused")
+
+    home.press("Log out")
+    type_password(home, name)
+    home.check_access()
+    assert not home.is_too_wide()
+    home.press("Use a passkey")
+    assert page.url == f"{home.url}/admin/apikeys/apikey/"
+    home.press("Log out")
+    home.visit("/admin/login/?next=/admin/apikeys/apikey/")
+    home.press("Log in with a passkey")
+    assert page.url == f"{home.url}/admin/apikeys/apikey/"
+
+
+def test_lost_passkey_is_replaced_after_a_recovery_code_and_its_session_ends(home, browser):
+    name, laptop = newcomer(), Window(browser, home.url)
+    debugger, lost = authenticator(laptop)
+    codes = make_first_passkey(laptop, name)
+    debugger.send("WebAuthn.removeVirtualAuthenticator", lost)
+
+    authenticator(home)
+    home.visit("/admin/login/?next=/admin/")
+    home.page.get_by_role("button", name="Log in with a passkey").click()
+    home.page.get_by_text("No passkey came").wait_for()
+    home.picture("no passkey came")
+    type_password(home, name)
+    type_code(home, codes[0])
+    home.press("Second factor")
+    home.press("Add a passkey")
+    make_passkey(home, "Phone")
+    home.press("Laptop")
+    home.check_access()
+    assert not home.is_too_wide()
+    home.page.get_by_label("Name").fill("Lost laptop")
+    home.press("Rename")
+    home.press("Lost laptop")
+    home.press("Remove this passkey")
+    home.picture("passkey removed")
+    laptop.visit("/admin/second_factor/")
+    assert laptop.page.get_by_label("Username").is_visible()
+    laptop.context.close()
+    assert laptop.complaints == []
+
+    home.press("Log out")
+    home.visit("/admin/login/?next=/admin/")
+    home.press("Log in with a passkey")
+    assert home.page.url == f"{home.url}/admin/"
 
 
 def test_half_way_one_can_turn_back(window):

@@ -1,17 +1,31 @@
 """What is done to second factors: each an event, and a mail to the person."""
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
+from django.contrib.sessions.backends.base import SessionBase
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
+from django.utils import timezone
 
 from audit.actor import Actor
 from audit.models import SERVICE, AuditLog
-from staff.login.failures import told
-from staff.models import RecoveryCode, SecondFactor, User
+from staff.login import sessions
+from staff.login.failures import log_failure, told
+from staff.login.lockout import LOCKED_OUT, counted
+from staff.models import Passkey, RecoveryCode, SecondFactor, User
+from staff.models.passkey import MOST_PASSKEYS
 from staff.models.second_factor import has_factor
 from web.input.text import clean_reason
 
 DIGITS_OF_APPS = 6
+REFUSED = (
+    "This passkey was refused: it is not known here, was removed, or gave no valid answer. "
+    "Try again, or use another way in."
+)
+
+
+def is_app_code(code: str) -> bool:
+    """Return True for an app's code, right or wrong, and False for a recovery code."""
+    return len(code) == DIGITS_OF_APPS and code.isdecimal()
 
 
 def verify(user: User, typed: str) -> bool:
@@ -20,7 +34,7 @@ def verify(user: User, typed: str) -> bool:
     A wrong code of an app makes the next one wait; recovery codes wait for nobody.
     """
     code = "".join(typed.split())
-    if len(code) == DIGITS_OF_APPS and code.isdecimal():
+    if is_app_code(code):
         with transaction.atomic():
             # Locked, so that of two senders of one code one is refused.
             app = SecondFactor.objects.select_for_update().filter(user=user).first()
@@ -36,15 +50,66 @@ def verify(user: User, typed: str) -> bool:
     return True
 
 
-def confirm(app: SecondFactor, code: str, *, replaced: SecondFactor | None) -> list[str] | None:
+def verify_passkey(session: SessionBase, credential: str, user: User | None = None) -> Passkey:
+    """Return the passkey that an answer to the open challenge shows: the user's, or anybody's.
+
+    Failures are counted with wrong passwords. Raises ValidationError.
+    """
+    challenge, _ = sessions.take_challenge(session)
+    found = Passkey.shown_by(credential)
+    owner = user or (found and found.user)
+    name = owner.get_username() if owner else ""
+
+    def check() -> Passkey | None:
+        is_theirs = found is not None and found.user == owner
+        return found if found and is_theirs and _take(found, credential, challenge) else None
+
+    try:
+        passkey = counted(name, check)
+    except PermissionDenied:
+        raise ValidationError(LOCKED_OUT) from None
+    if passkey is None:
+        log_failure("failed passkey", name)
+        raise ValidationError(REFUSED)
+    return passkey
+
+
+def _take(passkey: Passkey, credential: str, challenge: str) -> bool:
+    """Return True if the answer is valid; it counts once.
+
+    A counter that goes backwards takes a copy of the passkey, so that is an event.
+    """
+    count = passkey.count_after(credential, challenge)
+    if count is None:
+        return False
+    # One statement, so that of two answers at once to one challenge one is refused.
+    unused = Passkey.objects.filter(pk=passkey.pk).exclude(last_challenge=challenge)
+    if unused.filter(sign_count__lt=max(count, 1)).update(
+        sign_count=count, last_challenge=challenge, last_used_at=timezone.now()
+    ):
+        return True
+    if copied := unused.first():
+        with AuditLog.of(SERVICE) as audit:
+            changes = {"passkey": (copied.name,) * 2, "sign_count": (copied.sign_count, count)}
+            actor = Actor.stranger()
+            audit.record("staff.passkey_refused", copied.user, actor=actor, changes=changes)
+        told(copied.user, f"your {copied} was refused, because a copy of it seems to be in use")
+    return False
+
+
+def confirm(
+    app: SecondFactor, code: str, *, replaced: SecondFactor | None, only: bool = False
+) -> list[str] | None:
     """Store this app in place of `replaced` and return new recovery codes; end all sessions.
 
-    Return None for a wrong code, and if another than `replaced` is in force by now: of several that
-    are set up at once, the first counts.
+    Return None for a wrong code, and if another than `replaced` is in force by now, or a passkey
+    beside an `only` one: of several that are set up at once, the first counts.
     """
     user = app.user
     with AuditLog.of(SERVICE) as audit:
-        if SecondFactor.of(user) != replaced or not app.is_verified_by(code):
+        if SecondFactor.of(user) != replaced or (only and has_factor(user)):
+            return None
+        if not app.is_verified_by(code):
             return None
         SecondFactor.objects.filter(user=user).exclude(pk=app.pk).delete()
         changes = {"second_factor": (replaced and str(replaced), str(app))}
@@ -55,7 +120,43 @@ def confirm(app: SecondFactor, code: str, *, replaced: SecondFactor | None) -> l
     return codes
 
 
-def remove(factor: SecondFactor) -> None:
+def add_passkey(passkey: Passkey, *, only: bool) -> list[str] | None:
+    """Store a new passkey. If it is the first factor, end all sessions and return recovery codes.
+
+    Raises ValidationError if it is known, if its user has many, or a factor by now beside an `only`
+    one: of several that are set up at once, the first counts.
+    """
+    user, codes = passkey.user, None
+    with AuditLog.of(SERVICE) as audit:
+        is_first = not has_factor(user)
+        if only and not is_first:
+            raise ValidationError("Your second factor was set up meanwhile. Log in with that.")
+        if Passkey.objects.filter(credential_id=passkey.credential_id).exists():
+            raise ValidationError("This passkey is known here already.")
+        if Passkey.objects.filter(user=user).count() >= MOST_PASSKEYS:
+            raise ValidationError(f"You have {MOST_PASSKEYS} passkeys. Remove one first.")
+        passkey.save(force_insert=True)
+        changes = {"passkey": (None, passkey.name)}
+        audit.record("staff.passkey_added", user, actor=Actor.staff(user), changes=changes)
+        if is_first:
+            codes = RecoveryCode.renew(user)
+            user.end_sessions()
+    told(user, f"the {passkey} was added")
+    return codes
+
+
+def rename_passkey(passkey: Passkey, name: str) -> None:
+    """Give a passkey another name."""
+    user = passkey.user
+    with AuditLog.of(SERVICE) as audit:
+        if not Passkey.objects.filter(pk=passkey.pk).exclude(name=name).update(name=name):
+            return
+        changes = {"passkey": (passkey.name, name)}
+        audit.record("staff.passkey_renamed", user, actor=Actor.staff(user), changes=changes)
+    told(user, f"the {passkey} was renamed to {name}")
+
+
+def remove(factor: SecondFactor | Passkey) -> None:
     """Remove one of a person's factors and end all their sessions.
 
     Raises ValidationError if it is the only one and one is required.
@@ -68,8 +169,9 @@ def remove(factor: SecondFactor) -> None:
             if settings.SECOND_FACTOR_REQUIRED:
                 raise ValidationError("This is your only second factor. Add another one first.")
             RecoveryCode.objects.filter(user=user).delete()
-        changes = {"second_factor": (str(factor), None)}
-        audit.record("staff.second_factor_removed", user, actor=Actor.staff(user), changes=changes)
+        kind = "passkey" if isinstance(factor, Passkey) else "second_factor"
+        changes = {kind: (getattr(factor, "name", "") or str(factor), None)}
+        audit.record(f"staff.{kind}_removed", user, actor=Actor.staff(user), changes=changes)
         user.end_sessions()
     told(user, f"your {factor} was removed")
 
@@ -92,9 +194,12 @@ def reset(user: User, *, actor: Actor, reason: str) -> bool:
     with AuditLog.of(SERVICE) as audit:
         user.end_sessions()
         RecoveryCode.objects.filter(user=user).delete()
-        if not SecondFactor.objects.filter(user=user).delete()[0]:
+        found = [*SecondFactor.objects.filter(user=user), *Passkey.objects.filter(user=user)]
+        for factor in found:
+            factor.delete()
+        if not found:
             return False
-        changes = {"second_factor": ("authenticator app", None)}
+        changes = {"second_factor": (", ".join(str(factor) for factor in found), None)}
         audit.record("staff.second_factor_reset", user, actor=actor, reason=reason, changes=changes)
     told(user, "your second factor was reset")
     return True

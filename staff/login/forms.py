@@ -33,8 +33,10 @@ class ProofForm(forms.Form):
     """Asks for a password, a code, or both. Wrong ones are counted with those of the log-in.
 
     `take` says what a code is good for; what it returned is in `taken`. By default a code of the
-    app or a recovery code counts, once.
+    app or a recovery code counts, once; and a passkey in place of all that is asked.
     """
+
+    credential = forms.CharField(required=False, widget=forms.HiddenInput)
 
     password = forms.CharField(
         label="Your password",
@@ -61,16 +63,36 @@ class ProofForm(forms.Form):
         prefix: str | None = None,
     ) -> None:
         super().__init__(data, prefix=prefix)
-        self.fields = {name: self.fields[name] for name in asks}
+        has_passkey = take is None and user.passkeys.exists()
+        self.fields = {name: self.fields[name] for name in (*["credential"] * has_passkey, *asks)}
+        self.shows_passkey = has_passkey and bool(self["credential"].data)
+        for name in asks:
+            self.fields[name].required = not self.shows_passkey
         if asks and (request.method == "POST" or not prefix):  # Else it stands at a page's end.
             self.fields[asks[0]].widget.attrs["autofocus"] = True
         self._request, self._user = request, user
         self._take = take or (lambda code: factors.verify(user, code))
         self.taken: Any = None
 
+    @property
+    def shown(self) -> str:
+        """What was shown, in words for the log."""
+        if self.shows_passkey:
+            return "passkey"
+        code = "".join(self.cleaned_data["code"].split())
+        return "code" if factors.is_app_code(code) else "recovery code"
+
     def clean(self) -> None:
         """Check the password, then the code. Nothing is looked at unless all was typed."""
         if self.errors:
+            return
+        if self.shows_passkey:
+            try:
+                factors.verify_passkey(
+                    self._request.session, self.cleaned_data["credential"], self._user
+                )
+            except ValidationError as error:
+                self.add_error("credential", error)
             return
         name = self._user.get_username()
         if "password" in self.fields:

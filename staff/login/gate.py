@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 from django.contrib import messages
-from django.contrib.auth import logout
+from django.contrib.auth import logout, update_session_auth_hash
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -59,16 +59,23 @@ def on_to_second_factor(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(f"{reverse('admin:second_factor')}?{query}")
 
 
-def get_in(request: HttpRequest) -> None:
+def get_in(request: HttpRequest, way: str) -> None:
     """Record that somebody is in, and note in the session that everything asked was shown."""
-    record_log_in(request)
+    record_log_in(request, way)
     sessions.prove(request.session)
     request.session.cycle_key()
 
 
-def record_log_in(request: HttpRequest) -> None:
-    """Write that somebody is in."""
+def record_log_in(request: HttpRequest, way: str) -> None:
+    """Write that somebody is in, and which way."""
     user = cast(User, request.user)
     forget_tries(user.get_username())
     with AuditLog.of(SERVICE) as audit:
-        audit.record("staff.logged_in", user, actor=Actor.staff(user))
+        audit.record("staff.logged_in", user, actor=Actor.staff(user), changes={"way": (None, way)})
+
+
+def go_on(request: HttpRequest) -> None:
+    """Let this session of a user go on, whose sessions were all ended."""
+    user = cast(User, request.user)
+    user.refresh_from_db()
+    update_session_auth_hash(request, user)

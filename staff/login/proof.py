@@ -21,14 +21,15 @@ from staff.models.second_factor import has_factor
 from web.redaction import holds_key
 
 PREFIX: Final = "proof"  # Of the names of its fields, which stand among others.
-SECRET_NAME: Final = re.compile("password|code")
+SECRET_NAME: Final = re.compile("password|code|credential")
 NOT_CARRIED: Final = {"csrfmiddlewaretoken", "next"}
 
 
 def proved(request: HttpRequest) -> bool:
     """Return True if the user gave the proof within 15 minutes, or gives it with this very form.
 
-    The proof is what `asks_of` names. A user of whom it can ask nothing has no proof to give.
+    The proof is what `asks_of` names, or a passkey. A user of whom it can ask nothing has no proof
+    to give.
 
     If not, do nothing of what was sent: show the page again, filled in with `request.POST`, which
     has lost its passwords, codes and keys. `login/proof.html` asks for the proof in its form.

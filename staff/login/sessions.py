@@ -9,11 +9,13 @@ from typing import Any, Final, cast
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import SessionBase
+from django.core.exceptions import ValidationError
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
 from staff.models import SecondFactor, User
+from staff.models.passkey import CHALLENGE_SECONDS
 from staff.models.second_factor import has_factor
 
 IDLE_SECONDS: Final = 30 * 60
@@ -27,6 +29,10 @@ SEEN_AT: Final = "seen_at"
 PROVED_AT: Final = "proved_at"
 IS_IN: Final = "is_in"  # False half-way: the password was right, and a second factor is asked.
 APP_KEY: Final = "app_key"  # Of one that is being set up.
+CHALLENGE: Final = "passkey_challenge"  # With the time it began, and a new passkey's name.
+# None if by a password or passkey; LINK; else by the proxy, and whether that asked for a second.
+BEGAN_BY: Final = "began_by"
+LINK: Final = "link"
 
 
 def now() -> int:
@@ -39,7 +45,7 @@ def begin(request: HttpRequest, user: User, **_: Any) -> None:
     session = request.session
     session[BEGAN_AT] = session[SEEN_AT] = now()
     session[IS_IN] = not (settings.SECOND_FACTOR_REQUIRED or has_factor(user))
-    for name in (PROVED_AT, APP_KEY):
+    for name in (PROVED_AT, APP_KEY, CHALLENGE):
         session.pop(name, None)
 
 
@@ -82,6 +88,28 @@ def is_proved(session: SessionBase) -> bool:
     """Return True if that was lately enough for what only the owner should do."""
     proved_at: int = session.get(PROVED_AT, 0)
     return 0 <= now() - proved_at < PROOF_SECONDS
+
+
+def way_of(session: SessionBase) -> str:
+    """Return how the session began, in words for the log."""
+    ways = {None: "password", LINK: LINK}
+    return ways.get(session.get(BEGAN_BY), "single sign-on")
+
+
+def begin_challenge(session: SessionBase, options: dict[str, Any], name: str = "") -> None:
+    """Remember the challenge of these options, in place of any other that is open."""
+    session[CHALLENGE] = [options["challenge"], now(), name]
+
+
+def take_challenge(session: SessionBase) -> tuple[str, str]:
+    """Return the open challenge, which ends with that, and the name of the passkey to be made.
+
+    Raises ValidationError if there is none, or if it is older than CHALLENGE_SECONDS.
+    """
+    challenge, began, name = session.pop(CHALLENGE, ("", 0, ""))
+    if not 0 <= now() - began < CHALLENGE_SECONDS:
+        raise ValidationError("That took longer than five minutes, or was sent before. Try again.")
+    return challenge, name
 
 
 def app_being_set_up(request: HttpRequest) -> SecondFactor:

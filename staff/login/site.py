@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 
 import segno
 from django.contrib import admin, messages
-from django.contrib.auth import logout, update_session_auth_hash
+from django.contrib.auth import logout
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, path, reverse
@@ -17,17 +17,19 @@ from django.views.decorators.http import require_POST
 
 from audit.actor import Actor
 from audit.models import SERVICE, AuditLog
-from staff.login import factors, sessions
+from staff.login import factors, passkeys, sessions
 from staff.login.forms import LogInForm, ProofForm
 from staff.login.gate import (
     end_what_is_over,
     get_in,
+    go_on,
     half_way_in,
     is_staff,
     on_to_second_factor,
 )
 from staff.login.proof import asks_of, page, proof_asked, record_new_password, way_back
-from staff.models import RecoveryCode, SecondFactor, User
+from staff.login.recovery import is_sent_again, newest_code, show_codes
+from staff.models import Passkey, RecoveryCode, SecondFactor, User
 from staff.models.second_factor import has_factor
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -64,18 +66,33 @@ class StaffSite(admin.AdminSite):
     def get_urls(self) -> list[URLPattern | URLResolver]:
         own: list[URLPattern | URLResolver] = [
             # Open to those who are half-way, which admin_view would send back to the log-in.
-            path(f"second_factor/{slug}", half_way_in(view), name=name)
+            path(slug, half_way_in(view), name=name)
             for slug, view, name in (
-                ("", second_factor, "second_factor"),
-                ("set_up/", set_up, "second_factor_set_up"),
-                ("leave/", require_POST(leave), "second_factor_leave"),
+                ("second_factor/", second_factor, "second_factor"),
+                ("second_factor/set_up/", set_up, "second_factor_set_up"),
+                ("second_factor/leave/", require_POST(leave), "second_factor_leave"),
+                ("passkeys/add/", passkeys.add, "passkey_add"),
+                ("passkeys/add/challenge/", passkeys.add_challenge, "passkey_add_challenge"),
             )
         ]
         own += [
             path(f"second_factor/{slug}/", self.admin_view(require_POST(view)), name=slug)
             for slug, view in (("recovery_codes", recovery_codes), ("remove_app", remove_app))
         ]
+        own += [
+            path("passkeys/challenge/", passkeys.challenge, name="passkey_challenge"),
+            path("passkeys/log_in/", passkeys.log_in, name="passkey_log_in"),
+            path("passkeys/<int:pk>/", self.admin_view(passkeys.passkey), name="passkey"),
+            path(
+                "passkeys/<int:pk>/remove/",
+                self.admin_view(require_POST(remove_passkey)),
+                name="passkey_remove",
+            ),
+        ]
         return own + super().get_urls()
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        return {**super().each_context(request), **passkeys.addresses(request)}
 
     @method_decorator(never_cache)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
@@ -87,7 +104,7 @@ class StaffSite(admin.AdminSite):
         if request.method == "POST" and isinstance(response, HttpResponseRedirect):
             if sessions.is_half_way(request):
                 return on_to_second_factor(request)
-            get_in(request)
+            get_in(request, sessions.way_of(request.session))
         return response
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
@@ -119,16 +136,19 @@ def second_factor(request: HttpRequest) -> HttpResponse:
     user = cast(User, request.user)
     if not sessions.is_half_way(request):
         left = RecoveryCode.objects.filter(user=user).count()
-        context = {"app": SecondFactor.of(user), "left": left, "newest": newest_code(user)}
+        context: dict[str, Any] = {"left": left, "newest": newest_code(user)}
+        context |= {"app": SecondFactor.of(user), "passkeys": Passkey.objects.filter(user=user)}
         return page(request, "second_factor", title="Your second factor", **context)
     if not has_factor(user):
         query = urlencode({"next": way_back(request)})
         return HttpResponseRedirect(f"{reverse('admin:second_factor_set_up')}?{query}")
     form = ProofForm(request.POST or None, request, user, "code")
     if form.is_valid():
-        get_in(request)
+        get_in(request, f"{sessions.way_of(request.session)} and {form.shown}")
         return HttpResponseRedirect(way_back(request))
-    return page(request, "code", title="Your code", form=form, next=way_back(request))
+    app = SecondFactor.of(user)
+    title = "Your code" if app else "Your passkey"
+    return page(request, "code", title=title, form=form, next=way_back(request), app=app)
 
 
 def set_up(request: HttpRequest) -> HttpResponse:
@@ -144,13 +164,13 @@ def set_up(request: HttpRequest) -> HttpResponse:
     if is_sent_again(request):
         return show_codes(request, None, back=reverse("admin:second_factor"))
     app, replaced = sessions.app_being_set_up(request), SecondFactor.of(user)
-    take = partial(factors.confirm, app, replaced=replaced)
+    take = partial(factors.confirm, app, replaced=replaced, only=half_way)
     form = ProofForm(request.POST or None, request, user, "code", take=take)
     if form.is_valid():
         del request.session[sessions.APP_KEY]
         go_on(request)
         if half_way:
-            get_in(request)
+            get_in(request, f"{sessions.way_of(request.session)} and new app")
         return show_codes(request, form.taken, back=way_back(request))
     return page(
         request,
@@ -178,15 +198,25 @@ def recovery_codes(request: HttpRequest) -> HttpResponse:
 
 def remove_app(request: HttpRequest) -> HttpResponse:
     """Remove the authenticator app, unless it is the only factor where one is required."""
-    if (asked := proof_asked(request, "Remove your app")) is not None:
+    return remove(request, SecondFactor.of(cast(User, request.user)))
+
+
+def remove_passkey(request: HttpRequest, pk: int) -> HttpResponse:
+    """Remove a passkey, unless it is the only factor where one is required."""
+    return remove(request, Passkey.objects.filter(pk=pk, user=cast(User, request.user)).first())
+
+
+def remove(request: HttpRequest, factor: SecondFactor | Passkey | None) -> HttpResponse:
+    """Remove a factor, and lead to those that are left."""
+    if (asked := proof_asked(request, f"Remove your {factor or 'factor'}")) is not None:
         return asked
-    if (app := SecondFactor.of(cast(User, request.user))) is not None:
+    if factor is not None:
         try:
-            factors.remove(app)
+            factors.remove(factor)
         except ValidationError as error:
             messages.warning(request, error.message)
         else:
-            messages.success(request, f"Your {app} is removed.")
+            messages.success(request, f"Your {factor} is removed.")
             go_on(request)
     return HttpResponseRedirect(reverse("admin:second_factor"))
 
@@ -195,28 +225,3 @@ def leave(request: HttpRequest) -> HttpResponse:
     """Let somebody who has no code here log in as somebody else."""
     logout(request)
     return HttpResponseRedirect(reverse("admin:login"))
-
-
-def go_on(request: HttpRequest) -> None:
-    """Let this session of a user go on, whose sessions were all ended."""
-    user = cast(User, request.user)
-    user.refresh_from_db()
-    update_session_auth_hash(request, user)
-
-
-def newest_code(user: User) -> int:
-    """Return what a form sends along that makes recovery codes: other ones make it stale."""
-    codes = RecoveryCode.objects.filter(user=user).order_by("-pk").values_list("pk", flat=True)
-    return codes.first() or 0
-
-
-def is_sent_again(request: HttpRequest) -> bool:
-    """Return True if new recovery codes were made since this form was shown, as for a reload."""
-    sent = request.POST.get("newest")
-    return sent is not None and sent != str(newest_code(cast(User, request.user)))
-
-
-def show_codes(request: HttpRequest, codes: list[str] | None, *, back: str) -> HttpResponse:
-    """Return the page that shows recovery codes once; None: they were shown before."""
-    title = "Your recovery codes"
-    return page(request, "recovery_codes", title=title, codes=codes, back=back)

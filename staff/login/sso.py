@@ -28,6 +28,7 @@ from staff.login.failures import log_failure
 from staff.login.gate import end_what_is_over, is_staff, on_to_second_factor, record_log_in
 from staff.login.proof import page, way_back
 from staff.login.refused import not_let_in
+from staff.login.sessions import BEGAN_BY, LINK
 from staff.models import User
 from web.context import current
 from web.database.stale import once_more
@@ -35,10 +36,6 @@ from web.middleware import Handler
 from web.proxies import STAFF_PATH
 from web.redaction import quote_input
 
-# How a session began: None by a password or passkey; else LINK, or by the proxy, and then whether
-# that spoke for a second factor.
-BEGAN_BY: Final = "began_by"
-LINK: Final = "link"
 LINKS: Final = f"{STAFF_PATH}log_in_link/"
 PROXY_ONLY: Final = "Only the single sign-on in front of this address lets staff in."
 
@@ -129,7 +126,7 @@ def _begin(request: HttpRequest, user: User, began_by: bool | str) -> None:
     if began_by is True:
         request.session[sessions.IS_IN] = True
     if not sessions.is_half_way(request):
-        record_log_in(request)
+        record_log_in(request, sessions.way_of(request.session))
 
 
 @receiver(user_logged_in)

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import models
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from staff.models.passkey import Passkey
 from staff.models.user import User
 
 SECRET_BYTES: Final = 20  # What apps expect, RFC 4226 §4.
@@ -37,7 +38,7 @@ def signing_key_id() -> int:
 
 def has_factor(user: User) -> bool:
     """Return True if the password alone does not let this user in."""
-    return SecondFactor.objects.filter(user=user).exists()
+    return any(model.objects.filter(user=user).exists() for model in (SecondFactor, Passkey))
 
 
 def count_by_key() -> Counter[int]:

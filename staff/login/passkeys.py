@@ -1,0 +1,139 @@
+"""Pages of passkeys: a log-in with one, and adding, renaming and removing them."""
+
+from http import HTTPStatus
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import login
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from staff.login import factors, sessions
+from staff.login.gate import end_what_is_over, get_in, go_on, is_staff, on_to_second_factor
+from staff.login.proof import asks_of, page, proof_asked, proved, way_back, without_secrets
+from staff.login.recovery import show_codes
+from staff.models import Passkey, User
+from staff.models.passkey import CHALLENGE_SECONDS, NAME_LENGTH
+from staff.models.second_factor import has_factor
+from web.errors.refusals import Refusal
+from web.input.text import clean_line
+
+
+def addresses(request: HttpRequest) -> dict[str, Any]:
+    """Return where passkeys work and, if that is not here, this page's address there."""
+
+    def elsewhere() -> str:
+        is_here = request.get_host() == urlsplit(settings.PUBLIC_URL).netloc
+        return "" if is_here else settings.PUBLIC_URL + request.get_full_path()
+
+    return {"passkeys_at": settings.PUBLIC_URL, "passkeys_elsewhere": elsewhere}
+
+
+@never_cache
+@require_POST
+def challenge(request: HttpRequest) -> HttpResponse:
+    """Begin to ask for a passkey: of who typed the password, or of anybody."""
+    end_what_is_over(request)
+    user = cast(User, request.user) if is_staff(request) else None
+    if user is None:
+        # Of strangers no session stays for long, nor many of them.
+        request.session.set_expiry(CHALLENGE_SECONDS)
+        request.session.clear_expired()
+    return _begin(request, Passkey.request_options(user))
+
+
+@never_cache
+def log_in(request: HttpRequest) -> HttpResponse:
+    """Let somebody in by a passkey alone, which takes the place of password and code."""
+    error = ""
+    if request.method == "POST":
+        try:
+            credential = request.POST.get("credential", "")
+            passkey = factors.verify_passkey(request.session, credential)
+        except ValidationError as failure:
+            error = failure.messages[0]
+        else:
+            request.session.set_expiry(None)
+            login(request, passkey.user)
+            get_in(request, "passkey")
+            return HttpResponseRedirect(way_back(request))
+    context = {"error": error, "next": way_back(request), "half_way": True}
+    return page(request, "passkey_log_in", title="Log in with a passkey", **context)
+
+
+def add(request: HttpRequest) -> HttpResponse:
+    """Ask for a name, have the browser make a passkey, and store its public half."""
+    if (elsewhere := _before_adding(request)) is not None:
+        return elsewhere
+    error, half_way = "", sessions.is_half_way(request)
+    if "credential" in request.POST:
+        try:
+            challenge, name = sessions.take_challenge(request.session)
+            answer = request.POST["credential"]
+            made = Passkey.made_by(cast(User, request.user), name, answer, challenge)
+            codes = factors.add_passkey(made, only=half_way)
+        except ValidationError as failure:
+            error = failure.messages[0]
+        else:
+            if half_way:
+                get_in(request, f"{sessions.way_of(request.session)} and new passkey")
+            if codes is None:
+                messages.success(request, f"The {made} is added.")
+                return HttpResponseRedirect(way_back(request))
+            go_on(request)
+            return show_codes(request, codes, back=way_back(request))
+    context = {"error": error, "next": way_back(request), "name_length": NAME_LENGTH}
+    return page(request, "passkey_add", title="Add a passkey", **context)
+
+
+@require_POST
+def add_challenge(request: HttpRequest) -> HttpResponse:
+    """Begin to make a passkey of the name that was typed."""
+    if (elsewhere := _before_adding(request)) is not None:
+        return elsewhere
+    try:
+        name = _name(request)
+    except Refusal as refusal:
+        # No 400, in place of which a page would be shown.
+        return JsonResponse({"error": refusal.message}, status=HTTPStatus.UNPROCESSABLE_ENTITY)
+    return _begin(request, Passkey.creation_options(cast(User, request.user)), name)
+
+
+def passkey(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show a passkey, and give it another name."""
+    passkey = get_object_or_404(Passkey, pk=pk, user=cast(User, request.user))
+    error = ""
+    if proved(request) and request.method == "POST":
+        try:
+            factors.rename_passkey(passkey, _name(request))
+        except Refusal as refusal:
+            error = refusal.message
+        else:
+            return HttpResponseRedirect(reverse("admin:second_factor"))
+    name = without_secrets(request.POST).get("name", passkey.name)
+    context = {"passkey": passkey, "name": name, "error": error, "name_length": NAME_LENGTH}
+    return page(request, "passkey", title=f"Passkey {passkey.name}", **context)
+
+
+def _before_adding(request: HttpRequest) -> HttpResponse | None:
+    """Return where somebody must go first who may not add a passkey now."""
+    user = cast(User, request.user)
+    if sessions.is_half_way(request):
+        return on_to_second_factor(request) if has_factor(user) else None
+    return proof_asked(request, "Add a passkey") if asks_of(user) else None
+
+
+def _begin(request: HttpRequest, options: dict[str, Any], name: str = "") -> HttpResponse:
+    sessions.begin_challenge(request.session, options, name)
+    return JsonResponse(options)
+
+
+def _name(request: HttpRequest) -> str:
+    """Return the name that was typed. Raises ParameterInvalid, ContainsApiKey."""
+    return clean_line(request.POST.get("name", ""), field="The name", max_length=NAME_LENGTH)
