@@ -264,6 +264,32 @@ def test_an_organization_is_looked_at_changed_suspended_and_left(staff):
     looked_at(staff)
 
 
+def test_a_form_comes_back_as_typed_when_the_proof_is_old_and_asks_for_it_at_its_end(staff, server):
+    find(staff, "Staging")
+    staff.press("Rotate")
+    fill("forget_proofs")
+    staff.page.get_by_label("7 days").check()
+    staff.page.get_by_label("Reason").fill("asked for by phone")
+    staff.press("Rotate")
+    looked_at(staff)
+    assert staff.page.get_by_label("7 days").is_checked()
+    assert staff.page.get_by_label("Reason").input_value() == "asked for by phone"
+    assert staff.page.evaluate("document.activeElement.name") == "proof-password"
+    staff.page.keyboard.type(server.password)
+    staff.page.keyboard.press("Enter")
+    staff.page.locator("#plaintext").wait_for()
+
+
+def test_a_refusal_has_the_menu_and_a_way_back(staff):
+    for path, status in (("/admin/nothing/", 404), (f"{KEYS}key_5Fnothing00000/change/", 404)):
+        assert staff.page.goto(path).status == status
+        looked_at(staff)
+        assert staff.page.get_by_role("navigation", name="Main").is_visible()
+        staff.press("Go to the first page")
+        assert staff.page.url.endswith("/admin/")
+        staff.complaints.clear()  # That the answer was a 404.
+
+
 def test_everything_is_reached_by_keyboard(staff):
     find(staff, "First test key")
     page = staff.page
