@@ -5,7 +5,7 @@ from django.views.generic import RedirectView
 from apikeys.api.urls import urlpatterns as api_patterns
 from reachscore import health
 from staff.login import sso
-from web.errors import handler
+from web import handler
 from web.output import pages
 from web.telemetry import exposition
 

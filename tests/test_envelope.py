@@ -297,7 +297,7 @@ class BugTests(ApiTestCase):
     def test_a_bug_outside_of_any_view_has_the_shape_too(self):
         client = Client(raise_request_exception=False)
         with (
-            mock.patch("web.errors.handler.unknown_path", side_effect=RuntimeError),
+            mock.patch("web.handler.unknown_path", side_effect=RuntimeError),
             mock.patch(
                 "django.core.handlers.base.BaseHandler.resolve_request",
                 side_effect=RuntimeError("the cause"),

@@ -23,10 +23,10 @@ from apikeys.authentication.caller import Caller, caller_of
 from apikeys.models import KeyDay
 from apikeys.permissions import AnyCaller, requires
 from apikeys.scopes import Scope
-from web.errors.handler import handle_exception
+from web.handler import handle_exception
 from web.input.body import has_body
 from web.input.fields import Constant, MomentField, StringListField
-from web.output.json_response import json_response
+from web.json_response import json_response
 from web.output.negotiation import accepts_anything
 from web.output.views import ApiView
 

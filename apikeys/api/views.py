@@ -34,7 +34,7 @@ from audit.models import AuditEvent
 from web.errors.refusals import ResourceNotFound
 from web.input.idempotency import REPLAYED_HEADER, fingerprint, idempotency_token
 from web.input.parameters import ID_SHAPE
-from web.output.json_response import json_response
+from web.json_response import json_response
 from web.output.lists import list_page
 from web.output.views import ApiView
 

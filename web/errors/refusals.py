@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from web.context import current
 from web.errors.catalogue import CATALOGUE
-from web.output.json_response import json_response
+from web.json_response import json_response
 
 # Longer than a database takes to restart, short enough that nobody gives up.
 RETRY_AFTER_SECONDS: Final = 5
