@@ -269,6 +269,18 @@ class OwnerTests(VerbTestCase):
         self.assertContains(self.browser.post(url, form), f"<bdi>Globex ({self.globex.pk})</bdi>")
         self.assertEqual(ApiKey.objects.get().organization, self.globex)
 
+    def test_new_secret_of_a_suspended_organization_is_said_to_be_refused(self):
+        api_key, _ = self.issue()
+        rotation = page_of(KEYS, api_key.pk, "rotate")
+        for is_suspended in (False, True):
+            rotated = filled_in(self.browser, rotation, reason=WHY)
+            for url, fields in ((f"{KEYS}add/", self.form()), (rotation, rotated)):
+                page = self.browser.post(url, fields).content.decode()
+                self.assertRegex(page, WHOLE_KEY)
+                said = "The organization is suspended: the key is refused" in page
+                self.assertEqual(said, is_suspended)
+            self.acme.suspend(actor=Actor.cli(), reason="unpaid")
+
     def test_organization_that_there_is_not_is_no_page(self):
         for wanted in ("org_nothing00000", "", "%00", "é"):
             answer = self.browser.get(f"{KEYS}add/?organization={wanted}")
