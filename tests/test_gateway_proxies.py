@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import secrets
 import socket
 from collections.abc import Iterator
@@ -246,13 +247,19 @@ def test_staff_behind_the_documented_nginx_are_whom_the_provider_names_and_nobod
         underscores=underscores,
     )
 
-    def ask(path: str, *lines: bytes, who: str | None = None) -> tuple[int, str]:
-        cookie = [b"Cookie: who=%d" % NAMES.index(who)] if who is not None else []
+    given = ""  # The last session.
+
+    def ask(path: str, *lines: bytes, who: str | None = None, session: str = "") -> tuple[int, str]:
+        nonlocal given
+        number = NAMES.index(who) if who is not None else ""
+        cookie = [f"Cookie: {session}; who={number}".encode()]
         with socket.create_connection(("127.0.0.1", running.port), timeout=20) as connection:
             head = [f"GET {path} HTTP/1.0".encode(), b"Host: 127.0.0.1", *cookie, *lines]
             connection.sendall(b"\r\n".join(head) + b"\r\n\r\n")
             answer = http.client.HTTPResponse(connection)
             answer.begin()
+            found = re.search("sessionid=[^;]+", str(answer.headers))
+            given = found[0] if found else ""
             return answer.status, answer.headers.get("Location", "")
 
     try:
@@ -272,6 +279,16 @@ def test_staff_behind_the_documented_nginx_are_whom_the_provider_names_and_nobod
                 assert ask(path, line) == sign_in, (line, path)
             assert ask(login, line, who="sam") in (signed_in, (400, ""))
         assert ask(login, b"X-Auth-Request-Email: kim", b"Remote-User: kim", who="sam") == signed_in
+        page = "/admin/second_factor/set_up/"
+        to_log_in = (302, f"{login}?next={page}")
+        for other, answered in (("sam@corp", to_log_in), ("kim", to_log_in), (None, sign_in)):
+            assert ask(login, who="sam") == signed_in
+            sams = given
+            assert ask(page, who="sam", session=sams)[0] == 200
+            assert ask(page, who=other, session=sams) == answered
+            # Without a name the request went to the provider, and never came here.
+            still = 200 if other is None else 302
+            assert ask(page, who="sam", session=sams)[0] == still
         assert ask("/v1/auth/me", who="sam")[0] == 401
         assert ask("/staff-check", who="sam")[0] == 404
         # A path that looks like another one to nginx than to the service.

@@ -102,10 +102,8 @@ def _log_in(request: HttpRequest) -> HttpResponse | None:
         is_half_way = sessions.is_half_way(request)
         return on_to_second_factor(request) if is_half_way else redirect(way_back(request))
     log_failure("failed single sign-on", named)
-    said = (
-        f"The single sign-on calls you {quote_input(named)}. No active account of staff has this "
-    )
-    said += "SSO name, or this user name and no SSO name."
+    said = f"The single sign-on calls you {quote_input(named)}. No active account of staff has "
+    said += "this SSO name, or this user name and no SSO name."
     if not settings.STAFF_PASSWORD_LOGIN:
         return not_let_in(request, f"{said} A superuser enters it in your account, under Users.")
     messages.warning(request, said)
