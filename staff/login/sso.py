@@ -16,9 +16,9 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.deprecation import MiddlewareMixin
 from django.views.decorators.cache import never_cache
 
 from audit.actor import Actor
@@ -32,7 +32,6 @@ from staff.login.sessions import BEGAN_BY, LINK
 from staff.models import User
 from web.context import current
 from web.database.stale import once_more
-from web.middleware import Handler
 from web.proxies import STAFF_PATH
 from web.redaction import quote_input
 
@@ -40,17 +39,11 @@ LINKS: Final = f"{STAFF_PATH}log_in_link/"
 PROXY_ONLY: Final = "Only the single sign-on in front of this address lets staff in."
 
 
-class SingleSignOn:
+class SingleSignOn(MiddlewareMixin):
     """Begins, holds and ends sessions as the proxy's header says: a middleware, for /admin/ only.
 
     With STAFF_PASSWORD_LOGIN=false no view is reached without such a session, or one of a link.
     """
-
-    def __init__(self, get_response: Handler) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
         """Return the answer if it is not for a view to give."""
@@ -59,7 +52,6 @@ class SingleSignOn:
 
 
 def _before_view(request: HttpRequest) -> HttpResponse | None:
-    """End or begin the session if the header asks for it; return the answer if no view is next."""
     end_what_is_over(request)
     if is_staff(request) and (why := _why_not_held(request)):
         with AuditLog.of(SERVICE) as audit:
@@ -143,16 +135,8 @@ def mark_or_refuse(request: HttpRequest, **_: Any) -> None:
         request.session[BEGAN_BY] = began_by
 
 
-class LinkTokens(PasswordResetTokenGenerator):
-    """Makes tokens that hang on SECRET_KEY, so that no dump logs in, and on the last log-in."""
-
-    key_salt = "staff.login.sso.log_in_link"
-
-    def _make_hash_value(self, user: Any, timestamp: int) -> str:
-        return f"{user.pk} {user.password} {user.last_login} {timestamp}"
-
-
-links: Final = LinkTokens()
+# Its tokens hang on SECRET_KEY, so that no dump logs in, and on the last log-in: they work once.
+links: Final = PasswordResetTokenGenerator()
 
 
 @never_cache
