@@ -21,6 +21,7 @@ from tests.cast import Answer, ApiTestCase
 from tests.committed import CommittedTestCase, in_threads
 from tests.dump import dumped
 from tests.staff import log_in
+from tests.test_passkeys import a_client, give_passkey
 from tests.test_second_factor import code_of, set_up
 
 # The same in every process: they are part of the names of the tests.
@@ -302,6 +303,29 @@ class PasswordsShutTests(SingleSignOnTestCase):
         self.get()
         self.assertContains(self.browser.post(LOG_IN, form, headers=says()), ONLY, status_code=403)
         self.assertInside(self.get())
+
+    def test_passkey_is_no_way_in_either_and_only_a_factor_beside_the_header(self):
+        kim = User.objects.create_superuser("kim")
+        phones = [give_passkey(user) for user in (self.sam, kim)]
+        path, challenge = "/admin/passkeys/log_in/", "/admin/passkeys/challenge/"
+        self.browser = a_client()
+        for headers in (NOBODY, {}, says("stranger")):
+            answer = self.browser.post(challenge, headers=headers)
+            self.assertIn(LOG_IN, answer["Location"])
+            for call in (self.browser.get, self.browser.post):
+                self.assertRefusedPage(call(path, headers=headers), 403)
+        for phone in phones:
+            self.get(headers=says(mfa="no"))
+            options = self.browser.post(challenge, headers=says(mfa="no")).json()
+            form = {"credential": phone.show(options)}
+            answer = self.browser.post(path, form, headers=says(mfa="no"))
+            self.assertContains(answer, ONLY, status_code=403)
+        self.assertEqual(self.events("staff.logged_in"), [])
+        form = {"credential": phones[0].show(options), "next": HOME}
+        self.browser.post(CODE, form, headers=says(mfa="no"))
+        self.assertInside(self.get(headers=says(mfa="no")))
+        (event,) = self.events("staff.logged_in")
+        self.assertIn("single sign-on", str(event.changes))
 
     def test_any_other_way_that_logs_in_is_refused_and_its_session_emptied(self):
         with self.assertRaises(PermissionDenied):  # As a view of a passkey would call it.

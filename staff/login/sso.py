@@ -61,7 +61,7 @@ def _before_view(request: HttpRequest) -> HttpResponse | None:
         messages.info(request, f"You were logged out: {why}")
         # Nothing that was sent is done for anybody else.
         return redirect_to_login(request.get_full_path(), reverse("admin:login"))
-    if request.path_info == reverse("admin:login"):
+    if request.path_info in (reverse("admin:login"), reverse("admin:passkey_log_in")):
         return _log_in(request)
     if is_staff(request) or settings.STAFF_PASSWORD_LOGIN or request.path_info.startswith(LINKS):
         return None
