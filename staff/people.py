@@ -12,7 +12,7 @@ from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import URLPattern
 from django_otp.plugins.otp_totp import admin as _  # noqa: F401 - registers
 from django_otp.plugins.otp_totp.models import TOTPDevice
@@ -22,7 +22,8 @@ from staff.groups import GROUPS, LOOK
 from staff.kit.lists import PlainList, staff_of
 from staff.kit.verb_page import VerbPage, verb_urls
 from staff.login.factors import reset
-from staff.login.proof import proof_asked, proved, record_new_password
+from staff.login.failures import record_new_password
+from staff.login.proof import proof_asked, proved
 from staff.models import User
 
 Changes = dict[str, tuple[Any, Any]]
@@ -167,10 +168,10 @@ class StaffAdmin(OnlySuperusersChange, UserAdmin):  # type: ignore[type-arg]
             raise PermissionDenied
         if (asked := proof_asked(request, "Change password")) is not None:
             return asked
-        with AuditLog.of(SERVICE) as audit:
-            user = self.get_object(request, kwargs["id"])
+        with AuditLog.of(SERVICE):
             response = super().user_change_password(request, *args, **kwargs)
-            record_new_password(audit, user, actor=staff_of(request))
+            if isinstance(response, HttpResponseRedirect):
+                record_new_password(User.objects.get(pk=kwargs["id"]), actor=staff_of(request))
         return response
 
 

@@ -1,5 +1,7 @@
 """What is done to second factors: each an event, and a mail to the person."""
 
+from typing import Any, Final
+
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -9,15 +11,15 @@ from django.utils import timezone
 from audit.actor import Actor
 from audit.models import SERVICE, AuditLog
 from staff.login import sessions
-from staff.login.failures import log_failure, told
+from staff.login.failures import log_failure, record
 from staff.login.lockout import LOCKED_OUT, counted
 from staff.models import Passkey, RecoveryCode, SecondFactor, User
 from staff.models.passkey import MOST_PASSKEYS
 from staff.models.second_factor import has_factor
 from web.input.text import clean_reason
 
-DIGITS_OF_APPS = 6
-REFUSED = (
+DIGITS_OF_APPS: Final = 6
+REFUSED: Final = (
     "This passkey was refused: it is not known here, was removed, or gave no valid answer. "
     "Try again, or use another way in."
 )
@@ -42,11 +44,10 @@ def verify(user: User, typed: str) -> bool:
     found = RecoveryCode.matching(user, code)
     if not found.exists():  # A wrong one takes no lock.
         return False
-    with AuditLog.of(SERVICE) as audit:
+    with AuditLog.of(SERVICE):
         if not found.delete()[0]:
             return False
-        audit.record("staff.recovery_code_used", user, actor=Actor.staff(user))
-    told(user, "a recovery code was used")
+        record(user, "recovery_code_used", "a recovery code was used")
     return True
 
 
@@ -89,11 +90,9 @@ def _take(passkey: Passkey, credential: str, challenge: str) -> bool:
     ):
         return True
     if copied := unused.first():
-        with AuditLog.of(SERVICE) as audit:
-            changes = {"passkey": (copied.name,) * 2, "sign_count": (copied.sign_count, count)}
-            actor = Actor.stranger()
-            audit.record("staff.passkey_refused", copied.user, actor=actor, changes=changes)
-        told(copied.user, f"your {copied} was refused, because a copy of it seems to be in use")
+        tell = f"your {copied} was refused, because a copy of it seems to be in use"
+        changes = {"passkey": (copied.name,) * 2, "sign_count": (copied.sign_count, count)}
+        record(copied.user, "passkey_refused", tell, actor=Actor.stranger(), changes=changes)
     return False
 
 
@@ -106,18 +105,15 @@ def confirm(
     beside an `only` one: of several that are set up at once, the first counts.
     """
     user = app.user
-    with AuditLog.of(SERVICE) as audit:
-        if SecondFactor.of(user) != replaced or (only and has_factor(user)):
-            return None
-        if not app.is_verified_by(code):
+    with AuditLog.of(SERVICE):
+        is_late = SecondFactor.of(user) != replaced or (only and has_factor(user))
+        if is_late or not app.is_verified_by(code):
             return None
         SecondFactor.objects.filter(user=user).exclude(pk=app.pk).delete()
         changes = {"second_factor": (replaced and str(replaced), str(app))}
-        audit.record("staff.second_factor_set_up", user, actor=Actor.staff(user), changes=changes)
-        codes = RecoveryCode.renew(user)
+        record(user, "second_factor_set_up", "an authenticator app was set up", changes=changes)
         user.end_sessions()
-    told(user, "an authenticator app was set up")
-    return codes
+        return RecoveryCode.renew(user)
 
 
 def add_passkey(passkey: Passkey, *, only: bool) -> list[str] | None:
@@ -126,8 +122,8 @@ def add_passkey(passkey: Passkey, *, only: bool) -> list[str] | None:
     Raises ValidationError if it is known, if its user has many, or a factor by now beside an `only`
     one: of several that are set up at once, the first counts.
     """
-    user, codes = passkey.user, None
-    with AuditLog.of(SERVICE) as audit:
+    user = passkey.user
+    with AuditLog.of(SERVICE):
         is_first = not has_factor(user)
         if only and not is_first:
             raise ValidationError("Your second factor was set up meanwhile. Log in with that.")
@@ -137,23 +133,22 @@ def add_passkey(passkey: Passkey, *, only: bool) -> list[str] | None:
             raise ValidationError(f"You have {MOST_PASSKEYS} passkeys. Remove one first.")
         passkey.save(force_insert=True)
         changes = {"passkey": (None, passkey.name)}
-        audit.record("staff.passkey_added", user, actor=Actor.staff(user), changes=changes)
-        if is_first:
-            codes = RecoveryCode.renew(user)
-            user.end_sessions()
-    told(user, f"the {passkey} was added")
-    return codes
+        record(user, "passkey_added", f"the {passkey} was added", changes=changes)
+        if not is_first:
+            return None
+        user.end_sessions()
+        return RecoveryCode.renew(user)
 
 
 def rename_passkey(passkey: Passkey, name: str) -> None:
     """Give a passkey another name."""
-    user = passkey.user
-    with AuditLog.of(SERVICE) as audit:
-        if not Passkey.objects.filter(pk=passkey.pk).exclude(name=name).update(name=name):
-            return
-        changes = {"passkey": (passkey.name, name)}
-        audit.record("staff.passkey_renamed", user, actor=Actor.staff(user), changes=changes)
-    told(user, f"the {passkey} was renamed to {name}")
+    with AuditLog.of(SERVICE):
+        if Passkey.objects.filter(pk=passkey.pk).exclude(name=name).update(name=name):
+            tell, changes = (
+                f"the {passkey} was renamed to {name}",
+                {"passkey": (passkey.name, name)},
+            )
+            record(passkey.user, "passkey_renamed", tell, changes=changes)
 
 
 def remove(factor: SecondFactor | Passkey) -> None:
@@ -162,7 +157,7 @@ def remove(factor: SecondFactor | Passkey) -> None:
     Raises ValidationError if it is the only one and one is required.
     """
     user = factor.user
-    with AuditLog.of(SERVICE) as audit:
+    with AuditLog.of(SERVICE):
         if not type(factor).objects.filter(pk=factor.pk).delete()[0]:
             return
         if not has_factor(user):
@@ -171,18 +166,15 @@ def remove(factor: SecondFactor | Passkey) -> None:
             RecoveryCode.objects.filter(user=user).delete()
         kind = "passkey" if isinstance(factor, Passkey) else "second_factor"
         changes = {kind: (getattr(factor, "name", "") or str(factor), None)}
-        audit.record(f"staff.{kind}_removed", user, actor=Actor.staff(user), changes=changes)
+        record(user, f"{kind}_removed", f"your {factor} was removed", changes=changes)
         user.end_sessions()
-    told(user, f"your {factor} was removed")
 
 
 def make_recovery_codes(user: User) -> list[str]:
     """Return new recovery codes in place of all others."""
-    with AuditLog.of(SERVICE) as audit:
-        codes = RecoveryCode.renew(user)
-        audit.record("staff.recovery_codes_made", user, actor=Actor.staff(user))
-    told(user, "new recovery codes were made")
-    return codes
+    with AuditLog.of(SERVICE):
+        record(user, "recovery_codes_made", "new recovery codes were made")
+        return RecoveryCode.renew(user)
 
 
 def reset(user: User, *, actor: Actor, reason: str) -> bool:
@@ -190,16 +182,15 @@ def reset(user: User, *, actor: Actor, reason: str) -> bool:
 
     Raises ParameterInvalid, ContainsApiKey for the reason, which must be given.
     """
-    reason = clean_reason(reason)
-    with AuditLog.of(SERVICE) as audit:
+    more: dict[str, Any] = {"actor": actor, "reason": clean_reason(reason)}
+    with AuditLog.of(SERVICE):
         user.end_sessions()
         RecoveryCode.objects.filter(user=user).delete()
         found = [*SecondFactor.objects.filter(user=user), *Passkey.objects.filter(user=user)]
         for factor in found:
             factor.delete()
-        if not found:
-            return False
-        changes = {"second_factor": (", ".join(str(factor) for factor in found), None)}
-        audit.record("staff.second_factor_reset", user, actor=actor, reason=reason, changes=changes)
-    told(user, "your second factor was reset")
-    return True
+        if found:
+            changes = {"second_factor": (", ".join(str(factor) for factor in found), None)}
+            tell = "your second factor was reset"
+            record(user, "second_factor_reset", tell, changes=changes, **more)
+    return bool(found)

@@ -1,4 +1,4 @@
-"""What Django's accounts lack: failures are logged, people are told, and names hold no keys."""
+"""What Django's accounts lack: logged failures, recorded and told changes, names without keys."""
 
 import logging
 from collections.abc import Mapping
@@ -13,6 +13,8 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
+from audit.actor import Actor
+from audit.models import SERVICE, AuditLog
 from staff.models import User
 from web.context import current
 from web.input.moments import format_moment
@@ -44,13 +46,17 @@ def log_failure(what: str, username: str) -> None:
     logger.warning(what, extra={"fields": fields})
 
 
-def told(user: User, what: str) -> None:
-    """Mail to a member of staff, once it is committed, that this was done to the account.
+def record(
+    user: User, action: str, tell: str = "", *, actor: Actor | None = None, **more: Any
+) -> None:
+    """Write an event about an account, by its owner if no `actor` is named.
 
-    Nothing is sent without an address, or if EMAIL_URL is not set. A mail that cannot be sent is a
-    line of the log.
+    With `tell`, the owner is mailed once it is committed, unless the account has no address. A mail
+    that cannot be sent is a line of the log.
     """
-    text = f"""On the account {user.get_username()} {what}.
+    with AuditLog.of(SERVICE) as audit:
+        audit.record(f"staff.{action}", user, actor=actor or Actor.staff(user), **more)
+    text = f"""On the account {user.get_username()} {tell}.
 
 At {format_moment(timezone.now())}, from {current().address or "the command line"}.
 
@@ -59,7 +65,12 @@ account under {settings.PUBLIC_URL}/admin/.
 """
 
     def send() -> None:
-        send_mail(f"ReachScore keys: {what}", text, None, [user.email])
+        send_mail(f"ReachScore keys: {tell}", text, None, [user.email])
 
-    if user.email:
+    if tell and user.email:
         transaction.on_commit(send, robust=True)
+
+
+def record_new_password(user: User, *, actor: Actor | None = None) -> None:
+    """Write that a password was set, and tell its owner: neither it nor its hash is said."""
+    record(user, "password_changed", "your password was changed", actor=actor)

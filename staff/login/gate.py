@@ -14,9 +14,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
 
-from audit.actor import Actor
-from audit.models import SERVICE, AuditLog
 from staff.login import sessions
+from staff.login.failures import record
 from staff.login.lockout import forget_tries
 from staff.login.proof import way_back
 from staff.models import User
@@ -70,8 +69,7 @@ def record_log_in(request: HttpRequest, way: str) -> None:
     """Write that somebody is in, and which way."""
     user = cast(User, request.user)
     forget_tries(user.get_username())
-    with AuditLog.of(SERVICE) as audit:
-        audit.record("staff.logged_in", user, actor=Actor.staff(user), changes={"way": (None, way)})
+    record(user, "logged_in", changes={"way": (None, way)})
 
 
 def go_on(request: HttpRequest) -> None:

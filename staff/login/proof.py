@@ -10,9 +10,6 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from audit.actor import Actor
-from audit.models import AuditLog
-from staff.login.failures import told
 from staff.login.forms import ProofForm
 from staff.login.lockout import forget_tries
 from staff.login.sessions import is_half_way, is_proved, prove
@@ -97,13 +94,3 @@ def way_back(request: HttpRequest) -> str:
         wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
     return wanted if is_ours else reverse("admin:index")
-
-
-def record_new_password(audit: AuditLog, user: User | None, *, actor: Actor) -> None:
-    """Record, and tell the user, that the password is another than in `user`, read before.
-
-    Only that: neither password nor hash has a place in a log.
-    """
-    if user is not None and not User.objects.filter(pk=user.pk, password=user.password).exists():
-        audit.record("staff.password_changed", user, actor=actor)
-        told(user, "your password was changed")

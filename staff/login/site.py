@@ -1,8 +1,7 @@
 """The admin's own site: who is let in, after what, and for how long."""
 
-from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import segno
 from django.contrib import admin, messages
@@ -15,11 +14,12 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from audit.actor import Actor
 from audit.models import SERVICE, AuditLog
 from staff.login import factors, passkeys, sessions
+from staff.login.failures import record, record_new_password
 from staff.login.forms import LogInForm, ProofForm
 from staff.login.gate import (
+    View,
     end_what_is_over,
     get_in,
     go_on,
@@ -27,12 +27,10 @@ from staff.login.gate import (
     is_staff,
     on_to_second_factor,
 )
-from staff.login.proof import asks_of, page, proof_asked, record_new_password, way_back
+from staff.login.proof import asks_of, page, proof_asked, way_back
 from staff.login.recovery import is_sent_again, newest_code, show_codes
 from staff.models import Passkey, RecoveryCode, SecondFactor, User
 from staff.models.second_factor import has_factor
-
-View = TypeVar("View", bound=Callable[..., Any])
 
 
 class StaffSite(admin.AdminSite):
@@ -64,32 +62,24 @@ class StaffSite(admin.AdminSite):
         return cast(View, guarded)
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        own: list[URLPattern | URLResolver] = [
+        factor, key, inside = "second_factor/", "passkeys/", self.admin_view
+        pages: tuple[tuple[str, Any, str], ...] = (
             # Open to those who are half-way, which admin_view would send back to the log-in.
-            path(slug, half_way_in(view), name=name)
-            for slug, view, name in (
-                ("second_factor/", second_factor, "second_factor"),
-                ("second_factor/set_up/", set_up, "second_factor_set_up"),
-                ("second_factor/leave/", require_POST(leave), "second_factor_leave"),
-                ("passkeys/add/", passkeys.add, "passkey_add"),
-                ("passkeys/add/challenge/", passkeys.add_challenge, "passkey_add_challenge"),
-            )
-        ]
-        own += [
-            path(f"second_factor/{slug}/", self.admin_view(require_POST(view)), name=slug)
-            for slug, view in (("recovery_codes", recovery_codes), ("remove_app", remove_app))
-        ]
-        own += [
-            path("passkeys/challenge/", passkeys.challenge, name="passkey_challenge"),
-            path("passkeys/log_in/", passkeys.log_in, name="passkey_log_in"),
-            path("passkeys/<int:pk>/", self.admin_view(passkeys.passkey), name="passkey"),
-            path(
-                "passkeys/<int:pk>/remove/",
-                self.admin_view(require_POST(remove_passkey)),
-                name="passkey_remove",
-            ),
-        ]
-        return own + super().get_urls()
+            (factor, half_way_in(second_factor), "second_factor"),
+            (f"{factor}set_up/", half_way_in(set_up), "second_factor_set_up"),
+            (f"{factor}leave/", half_way_in(require_POST(leave)), "second_factor_leave"),
+            (f"{key}add/", half_way_in(passkeys.add), "passkey_add"),
+            (f"{key}add/challenge/", half_way_in(passkeys.add_challenge), "passkey_add_challenge"),
+            # Open to anybody.
+            (f"{key}challenge/", passkeys.challenge, "passkey_challenge"),
+            (f"{key}log_in/", passkeys.log_in, "passkey_log_in"),
+            # Open to those who are in.
+            (f"{factor}recovery_codes/", inside(require_POST(recovery_codes)), "recovery_codes"),
+            (f"{factor}remove_app/", inside(require_POST(remove_app)), "remove_app"),
+            (f"{key}<int:pk>/", inside(passkeys.passkey), "passkey"),
+            (f"{key}<int:pk>/remove/", inside(require_POST(remove_passkey)), "passkey_remove"),
+        )
+        return [*(path(slug, view, name=name) for slug, view, name in pages), *super().get_urls()]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         return {**super().each_context(request), **passkeys.addresses(request)}
@@ -108,10 +98,8 @@ class StaffSite(admin.AdminSite):
         return response
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        user = cast(User, request.user)
         if request.method == "POST":
-            with AuditLog.of(SERVICE) as audit:
-                audit.record("staff.logged_out", user, actor=Actor.staff(user))
+            record(cast(User, request.user), "logged_out")
         return super().logout(request, extra_context)
 
     def password_change(
@@ -121,13 +109,10 @@ class StaffSite(admin.AdminSite):
         # Nobody counts the wrong answers to that page's own question for the old password.
         if (asked := proof_asked(request, "Change your password")) is not None:
             return asked
-        if request.method != "POST":
-            return super().password_change(request, extra_context)
-        user = cast(User, request.user)
-        before = User.objects.get(pk=user.pk)
-        with AuditLog.of(SERVICE) as audit:
+        with AuditLog.of(SERVICE):
             response = super().password_change(request, extra_context)
-            record_new_password(audit, before, actor=Actor.staff(user))
+            if isinstance(response, HttpResponseRedirect):
+                record_new_password(cast(User, request.user))
         return response
 
 

@@ -24,7 +24,7 @@ from django.views.decorators.cache import never_cache
 from audit.actor import Actor
 from audit.models import SERVICE, AuditLog
 from staff.login import sessions
-from staff.login.failures import log_failure
+from staff.login.failures import log_failure, record
 from staff.login.gate import end_what_is_over, is_staff, on_to_second_factor, record_log_in
 from staff.login.proof import page, way_back
 from staff.login.refused import not_let_in
@@ -54,9 +54,8 @@ class SingleSignOn(MiddlewareMixin):
 def _before_view(request: HttpRequest) -> HttpResponse | None:
     end_what_is_over(request)
     if is_staff(request) and (why := _why_not_held(request)):
-        with AuditLog.of(SERVICE) as audit:
-            user = cast(User, request.user)
-            audit.record("staff.session_ended", user, actor=Actor.stranger(), reason=why)
+        user = cast(User, request.user)
+        record(user, "session_ended", actor=Actor.stranger(), reason=why)
         logout(request)
         messages.info(request, f"You were logged out: {why}")
         # Nothing that was sent is done for anybody else.
@@ -147,10 +146,10 @@ def log_in_link(request: HttpRequest, pk: int, token: str) -> HttpResponse:
     """
     user = _linked(pk, token)
     if user is not None and request.method == "POST":
-        with AuditLog.of(SERVICE) as audit:  # Of two who press at once the second finds it used.
+        with AuditLog.of(SERVICE):  # Of two who press at once the second finds it used.
             user = _linked(pk, token)
             if user is not None:
-                audit.record("staff.log_in_link_used", user, actor=Actor.staff(user))
+                record(user, "log_in_link_used")
                 _begin(request, user, LINK)
                 return redirect("admin:index")
     if user is None:

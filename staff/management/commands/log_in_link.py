@@ -5,7 +5,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.urls import reverse
 
 from audit.actor import Actor
-from audit.models import SERVICE, AuditLog
+from staff.login.failures import record
 from staff.login.sso import links
 from staff.models import User
 from web.commands import VerbCommand
@@ -23,11 +23,10 @@ class Command(VerbCommand):
 
     def run(self, **options: Any) -> str:
         name, reason = options["username"], options["reason"]
-        with AuditLog.of(SERVICE) as audit:
-            user = User.objects.filter(username=name, is_active=True, is_staff=True).first()
-            if user is None:
-                raise CommandError("There is no active member of staff of this name.")
-            audit.record("staff.log_in_link_made", user, actor=Actor.cli(), reason=reason)
-            path = reverse("log_in_link", args=[user.pk, links.make_token(user)])
+        user = User.objects.filter(username=name, is_active=True, is_staff=True).first()
+        if user is None:
+            raise CommandError("There is no active member of staff of this name.")
+        record(user, "log_in_link_made", actor=Actor.cli(), reason=reason)
+        path = reverse("log_in_link", args=[user.pk, links.make_token(user)])
         self.tell("Good for ten minutes, and for one log-in. Whoever has it can log in.")
         return f"{settings.PUBLIC_URL}{path}"
