@@ -1,4 +1,7 @@
-"""Reading settings from the environment: exactly, and without ever showing a value."""
+"""Readers of environment variables, each of one exact form.
+
+For any other form they raise ImproperlyConfigured, which never shows the value: it may be a secret.
+"""
 
 import base64
 import binascii
@@ -16,33 +19,30 @@ from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
 
 LEAST_KEY_BYTES: Final = 32
-LEAST_TOKEN_CHARACTERS: Final = 16
 SECRETS: Final = ("SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS", "ENCRYPTION_KEYS")
 PRODUCTION_ONLY: Final = (*SECRETS, "GATEWAY_TOKEN", "STAFF_GATEWAY_TOKEN")
 SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-MOST_GATEWAY_TOKENS: Final = 2
-_GATEWAY_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{32,255}")
 
 # White space, quotes and a byte order mark around a value; inside it, control characters and bytes
 # that are not UTF-8.
 _STRAY: Final = re.compile("^[\\s'\"‘’“”\ufeff]|[\\s'\"‘’“”\ufeff]$|[\x01-\x1f\x7f\ud800-\udfff]")
-_ORIGIN: Final = re.compile(
-    r"https://([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*"
-    r"[a-z]([a-z0-9-]*[a-z0-9])?(:[1-9][0-9]{0,4})?"
-)
-_MAIL_URL: Final = re.compile(
+_PORT: Final = "[1-9][0-9]{0,4}"
+_ORIGIN: Final = rf"https://([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z]([a-z0-9-]*[a-z0-9])?(:{_PORT})?"
+_MAIL_URL: Final = (
     r"(?P<scheme>smtps?)://((?P<user>[^:@/?\s]+):(?P<password>[^:@/?\s]+)@)?"
-    r"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-f:]+\])(:(?P<port>[1-9][0-9]{0,4}))?"
+    rf"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-f:]+\])(:(?P<port>{_PORT}))?"
     r"\?from=(?P<sender>[A-Za-z0-9.+_-]+@[A-Za-z0-9.-]+)"
 )
 # What Django can match: a dot in front stands for every subdomain.
 _HOST: Final = re.compile(r"\.?[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", re.IGNORECASE)
+# Characters that need no quotes in the configuration of a proxy.
+_GATEWAY_TOKEN: Final = "[A-Za-z0-9._~+/=-]{32,255}"  # noqa: S105 - a pattern
 
 
 def refuse_stray_characters(environ: Mapping[str, str], *names: str) -> None:
-    """Raise ImproperlyConfigured if values have quotes, white space or line ends left around them.
+    """Raise ImproperlyConfigured if a value has quotes, white space or line ends around it.
 
-    Shells and systemd take these off; Docker and files written on Windows leave them in.
+    Shells and systemd remove these; Docker and files written on Windows leave them in.
     """
     stray = [name for name in names if _STRAY.search(environ.get(name, ""))]
     if stray:
@@ -68,11 +68,28 @@ def refuse_development_by_accident(environ: Mapping[str, str]) -> None:
         )
 
 
-def host_names(environ: Mapping[str, str], name: str) -> list[str]:
-    """Read `api.example.com,127.0.0.1,[::1]`.
+def require(environ: Mapping[str, str], *names: str) -> None:
+    """Raise ImproperlyConfigured, naming all missing variables, if any of `names` is not set."""
+    missing = [name for name in names if not environ.get(name)]
+    if missing:
+        raise ImproperlyConfigured(
+            f"DATABASE_URL is set, so this is production, which also needs {', '.join(missing)}. "
+            "README.md says what each holds. For development, set DEBUG=true."
+        )
 
-    Raises ImproperlyConfigured for anything that no request's Host header can match, and for `*`.
-    """
+
+def _match(environ: Mapping[str, str], name: str, pattern: str, must: str) -> re.Match[str] | None:
+    """Match the variable `name` against `pattern`. Return None if it is not set."""
+    if not (value := environ.get(name, "")):
+        return None
+    found = re.fullmatch(pattern, value)
+    if found is None:
+        raise ImproperlyConfigured(f"{name} must {must}.")
+    return found
+
+
+def host_names(environ: Mapping[str, str], name: str) -> list[str]:
+    """Return host names, read from `api.example.com,127.0.0.1,[::1]`; `*` is refused."""
     hosts = [host.strip() for host in environ[name].split(",") if host.strip()]
     if not hosts or not all(_HOST.fullmatch(host) for host in hosts):
         raise ImproperlyConfigured(
@@ -83,125 +100,54 @@ def host_names(environ: Mapping[str, str], name: str) -> list[str]:
 
 
 def flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
-    """Return a switch that is exactly `true` or `false`.
-
-    Raises ImproperlyConfigured for anything else: `DEBUG=no` must not quietly mean yes.
-    """
-    value = environ.get(name, "")
-    if value not in ("", "true", "false"):
-        raise ImproperlyConfigured(f"{name} must be true or false.")
-    return value == "true" if value else default
-
-
-def public_url(environ: Mapping[str, str], name: str, *, production: bool) -> str:
-    """Return the origin under which browsers reach this service: scheme, host, perhaps a port.
-
-    Raises ImproperlyConfigured for anything else, an address in place of the host's name included:
-    passkeys are bound to the name.
-    """
-    value = environ[name]
-    is_local = not production and re.fullmatch("http://localhost(:[1-9][0-9]{0,4})?", value)
-    if not is_local and not _ORIGIN.fullmatch(value):
-        raise ImproperlyConfigured(
-            f"{name} must read https://api.example.com: a name in lower case, perhaps a port, "
-            "without path or trailing slash."
-        )
-    return value
-
-
-def contact(environ: Mapping[str, str], name: str) -> str:
-    """Return a `mailto:` or `https:` address, empty if it is not set.
-
-    Raises ImproperlyConfigured for anything else.
-    """
-    value = environ.get(name, "")
-    if value and not re.fullmatch(r"(mailto:[^\s@]+@|https://)[^\s@]+", value):
-        raise ImproperlyConfigured(f"{name} must read mailto:security@example.com or https://….")
-    return value
-
-
-def mail_from_url(environ: Mapping[str, str], name: str, *, production: bool) -> dict[str, Any]:
-    """Return Django's settings for mail from `smtp://user:password@host:587?from=keys@example.com`.
-
-    With a user the connection is encrypted; smtps:// is so from its first byte. Without a URL
-    development prints mails, and production sends none. Raises ImproperlyConfigured, without
-    showing it, for any other form.
-    """
-    backend = "django.core.mail.backends.{}.EmailBackend".format
-    if not environ.get(name):
-        return {"EMAIL_BACKEND": backend("dummy" if production else "console")}
-    found = _MAIL_URL.fullmatch(environ[name])
-    if found is None:
-        raise ImproperlyConfigured(
-            f"{name} must read smtp://user:password@mail.example.com:587?from=keys@example.com, or "
-            "smtps://…:465. In the password, write % as %25, : as %3A, @ as %40 and / as %2F."
-        )
-    is_smtps = found["scheme"] == "smtps"
-    return {
-        "EMAIL_BACKEND": backend("smtp"),
-        "EMAIL_HOST": found["host"].strip("[]"),
-        "EMAIL_PORT": int(found["port"] or (465 if is_smtps else 587)),
-        "EMAIL_HOST_USER": unquote(found["user"] or ""),
-        "EMAIL_HOST_PASSWORD": unquote(found["password"] or ""),
-        "EMAIL_USE_TLS": bool(found["user"]) and not is_smtps,
-        "EMAIL_USE_SSL": is_smtps,
-        "EMAIL_TIMEOUT": 5,  # A page waits for it.
-        "DEFAULT_FROM_EMAIL": found["sender"],
-    }
+    """Return True for `true`, False for `false`: `DEBUG=no` must not quietly mean yes."""
+    found = _match(environ, name, "true|false", "be true or false")
+    return found[0] == "true" if found else default
 
 
 def count(environ: Mapping[str, str], name: str, *, default: int) -> int:
-    """Return a number from 0 to 99. Raises ImproperlyConfigured for anything else."""
-    value = environ.get(name, "")
-    if not re.fullmatch(r"[0-9]{0,2}", value):
-        raise ImproperlyConfigured(f"{name} must be a number, 0 or more.")
-    return int(value) if value else default
+    """Return a number from 0 to 99."""
+    found = _match(environ, name, "[0-9]{1,2}", "be a number, 0 or more")
+    return int(found[0]) if found else default
 
 
-def require(environ: Mapping[str, str], *names: str) -> None:
-    """Raise ImproperlyConfigured that names every one of `names` that is not set."""
-    missing = [name for name in names if not environ.get(name)]
-    if missing:
-        raise ImproperlyConfigured(
-            f"DATABASE_URL is set, so this is production, which also needs {', '.join(missing)}. "
-            "README.md says what each holds. For development, set DEBUG=true."
-        )
+def public_url(environ: Mapping[str, str], name: str, *, production: bool) -> str:
+    """Return the origin of this service, which has a name and not an address.
+
+    Passkeys are bound to the name. Development may use http://localhost.
+    """
+    pattern = _ORIGIN if production else f"{_ORIGIN}|http://localhost(:{_PORT})?"
+    must = "read https://api.example.com: a name in lower case, perhaps a port, without path or "
+    found = _match(environ, name, pattern, f"{must}trailing slash")
+    return found[0] if found else ""
+
+
+def contact(environ: Mapping[str, str], name: str) -> str:
+    """Return a `mailto:` or `https:` address, "" if it is not set."""
+    must = "read mailto:security@example.com or https://…"
+    found = _match(environ, name, r"(mailto:[^\s@]+@|https://)[^\s@]+", must)
+    return found[0] if found else ""
 
 
 def token(environ: Mapping[str, str], name: str) -> str:
-    """Return a bearer token that a header can carry; empty where none is set.
-
-    Raises ImproperlyConfigured, without showing it, for one that is short or holds anything else.
-    """
-    value = environ.get(name, "")
-    if value and (len(value) < LEAST_TOKEN_CHARACTERS or not re.fullmatch(r"[!-~]+", value)):
-        raise ImproperlyConfigured(
-            f"{name} must have at least {LEAST_TOKEN_CHARACTERS} characters of printable ASCII, "
-            "without spaces."
-        )
-    return value
+    """Return a bearer token that fits into a header, "" if it is not set."""
+    must = "have at least 16 characters of printable ASCII, without spaces"
+    found = _match(environ, name, "[!-~]{16,}", must)
+    return found[0] if found else ""
 
 
 def gateway_tokens(environ: Mapping[str, str], name: str) -> tuple[bytes, ...]:
-    """Read one token, or two with a comma between while it is changed; none if not set.
-
-    Raises ImproperlyConfigured, without showing a value, for any other form. The characters are
-    those that need no quotes in the configuration of a proxy.
-    """
-    value = environ.get(name, "")
-    tokens = value.split(",") if value else []
-    if len(tokens) > MOST_GATEWAY_TOKENS or not all(map(_GATEWAY_TOKEN.fullmatch, tokens)):
-        raise ImproperlyConfigured(
-            f"{name} must hold one token, or two with a comma between, each of 32 to 255 "
-            "characters: letters, digits and ._~+/=-"
-        )
-    return tuple(token.encode() for token in tokens)
+    """Return one token, or two during a rotation (with a comma between), or none if not set."""
+    must = "hold one token, or two with a comma between, each of 32 to 255 characters: letters, "
+    pattern = f"{_GATEWAY_TOKEN}(,{_GATEWAY_TOKEN})?"
+    found = _match(environ, name, pattern, f"{must}digits and ._~+/=-")
+    return tuple(found[0].encode().split(b",")) if found else ()
 
 
 def staff_gateway_tokens(environ: Mapping[str, str]) -> tuple[bytes, ...]:
     """Return the tokens of the proxy that names staff; none unless STAFF_SSO is true.
 
-    Raises ImproperlyConfigured if there is none then, or if nobody could log in.
+    Raises ImproperlyConfigured if STAFF_SSO has no token, or if nobody could log in.
     """
     tokens = gateway_tokens(environ, "STAFF_GATEWAY_TOKEN")
     if not flag(environ, "STAFF_SSO", default=False):
@@ -213,11 +159,36 @@ def staff_gateway_tokens(environ: Mapping[str, str]) -> tuple[bytes, ...]:
     return tokens
 
 
-def numbered_keys(environ: Mapping[str, str], name: str) -> dict[int, bytes]:
-    """Read `2:<base64url>,1:<base64url>`: the first signs, all verify; numbers are names.
+def mail_from_url(environ: Mapping[str, str], name: str, *, production: bool) -> dict[str, Any]:
+    """Return Django's mail settings, read from `smtp://user:password@host:587?from=a@example.com`.
 
-    Raises ImproperlyConfigured, without showing a value, for a bad form or a key under 32 bytes.
+    A connection with a user is encrypted: by STARTTLS with smtp://, from the first byte with
+    smtps://. Without a URL, development prints mails and production sends none.
     """
+    must = (
+        "read smtp://user:password@mail.example.com:587?from=keys@example.com, or smtps://…:465. "
+        "In the password, write % as %25, : as %3A, @ as %40 and / as %2F"
+    )
+    backend = "django.core.mail.backends.{}.EmailBackend".format
+    found = _match(environ, name, _MAIL_URL, must)
+    if found is None:
+        return {"EMAIL_BACKEND": backend("dummy" if production else "console")}
+    is_smtps = found["scheme"] == "smtps"
+    return {
+        "EMAIL_BACKEND": backend("smtp"),
+        "EMAIL_HOST": found["host"].strip("[]"),
+        "EMAIL_PORT": int(found["port"] or (465 if is_smtps else 587)),
+        "EMAIL_HOST_USER": unquote(found["user"] or ""),
+        "EMAIL_HOST_PASSWORD": unquote(found["password"] or ""),
+        "EMAIL_USE_TLS": bool(found["user"]) and not is_smtps,
+        "EMAIL_USE_SSL": is_smtps,
+        "EMAIL_TIMEOUT": 5,  # Seconds that a page waits for the mail server.
+        "DEFAULT_FROM_EMAIL": found["sender"],
+    }
+
+
+def numbered_keys(environ: Mapping[str, str], name: str) -> dict[int, bytes]:
+    """Return keys by number, read from `2:<base64url>,1:<base64url>`; the first one signs."""
     keys: dict[int, bytes] = {}
     for entry in environ[name].split(","):
         number, _, text = entry.strip().partition(":")
@@ -237,10 +208,10 @@ def numbered_keys(environ: Mapping[str, str], name: str) -> dict[int, bytes]:
 
 
 def database_from_url(url: str) -> dict[str, Any]:
-    """Turn a `postgres://` URL into Django's settings, the way libpq itself reads it.
+    """Return Django's database settings for a `postgres://` URL, as libpq itself reads the URL.
 
-    Raises ImproperlyConfigured, without showing it, for a URL that libpq cannot read or reads
-    wrong: what follows a raw `@` or `/` in the password it takes for the host, and shows in errors.
+    Also refuses a raw `@` or `/` in the password: libpq would take what follows for the host, and
+    would show it in errors.
     """
     try:
         parts: dict[str, Any] = dict(conninfo_to_dict(url))
@@ -258,19 +229,13 @@ def database_from_url(url: str) -> dict[str, Any]:
             "DATABASE_URL must read postgres://user:password@host:5432/name?sslmode=verify-full. "
             "In the password, write % as %25, @ as %40 and / as %2F."
         )
-    return {
-        "ENGINE": "web.database",
-        "NAME": parts.pop("dbname", ""),
-        "USER": parts.pop("user", ""),
-        "PASSWORD": parts.pop("password", ""),
-        "HOST": parts.pop("host", ""),
-        "PORT": parts.pop("port", ""),
-        "OPTIONS": parts,
-    }
+    names = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host"}
+    found = {ours: parts.pop(name, "") for ours, name in {**names, "PORT": "port"}.items()}
+    return {"ENGINE": "web.database", **found, "OPTIONS": parts}
 
 
 def development_secrets(file: Path) -> dict[str, str]:
-    """Return secrets for this machine alone, made on first use and readable by its owner only."""
+    """Return this machine's own secrets, which are made on first use and readable by the owner."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch(mode=0o600)
     with file.open("r+") as held:

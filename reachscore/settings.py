@@ -1,7 +1,7 @@
-"""All settings. Whatever a deployment varies is read from the environment, here and nowhere else.
+"""All settings. What a deployment can vary is read from the environment, here and nowhere else.
 
-Without DATABASE_URL this is development: a PostgreSQL of this clone's, secrets of this machine,
-loopback hosts. With it, this is production, unless DEBUG=true.
+If DATABASE_URL is set, this is production unless DEBUG=true. If not, this is development: the
+clone's own PostgreSQL, this machine's own secrets, loopback hosts.
 """
 
 import os
@@ -34,22 +34,16 @@ from web.database.session import SESSION, as_options
 from web.database.stale import StaleOnceCursor
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-LOCAL_DIR = BASE_DIR / ".local"  # What is made on this machine; git ignores it.
+LOCAL_DIR = BASE_DIR / ".local"  # Generated on this machine; git ignores it.
 
 refuse_development_by_accident(os.environ)
 refuse_stray_characters(
     os.environ,
     *("DATABASE_URL", "DEBUG", *PRODUCTION_ONLY, "ALLOWED_HOSTS", "TRUSTED_PROXY_COUNT"),
-    *(
-        "PUBLIC_URL",
-        "EMAIL_URL",
-        "METRICS_TOKEN",
-        "STAFF_SSO",
-        "STAFF_PASSWORD_LOGIN",
-    ),
+    *("PUBLIC_URL", "EMAIL_URL", "METRICS_TOKEN", "STAFF_SSO", "STAFF_PASSWORD_LOGIN"),
     *("SECURITY_CONTACT", "SECOND_FACTOR_REQUIRED", "PREPARED_STATEMENTS", "HSTS_PRELOAD"),
 )
-database_url = os.environ.get("DATABASE_URL", "")  # No setting: debug pages show those.
+database_url = os.environ.get("DATABASE_URL", "")  # Lower case: debug pages show settings.
 PRODUCTION = bool(database_url) and not flag(os.environ, "DEBUG", default=False)
 DEBUG = flag(os.environ, "DEBUG", default=not PRODUCTION)
 MAY_SERVE = PRODUCTION or flag(os.environ, "DEBUG", default=False)  # See the command `serve`.
@@ -69,43 +63,41 @@ SECRET_KEY = environ["SECRET_KEY"]
 API_KEY_PEPPERS = numbered_keys(environ, "API_KEY_PEPPERS")
 AUDIT_KEYS = numbered_keys(environ, "AUDIT_KEYS")
 ENCRYPTION_KEYS = numbered_keys(environ, "ENCRYPTION_KEYS")
-GATEWAY_TOKENS = gateway_tokens(environ, "GATEWAY_TOKEN")  # By them the proxy proves itself.
-STAFF_GATEWAY_TOKENS = staff_gateway_tokens(environ)  # Single sign-on, if there are any.
+GATEWAY_TOKENS = gateway_tokens(environ, "GATEWAY_TOKEN")  # Authenticate the proxy.
+STAFF_GATEWAY_TOKENS = staff_gateway_tokens(environ)  # Any: single sign-on is on.
 STAFF_PASSWORD_LOGIN = flag(environ, "STAFF_PASSWORD_LOGIN", default=True)  # And by passkey.
 if PRODUCTION:
     refuse_weak_secrets(environ)
 ALLOWED_HOSTS = host_names(environ, "ALLOWED_HOSTS")
-# Passkeys belong to its host; 127.0.0.1 could have none.
 SECURITY_CONTACT = contact(environ, "SECURITY_CONTACT")
+# Passkeys are bound to its host name; 127.0.0.1 could have none.
 PUBLIC_URL = public_url(environ, "PUBLIC_URL", production=PRODUCTION)
-TRUSTED_PROXY_COUNT = count(environ, "TRUSTED_PROXY_COUNT", default=0)  # Where none has a token.
+# Used if GATEWAY_TOKEN is not set.
+TRUSTED_PROXY_COUNT = count(environ, "TRUSTED_PROXY_COUNT", default=0)
 METRICS_TOKEN = token(environ, "METRICS_TOKEN")
-# Whether staff need an authenticator app beside their password.
+# If true, staff need an authenticator app beside their password.
 SECOND_FACTOR_REQUIRED = flag(environ, "SECOND_FACTOR_REQUIRED", default=PRODUCTION)
 
 DATABASES: dict[str, dict[str, Any]] = {
     "default": database_from_url(database_url)
     if database_url
-    else {
-        "ENGINE": "reachscore.devdb",
-        "NAME": "reachscore",
-        "HOME": LOCAL_DIR / "postgres",
-    }
+    else {"ENGINE": "reachscore.devdb", "NAME": "reachscore", "HOME": LOCAL_DIR / "postgres"}
 }
-DATABASES["default"]["CONN_MAX_AGE"] = None  # One a request would cost more than the request.
-DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # Authentication has a cheaper way.
+# Persistent connections: opening one costs more than a whole request. Pages check the health of
+# theirs; authentication has a cheaper way, see web.database.broken_connections.
+DATABASES["default"] |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
 options = DATABASES["default"].setdefault("OPTIONS", {})
-# A server that does not answer must not hold a request for long.
+# Seconds. A server that does not answer must not hold a request for long.
 options.setdefault("connect_timeout", "3")
-# Planning the statement that authenticates takes three times as long as running it, so that each
-# connection plans it once. `false` is for a PgBouncer that cannot keep prepared statements.
+# Prepared statements: planning the one that authenticates takes three times as long as running it.
+# PREPARED_STATEMENTS=false is for a PgBouncer that cannot keep them.
 options["server_side_binding"] = True
 options["prepare_threshold"] = 5 if flag(environ, "PREPARED_STATEMENTS", default=True) else None
 options["cursor_factory"] = StaleOnceCursor
 options["options"] = f"{options.get('options', '')} {as_options(SESSION)}".strip()
-for name in ("PGDATESTYLE", "PGTZ"):  # libpq would have them win over those.
+for name in ("PGDATESTYLE", "PGTZ"):  # In libpq they win over `options`.
     os.environ.pop(name, None)
-LONGEST_DATABASE_WAIT_SECONDS = 5  # For a commit, too; see web.database.
+LONGEST_DATABASE_WAIT_SECONDS = 5  # Commits included, see web.database.base.
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
@@ -115,7 +107,7 @@ INSTALLED_APPS = [
     "accounts",
     "apikeys",
     "staff",
-    "staff.apps.StaffAdminConfig",  # Django's admin, on a site of ours.
+    "staff.apps.StaffAdminConfig",  # Django's admin, on our own site.
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
@@ -132,7 +124,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "web.telemetry.request_log.RequestLogMiddleware",
     "web.middleware.ApiMiddleware",
-    # From here on for pages only: from ApiMiddleware, a call goes to the views.
+    # Pages only: for calls under /v1, ApiMiddleware skips the rest and calls the views.
     "web.database.broken_connections.close_before_page",
     "web.page_security.refuse_large_body_and_key_in_redirect",
     "django.middleware.security.SecurityMiddleware",
@@ -151,8 +143,8 @@ MIDDLEWARE = [
     "web.middleware.end_of_pages",
 ]
 
-# Production is HTTPS only: pages redirect, the API refuses (a redirect would hide from the client
-# that its key went over the wire in the clear), and probes come from inside.
+# Production is HTTPS only. Pages redirect; the API refuses, because a redirect would hide from the
+# client that its key was sent in the clear. Probes come from inside, over plain HTTP.
 SECURE_SSL_REDIRECT = PRODUCTION
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)\Z"]
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if PRODUCTION else 0
@@ -162,11 +154,10 @@ SECURE_HSTS_PRELOAD = flag(environ, "HSTS_PRELOAD", default=False)
 CSRF_FAILURE_VIEW = "staff.login.refused.form_not_checked"
 SESSION_ENGINE = "staff.login.session_store"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
-SESSION_COOKIE_AGE = 8 * 60 * 60  # From the log-in on; staff.login.sessions ends idle ones.
+SESSION_COOKIE_AGE = 8 * 60 * 60  # Counted from log-in; staff.login.sessions ends idle ones.
+PASSWORD_RESET_TIMEOUT = 10 * 60  # Lifetime of links by the command log_in_link, the only ones.
 
-PASSWORD_RESET_TIMEOUT = 10 * 60  # Of a link by the command log_in_link; there are no others.
-
-# Pages load from here alone, run nothing inline, post nowhere else and are framed nowhere.
+# Pages load and post to this origin only, run nothing inline, and cannot be framed.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
@@ -176,7 +167,7 @@ CONTENT_SECURITY_POLICY = {
         "object-src": [NONE],
     }
 }
-X_FRAME_OPTIONS = "DENY"  # The same for browsers that know no frame-ancestors.
+X_FRAME_OPTIONS = "DENY"  # For browsers that do not know frame-ancestors.
 MESSAGE_STORAGE = "web.redacting.RedactingStorage"
 
 ROOT_URLCONF = "reachscore.urls"
@@ -198,11 +189,11 @@ TEMPLATES = [
 ]
 
 AUTH_USER_MODEL = "staff.User"
-LOGIN_REDIRECT_URL = "admin:index"  # Where a `next` that is none of our addresses leads.
+LOGIN_REDIRECT_URL = "admin:index"  # Used in place of an unsafe `next`.
 OTP_TOTP_ISSUER = "ReachScore keys"
-OTP_TOTP_SYNC = False  # A code counts half a minute before and after, by this clock.
+OTP_TOTP_SYNC = False  # Do not learn the drift of a phone's clock: 30 s each way are enough.
 AUTHENTICATION_BACKENDS = ["staff.login.lockout.LockingBackend"]
-# For staff. API keys are random, not chosen, and are digested under a pepper instead.
+# For staff passwords. API keys are random, so a keyed digest (HMAC) is enough for them.
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -217,21 +208,21 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-# Tells staff what was done to their accounts: EMAIL_BACKEND and the like.
+# EMAIL_BACKEND and related settings: staff get mails about changes to their accounts.
 vars().update(mail_from_url(environ, "EMAIL_URL", production=PRODUCTION))
 
-USE_I18N = False  # There is one language: nothing is looked up for it.
+USE_I18N = False  # There is one language, so translations need not be looked up.
 TIME_ZONE = "UTC"
-FORMAT_MODULE_PATH = "reachscore.formats"  # Locale formats win over DATETIME_FORMAT.
+FORMAT_MODULE_PATH = "reachscore.formats"  # DATETIME_FORMAT has no effect: locale formats win.
 
 STATIC_URL = "static/"
-# Only production collects; in development the files are served from where they lie.
+# Only production collects static files; development serves them from their sources.
 STATIC_ROOT = BASE_DIR / "staticfiles" if PRODUCTION else None
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = not PRODUCTION
 if PRODUCTION:
     STORAGES = {
-        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"}
     }
 
 REST_FRAMEWORK = {
@@ -257,7 +248,7 @@ SPECTACULAR_SETTINGS = {
     ),
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/v1",
-    # Enumerations stand where they are used; as components they would need invented names.
+    # Without this, enumerations become components, which would need invented names.
     "POSTPROCESSING_HOOKS": [],
     "SERVERS": [{"url": "/"}],
     "SERVE_INCLUDE_SCHEMA": False,
@@ -266,8 +257,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "docExpansion": "list"},
 }
 
-# One handler, on the root: what has a handler of its own would go round the redaction. Django's and
-# granian's have one until they are named here.
+# One handler, on the root: a logger with a handler of its own would bypass the redaction. Django's
+# and granian's loggers have one until they are named here.
 LOGGING_CONFIG = "web.telemetry.logs.configure"
 DEFAULT_EXCEPTION_REPORTER = "web.redacting.RedactingReporter"
 LOGGING = {
@@ -287,8 +278,8 @@ LOGGING = {
     "root": {"handlers": ["one"], "level": "INFO"},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
-        # Every request has its line already; these add what it does not say, which is bugs, and
-        # none writes a raw path or what else a stranger makes up.
+        # The request log has a line for every request. These loggers add bugs only, because their
+        # other lines repeat raw paths and other input of strangers.
         "django.request": {"handlers": [], "level": "ERROR", "filters": ["bugs"]},
         "django.security": {"handlers": [], "level": "CRITICAL"},
         "django.server": {"handlers": [], "level": "CRITICAL", "propagate": True},
