@@ -1,4 +1,4 @@
-"""The first run's gifts: an organization with two keys, and a member of staff."""
+"""Demo data of a first run: an organization with two keys, and a superuser."""
 
 import secrets
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ MANAGE: str = ".venv/bin/python manage.py"
 
 @dataclass(frozen=True)
 class Welcome:
-    """What a first run has to show once; it is stored nowhere."""
+    """Plaintexts that a first run shows once. They are stored nowhere."""
 
     live_key: str = ""
     test_key: str = ""
@@ -25,10 +25,10 @@ class Welcome:
 
 
 def make_welcome() -> Welcome:
-    """Make what a new database lacks: the demo organization and its keys, a first superuser.
+    """Create the demo organization with its keys, and a superuser, if there is none yet.
 
-    Call it inside a transaction that ends after the result was shown, so that nothing stays behind
-    that nobody has seen.
+    Call it in a transaction that commits after the result was shown: a key that nobody has seen
+    must not be stored.
     """
     made: dict[str, str] = {}
     if not Organization.objects.exists():
@@ -49,7 +49,7 @@ def _admins() -> QuerySet[User]:
 
 
 def welcome_text(url: str, welcome: Welcome) -> str:
-    """Return what a run prints once everything is up; keys and password only where just made."""
+    """Return the text that a run prints once it is ready; secrets only if they were just made."""
     text = f"""
 ReachScore is running. Ctrl-C ends it.
 

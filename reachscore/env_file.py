@@ -1,6 +1,6 @@
-"""Reads `manage.py --env-file FILE COMMAND` as systemd reads its EnvironmentFile=.
+"""Parser of environment files, for `manage.py --env-file FILE COMMAND`.
 
-A shell reads such a file differently: it ends a value at an `&` and replaces what follows a `$`.
+It follows systemd's EnvironmentFile=. A shell would end a value at `&` and expand `$`.
 """
 
 import re
@@ -10,7 +10,8 @@ from typing import Final
 from django.core.exceptions import ImproperlyConfigured
 
 _QUOTED: Final = r"""'[^']*'|"(?:\\.|[^"\\])*\""""
-# Blank, a comment, or NAME=value: quoted parts, then a bare part, in which # is no comment.
+# A blank line, a comment, or NAME=value: quoted parts, then a bare part. A # in the bare part
+# belongs to the value.
 _LINE: Final = re.compile(
     rf"""[ \t]*
     (?: [#;][^\n]*
@@ -24,9 +25,9 @@ _LINE: Final = re.compile(
 
 
 def read_env_file(file: str) -> dict[str, str]:
-    """Return the settings in `file`; the last one of a name counts.
+    """Return the variables that `file` sets; of two with the same name, the last one counts.
 
-    Raises ImproperlyConfigured if the file cannot be read, or a line is not understood.
+    Raises ImproperlyConfigured if the file cannot be read or parsed.
     """
     try:
         text = Path(file).read_text(encoding="utf-8")
@@ -55,5 +56,5 @@ def _value(quoted: str, bare: str) -> str:
 
 
 def _kept(escape: re.Match[str]) -> str:
-    """Return what a backslash stands before; a line's end is taken out with its backslash."""
+    """Return the escaped character, or nothing for an escaped line end."""
     return "" if escape[1] == "\n" else escape[1]

@@ -1,4 +1,4 @@
-"""For whatever watches the service: is the process up, and may it be sent requests?"""
+"""Liveness (`/healthz`) and readiness (`/readyz`) probes."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -26,9 +26,9 @@ LOOK_AROUND: Final = """
     SELECT current_setting('transaction_read_only'), EXTRACT(EPOCH FROM clock_timestamp())::float8
 """
 
-# Commits of this role; a second is more than a replica that keeps up ever takes. Of other roles
-# PostgreSQL shows the snapshot but not its time, so its age is counted in transactions. Vacuum
-# workers, which hold nothing up, have no role.
+# Waiting commits are those of this role; a replica that keeps up never takes a second. PostgreSQL
+# hides when other roles' snapshots began, so their age is counted in transactions. Vacuum workers
+# hold up nothing and have no role.
 LOOK_AT_SESSIONS: Final = """
     SELECT count(*) FILTER (
                WHERE wait_event = 'SyncRep' AND query_start < now() - interval '1 second'),
@@ -36,7 +36,7 @@ LOOK_AT_SESSIONS: Final = """
       FROM pg_stat_activity
      WHERE COALESCE(datname, current_database()) = current_database() AND usesysid IS NOT NULL
 """
-# Where one organization makes all the calls, authentication takes ten times as long by then.
+# With that age, authentication takes ten times as long if one organization makes all the calls.
 OLDEST_SNAPSHOT_TRANSACTIONS: Final = 50_000
 
 
@@ -44,7 +44,7 @@ OLDEST_SNAPSHOT_TRANSACTIONS: Final = 50_000
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """Answer 200 while the process is up, whatever the database does."""
+    """Answer 200 while the process is up. Does not ask the database."""
     return JsonResponse({"status": "ok"})
 
 
@@ -54,8 +54,8 @@ def healthz(request: HttpRequest) -> JsonResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """Answer 200 if this instance can serve requests, else 503 with its problems.
 
-    What another instance could not do better is a warning, in the body and in a metric, with 200:
-    else one lost standby would take every instance out of the proxy.
+    A fault that every instance shares is a warning, in the body and in a metric, with 200: else one
+    lost standby would take all instances out of the load balancer.
     """
     warnings = []
     fault = None
@@ -76,7 +76,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 
 def _problems() -> list[str]:
-    """Return what makes this very instance unfit."""
+    """Return the first reason why this instance cannot serve; empty if it can."""
     with connection.cursor() as cursor:
         cursor.execute(LOOK_AROUND)
         read_only, database_time = cursor.fetchone()
@@ -91,14 +91,14 @@ def _problems() -> list[str]:
         subject = "1 migration is" if count == 1 else f"{count} migrations are"
         return [f"{subject} not applied; run manage.py migrate."]
     if KeySecret.objects.need_missing_pepper():
-        return ["A stored secret hangs on a pepper that API_KEY_PEPPERS does not list."]
+        return ["A stored secret needs a pepper that API_KEY_PEPPERS does not list."]
     if not count_by_key().keys() <= settings.ENCRYPTION_KEYS.keys():
-        return ["A second factor of staff hangs on a key that ENCRYPTION_KEYS does not list."]
+        return ["A second factor of staff needs a key that ENCRYPTION_KEYS does not list."]
     return []
 
 
 def _warnings() -> Iterator[tuple[str, int, str]]:
-    """Yield every kind of warning: its name in the metric, how many, and a sentence."""
+    """Yield for every kind of warning: its name in the metric, its count, and a sentence."""
     with connection.cursor() as cursor:
         cursor.execute(LOOK_AT_SESSIONS)
         waiting, age = cursor.fetchone()
@@ -115,7 +115,7 @@ def _warnings() -> Iterator[tuple[str, int, str]]:
 
 
 def _differing_settings() -> list[str]:
-    """Return what SESSION says of each setting that this session has another value of."""
+    """Return "name value", as SESSION wants it, for each setting with another value here."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS name", [list(SESSION)]
@@ -124,7 +124,7 @@ def _differing_settings() -> list[str]:
 
 
 def _applied_migrations() -> set[tuple[str, str]]:
-    """Return those applied, without the times: a foreign DateStyle makes these unreadable."""
+    """Return the applied migrations. Django's method also reads times, which need our DateStyle."""
     recorder = MigrationRecorder(connection)
     rows = recorder.migration_qs.values_list("app", "name") if recorder.has_table() else ()
     return set(rows)

@@ -1,4 +1,4 @@
-"""Secrets that anybody could guess, or that serve two purposes: production takes neither."""
+"""Production's check for secrets that are guessable, or used for two purposes."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -8,15 +8,14 @@ from django.core.exceptions import ImproperlyConfigured
 from reachscore.environment import PRODUCTION_ONLY
 
 LEAST_SECRET_KEY_CHARACTERS: Final = 50
-# In the examples, tutorials and templates from which secrets are copied unchanged.
+# Words in examples, tutorials and templates, from which people copy secrets unchanged.
 KNOWN: Final = ("changeme", "insecure", "password", "secret", "example", "replace")
 
 
 def refuse_weak_secrets(environ: Mapping[str, str]) -> None:
-    """Raise ImproperlyConfigured that names the variables with a weak or a shared secret.
+    """Raise ImproperlyConfigured, naming the variables, if a secret is weak or used twice.
 
-    Never shows a value. Their form and their least length were checked when they were read, but for
-    the length of SECRET_KEY.
+    Form and length were checked by the readers, except for the length of SECRET_KEY.
     """
     secrets = [("SECRET_KEY", environ["SECRET_KEY"])]
     for name in PRODUCTION_ONLY[1:]:

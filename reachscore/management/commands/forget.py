@@ -19,9 +19,9 @@ BATCH: Final = 5_000
 
 class Command(VerbCommand):
     help = (
-        "Delete the rows that nothing needs any more: requests a day of each key after 13 months, "
-        "tries to log in after 15 minutes, requests with an Idempotency-Key after 24 hours; and "
-        "take ended secrets off peppers that were dropped. Prints how many of each. Run it daily."
+        "Delete rows that are no longer needed: each key's daily counts after 13 months, failed "
+        "log-ins after 15 minutes, requests with an Idempotency-Key after 24 hours. Mark ended "
+        "secrets whose pepper was dropped. Prints how many of each. Run it daily."
     )
 
     def run(self, **options: Any) -> str:
@@ -36,7 +36,7 @@ class Command(VerbCommand):
                 LogInTries.objects.filter(failed_at__lte=now - COOL_OFF), delete
             ),
             "remembered requests": in_batches(too_old, delete),
-            # They would make every /readyz slower, by a second for a million.
+            # Unmarked, a million of them make every /readyz slower by a second.
             "ended secrets": in_batches(
                 missing.exclude(pk__in=KeySecret.objects.usable()),
                 lambda batch: batch.update(pepper_id=NO_PEPPER),
@@ -46,16 +46,16 @@ class Command(VerbCommand):
 
 
 def in_batches(rows: "QuerySet[Any]", act: "Callable[[QuerySet[Any]], int]") -> int:
-    """Do `act` to `rows`, each batch in a transaction of its own; return how many there were.
+    """Apply `act` to `rows`, one transaction per batch. Return the number of rows affected.
 
-    Rows that somebody else holds are left for the next run.
+    Rows that another transaction has locked are left for the next run.
     """
     total, found = 0, BATCH
     while found == BATCH:
         free = rows.order_by().select_for_update(skip_locked=True)
         with transaction.atomic():
-            # In a statement of its own: as a subquery PostgreSQL may run it more than once, and it
-            # finds other rows each time.
+            # Not a subquery: PostgreSQL may run that more than once, with SKIP LOCKED finding other
+            # rows each time.
             ids = list(free.values_list("pk", flat=True)[:BATCH])
             total += act(rows.model.objects.filter(pk__in=ids))
         found = len(ids)
@@ -63,5 +63,5 @@ def in_batches(rows: "QuerySet[Any]", act: "Callable[[QuerySet[Any]], int]") -> 
 
 
 def delete(batch: "QuerySet[Any]") -> int:
-    """Delete `batch` and return how many rows it had."""
+    """Delete the rows of `batch` and return their number."""
     return batch.delete()[0]

@@ -18,7 +18,7 @@ from reachscore.server import end_with_parent, refuse_taken_port, server_command
 
 HOST: Final = "127.0.0.1"
 START_SECONDS: Final = 30
-FIRST_RUN_LOCK: Final = 5_275_943  # Any number that no other advisory lock has.
+FIRST_RUN_LOCK: Final = 5_275_943  # Any number that no other advisory lock uses.
 ENDS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -37,10 +37,10 @@ class Command(BaseCommand):
         except OperationalError as error:
             raise CommandError(str(error)) from error
         for end in ENDS:
-            signal.signal(end, lambda *_: sys.exit(0))  # Through every `finally`, as for Ctrl-C.
-        # Without debug pages, as in production; DEBUG=true runs with them. In a process group of
-        # its own: Ctrl-C reaches a whole group, and granian can hang when its workers get that
-        # signal beside the one that their parent sends them.
+            signal.signal(end, lambda *_: sys.exit(0))  # Runs every `finally`, like Ctrl-C.
+        # DEBUG=false: no debug pages unless the caller asks for them. A process group of its own:
+        # Ctrl-C reaches a whole group, and granian can hang if its workers get that signal in
+        # addition to the one that their parent sends.
         server = subprocess.Popen(  # noqa: S603
             server_command(host=HOST, port=port),
             env={"DEBUG": "false", "PUBLIC_URL": f"http://localhost:{port}", **os.environ},
@@ -49,7 +49,7 @@ class Command(BaseCommand):
         )
         try:
             if wait_until_ready(server, port):
-                # An end that is asked for meanwhile waits until what was shown is stored.
+                # A signal waits until the keys that were shown are committed.
                 signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
                 with one_at_a_time():
                     self._welcome(f"http://{HOST}:{port}")
@@ -60,7 +60,7 @@ class Command(BaseCommand):
 
     @transaction.atomic
     def _welcome(self, url: str) -> None:
-        """Show what a first run made before it is committed: never a key that nobody saw."""
+        """Print what a first run made, then commit: a key that nobody saw is never stored."""
         welcome = make_welcome()
         self.stdout.write(welcome_text(url, welcome))
         self.stdout.flush()
@@ -68,9 +68,9 @@ class Command(BaseCommand):
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Wait while another first run works on the same database: two would make everything twice.
+    """Hold an advisory lock, so that two first runs do not create everything twice.
 
-    The lock ends with the connection, so that Ctrl-C in the middle needs no second statement.
+    The lock ends with the connection: after Ctrl-C no statement is needed to release it.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", [FIRST_RUN_LOCK])
@@ -81,10 +81,10 @@ def one_at_a_time() -> Iterator[None]:
 
 
 def end_server(server: "subprocess.Popen[bytes]") -> None:
-    """End the server with all its workers, whatever they are doing.
+    """End the server and all its workers.
 
-    A worker that was just starting misses the signal that its parent passes on, so after a while
-    all of them are told again; a hanging one is killed.
+    A worker that is just starting misses the signal that its parent passes on, so the whole group
+    gets SIGTERM after 2 s and SIGKILL after 10 s more.
     """
     for end in ENDS:
         signal.signal(end, signal.SIG_IGN)
@@ -99,9 +99,9 @@ def end_server(server: "subprocess.Popen[bytes]") -> None:
 
 
 def wait_until_ready(server: "subprocess.Popen[bytes]", port: int) -> bool:
-    """Return once /readyz answers 200; False when the server ended first.
+    """Wait until /readyz answers 200. Return False if the server ends first.
 
-    Raises CommandError after half a minute, with what /readyz said.
+    Raises CommandError, with the last answer of /readyz, after START_SECONDS.
     """
     deadline = time.monotonic() + START_SECONDS
     said = "nothing answers"

@@ -9,12 +9,12 @@ from reachscore.server import refuse_taken_port, server_command
 
 
 class Command(BaseCommand):
-    help = "Serve with the production server; this process becomes it."
+    help = "Run the production server in place of this process (exec)."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=8000)
-        parser.add_argument("--workers", type=int, help="default: one a core")
+        parser.add_argument("--workers", type=int, help="default: one per core")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.MAY_SERVE:
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         collected = settings.STATIC_ROOT
         if settings.PRODUCTION and not Path(collected or "", "staticfiles.json").exists():
             raise CommandError(
-                "The pages' files are not collected: run manage.py collectstatic --noinput first."
+                "Static files are not collected: run manage.py collectstatic --noinput first."
             )
         command = server_command(host=host, port=port, workers=options["workers"])
-        os.execv(command[0], command)  # noqa: S606 - no shell is what is wanted
+        os.execv(command[0], command)  # noqa: S606 - no shell is needed
