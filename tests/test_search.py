@@ -208,8 +208,8 @@ class OtherSearchTests(SearchTestCase):
                 (ORGANIZATIONS, 6),
                 (f"{ORGANIZATIONS}?q=acme", 6),
                 (EVENTS, 5),
-                (f"{EVENTS}?q=acme", 9),
-                (f"{EVENTS}?q=staff:sam", 6),
+                (f"{EVENTS}?q=acme", 7),
+                (f"{EVENTS}?q=staff:sam", 4),
             ):
                 with self.subTest(url):
                     self.assertCost(number, url)

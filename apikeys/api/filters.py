@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from apikeys.authentication.caller import Caller
 from apikeys.models import ApiKey, KeySecret, KeyStatus, ScopeGrant
+from apikeys.models.counters import UNUSED_AFTER
 
 
 def keys_of(caller: Caller) -> QuerySet[ApiKey]:
@@ -39,6 +40,8 @@ def filtered(keys: QuerySet[ApiKey], query: dict[str, Any]) -> QuerySet[ApiKey]:
             ScopeGrant.long_unused(timezone.now()), api_key=OuterRef("pk")
         )
         keys = keys.filter(Exists(idle) if query["over_privileged"] else ~Exists(idle))
+        if query["over_privileged"]:  # No grant is older than its key: pass over the newest.
+            keys = keys.filter(created_at__lte=timezone.now() - UNUSED_AFTER)
     if "name" in query:
         keys = keys.filter(name__icontains=query["name"])
     return keys

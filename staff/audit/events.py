@@ -21,8 +21,6 @@ from staff.audit.filters import (
     ActionFilter,
     ActorFilter,
     WhereAndWhen,
-    actions_with,
-    address_in,
     matching,
 )
 from staff.kit.lists import EndlessAdmin, moment, staff_of
@@ -43,9 +41,6 @@ class AuditEventAdmin(EndlessAdmin, VerbAdmin):
     empty_hint = "No event is found like this. Take a filter away, or search for less."
     page_template = "admin/audit/auditevent/page.html"
     change_list_template = "admin/audit/auditevent/change_list.html"
-
-    def finds_many(self, text: str) -> bool:
-        return bool(address_in(text) or actions_with(text))
 
     def facts(self, request: HttpRequest, obj: AuditEvent) -> dict[str, Any]:
         return {

@@ -12,7 +12,6 @@ from django.utils.safestring import SafeString
 from accounts.plans import PLANS
 from apikeys.api.filters import filtered, unused_for
 from apikeys.models import ApiKey, KeySecret, KeyStatus
-from apikeys.models.counters import UNUSED_AFTER
 from apikeys.scopes import ALL_SCOPES
 from staff.kit.lists import ChoiceFilter, ColumnFilter, badge, moment
 
@@ -79,13 +78,6 @@ def rotating(keys: Keys) -> Keys:
     return active(keys).filter(Exists(secrets.filter(expires_at__gt=timezone.now())))
 
 
-def over_privileged(keys: Keys) -> Keys:
-    """Return the active keys that hold a scope for long and never used it. None is newer than its
-    scopes, so that the newest need not be looked through."""
-    old = active(keys).filter(created_at__lte=timezone.now() - UNUSED_AFTER)
-    return filtered(old, {"over_privileged": True})
-
-
 def passing(**query: Any) -> Callable[[Keys], Keys]:
     """Return what keeps the keys that pass this filter of the API."""
     return lambda keys: filtered(keys, query)
@@ -130,7 +122,7 @@ class UnusedFilter(ChoiceFilter):
 class ScopeFilter(ChoiceFilter):
     title = parameter_name = "scope"
     narrowed = {
-        "more than used": over_privileged,
+        "more than used": lambda keys: filtered(active(keys), {"over_privileged": True}),
         **{scope: passing(scope=scope) for scope in ALL_SCOPES},
     }
 
@@ -138,8 +130,5 @@ class ScopeFilter(ChoiceFilter):
 class PlanFilter(ColumnFilter):
     title = parameter_name = "plan"
     column = "organization__plan"
-
-    @staticmethod
-    def values() -> list[tuple[str, str]]:
-        # Only migrations make plans, so the list need not ask for them each time.
-        return [(plan["slug"], plan["name"]) for plan in PLANS]
+    # Only migrations make plans, so the list need not ask for them each time.
+    values = staticmethod(lambda: [(plan["slug"], plan["name"]) for plan in PLANS])

@@ -2,12 +2,13 @@
 
 import re
 from contextlib import suppress
-from typing import Final
+from datetime import timedelta
+from typing import Any, Final
 
 from django.contrib import messages
 from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils.http import urlencode
@@ -27,33 +28,22 @@ MOST_NAMED: Final = 200
 DOTS: Final = ".…"  # In front of a hint, such as …IVk5: they are no part of the key.
 # A key that lost its beginning: no name has so long a word, and a URL must not have it.
 SECRET_ALONE: Final = re.compile(r"[0-9A-Za-z]{24}")
-MISTYPED: Final = "a character is missing or mistyped"
 NEITHER_KEPT: Final = ("csrfmiddlewaretoken", SEARCH_VAR, PAGE_VAR)
 
 
 def matching(keys: QuerySet[ApiKey], text: str) -> QuerySet[ApiKey]:
-    """Return those of `keys` that every word of `text` names, each in a way of its own."""
+    """Return those of `keys` that every word of `text` names: by id, locator, last four characters,
+    organization's id, allowed network, or anywhere in its own or its organization's texts."""
     for word in text.split()[:MOST_WORDS]:
-        keys = keys.filter(named_by(word.lstrip(DOTS)))
-    return keys
-
-
-def named_by(word: str) -> Q:
-    """Return the condition that a key's id, organization's id, locator, last four characters or
-    one of its networks is this word, or that its own or its organization's texts hold it."""
-    found = holds(word)
-    if word.startswith("key_"):
-        found |= Q(pk=word)
-    elif word.startswith("org_"):
-        found |= Q(organization_id=word)
-    elif PUBLIC_PART.fullmatch(word):
-        # Two queries, because one OR over two tables takes no index.
-        secrets = KeySecret.objects.filter(Q(locator=word) | Q(last_four=word)).order_by()
-        found |= Q(pk__in=list(secrets.values_list("api_key_id", flat=True)[:MOST_NAMED]))
-    else:
+        bare = word.lstrip(DOTS)
+        named = holds(bare) | Q(pk=bare) | Q(organization_id=bare)
+        if PUBLIC_PART.fullmatch(bare):  # A query of its own: an OR over two tables has no index.
+            secrets = KeySecret.objects.filter(Q(locator=bare) | Q(last_four=bare)).order_by()
+            named |= Q(pk__in=list(secrets.values_list("api_key_id", flat=True)[:MOST_NAMED]))
         with suppress(ParameterInvalid):
-            found |= Q(allowed_ips__contains=clean_networks([word]))
-    return found
+            named |= Q(allowed_ips__contains=clean_networks([bare]))
+        keys = keys.filter(named)
+    return keys
 
 
 class FindByKeyAdmin(EndlessAdmin, VerbAdmin):
@@ -65,6 +55,13 @@ class FindByKeyAdmin(EndlessAdmin, VerbAdmin):
         "A whole key, its locator or last four characters; an id or an allowed address; "
         "words of its name, its organization's or its contact's."
     )
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """Return an order that no index has, if there is a search. PostgreSQL would go through all
+        keys by age until it has met 51 of an old customer: 2 s of a million, where this is 60 ms,
+        and 200 ms for a word that every key has."""
+        by_age = [(F("created_at") + timedelta(0)).desc(), "-id"]
+        return by_age if request.GET.get(SEARCH_VAR) else super().get_ordering(request)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.find_view)
@@ -82,8 +79,9 @@ class FindByKeyAdmin(EndlessAdmin, VerbAdmin):
         if key := find_key(text):
             if secret := KeySecret.objects.find(key):
                 return HttpResponseRedirect(self.page_url(secret.api_key))
-            why = "it was issued by another system" if is_well_formed(key) else MISTYPED
-            said = f"There is no such key here: {why}."
+            said = "There is no such key here: a character is missing or mistyped."
+            if is_well_formed(key):
+                said = "There is no such key here: it was issued by another system."
         elif locator := find_locator(text):
             q = locator  # Of a key that was cut short: the rest is no business of a URL.
         elif SECRET_ALONE.search(text):

@@ -52,11 +52,6 @@ def near(organizations: QuerySet[Organization]) -> QuerySet[Organization]:
     return organizations.filter(pk__in=near_limit(timezone.now()).values("organization"))
 
 
-def matching(organizations: QuerySet[Organization], text: str) -> QuerySet[Organization]:
-    """Return those whose id `text` is, or whose name and contact hold its words."""
-    return organizations.filter(Q(pk=text) | holds(text))
-
-
 class AttentionFilter(ChoiceFilter):
     title = "attention"
     parameter_name = "attention"
@@ -70,8 +65,8 @@ class OrganizationAdmin(EndlessAdmin, VerbAdmin):
     columns_of = {("attention", "near"): "used"}
     list_filter = (AttentionFilter, "plan")
     list_select_related = ("plan",)
-    search_fields = ("name",)  # Django shows the box for it; `matching` looks further.
-    finds = staticmethod(matching)
+    search_fields = ("name",)  # Django shows the box for it.
+    finds = staticmethod(lambda rows, text: rows.filter(Q(pk=text) | holds(text)))
     search_help_text = "Words of a name or a contact's address, or an id."
     empty_hint = "No organization is found like this. Take a filter away, or add one."
     form = NewOrganizationForm
