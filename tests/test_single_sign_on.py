@@ -15,6 +15,7 @@ from django.test import Client, override_settings
 from django.utils import timezone
 
 from audit.models import SERVICE, AuditEvent
+from staff.login.sso import PROXY_ONLY
 from staff.models import User
 from tests.captured import captured_logs
 from tests.cast import Answer, ApiTestCase
@@ -31,7 +32,7 @@ STAFF, OLD_STAFF, GATEWAY, WRONG = (
 CLIENT = "for=192.0.2.7 proto=https"
 HOME, LOG_IN, CODE = "/admin/", "/admin/login/", "/admin/second_factor/"
 PASSWORDS_SHUT = override_settings(STAFF_PASSWORD_LOGIN=False)
-ONLY = "Only the single sign-on"
+ONLY = PROXY_ONLY
 
 
 def says(user: str = "sam", mfa: str = "yes", token: str = STAFF) -> dict[str, str]:
