@@ -265,7 +265,7 @@ def test_an_organization_is_looked_at_changed_suspended_and_left(staff):
 
 
 def test_a_form_comes_back_as_typed_when_the_proof_is_old_and_asks_for_it_at_its_end(staff, server):
-    find(staff, "Staging")
+    find(staff, "First test key")
     staff.press("Rotate")
     fill("forget_proofs")
     staff.page.get_by_label("7 days").check()
