@@ -22,13 +22,14 @@ from apikeys.verbs.narrow import Narrowing, narrow_to_used
 from apikeys.verbs.revoke import revoke
 from staff.keys.verbs import WhyForm
 from staff.kit.forms import ReasonForm
-from staff.kit.lists import MOST_AT_ONCE, Rows, staff_of
+from staff.kit.lists import Rows, staff_of
 from staff.kit.verb_page import VerbAdmin, render
 from staff.login.proof import proved
 from web.database.stale import once_more
 from web.errors.faults import is_database_fault, log_database_fault
 from web.errors.refusals import Refusal
 
+MOST_AT_ONCE: Final = 5000
 KEY_IDS: Final = re.compile(rf"\A(?:key_[0-9A-Za-z]{{12,36}}(?: |\Z)){{0,{MOST_AT_ONCE}}}\Z")
 STOPPED: Final = (
     "stopped here, because the database is away or busy. What is done stays done, perhaps this "

@@ -21,7 +21,7 @@ from audit.models import AuditEvent
 from staff.keys.filters import ScopeFilter, StatusFilter, UnusedFilter, badge_of, badges_of
 from staff.keys.keys import DAYS_SHOWN
 from staff.kit.chart import chart_of
-from staff.kit.lists import ChoiceFilter, Rows
+from staff.kit.lists import MOST_COUNTED, ChoiceFilter, Rows, counted
 from staff.organizations.organizations import AttentionFilter
 
 register = template.Library()
@@ -29,8 +29,6 @@ register.filter("badges", badges_of)
 register.filter("badge_of_secret", badge_of)
 
 MOST_SHOWN: Final = 10
-# Beyond this the exact number helps nobody, and counting on would read the whole table.
-MOST_COUNTED: Final = 1000
 NEVER_USED: Final = "active live keys were never used since they were made, 30 days ago or more"
 MORE_THAN_USED: Final = (
     "active keys hold a scope that they have not used for 30 days since they got it"
@@ -106,8 +104,7 @@ def _counted(name: str, rows: Rows, matters: Matters) -> list[dict[str, Any]]:
         kept = a_filter.narrowed[choice](rows)
         if a_filter is UnusedFilter:
             kept, query["livemode__exact"] = kept.filter(livemode=True), "1"
-        count = kept.values("pk")[: MOST_COUNTED + 1].count()
-        shown = f"{count:,}" if count <= MOST_COUNTED else f"{MOST_COUNTED:,}+"
+        count, shown = counted(kept.values("pk"))
         url = f"{reverse(f'admin:{name}_changelist')}?{urlencode(query)}"
         found.append({"count": count, "shown": shown, "said": said, "url": url})
     return found
