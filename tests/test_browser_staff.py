@@ -327,6 +327,20 @@ def test_no_name_is_so_long_or_turned_that_it_hides_or_moves_what_stands_beside_
         staff.visit(path)
         staff.check_layout()
         assert page.locator("#result_list tbody tr").count() > 0
+    find(staff, "WWW")
+    page.set_viewport_size({"width": 390, "height": 900})
+    label = "cell => getComputedStyle(cell, '::before').content"
+    cells = page.locator(".cards tr:first-child td").all()
+    labels = [cell.evaluate(label).replace('"', "").strip() for cell in cells]
+    assert labels == ["", "State", "Made", "Last used", "From", "By"]
+    page.emulate_media(media="print")
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    staff.check_layout()
+    assert not page.locator("#header, .breadcrumbs, .verbs").filter(visible=True).count()
+    assert page.locator(".facts").is_visible()
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(ground) == "rgb(255, 255, 255)"
+    page.emulate_media(media="screen")
     staff.visit(f"{KEYS}?q=WWW")
     page.locator("#action-toggle").check()
     page.get_by_label("Action:").select_option(label="Revoke the selected keys")

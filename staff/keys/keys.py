@@ -115,6 +115,7 @@ class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
         return presentable(rows.filter(pk=object_id)).first()
 
     def facts(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        ended = obj.secrets.exclude(ended_at=None)
         elsewhere = KeySecret.objects.filter(issued_by__api_key=obj).exclude(api_key=obj)
         made = ApiKey.objects.filter(maker__api_key=obj)
         used = KeyDay.last_of(obj.pk, days=DAYS_SHOWN, today=timezone.now().date())
@@ -122,10 +123,7 @@ class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
         audit_log = reverse("admin:audit_auditevent_changelist")
         events = AuditEvent.objects.filter(target_id=obj.pk).order_by("-sequence")
         return {
-            "secrets": [
-                *obj.unended_secrets,
-                *obj.secrets.exclude(ended_at=None)[:MOST_ENDED_SECRETS],
-            ],
+            "secrets": [*obj.unended_secrets, *ended[:MOST_ENDED_SECRETS]],
             "scopes": scopes_of(obj),
             "chart": chart_of("Requests of the last 30 days", used),
             "made": presentable(made.select_related("organization"))[:MOST_MADE],

@@ -16,15 +16,7 @@ from accounts.models.organization import OVERRIDES
 from accounts.models.usage import used_now
 from audit.models import AuditEvent
 from staff.kit.forms import LineField, ReasonForm
-from staff.kit.lists import (
-    ChoiceFilter,
-    EndlessAdmin,
-    ReadOnlyAdmin,
-    Rows,
-    badge,
-    moment,
-    staff_of,
-)
+from staff.kit.lists import ChoiceFilter, EndlessAdmin, ReadOnlyAdmin, Rows, badge, moment, staff_of
 from staff.kit.search import holds
 from staff.kit.verb_page import VerbAdmin
 from staff.organizations.verbs import ChangeContact, ChangePlan, Rename, Resume, Suspend
