@@ -32,7 +32,7 @@ def page_url(pattern: URLPattern, rows: dict[str, models.Model]) -> str:
     name = str(pattern.name)
     values = {
         "content_type_id": ContentType.objects.get_for_model(User).pk,
-        "pk": rows[name].pk if name in rows else 0,
+        "pk": 0,
     }
     kwargs: dict[str, Any] = {}
     for parameter in pattern.pattern.regex.groupindex:

@@ -19,12 +19,10 @@ class Authenticator:
     def __init__(self, *, counts: bool = False) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.id = secrets.token_bytes(16)
-        self.handle = b""
         self.count = 1 if counts else 0
 
     def make(self, options: dict[str, Any], **other: Any) -> str:
         """Answer `navigator.credentials.create` as JSON."""
-        self.handle = options["user"]["id"].encode()
         numbers = self.key.public_key().public_numbers()
         public = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32), -3: numbers.y.to_bytes(32)}
         held = bytes(16) + len(self.id).to_bytes(2) + self.id + cbor2.dumps(public)
@@ -42,7 +40,7 @@ class Authenticator:
         signed = data + hashlib.sha256(client).digest()
         signature = other.get("key", self.key).sign(signed, ec.ECDSA(SHA256()))
         answer = {"clientDataJSON": client, "authenticatorData": data, "signature": signature}
-        return self._answer(**answer, userHandle=other.get("handle"))
+        return self._answer(**answer)
 
     def _data(
         self, rp_id: str, held: bytes, *, flags: int = PRESENT | VERIFIED, **other: Any

@@ -30,7 +30,7 @@ from apikeys.models import ApiKey, ScopeGrant
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
 from audit.models import AuditEvent
-from staff.models import Passkey, SecondFactor, User
+from staff.models import SecondFactor, User
 from tests.admin_pages import PostForms, admin_patterns, page_url
 from tests.captured import captured_logs
 from tests.cast import Answer, ApiClient, ApiTestCase
@@ -132,9 +132,7 @@ FORMS: Final[dict[str, dict[str, str]]] = {
     },
     "second_factor": {"code": "000000"},
     "second_factor_set_up": {"code": "000000"},
-    "passkey": {"name": "Phone"},
     "passkey_add": {"next": "/admin/"},
-    "passkey_remove": {"remove": "yes"},
     "passkey_log_in": {"next": "/admin/"},
     "staff_user_add": {
         "username": "alex",
@@ -301,9 +299,6 @@ class NoPlaintextTests(ApiTestCase):
         half_way, other = member_of(), User.objects.create_user("other", is_staff=True)
         for user in (half_way, other):
             SecondFactor.objects.create(user=user, key=SecondFactor.new_key())
-        owner = member_of("Auditors")
-        about = {"name": "Laptop", "credential_id": b"id", "public_key": b"key", "sign_count": 0}
-        passkey = Passkey.objects.create(user=owner, **about)
         rows: dict[str, Model] = {
             "apikeys_apikey": rotated,
             "apikeys_apikey_revoke-made": parent,
@@ -315,9 +310,8 @@ class NoPlaintextTests(ApiTestCase):
             "auth_user": other,
             "auth_group": Group.objects.create(name="Spare"),
             "view_on_site": self.sam,
-            "passkey": passkey,
         }
-        browsers = {"login": Client(), "second_factor": Client(), "passkey": self.staff(owner)}
+        browsers = {"login": Client(), "second_factor": Client()}
         browsers["second_factor"].force_login(half_way)
         ScopeGrant.objects.update(granted_at=timezone.now() - timedelta(days=31))
         ScopeGrant.objects.filter(scope="tests:read").update(last_exercised_on="2026-01-01")

@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from django.contrib.messages import get_messages
 from django.contrib.sessions.models import Session
 from django.test import Client, override_settings
-from django.utils.html import escape
 
 from audit.actor import Actor
 from audit.models import AuditEvent
@@ -16,7 +16,6 @@ from staff.login import factors
 from staff.login.factors import REFUSED
 from staff.login.lockout import LOCKED_OUT, MOST_TRIES
 from staff.models import Passkey, RecoveryCode, SecondFactor, User
-from staff.models.passkey import MOST_PASSKEYS
 from tests.authenticator import HOLDS_KEY, PRESENT, VERIFIED, Authenticator
 from tests.cast import Answer
 from tests.committed import CommittedTestCase, in_threads
@@ -44,7 +43,9 @@ def give_passkey(user: User, name: str = "Laptop", **kind: Any) -> Authenticator
     """Make a passkey of the user's and return its authenticator."""
     authenticator = Authenticator(**kind)
     options = Passkey.creation_options(user)
-    Passkey.made_by(user, name, authenticator.make(options), options["challenge"]).save()
+    made = Passkey.made_by(user, name, authenticator.make(options), options["challenge"])
+    assert made
+    made.save()
     return authenticator
 
 
@@ -76,7 +77,8 @@ class PasskeyTestCase(FactorTestCase):
         return self.browser
 
     def assertShut(self, answer: Answer, text: str = REFUSED) -> None:
-        self.assertContains(answer, escape(text))
+        self.assertIn("/admin/login/", answer["Location"])
+        self.assertIn(text, str([str(said) for said in get_messages(answer.wsgi_request)]))
         self.assertFalse(answer.wsgi_request.user.is_authenticated)
 
     def changes(self, action: str) -> list[Any]:
@@ -130,7 +132,6 @@ class LogInTests(PasskeyTestCase):
             "no challenge": {"challenge": ""},
             "a made passkey": {"ceremony": "webauthn.create"},
             "signature": {"key": ec.generate_private_key(ec.SECP256R1())},
-            "handle": {"handle": b"0"},
         }
         for what, other in table.items():
             with self.subTest(what):
@@ -205,7 +206,7 @@ class LogInTests(PasskeyTestCase):
         log_in(self.browser, self.sam)
         mark = self.browser.session["began_at"]
         self.browser.session.save()
-        options = Passkey.request_options(None)
+        options = Passkey.request_options()
         session = self.browser.session
         session["passkey_challenge"] = [options["challenge"], mark, ""]
         session.save()
@@ -227,7 +228,7 @@ class SecondFactorTests(PasskeyTestCase):
         self.assertContains(self.half_way().get(CODE), "Use a passkey")
         self.assertOutside()
         options = self.browser.post(CHALLENGE).json()
-        self.assertEqual(len(options["allowCredentials"]), 1)
+        self.assertEqual(options["allowCredentials"], [])
         self.assertRedirects(self.show(phone), KEYS)
         self.assertEqual(self.changes("staff.logged_in"), [{"way": [None, "password and passkey"]}])
 
@@ -254,9 +255,7 @@ class SecondFactorTests(PasskeyTestCase):
         )
         self.assertContains(self.type_code("123456"), "not the code")
         self.assertRedirects(self.type_code(code), KEYS)
-        self.assertEqual(
-            self.changes("staff.logged_in"), [{"way": [None, "password and recovery code"]}]
-        )
+        self.assertEqual(self.changes("staff.logged_in"), [{"way": [None, "password and code"]}])
 
     def test_first_one_is_made_at_the_first_log_in_with_recovery_codes(self):
         self.assertContains(self.half_way().get(SET_UP), f"{ADD}?next=/admin/")
@@ -282,21 +281,21 @@ class SecondFactorTests(PasskeyTestCase):
 
         begun = SecondFactor(user=self.sam, key=SecondFactor.new_key())
         give_passkey(self.sam)
-        code = code_of(begun.bin_key)
-        self.assertIsNone(factors.confirm(begun, code, replaced=None, only=True))
+        User.objects.get(pk=self.sam.pk).end_sessions()
+        self.assertIsNone(factors.confirm(begun, code_of(begun.bin_key)))
 
 
 class OwnPasskeysTests(PasskeyTestCase):
-    def page(self, browser: Client | None = None) -> str:
-        return f"/admin/passkeys/{Passkey.objects.latest('pk').pk}/"
+    def page(self, slug: str) -> str:
+        return f"/admin/passkeys/{Passkey.objects.latest('pk').pk}/{slug}/"
 
     def test_several_are_added_renamed_and_removed_and_each_is_an_event(self):
         browser = self.inside()
         add_passkey(browser, Authenticator(), name="Laptop")
         self.assertRedirects(add_passkey(browser, Authenticator(), name="  Phone "), KEYS)
-        self.assertRedirects(browser.post(self.page(), {"name": "Old phone"}), CODE)
+        self.assertRedirects(browser.post(self.page("rename"), {"name": "Old phone"}), CODE)
         self.assertContains(browser.get(CODE), "Old phone")
-        self.assertRedirects(browser.post(f"{self.page()}remove/"), CODE)
+        self.assertRedirects(browser.post(self.page("remove")), CODE)
         self.assertEqual(
             [event.changes for event in AuditEvent.objects.filter(target_type="staff")][-2::-1],
             [
@@ -316,7 +315,8 @@ class OwnPasskeysTests(PasskeyTestCase):
                 answer = browser.post(ADD_CHALLENGE, {"name": name})
                 self.assertEqual(answer.status_code, 422)
                 self.assertIn("The name", answer.json()["error"])
-                self.assertContains(browser.post(self.page(), {"name": name}), "The name must")
+                answer = browser.post(self.page("rename"), {"name": name}, follow=True)
+                self.assertContains(answer, "The name must")
 
     def test_passkeys_that_were_not_made_as_asked_are_not_stored(self):
         browser = self.inside()
@@ -334,24 +334,19 @@ class OwnPasskeysTests(PasskeyTestCase):
         self.assertContains(add_passkey(browser, known), "known here already")
         for broken in ("{", "[" * 9_000, "{}", "", "x" * 20_000):
             browser.post(ADD_CHALLENGE, {"name": "Phone"})
-            self.assertContains(browser.post(ADD, {"credential": broken}), "valid answer")
+            self.assertContains(browser.post(ADD, {"credential": broken}), "Try again")
         # A challenge that was begun for showing one makes none.
         options = {**Passkey.creation_options(self.sam), **browser.post(CHALLENGE).json()}
         sent = {"credential": Authenticator().make(options)}
         self.assertContains(browser.post(ADD, sent), "valid answer")
         self.assertEqual(Passkey.objects.count(), 1)
 
-    def test_nobody_has_more_than_twenty(self):
-        for number in range(MOST_PASSKEYS):
-            give_passkey(self.sam, f"Key {number}")
-        self.assertContains(add_passkey(self.inside(), Authenticator()), "Remove one first")
-
     def test_each_address_is_shut_to_nobody_to_the_half_way_and_to_a_session_that_is_over(self):
         alex = User.objects.create_user("alex", is_staff=True)
         give_passkey(alex)
-        theirs = self.page()
+        theirs = [self.page("rename"), self.page("remove")]
         give_passkey(self.sam)
-        mine = self.page()
+        mine = [self.page("rename"), self.page("remove")]
         half_way, over, customer = a_client(), a_client(), a_client()
         with override_settings(SECOND_FACTOR_REQUIRED=True):
             half_way.force_login(self.sam)
@@ -359,30 +354,27 @@ class OwnPasskeysTests(PasskeyTestCase):
         customer.force_login(User.objects.create_user("nobody"))
         self.clock.shift(timedelta(minutes=30))
         for browser in (a_client(), over, customer):
-            for url in (ADD, ADD_CHALLENGE, mine, f"{mine}remove/"):
+            for url in (ADD, ADD_CHALLENGE, *mine):
                 for call in (browser.get, browser.post):
                     answer = call(url, {"name": "x", "credential": "{}"})
                     self.assertIn("/admin/login/", answer.get("Location", ""), url)
-        for call in (half_way.get, half_way.post):
-            for url in (mine, f"{mine}remove/"):
-                self.assertIn("/admin/", call(url, {"name": "x"})["Location"])
-        self.assertEqual(over.post(CHALLENGE).json()["allowCredentials"], [])
-        for url in (CHALLENGE, ADD_CHALLENGE):
+        for url in mine:
+            self.assertIn("/admin/login/", half_way.post(url, {"name": "x"})["Location"])
+        for url in (CHALLENGE, ADD_CHALLENGE, LOG_IN, *mine):
             self.assertEqual(self.inside().get(url).status_code, 405)
-        for call in (self.browser.get, self.browser.post):
-            self.assertEqual(call(theirs, {"name": "x"}).status_code, 404)
-        self.browser.post(f"{theirs}remove/")
-        self.assertEqual(Passkey.objects.count(), 2)
+        for url in theirs:
+            self.browser.post(url, {"name": "x"})
+        self.assertEqual(list(Passkey.objects.values_list("name", flat=True)), ["Laptop"] * 2)
 
     def test_after_fifteen_minutes_changes_take_the_proof_which_a_passkey_is(self):
         phone = give_passkey(self.sam)
         browser = self.inside()
         self.clock.shift(timedelta(minutes=15))
-        page = self.page()
-        for url in (page, f"{page}remove/"):
-            sent = {"name": "Phone", "remove": "yes"}
-            self.assertContains(browser.post(url, sent), 'name="proof-credential"')
-        self.assertContains(browser.post(page, {"name": "Phone"}), 'value="Phone"')
+        page = self.page("rename")
+        for url in (page, self.page("remove")):
+            answer = browser.post(url, {"name": "Phone"})
+            self.assertContains(answer, 'name="proof-credential"')
+            self.assertContains(answer, 'value="Phone"')
         self.assertIn("proof-", browser.post(ADD_CHALLENGE, {"name": "x"}).content.decode())
         for how, wanted in (({"flags": PRESENT}, REFUSED), ({}, "")):
             credential = phone.show(browser.post(CHALLENGE).json(), **how)
@@ -398,7 +390,7 @@ class OwnPasskeysTests(PasskeyTestCase):
         for left in (1, 0):
             other = a_client()
             passkey_log_in(other, phone)
-            self.inside().post(f"{self.page()}remove/")
+            self.inside().post(self.page("remove"))
             self.assertOutside(other)
             self.assertInside()
             self.sam.refresh_from_db()
@@ -410,12 +402,12 @@ class OwnPasskeysTests(PasskeyTestCase):
     def test_the_only_factor_stays_where_one_is_required(self):
         phone = give_passkey(self.sam)
         passkey_log_in(self.browser, phone)
-        answer = self.browser.post(f"{self.page()}remove/", follow=True)
+        answer = self.browser.post(self.page("remove"), follow=True)
         self.assertContains(answer, "Add another one first")
         self.assertInside()
         set_up(self.sam)
         self.sam.refresh_from_db()
-        self.inside().post(f"{self.page()}remove/")
+        self.inside().post(self.page("remove"))
         self.assertFalse(Passkey.objects.exists())
 
     def test_reset_and_deactivation_delete_them_and_end_sessions(self):

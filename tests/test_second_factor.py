@@ -53,9 +53,10 @@ def secret_on(page: Answer) -> bytes:
 
 def set_up(user: User) -> tuple[SecondFactor, list[str]]:
     """Give the user an app, a minute ago, and return it with the recovery codes."""
+    user.refresh_from_db()
     begun = being_set_up(user)
     code = code_of(begun.bin_key, steps=-1)
-    codes = factors.confirm(begun, code, replaced=SecondFactor.of(user))
+    codes = factors.confirm(begun, code)
     assert codes
     begun.refresh_from_db()
     return begun, codes
@@ -519,21 +520,20 @@ class RaceTests(CommittedTestCase):
     def test_of_apps_that_are_confirmed_at_once_one_is_in_force(self):
         """One session's secret, sent twice, and another session's."""
         key = SecondFactor.new_key()
-        begun = [SecondFactor(user=self.sam, key=key) for _ in range(3)]
-        begun += [being_set_up(self.sam) for _ in range(3)]
-        calls = [
-            partial(factors.confirm, each, code_of(each.bin_key), replaced=None) for each in begun
-        ]
+        users = [User.objects.get(pk=self.sam.pk) for _ in range(6)]
+        begun = [SecondFactor(user=user, key=key) for user in users[:3]]
+        begun += [being_set_up(user) for user in users[3:]]
+        calls = [partial(factors.confirm, each, code_of(each.bin_key)) for each in begun]
         self.assertEqual(sum(codes is not None for codes in in_threads(*calls)), 1)
         self.assertEqual(RecoveryCode.objects.count(), 10)
 
     def test_a_reset_and_a_set_up_at_once_leave_one_or_none(self):
-        replaced, _ = set_up(self.sam)
-        begun = being_set_up(self.sam)
+        set_up(self.sam)
+        begun = being_set_up(User.objects.get(pk=self.sam.pk))
         code = code_of(begun.bin_key)
         actor = Actor.staff(self.sam)
         calls: list[Any] = [
-            partial(factors.confirm, begun, code, replaced=replaced),
+            partial(factors.confirm, begun, code),
             partial(factors.reset, self.sam, actor=actor, reason="lost"),
         ]
         _, was_reset = in_threads(*calls)

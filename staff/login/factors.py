@@ -14,7 +14,6 @@ from staff.login import sessions
 from staff.login.failures import log_failure, record
 from staff.login.lockout import LOCKED_OUT, counted
 from staff.models import Passkey, RecoveryCode, SecondFactor, User
-from staff.models.passkey import MOST_PASSKEYS
 from staff.models.second_factor import has_factor
 from web.input.text import clean_reason
 
@@ -25,18 +24,13 @@ REFUSED: Final = (
 )
 
 
-def is_app_code(code: str) -> bool:
-    """Return True for an app's code, right or wrong, and False for a recovery code."""
-    return len(code) == DIGITS_OF_APPS and code.isdecimal()
-
-
 def verify(user: User, typed: str) -> bool:
     """Return True if a code of the app, or a recovery code, was typed; each counts once.
 
     A wrong code of an app makes the next one wait; recovery codes wait for nobody.
     """
     code = "".join(typed.split())
-    if is_app_code(code):
+    if len(code) == DIGITS_OF_APPS and code.isdecimal():
         with transaction.atomic():
             # Locked, so that of two senders of one code one is refused.
             app = SecondFactor.objects.select_for_update().filter(user=user).first()
@@ -51,37 +45,35 @@ def verify(user: User, typed: str) -> bool:
     return True
 
 
-def verify_passkey(session: SessionBase, credential: str, user: User | None = None) -> Passkey:
+def verify_passkey(session: SessionBase, answer: str, user: User | None = None) -> Passkey:
     """Return the passkey that an answer to the open challenge shows: the user's, or anybody's.
 
     Failures are counted with wrong passwords. Raises ValidationError.
     """
-    challenge, _ = sessions.take_challenge(session)
-    found = Passkey.shown_by(credential)
+    challenge, _ = sessions.take_challenge(session, answer)
+    found = Passkey.named_by(answer)
     owner = user or (found and found.user)
     name = owner.get_username() if owner else ""
+    passkey = found if found and found.user == owner else None
 
     def check() -> Passkey | None:
-        is_theirs = found is not None and found.user == owner
-        return found if found and is_theirs and _take(found, credential, challenge) else None
+        return passkey if passkey and _take(passkey, answer, challenge) else None
 
     try:
-        passkey = counted(name, check)
+        if shown := counted(name, check):
+            return shown
     except PermissionDenied:
         raise ValidationError(LOCKED_OUT) from None
-    if passkey is None:
-        log_failure("failed passkey", name)
-        raise ValidationError(REFUSED)
-    return passkey
+    log_failure("failed passkey", name)
+    raise ValidationError(REFUSED)
 
 
-def _take(passkey: Passkey, credential: str, challenge: str) -> bool:
+def _take(passkey: Passkey, answer: str, challenge: str) -> bool:
     """Return True if the answer is valid; it counts once.
 
     A counter that goes backwards takes a copy of the passkey, so that is an event.
     """
-    count = passkey.count_after(credential, challenge)
-    if count is None:
+    if (count := passkey.count_after(answer, challenge)) is None:
         return False
     # One statement, so that of two answers at once to one challenge one is refused.
     unused = Passkey.objects.filter(pk=passkey.pk).exclude(last_challenge=challenge)
@@ -96,41 +88,35 @@ def _take(passkey: Passkey, credential: str, challenge: str) -> bool:
     return False
 
 
-def confirm(
-    app: SecondFactor, code: str, *, replaced: SecondFactor | None, only: bool = False
-) -> list[str] | None:
-    """Store this app in place of `replaced` and return new recovery codes; end all sessions.
+def confirm(app: SecondFactor, code: str) -> list[str] | None:
+    """Store this app in place of any other and return new recovery codes; end all sessions.
 
-    Return None for a wrong code, and if another than `replaced` is in force by now, or a passkey
-    beside an `only` one: of several that are set up at once, the first counts.
+    Return None for a wrong code, and if the user's sessions were ended meanwhile: of several
+    factors that are set up at once, the first counts.
     """
     user = app.user
     with AuditLog.of(SERVICE):
-        is_late = SecondFactor.of(user) != replaced or (only and has_factor(user))
-        if is_late or not app.is_verified_by(code):
+        if not user.is_current() or not app.is_verified_by(code):
             return None
-        SecondFactor.objects.filter(user=user).exclude(pk=app.pk).delete()
-        changes = {"second_factor": (replaced and str(replaced), str(app))}
+        replaced = SecondFactor.objects.filter(user=user).exclude(pk=app.pk).delete()[0]
+        changes = {"second_factor": (str(app) if replaced else None, str(app))}
         record(user, "second_factor_set_up", "an authenticator app was set up", changes=changes)
         user.end_sessions()
         return RecoveryCode.renew(user)
 
 
-def add_passkey(passkey: Passkey, *, only: bool) -> list[str] | None:
+def add_passkey(passkey: Passkey) -> list[str] | None:
     """Store a new passkey. If it is the first factor, end all sessions and return recovery codes.
 
-    Raises ValidationError if it is known, if its user has many, or a factor by now beside an `only`
-    one: of several that are set up at once, the first counts.
+    Raises ValidationError if it is known, or if the user's sessions were ended meanwhile.
     """
     user = passkey.user
     with AuditLog.of(SERVICE):
-        is_first = not has_factor(user)
-        if only and not is_first:
-            raise ValidationError("Your second factor was set up meanwhile. Log in with that.")
+        if not user.is_current():
+            raise ValidationError("Your session has ended. Log in again.")
         if Passkey.objects.filter(credential_id=passkey.credential_id).exists():
             raise ValidationError("This passkey is known here already.")
-        if Passkey.objects.filter(user=user).count() >= MOST_PASSKEYS:
-            raise ValidationError(f"You have {MOST_PASSKEYS} passkeys. Remove one first.")
+        is_first = not has_factor(user)
         passkey.save(force_insert=True)
         changes = {"passkey": (None, passkey.name)}
         record(user, "passkey_added", f"the {passkey} was added", changes=changes)
@@ -144,10 +130,8 @@ def rename_passkey(passkey: Passkey, name: str) -> None:
     """Give a passkey another name."""
     with AuditLog.of(SERVICE):
         if Passkey.objects.filter(pk=passkey.pk).exclude(name=name).update(name=name):
-            tell, changes = (
-                f"the {passkey} was renamed to {name}",
-                {"passkey": (passkey.name, name)},
-            )
+            tell = f"the {passkey} was renamed to {name}"
+            changes = {"passkey": (passkey.name, name)}
             record(passkey.user, "passkey_renamed", tell, changes=changes)
 
 

@@ -74,14 +74,6 @@ class ProofForm(forms.Form):
         self._take = take or (lambda code: factors.verify(user, code))
         self.taken: Any = None
 
-    @property
-    def shown(self) -> str:
-        """What was shown, in words for the log."""
-        if self.shows_passkey:
-            return "passkey"
-        code = "".join(self.cleaned_data["code"].split())
-        return "code" if factors.is_app_code(code) else "recovery code"
-
     def clean(self) -> None:
         """Check the password, then the code. Nothing is looked at unless all was typed."""
         if self.errors:

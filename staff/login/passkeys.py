@@ -11,12 +11,13 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from staff.login import factors, sessions
 from staff.login.gate import end_what_is_over, get_in, go_on, is_staff, on_to_second_factor
-from staff.login.proof import asks_of, page, proof_asked, proved, way_back, without_secrets
+from staff.login.proof import asks_of, page, proof_asked, way_back
 from staff.login.recovery import show_codes
 from staff.models import Passkey, User
 from staff.models.passkey import CHALLENGE_SECONDS, NAME_LENGTH
@@ -38,58 +39,57 @@ def addresses(request: HttpRequest) -> dict[str, Any]:
 @never_cache
 @require_POST
 def challenge(request: HttpRequest) -> HttpResponse:
-    """Begin to ask for a passkey: of who typed the password, or of anybody."""
+    """Begin to ask for a passkey."""
     end_what_is_over(request)
-    user = cast(User, request.user) if is_staff(request) else None
-    if user is None:
-        # Of strangers no session stays for long, nor many of them.
+    if not is_staff(request):  # Of strangers no session stays for long, nor many of them.
         request.session.set_expiry(CHALLENGE_SECONDS)
         request.session.clear_expired()
-    return _begin(request, Passkey.request_options(user))
+    return _begin(request, Passkey.request_options())
 
 
 @never_cache
+@require_POST
 def log_in(request: HttpRequest) -> HttpResponse:
     """Let somebody in by a passkey alone, which takes the place of password and code."""
-    error = ""
-    if request.method == "POST":
-        try:
-            credential = request.POST.get("credential", "")
-            passkey = factors.verify_passkey(request.session, credential)
-        except ValidationError as failure:
-            error = failure.messages[0]
-        else:
-            request.session.set_expiry(None)
-            login(request, passkey.user)
-            get_in(request, "passkey")
-            return HttpResponseRedirect(way_back(request))
-    context = {"error": error, "next": way_back(request), "half_way": True}
-    return page(request, "passkey_log_in", title="Log in with a passkey", **context)
+    try:
+        passkey = factors.verify_passkey(request.session, request.POST.get("credential", ""))
+    except ValidationError as failure:
+        messages.error(request, failure.messages[0])
+        query = urlencode({"next": way_back(request)})
+        return HttpResponseRedirect(f"{reverse('admin:login')}?{query}")
+    request.session.set_expiry(None)
+    login(request, passkey.user)
+    get_in(request, "passkey")
+    return HttpResponseRedirect(way_back(request))
 
 
 def add(request: HttpRequest) -> HttpResponse:
     """Ask for a name, have the browser make a passkey, and store its public half."""
     if (elsewhere := _before_adding(request)) is not None:
         return elsewhere
-    error, half_way = "", sessions.is_half_way(request)
+    error = ""
     if "credential" in request.POST:
         try:
-            challenge, name = sessions.take_challenge(request.session)
-            answer = request.POST["credential"]
-            made = Passkey.made_by(cast(User, request.user), name, answer, challenge)
-            codes = factors.add_passkey(made, only=half_way)
+            return _add(request, request.POST["credential"])
         except ValidationError as failure:
             error = failure.messages[0]
-        else:
-            if half_way:
-                get_in(request, f"{sessions.way_of(request.session)} and new passkey")
-            if codes is None:
-                messages.success(request, f"The {made} is added.")
-                return HttpResponseRedirect(way_back(request))
-            go_on(request)
-            return show_codes(request, codes, back=way_back(request))
     context = {"error": error, "next": way_back(request), "name_length": NAME_LENGTH}
     return page(request, "passkey_add", title="Add a passkey", **context)
+
+
+def _add(request: HttpRequest, answer: str) -> HttpResponse:
+    challenge, name = sessions.take_challenge(request.session, answer)
+    made = Passkey.made_by(cast(User, request.user), name, answer, challenge)
+    if made is None or not name:  # Without a name the challenge was begun to show one.
+        raise ValidationError("Your authenticator gave no valid answer. Try again.")
+    codes = factors.add_passkey(made)
+    if codes is None:
+        messages.success(request, f"The {made} is added.")
+        return HttpResponseRedirect(way_back(request))
+    go_on(request)
+    if sessions.is_half_way(request):
+        get_in(request, f"{sessions.way_of(request.session)} and new passkey")
+    return show_codes(request, codes, back=way_back(request))
 
 
 @require_POST
@@ -105,20 +105,16 @@ def add_challenge(request: HttpRequest) -> HttpResponse:
     return _begin(request, Passkey.creation_options(cast(User, request.user)), name)
 
 
-def passkey(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show a passkey, and give it another name."""
+def rename(request: HttpRequest, pk: int) -> HttpResponse:
+    """Give a passkey another name."""
+    if (asked := proof_asked(request, "Rename a passkey")) is not None:
+        return asked
     passkey = get_object_or_404(Passkey, pk=pk, user=cast(User, request.user))
-    error = ""
-    if proved(request) and request.method == "POST":
-        try:
-            factors.rename_passkey(passkey, _name(request))
-        except Refusal as refusal:
-            error = refusal.message
-        else:
-            return HttpResponseRedirect(reverse("admin:second_factor"))
-    name = without_secrets(request.POST).get("name", passkey.name)
-    context = {"passkey": passkey, "name": name, "error": error, "name_length": NAME_LENGTH}
-    return page(request, "passkey", title=f"Passkey {passkey.name}", **context)
+    try:
+        factors.rename_passkey(passkey, _name(request))
+    except Refusal as refusal:
+        messages.warning(request, refusal.message)
+    return HttpResponseRedirect(reverse("admin:second_factor"))
 
 
 def _before_adding(request: HttpRequest) -> HttpResponse | None:
@@ -130,7 +126,8 @@ def _before_adding(request: HttpRequest) -> HttpResponse | None:
 
 
 def _begin(request: HttpRequest, options: dict[str, Any], name: str = "") -> HttpResponse:
-    sessions.begin_challenge(request.session, options, name)
+    """Remember the challenge of these options, in place of any other that is open."""
+    request.session[sessions.CHALLENGE] = [options["challenge"], sessions.now(), name]
     return JsonResponse(options)
 
 

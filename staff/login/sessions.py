@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from staff.models import SecondFactor, User
-from staff.models.passkey import CHALLENGE_SECONDS
+from staff.models.passkey import CHALLENGE_SECONDS, LONGEST_ANSWER
 from staff.models.second_factor import has_factor
 
 IDLE_SECONDS: Final = 30 * 60
@@ -96,18 +96,13 @@ def way_of(session: SessionBase) -> str:
     return ways.get(session.get(BEGAN_BY), "single sign-on")
 
 
-def begin_challenge(session: SessionBase, options: dict[str, Any], name: str = "") -> None:
-    """Remember the challenge of these options, in place of any other that is open."""
-    session[CHALLENGE] = [options["challenge"], now(), name]
+def take_challenge(session: SessionBase, answer: str) -> tuple[str, str]:
+    """Return the challenge, which ends with that, and the name of the passkey to be made.
 
-
-def take_challenge(session: SessionBase) -> tuple[str, str]:
-    """Return the open challenge, which ends with that, and the name of the passkey to be made.
-
-    Raises ValidationError if there is none, or if it is older than CHALLENGE_SECONDS.
+    Raises ValidationError if there is none, if it is too old, or if the answer is too long.
     """
     challenge, began, name = session.pop(CHALLENGE, ("", 0, ""))
-    if not 0 <= now() - began < CHALLENGE_SECONDS:
+    if not 0 <= now() - began < CHALLENGE_SECONDS or len(answer) > LONGEST_ANSWER:
         raise ValidationError("That took longer than five minutes, or was sent before. Try again.")
     return challenge, name
 

@@ -76,7 +76,7 @@ class StaffSite(admin.AdminSite):
             # Open to those who are in.
             (f"{factor}recovery_codes/", inside(require_POST(recovery_codes)), "recovery_codes"),
             (f"{factor}remove_app/", inside(require_POST(remove_app)), "remove_app"),
-            (f"{key}<int:pk>/", inside(passkeys.passkey), "passkey"),
+            (f"{key}<int:pk>/rename/", inside(require_POST(passkeys.rename)), "passkey_rename"),
             (f"{key}<int:pk>/remove/", inside(require_POST(remove_passkey)), "passkey_remove"),
         )
         return [*(path(slug, view, name=name) for slug, view, name in pages), *super().get_urls()]
@@ -129,7 +129,8 @@ def second_factor(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(f"{reverse('admin:second_factor_set_up')}?{query}")
     form = ProofForm(request.POST or None, request, user, "code")
     if form.is_valid():
-        get_in(request, f"{sessions.way_of(request.session)} and {form.shown}")
+        second = "passkey" if form.shows_passkey else "code"
+        get_in(request, f"{sessions.way_of(request.session)} and {second}")
         return HttpResponseRedirect(way_back(request))
     app = SecondFactor.of(user)
     title = "Your code" if app else "Your passkey"
@@ -148,8 +149,8 @@ def set_up(request: HttpRequest) -> HttpResponse:
         return asked
     if is_sent_again(request):
         return show_codes(request, None, back=reverse("admin:second_factor"))
-    app, replaced = sessions.app_being_set_up(request), SecondFactor.of(user)
-    take = partial(factors.confirm, app, replaced=replaced, only=half_way)
+    app = sessions.app_being_set_up(request)
+    take = partial(factors.confirm, app)
     form = ProofForm(request.POST or None, request, user, "code", take=take)
     if form.is_valid():
         del request.session[sessions.APP_KEY]

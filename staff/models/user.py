@@ -59,6 +59,10 @@ class User(AbstractUser):
         User.objects.filter(pk=self.pk).update(sessions_ended=models.F("sessions_ended") + 1)
         self.refresh_from_db(fields=["sessions_ended"])
 
+    def is_current(self) -> bool:
+        """Return True if the account's sessions were not ended since this row was read."""
+        return User.objects.filter(pk=self.pk, sessions_ended=self.sessions_ended).exists()
+
     def get_session_auth_hash(self) -> str:
         """Return what a session must hold: it changes with the password and by `end_sessions`."""
         held = f"{self.password} {self.sessions_ended}"
