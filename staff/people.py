@@ -20,12 +20,14 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from audit.models import SERVICE, AuditLog
 from staff.groups import GROUPS, LOOK
 from staff.kit.lists import PlainList, staff_of
+from staff.kit.search import Folded, holds
 from staff.kit.verb_page import VerbPage, verb_urls
 from staff.login.factors import reset
 from staff.login.failures import record_new_password
 from staff.login.proof import proof_asked, proved
 from staff.models import User
 
+NAMES: Final = Folded("username", "first_name", "last_name", "email")
 Changes = dict[str, tuple[Any, Any]]
 
 # Django makes rights of every table, sessions included; these are the ones that pages ask for.
@@ -121,6 +123,7 @@ class StaffAdmin(OnlySuperusersChange, UserAdmin):  # type: ignore[type-arg]
 
     noun = "staff"
     list_display = ("username", "is_active", "is_staff", "is_superuser", "last_login")
+    finds = staticmethod(lambda rows, text: rows.alias(words=NAMES).filter(holds(text, "words")))
     # Times are facts; as fields they have no labels that a screen reader finds, nor has Django's
     # box for choosing out of many.
     readonly_fields = ("last_login", "date_joined")

@@ -69,6 +69,19 @@ def told(staff: Window) -> str:
     return staff.page.locator(".messagelist").inner_text()
 
 
+def test_what_a_row_of_the_list_says_finds_that_row(staff):
+    staff.visit(KEYS)
+    row = staff.page.locator("#result_list tbody tr", has_text="Contractor")
+    key, owner = row.locator("th a").inner_text(), row.locator("td").nth(1).inner_text()
+    for text in (f"{owner} {key}", key[key.index("…") :]):
+        staff.visit(KEYS)
+        staff.page.get_by_role("textbox", name="Search").fill(text)
+        staff.press("Search")
+        assert staff.page.locator("#result_list tbody tr").count() == 1, text
+        assert "Contractor" in staff.page.locator("#result_list").inner_text()
+    looked_at(staff)
+
+
 def test_home_leads_to_what_needs_attention(staff):
     staff.visit("/admin/")
     looked_at(staff, "home")

@@ -11,6 +11,7 @@ from apikeys.verbs.change import change
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
 from audit.models import AuditEvent
+from staff.models import User
 from tests.cast import Answer
 from tests.test_admin import KEYS, ORGANIZATIONS, AdminTestCase
 from tests.test_admin_audit import EVENTS
@@ -169,6 +170,12 @@ class OtherSearchTests(SearchTestCase):
             with self.subTest(q):
                 self.assertEqual(self.found(ORGANIZATIONS, q), {self.acme.pk})
         self.assertEqual(self.found(ORGANIZATIONS, "acme globex"), set())
+
+    def test_finds_colleagues_with_or_without_the_marks_of_their_names(self):
+        zoe = User.objects.create_user("zoë", first_name="Åse", email="z@corp.example")
+        for q in ("zoe", "ZOË ase", "z@corp"):
+            self.assertEqual(self.found("/admin/staff/user/", q), {zoe.pk})
+        self.assertEqual(self.found("/admin/staff/user/", "zoe sam"), set())
 
     def test_finds_events_by_what_the_audit_log_prints(self):
         api_key, client = self.issue(organization=self.globex)

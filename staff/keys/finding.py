@@ -53,7 +53,7 @@ class FindByKeyAdmin(EndlessAdmin, VerbAdmin):
     finds = staticmethod(matching)
     search_help_text = (
         "A whole key, its locator or last four characters; an id or an allowed address; "
-        "words of its name, its organization's or its contact's."
+        "words of its name, its organization or its contact's address."
     )
 
     def get_ordering(self, request: HttpRequest) -> Any:
