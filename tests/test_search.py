@@ -66,6 +66,7 @@ class KeptTextTests(SearchTestCase):
             lambda: revoke(made, actor=sam),
             lambda: self.acme.change_contact(actor=sam, email="Ops@Acme.example"),
             lambda: self.acme.change_contact(actor=sam, email=""),
+            lambda: self.acme.rename(actor=sam, reason="merged", name="Äcme & Söhne"),
             lambda: self.acme.suspend(actor=sam, reason="unpaid"),
             # No verbs, the second with what it read before the first: the database keeps the text.
             lambda: Organization.objects.filter(pk=self.globex.pk).update(name="Glöbex II"),
