@@ -2,19 +2,10 @@
 
 from django.contrib import admin
 
-from staff.audit.events import AuditEventAdmin
-from staff.keys.keys import ApiKeyAdmin
-from staff.organizations.organizations import OrganizationAdmin, PlanAdmin
-from staff.people import StaffAdmin, StaffGroupAdmin
-
-__all__ = [
-    "ApiKeyAdmin",
-    "AuditEventAdmin",
-    "OrganizationAdmin",
-    "PlanAdmin",
-    "StaffAdmin",
-    "StaffGroupAdmin",
-]
+from staff import people  # noqa: F401 - registers, as those below do
+from staff.audit import events  # noqa: F401
+from staff.keys import keys  # noqa: F401
+from staff.organizations import organizations  # noqa: F401
 
 admin.site.site_header = "ReachScore keys"
 admin.site.site_title = "ReachScore keys"

@@ -148,10 +148,7 @@ class StaffAdmin(OnlySuperusersChange, UserAdmin):  # type: ignore[type-arg]
         fieldsets = super().get_fieldsets(request, obj)
         if self.has_change_permission(request, obj):
             return fieldsets
-        return [
-            (title, {**options, "fields": [f for f in options["fields"] if f != "password"]})
-            for title, options in fieldsets
-        ]
+        return [(None, {"fields": ("username", "sso_name")}), *fieldsets[1:]]
 
     def rights(self, obj: Any) -> dict[str, Any]:
         return cast(User, obj).rights()
@@ -196,11 +193,9 @@ class StaffGroupAdmin(OnlySuperusersChange, GroupAdmin):
         names = sorted(f"{app}.{codename}" for app, codename in permissions)
         return {"name": stored.name, "permissions": names}
 
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> Any:
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         asked = proof_asked(request, "Delete group")
-        return asked or super().delete_view(request, object_id, extra_context)
+        return asked or super().delete_view(request, *args, **kwargs)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         with AuditLog.of(SERVICE):

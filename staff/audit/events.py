@@ -27,8 +27,8 @@ from staff.kit.lists import EndlessAdmin, moment, staff_of
 from staff.kit.verb_page import VerbAdmin
 from staff.login.proof import proved
 
-# The admin's pages of what events are about; who knows more kinds adds them.
-PAGES_OF_TARGETS: Final = {"organization": "accounts_organization"}
+# The admin's pages of what events are about.
+PAGES_OF_TARGETS: Final = {"organization": "accounts_organization", "api_key": "apikeys_apikey"}
 
 
 @admin.register(AuditEvent)

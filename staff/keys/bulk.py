@@ -78,9 +78,7 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
         return self.preview(keys.filter(organization_id=request.GET.get("organization", "")))
 
     @classmethod
-    def selected(
-        cls, model_admin: VerbAdmin, request: HttpRequest, queryset: Rows
-    ) -> HttpResponseBase:
+    def selected(cls, model_admin: VerbAdmin, request: HttpRequest, queryset: Rows) -> HttpResponse:
         """Answer the action of a list with the dry run."""
         view = cls(model_admin=model_admin)
         view.setup(request)

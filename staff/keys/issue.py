@@ -74,9 +74,7 @@ class IssueAdmin(VerbAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("apikeys.issue_apikey")
 
-    def add_view(
-        self, request: HttpRequest, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
+    def add_view(self, request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
         """Issue a key. The page that shows it is the answer to the POST, and is not stored."""
         if not self.has_add_permission(request):
             raise PermissionDenied

@@ -12,7 +12,6 @@ from django.utils.safestring import SafeString
 from apikeys.api.filters import presentable
 from apikeys.models import ApiKey, KeyDay, KeySecret
 from audit.models import AuditEvent
-from staff.audit.events import PAGES_OF_TARGETS
 from staff.keys.bulk import BULK_PAGES
 from staff.keys.change import ChangeKey, Narrow, scopes_of
 from staff.keys.filters import (
@@ -30,8 +29,6 @@ from staff.keys.verbs import FinishRotation, Revoke, RevokeMade, Rotate
 from staff.kit.chart import chart_of
 from staff.kit.lists import Rows, badge, moment
 from staff.kit.verb_page import verb_urls
-
-PAGES_OF_TARGETS["api_key"] = "apikeys_apikey"
 
 DAYS_SHOWN: Final = 30
 MOST_ENDED_SECRETS: Final = 5
@@ -105,9 +102,7 @@ class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
             if request.user.has_perm(page.permission_required)
         }
 
-    def get_object(
-        self, request: HttpRequest, object_id: str, from_field: str | None = None
-    ) -> Any:
+    def get_object(self, request: HttpRequest, object_id: str, *_: Any, **__: Any) -> Any:
         """Return the key with its organization, or None."""
         if not object_id.isascii() or not object_id.isprintable():
             return None

@@ -133,11 +133,9 @@ class EndlessAdmin(ReadOnlyAdmin):
         asked = [name for query, name in self.columns_of.items() if query in request.GET.items()]
         return [*shown[:-1], *asked] if asked else shown
 
-    def get_paginator(
-        self, request: HttpRequest, queryset: Rows, per_page: int, *args: Any, **kwargs: Any
-    ) -> Any:
+    def get_paginator(self, request: Any, queryset: Rows, per_page: int, *_: Any, **__: Any) -> Any:
         if queryset.model is not self.model:  # The history of a row.
-            return super().get_paginator(request, queryset, per_page, *args, **kwargs)
+            return super().get_paginator(request, queryset, per_page)
         paginator = UncountedPaginator(queryset, per_page)
         paginator.rows = self.rows
         return paginator

@@ -172,13 +172,7 @@ class VerbAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         return [*verb_urls(self, self.verbs), *super().get_urls()]
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
+    def change_view(self, request: HttpRequest, object_id: str, *_: Any, **__: Any) -> HttpResponse:
         """Show the row and its buttons; nothing is changed here."""
         obj = self.get_object(request, unquote(object_id))
         if request.method != "GET" or not self.has_view_permission(request, obj):
