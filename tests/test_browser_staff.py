@@ -189,7 +189,7 @@ def test_scopes_are_narrowed_and_name_end_and_addresses_changed(staff):
     staff.page.get_by_label("Allowed addresses").fill("192.0.2.7/24")
     staff.press("Change key")
     assert "has bits beside the network" in staff.page.locator(".errorlist").first.inner_text()
-    looked_at(staff, "change-key")
+    looked_at(staff)
     staff.page.get_by_label("Allowed addresses").fill("192.0.2.0/24")
     staff.page.get_by_label("Expires on, date").fill("2029-12-31")
     staff.press("Change key")

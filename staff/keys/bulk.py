@@ -113,7 +113,7 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
         is_proved = proved(request)
         form = self.form_class(request.POST)
         if form.has_error("keys"):
-            return self._lead_back("This form is not ours; select the keys anew.")
+            return self._lead_back("This form has expired. Select the keys again.")
         ids = form.cleaned_data["keys"].split()
         if not (form.is_valid() and is_proved):
             return self.preview(self.model_admin.get_queryset(request).filter(pk__in=ids), form)
