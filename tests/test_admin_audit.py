@@ -49,7 +49,8 @@ class ListTests(AuditTestCase):
             "<bdi>tests:read, tests:write</bdi></del> → <ins><bdi>tests:read</bdi></ins>", page
         )
         self.assertIn("&lt;b&gt;fewer&lt;/b&gt;", page)
-        self.assertIn(page_of(KEYS, api_key.id), page)
+        named = f'<a href="{page_of(KEYS, api_key.id)}">{api_key.id}</a> <bdi>{api_key.name}</bdi>'
+        self.assertIn(named, page)
         event = AuditEvent.objects.get(action="api_key.changed")
         self.assertContains(self.browser.get(page_of(EVENTS, event.id)), bytes(event.seal).hex())
 

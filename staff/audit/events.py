@@ -5,6 +5,7 @@ from typing import Any, Final
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
@@ -14,16 +15,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.models import Organization
+from apikeys.models import ApiKey
 from audit.export import in_pieces, note_export
 from audit.models import SERVICE, AuditEvent, AuditHead
 from staff.audit.export import FORMATS
-from staff.audit.filters import (
-    ActionFilter,
-    ActorFilter,
-    WhereAndWhen,
-    matching,
-)
-from staff.kit.lists import EndlessAdmin, moment, staff_of
+from staff.audit.filters import ActionFilter, ActorFilter, WhereAndWhen, matching
+from staff.kit.lists import EndlessAdmin, Rows, moment, staff_of
 from staff.kit.verb_page import VerbAdmin
 from staff.login.proof import proved
 
@@ -58,10 +55,15 @@ class AuditEventAdmin(EndlessAdmin, VerbAdmin):
         noun, _, done = event.action.partition(".")
         return format_html("{}.<wbr>{}", noun, done)
 
+    def rows(self, queryset: Rows) -> Rows:
+        return with_key_names(queryset)
+
     @admin.display(description="about")
-    def target(self, event: AuditEvent) -> SafeString | str:
-        url = target_url(event)
-        return format_html('<a href="{}">{}</a>', url, event.target_id) if url else event.target_id
+    def target(self, event: Any) -> SafeString | str:
+        if not (url := target_url(event)):
+            return str(event.target_id)
+        name = event.key_name or ""
+        return format_html('<a href="{}">{}</a> <bdi>{}</bdi>', url, event.target_id, name)
 
     @admin.display(description="by")
     def who(self, event: AuditEvent) -> SafeString:
@@ -114,6 +116,13 @@ class AuditEventAdmin(EndlessAdmin, VerbAdmin):
         headers = {"Content-Disposition": disposition, "Cache-Control": "no-store"}
         pieces = lines(in_pieces(events))
         return StreamingHttpResponse(pieces, content_type=content_type, headers=headers)
+
+
+def with_key_names(events: Rows) -> Rows:
+    """Return these events with `key_name`, of the key that each is about, as it is called now."""
+    names = ApiKey.objects.filter(pk=OuterRef("target_id")).values("name")
+    named: Rows = events.annotate(key_name=Subquery(names))
+    return named
 
 
 def target_url(event: AuditEvent) -> str:

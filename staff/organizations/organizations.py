@@ -15,6 +15,7 @@ from accounts.models.near_limit import NEAR_PERCENT, near_limit
 from accounts.models.organization import OVERRIDES
 from accounts.models.usage import used_now
 from audit.models import AuditEvent
+from staff.audit.events import with_key_names
 from staff.kit.forms import LineField, ReasonForm
 from staff.kit.lists import ChoiceFilter, EndlessAdmin, ReadOnlyAdmin, Rows, badge, moment, staff_of
 from staff.kit.search import holds
@@ -77,7 +78,7 @@ class OrganizationAdmin(EndlessAdmin, VerbAdmin):
             "state": self.status(obj),
             "limits": limits,
             "usage": usage_of(obj, limits),
-            "events": events[:MOST_EVENTS] if may_see_events else None,
+            "events": with_key_names(events)[:MOST_EVENTS] if may_see_events else None,
         }
 
     def rows(self, queryset: Rows) -> Rows:

@@ -1,6 +1,5 @@
 """What pages of accounts, which knows nothing of keys, show of them; what needs attention."""
 
-from collections.abc import Iterable
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -8,7 +7,7 @@ from typing import Any, Final
 from django import template
 from django.contrib.admin import site
 from django.contrib.admin.views.main import SEARCH_VAR
-from django.db.models import Model, Sum
+from django.db.models import Sum
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
@@ -17,7 +16,6 @@ from accounts.models import Organization
 from accounts.models.near_limit import NEAR_PERCENT
 from apikeys.api.filters import presentable
 from apikeys.models import ApiKey, KeyDay, KeyStatus
-from audit.models import AuditEvent
 from staff.keys.filters import ScopeFilter, StatusFilter, UnusedFilter, badge_of, badges_of
 from staff.keys.keys import DAYS_SHOWN
 from staff.kit.chart import chart_of
@@ -64,15 +62,6 @@ def keys_of(context: template.Context, organization: Organization) -> dict[str, 
         ],
         "limit": organization.plan.active_keys_limit,
     }
-
-
-@register.inclusion_tag("admin/events.html", takes_context=True)
-def timeline(context: template.Context, events: Iterable[AuditEvent], of: Model) -> dict[str, Any]:
-    """Show events, each with the name of the key that it is about, but for the page `of` a key."""
-    told, sees = list(events), context["request"].user.has_perm("apikeys.view_apikey")
-    ids = {event.target_id for event in told if sees and event.target_id != of.pk}
-    names = dict(ApiKey.objects.filter(pk__in=ids).values_list("pk", "name"))
-    return {"events": [(event, names.get(event.target_id)) for event in told]}
 
 
 @register.inclusion_tag("admin/attention.html", takes_context=True)
