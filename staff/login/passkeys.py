@@ -57,7 +57,6 @@ def log_in(request: HttpRequest) -> HttpResponse:
         messages.error(request, failure.messages[0])
         query = urlencode({"next": way_back(request)})
         return HttpResponseRedirect(f"{reverse('admin:login')}?{query}")
-    request.session.set_expiry(None)
     login(request, passkey.user)
     get_in(request, "passkey")
     return HttpResponseRedirect(way_back(request))

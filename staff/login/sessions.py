@@ -43,6 +43,7 @@ def now() -> int:
 def begin(request: HttpRequest, user: User, **_: Any) -> None:
     """Begin to count, with nothing of what the session held before."""
     session = request.session
+    session.set_expiry(None)  # A stranger's that asked for a passkey had minutes.
     session[BEGAN_AT] = session[SEEN_AT] = now()
     session[IS_IN] = not (settings.SECOND_FACTOR_REQUIRED or has_factor(user))
     for name in (PROVED_AT, APP_KEY, CHALLENGE):
