@@ -5,6 +5,7 @@ transaction that the admin opens: what is recorded as before and after was so.
 """
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, Final, cast
 
 from django.contrib import admin
@@ -31,12 +32,7 @@ NAMES: Final = Folded("username", "first_name", "last_name", "email")
 Changes = dict[str, tuple[Any, Any]]
 
 # Django makes rights of every table, sessions included; these are the ones that pages ask for.
-OFFERED: Final = {
-    codename
-    for rights in (LOOK, *GROUPS.values())
-    for codenames in rights.values()
-    for codename in codenames
-}
+OFFERED: Final = set(chain(*(chain(*rights.values()) for rights in (LOOK, *GROUPS.values()))))
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> Changes:
