@@ -1,6 +1,6 @@
-"""The first of the WSGI chain: what the HTTP server hands over, cut down to a bounded request.
+"""WSGI middleware in front of Django that bounds a request's headers and drains its body.
 
-Works on `environ` alone, before Django, and so before anything parses what a client sent.
+It works on `environ`, before anything parses what a client sent.
 """
 
 import io
@@ -12,7 +12,7 @@ from typing import Any, Final
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
-# The part of CGI (RFC 3875) that servers write themselves, for every request anew.
+# The variables of CGI (RFC 3875) that servers set for every request.
 CGI_NAMES: Final = frozenset(
     {"REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "CONTENT_TYPE"}
     | {"CONTENT_LENGTH", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "REMOTE_ADDR"}
@@ -22,8 +22,8 @@ PREFIXES: Final = frozenset({"HTTP_", "wsgi."})
 LONGEST_MEDIA_TYPE: Final = 256
 LONGEST_ACCEPT: Final = 512  # Browsers send 150.
 _TOKEN: Final = r"[!#$%&'+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110 calls it so
-# RFC 9110 §8.3.1, without the asterisk of RFC 2231, by which a parameter names an encoding. After
-# each part one character says what follows, so matching is linear.
+# RFC 9110 §8.3.1, without the asterisk by which RFC 2231 marks an encoded parameter. One character
+# decides what follows each part, so matching is linear.
 _MEDIA_TYPE: Final = re.compile(
     rf"{_TOKEN}/{_TOKEN}[ \t]*"
     rf'(?:;[ \t]*(?:{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*")[ \t]*)?)*'
@@ -31,17 +31,17 @@ _MEDIA_TYPE: Final = re.compile(
 
 MOST_BODY_BYTES: Final = 2**20  # As in deploy/nginx.conf.
 UNREAD_SECONDS: Final = 2.0
-# A client that stalls holds a thread until it hangs up, so only one at a time can do that to a
-# process. Who cannot get the lock that soon has its connection closed.
+# A stalling client blocks a thread until it hangs up, so each process drains one body at a time. If
+# the lock is not free within LOCK_SECONDS, the connection is closed instead.
 _draining: Final = threading.Lock()
 LOCK_SECONDS: Final = 0.2
 
 
 def forget_request_names(environment: MutableMapping[str, str]) -> None:
-    """Remove the variables that would look like a part of a request, such as HTTP_AUTHORIZATION.
+    """Remove variables that could pass for a part of a request, such as HTTP_AUTHORIZATION.
 
-    The server adds the process's environment to every request. A header that was not sent cannot
-    be told from a variable of its name.
+    The server copies the process's environment into every request's environ, and there a variable
+    HTTP_X looks like a header X.
     """
     for name in _of_request(environment):
         del environment[name]
@@ -52,10 +52,10 @@ def _of_request(environ: Mapping[str, Any]) -> Environ:
 
 
 def bounded(application: Application) -> Application:
-    """Wrap `application`: it gets the request alone, and headers that are cheap to parse.
+    """Wrap `application` so that it gets only the request's own variables, with bounded headers.
 
-    A body that it leaves unread is read and dropped before its answer goes out: a server that
-    closes a connection with unread bytes resets it, and the proxy in front would answer 502.
+    A body that the application did not read is drained before the response starts. If a server
+    closes a connection with unread bytes, TCP resets it, and nginx answers 502.
     """
 
     def answer(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -78,7 +78,7 @@ def bounded(application: Application) -> Application:
 
 
 def _bound_headers(request: Environ) -> None:
-    """Take away what Python's parsers need quadratic time for; no client needs any of it."""
+    """Drop header values for which Python's parsers take quadratic time. No client needs them."""
     media_type = request.get("CONTENT_TYPE")
     if media_type and not (
         len(media_type) <= LONGEST_MEDIA_TYPE and _MEDIA_TYPE.fullmatch(media_type)
@@ -87,13 +87,13 @@ def _bound_headers(request: Environ) -> None:
     if len(request.get("HTTP_ACCEPT", "")) > LONGEST_ACCEPT:
         request["HTTP_ACCEPT"] = "*/*"
     cookies = request.get("HTTP_COOKIE", "")
-    if "\\" in cookies:  # None of ours holds an escape.
+    if "\\" in cookies:  # Our cookies have no escapes.
         pairs = [pair for pair in cookies.split(";") if "\\" not in pair]
         request["HTTP_COOKIE"] = ";".join(pairs)
 
 
 class _Body(io.IOBase):
-    """A request's body that knows how much of it was read. All of IOBase reads by `read`."""
+    """A request body that counts the bytes read. The other methods of IOBase call `read`."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
@@ -101,15 +101,15 @@ class _Body(io.IOBase):
         self.reader: threading.Thread | None = None
 
     def read(self, size: int) -> bytes:
-        """Return `size` bytes, or fewer at the end."""
+        """Return `size` bytes, or fewer at the end of the body."""
         data: bytes = self.stream.read(size)
         self.bytes_read += len(data)
         return data
 
     def drain(self, *, declared: int) -> bool:
-        """Drop what was not read, within limits. Return False if some may be left.
+        """Read and drop the rest, within limits. Return False if bytes may be left.
 
-        `declared` is the body's length, or 0 if it is sent in chunks.
+        `declared` is the Content-Length, or 0 for a chunked body.
         """
         left = (declared or MOST_BODY_BYTES + 1) - self.bytes_read
         if left <= 0:
@@ -117,7 +117,7 @@ class _Body(io.IOBase):
         if declared > MOST_BODY_BYTES or not _draining.acquire(timeout=LOCK_SECONDS):
             return False
         dropped: list[int] = []
-        # In a thread of its own, because the server's `read` has no time-out.
+        # In its own thread, because the server's `read` has no time-out.
         self.reader = threading.Thread(target=self._drop, args=(left, dropped), daemon=True)
         self.reader.start()
         self.reader.join(UNREAD_SECONDS)
@@ -131,10 +131,10 @@ class _Body(io.IOBase):
 
 
 class _Answer:
-    """What the application answers; at its end it waits for the reader of the body.
+    """The application's response. `close` joins the thread that drains the body.
 
-    By then the client has the whole answer. granian would wait for that reader itself, but with the
-    interpreter's lock in its hands, and so stop the process.
+    By then the client has the whole response. Without it granian would wait for the thread while
+    holding the GIL, which stops the process.
     """
 
     def __init__(self, content: Iterable[bytes], body: _Body) -> None:
@@ -145,7 +145,7 @@ class _Answer:
         return iter(self.content)
 
     def close(self) -> None:
-        """Close the application's answer first: its signals need not wait."""
+        """Close the application's response, whose signals need not wait, then join the thread."""
         if close := getattr(self.content, "close", None):
             close()
         if self.body.reader:

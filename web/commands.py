@@ -1,4 +1,4 @@
-"""The base of our management commands."""
+"""Base classes of management commands."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,38 +12,38 @@ from web.errors.refusals import Refusal
 
 
 class VerbCommand(BaseCommand, ABC):
-    """Calls one verb: its value goes alone to stdout, everything said to people to stderr."""
+    """A command that calls one verb. Only its value goes to stdout; messages go to stderr."""
 
     @abstractmethod
     def run(self, **options: Any) -> str:
-        """Do it and return the value; raise Refusal or CommandError."""
+        """Call the verb and return the value to print. May raise Refusal or CommandError."""
 
     def handle(self, *args: Any, **options: Any) -> str:
-        """Raises CommandError with what the refusal says and how to mend it."""
+        """Run the command. Turn a Refusal into a CommandError with its message and fix."""
         try:
             return self.run(**options)
         except Refusal as refusal:
-            # The catalogue's own fix speaks of requests.
+            # The catalogue's default fix is about HTTP requests.
             is_general = refusal.fix == CATALOGUE[refusal.code].fix
             text = refusal.message if is_general else f"{refusal.message} {refusal.fix}"
             raise CommandError(text) from None
 
     def tell(self, text: str) -> None:
-        """Say something to the person at the terminal."""
+        """Write a message to the person at the terminal."""
         self.stderr.write(text, style_func=str)
 
 
 class NumberedKeysCommand(BaseCommand, ABC):
-    """Prints how much hangs on each number of a setting, a line each: number, count, role.
+    """Prints how many rows use each numbered key of a setting, one line each: number, count, role.
 
-    Exits 1 if something hangs on a number that the setting does not list.
+    Exits 1 if rows use a number that the setting does not list.
     """
 
     setting: str
 
     @abstractmethod
     def counts(self) -> Mapping[int, int]:
-        """Return how much hangs on each number."""
+        """Return the number of rows that use each key, by its number."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         counts, listed = self.counts(), list(getattr(settings, self.setting))

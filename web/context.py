@@ -1,4 +1,4 @@
-"""The request at hand, in one object: what is known of it, and what its answer still needs."""
+"""The context of the current request: one object in one ContextVar."""
 
 import logging
 import re
@@ -21,18 +21,18 @@ _ID_FROM_CLIENT: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 @dataclass(slots=True)
 class RequestContext:
-    """Everything that code deep inside a request reads, or leaves for the answer.
+    """What code deep inside a request reads, and what it adds to the response.
 
-    - `request_id`: names the request in its answer, in the log and in the audit log.
-    - `address`: the client's, None if it cannot be known.
-    - `unreadable`: the name of a proxy's header for which the request must be refused.
-    - `user`, `mfa`: under /admin/ only, the user that the proxy of single sign-on names, and
-      whether with a second factor.
-    - `key_id`, `organization_id`: who the request acts as, once that is known.
-    - `is_simulated`: the request asked to be refused, so a refusal is no fault.
-    - `headers`: put on every answer under /v1, refusals and bugs included. Values must be fit for
-      a header: nothing that a client wrote.
-    - `calls`: small writes, made after the response if its status is below 400.
+    - `request_id`: identifies the request in its response, in the log and in the audit log.
+    - `address`: the client's address, None if it is unknown.
+    - `unreadable`: the name of a malformed proxy header; the request must be refused for it.
+    - `user`, `mfa`: the user that the single sign-on proxy names, under /admin/ only; `mfa` is True
+      if the user logged in there with a second factor.
+    - `key_id`, `organization_id`: the caller's, set by authentication.
+    - `is_simulated`: True if the client asked for this refusal by ReachScore-Simulate.
+    - `headers`: set on every response under /v1, including refusals and bugs. Never put client
+      input into a value.
+    - `calls`: small writes to run after the response if its status is below 400.
     """
 
     request_id: str = ""
@@ -49,38 +49,40 @@ class RequestContext:
 
     @property
     def user_agent(self) -> str:
-        """What the client calls itself, fit to be stored: printable, redacted, cut.
+        """The User-Agent, safe to store: printable, redacted, cut.
 
-        The server hands over an empty value for one with any byte of 0x80 or above.
+        granian passes an empty value if the header has a byte of 0x80 or above.
         """
         if self.raw_user_agent is None:
             return ""
         text = redact(printable(self.raw_user_agent[:1000]))
-        if holds_key(text):  # Spaced out, which no pattern for running text finds.
+        if holds_key(text):  # A key with spaces between, which `redact` cannot find.
             return "[redacted]"
         return text[:LONGEST_USER_AGENT].strip() or "(not readable)"
 
     def succeed(self) -> None:
-        """Make the writes. A database that fails now costs them, not the answer."""
+        """Run `calls`. If the database fails, the writes are lost, but not the response."""
         try:
             for call in self.calls:
                 call()
         except (DatabaseError, InterfaceError) as error:
-            logger.warning("Not noted after request %s: %s", self.request_id, type(error).__name__)
+            logger.warning(
+                "Writes lost after request %s: %s", self.request_id, type(error).__name__
+            )
 
 
 _current: ContextVar[RequestContext | None] = ContextVar("request", default=None)
 
 
 def begin_request(environ: dict[str, Any]) -> RequestContext:
-    """Begin the context of a request, and write the scheme that proxies say into `environ`."""
+    """Create the current request's context, and set the scheme that the proxies report."""
     said, unreadable = Said(None, ""), ""
     try:
         said = read_proxies(environ)
     except UnreadableHeader as error:
         unreadable = str(error)
     if said.scheme:
-        environ["wsgi.url_scheme"] = said.scheme  # Where Django itself looks.
+        environ["wsgi.url_scheme"] = said.scheme  # Django reads it there.
     context = RequestContext(
         request_id=_request_id(environ.get("HTTP_REQUEST_ID", "")),
         address=said.address,
@@ -94,14 +96,14 @@ def begin_request(environ: dict[str, Any]) -> RequestContext:
 
 
 def current() -> RequestContext:
-    """Return the context of the request being answered; outside of one, an empty one."""
+    """Return the current request's context, or an empty one outside a request."""
     return _current.get() or RequestContext()
 
 
 def _request_id(sent_by_client: str) -> str:
-    """Return the id that the client asks for if that is safe to log, else a new one.
+    """Return the client's request id if it is safe to log, else a new one.
 
-    An id that looks like a key is not safe: it would end up in logs and the audit log.
+    An id that looks like a key is not safe: it would be written to the logs and the audit log.
     """
     usable = _ID_FROM_CLIENT.fullmatch(sent_by_client) and redact(sent_by_client) == sent_by_client
     return sent_by_client if usable else new_id("req")

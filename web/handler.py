@@ -1,4 +1,4 @@
-"""How an exception becomes the one error envelope: in DRF's views and in Django's own handlers."""
+"""Exception handlers of DRF and Django: every exception becomes the error envelope."""
 
 import logging
 import sys
@@ -37,20 +37,17 @@ _CODES_BY_EXCEPTION: Final[dict[type[Exception], str]] = {
     drf.NotFound: "resource_not_found",
     Http404: "resource_not_found",
 }
-INTERNAL_ERROR: Final = "internal_error"  # A bug; the log holds its cause under the request id.
+INTERNAL_ERROR: Final = "internal_error"  # A bug; the log has its traceback and request id.
 
 
 def handle_exception(exception: Exception, context: Mapping[str, Any]) -> HttpResponse:
-    """DRF's EXCEPTION_HANDLER: what a view raised leaves as an envelope; a bug is logged, too."""
+    """DRF's EXCEPTION_HANDLER: return the envelope for what a view raised, and log a bug."""
     set_rollback()
-    count_database_error(exception)
     request: HttpRequest = context["view"].request
     refusal = _refusal_for(exception, context)
-    response = refusal_response(request, refusal)
-    if is_database_fault(exception):
-        response.logged_fields = {"fault": describe_fault(exception)}  # type: ignore[attr-defined]
-    elif refusal.code == INTERNAL_ERROR and not current().is_simulated:
-        # The signal is what error reporters, and Django's test client, listen to.
+    response = _count_fault(exception, refusal_response(request, refusal))
+    if refusal.code == INTERNAL_ERROR and not current().is_simulated:
+        # Error reporters and Django's test client listen to this signal.
         got_request_exception.send(sender=None, request=request)
         logger.error("Bug behind request %s", current().request_id, exc_info=exception)
     return response
@@ -72,22 +69,26 @@ def _refusal_for(exception: Exception, context: Mapping[str, Any]) -> Refusal:
 
 
 def _unconfirmed(view: Any) -> Refusal:
-    """Say of what may have happened how to make sure that it has."""
+    """Return a 503 that says how to find out if the request was carried out.
+
+    A retry is safe for methods other than POST, for `repeatable` actions, and with an
+    Idempotency-Key.
+    """
     request, token = view.request, None
-    with suppress(Refusal):  # A value that no endpoint took.
+    with suppress(Refusal):  # An endpoint that ignores the header has accepted a malformed one.
         token = idempotency_token(request)
     if request.method != "POST" or getattr(view, "action", None) in getattr(view, "repeatable", ()):
         fix = f"Send the same again until it is answered 2xx. {NOT_READ_BACK}"
     elif token is not None:
         fix = f"Send the same again with its Idempotency-Key, {token}, until it is answered 2xx."
     else:
-        fix = f"Look whether it did before you send it again. {NOT_READ_BACK}"
+        fix = f"Check if it did before you send it again. {NOT_READ_BACK}"
     return refusals.TemporarilyUnavailable(MAY_HAVE_HAPPENED, fix=fix)
 
 
-@csrf_exempt  # A key is no cookie: what has no endpoint is not found, by whatever method.
+@csrf_exempt  # Keys are no cookies, so CSRF does not apply: every method gets a 404.
 def unknown_path(request: HttpRequest) -> HttpResponse:
-    """Answer whatever no route under /v1 takes."""
+    """Answer 404 for a path under /v1 that has no route."""
     refusal = refusals.ResourceNotFound(
         "No endpoint has this path.",
         fix="Check its spelling: no slash at the end. The endpoints are listed at /docs.",
@@ -108,9 +109,8 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500, for what was raised outside of any DRF view; Django has logged it."""
+    """Django's handler500, for exceptions outside DRF's views. Django has logged them."""
     exception = sys.exception()
-    count_database_error(exception)
     refusal: Refusal = OfCatalogue(INTERNAL_ERROR)
     if is_unconfirmed(exception) and request.method not in SAFE_METHODS:
         fix = f"Send the same again until it succeeds. {NOT_READ_BACK}"
@@ -118,16 +118,23 @@ def server_error(request: HttpRequest) -> HttpResponse:
     elif is_database_fault(exception):
         fix = "" if is_api(request) else "Wait a few seconds, then send the same again."
         refusal = refusals.TemporarilyUnavailable(fix=fix)
+    response: HttpResponse
     if is_api(request):
         response = refusal_response(request, refusal)
     elif isinstance(exception, DataError):
-        # A value that no text column can hold, such as one with a NUL: the sender's mistake.
-        return defaults.bad_request(request, exception)
+        # The client sent a value that no text column can hold, such as one with a NUL.
+        response = defaults.bad_request(request, exception)
     elif refusal.code == INTERNAL_ERROR:
-        return defaults.server_error(request)
+        response = defaults.server_error(request)
     else:
         page = render_to_string("unavailable.html", {"refusal": refusal})
         response = HttpResponse(page, status=refusal.status, headers=refusal.headers)
-    if isinstance(exception, Exception) and is_database_fault(exception):
+    return _count_fault(exception, response)
+
+
+def _count_fault(exception: BaseException | None, response: HttpResponse) -> HttpResponse:
+    """Count a database error, and add a database fault to the request's log line."""
+    count_database_error(exception)
+    if exception and is_database_fault(exception):
         response.logged_fields = {"fault": describe_fault(exception)}  # type: ignore[attr-defined]
     return response

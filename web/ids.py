@@ -1,4 +1,4 @@
-"""Random base62 text and the public ids made of it."""
+"""Public ids and random base62 text."""
 
 import secrets
 from typing import Final
@@ -7,7 +7,7 @@ BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def base62(number: int, *, length: int) -> str:
-    """Write a number as its last `length` base62 digits, zeros in front."""
+    """Return the last `length` base62 digits of a number, padded with zeros."""
     text = ""
     for _ in range(length):
         number, digit = divmod(number, 62)
@@ -21,5 +21,5 @@ def random_base62(length: int) -> str:
 
 
 def new_id(prefix: str) -> str:
-    """Return a public id such as `key_3iS8wW2xYbC4`: 71 random bits, unique without asking."""
+    """Return a public id such as `key_3iS8wW2xYbC4`; 71 random bits make collisions unlikely."""
     return f"{prefix}_{random_base62(12)}"

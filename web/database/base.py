@@ -1,8 +1,8 @@
-"""Django's PostgreSQL backend, whose waits end, and which takes no doubtful commit for done.
+"""Django's PostgreSQL backend with bounded waits and confirmed commits.
 
-A commit that waits for a synchronous replica is bounded neither by statement_timeout nor by
-lock_timeout. Cancelled, it has happened here and perhaps nowhere else, and PostgreSQL reports
-success with a warning.
+Neither statement_timeout nor lock_timeout bounds a commit that waits for a synchronous replica. If
+that wait is cancelled, PostgreSQL reports success with a warning, although the transaction is
+committed on this server only.
 """
 
 import secrets
@@ -16,21 +16,21 @@ from psycopg.pq import TransactionStatus
 T = TypeVar("T")
 
 SECONDS_TO_CANCEL: Final = 2
-SECONDS_BETWEEN_LOOKS: Final = 0.1  # At the signals that arrived; psycopg's own default.
+SECONDS_BETWEEN_LOOKS: Final = 0.1  # psycopg's default: how often it handles signals.
 
 
 class CommitUnconfirmed(psycopg.OperationalError):
-    """The transaction may have been committed, and may not be on a second machine."""
+    """The transaction may be committed, but perhaps not on the synchronous replica."""
 
 
 class Connection(psycopg.Connection[Any]):
-    """Ends each wait for the server after `longest_wait` seconds; None is no limit."""
+    """A connection that waits at most `longest_wait` seconds for the server; None is no limit."""
 
     longest_wait: float | None = None
     _is_unconfirmed = False
 
     def note(self, notice: psycopg.errors.Diagnostic) -> None:
-        """Take in a notice. By the name of the function: its text comes in many languages."""
+        """Detect the notice of a cancelled wait by its C function: its text may be translated."""
         if notice.source_function == "SyncRepWaitForLSN":
             self._is_unconfirmed = True
 
@@ -42,12 +42,12 @@ class Connection(psycopg.Connection[Any]):
     ) -> T:
         """Run one exchange with the server.
 
-        Raises CommitUnconfirmed if the wait for a replica, or the answer, was given up.
+        Raises CommitUnconfirmed if the wait for the replica or for the server was cancelled.
         """
         self._is_unconfirmed = False
         try:
             result = super().wait(gen, interval, self.longest_wait if timeout is None else timeout)
-        except psycopg.errors._WaitTimeout:  # noqa: SLF001 - the only way to tell
+        except psycopg.errors._WaitTimeout:  # noqa: SLF001 - the only sign
             self._cancel(gen)
             raise CommitUnconfirmed("The answer took too long.") from None
         if self._is_unconfirmed:
@@ -64,9 +64,9 @@ class Connection(psycopg.Connection[Any]):
             raise
 
     def _cancel(self, gen: PQGen[Any]) -> None:
-        """Cancel what the server is doing, and hang up if it does not even answer to that.
+        """Cancel the running statement. Close the connection if the server does not react.
 
-        Raises QueryCanceled, or what else the server answers; returns if it says nothing of it.
+        Raises the server's error, QueryCanceled as a rule. Returns if the server reports none.
         """
         try:
             self.cancel_safe(timeout=SECONDS_TO_CANCEL)
@@ -78,14 +78,14 @@ class Connection(psycopg.Connection[Any]):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Takes LONGEST_WAIT, in seconds, from the settings; reachscore.wsgi sets it for requests."""
+    """Django's backend. The setting LONGEST_WAIT is in seconds; reachscore.wsgi sets it."""
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         connection = super().get_new_connection(conn_params)
-        connection.__class__ = Connection  # Django connects with psycopg's own, by its name.
+        connection.__class__ = Connection  # Django hard-codes psycopg's class.
         connection.longest_wait = self.settings_dict.get("LONGEST_WAIT")
         connection.add_notice_handler(connection.note)
-        # psycopg numbers each connection's statements from 0. By a number, a pooler that cannot
-        # keep them apart would run another client's statement; by a name of its own, none (26000).
+        # psycopg numbers each connection's prepared statements from 0, so a pooler that does not
+        # track them would run another client's statement. From a random start it fails (26000).
         connection._prepared._prepared_idx = secrets.randbits(48)  # noqa: SLF001
         return connection

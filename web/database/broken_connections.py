@@ -1,7 +1,7 @@
-"""A connection that an error left unusable is closed, so that the next query opens another.
+"""Closing of broken connections, so that the next query opens a new one.
 
-What Django does by a signal at the start of each request: here it is done for each page, and for
-each call by authentication, which is the first to ask the database.
+Django does this by a signal at the start of each request. Here pages do it in a middleware, and
+calls of the API in authentication, which makes their first query.
 """
 
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from web.middleware import Handler
 
 
 def close_if_broken(connection: BaseDatabaseWrapper) -> None:
-    """Close a connection if it is broken; inside a transaction that is not for us to do."""
+    """Close `connection` if it is broken, unless a transaction is open."""
     if not connection.in_atomic_block:
         connection.close_if_unusable_or_obsolete()
 
 
 def close_before_page(get_response: Handler) -> Handler:
-    """Do so before each page."""
+    """Middleware: close a broken connection before each page."""
 
     def respond(request: HttpRequest) -> HttpResponseBase:
         close_if_broken(connections[DEFAULT_DB_ALIAS])
@@ -33,7 +33,7 @@ def close_before_page(get_response: Handler) -> Handler:
 
 
 class StaleOnceMiddleware:
-    """Runs a page's view `once_more`. Must be the last with a `process_view`: it calls the view."""
+    """Retries a page's view by `once_more`. Must be the last process_view: it calls the view."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response

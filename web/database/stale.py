@@ -1,4 +1,4 @@
-"""What a connection has prepared outlives a change of the schema; here it does so once at most."""
+"""Retry of prepared statements that a migration or a pooler made stale."""
 
 from collections.abc import Callable
 from typing import Any, Final, ParamSpec, TypeVar
@@ -9,20 +9,20 @@ from django.db import DEFAULT_DB_ALIAS, ProgrammingError, connections
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# SQLSTATEs: a plan's columns have other types since; a statement that DISCARD ALL or a pooler took
-# away, or that a pooler has from somebody else; a trigger's plan whose row has other types since.
+# SQLSTATEs, in order: a column of the plan changed its type; DISCARD ALL or a pooler dropped the
+# statement; a pooler has another client's under its name; a row type in a trigger's plan changed.
 STALE: Final = frozenset({"0A000", "26000", "42P05", "42804"})
 
 
 class StaleInTransaction(psycopg.ProgrammingError):
-    """A transaction failed by what its connection had prepared, and so wrote nothing."""
+    """A stale prepared statement failed a transaction, which was rolled back."""
 
 
 class StaleOnceCursor(psycopg.Cursor[Any]):
-    """Outside a transaction, runs a statement once more if what was prepared of it is stale."""
+    """Outside a transaction, retries a statement once if its prepared form is stale."""
 
     def execute(self, *args: Any, **kwargs: Any) -> "StaleOnceCursor":
-        """Run a statement. Raise StaleInTransaction if only the transaction can be repeated."""
+        """Run a statement. Raise StaleInTransaction if the whole transaction must be retried."""
         try:
             return super().execute(*args, **kwargs)
         except psycopg.Error as error:
@@ -30,14 +30,14 @@ class StaleOnceCursor(psycopg.Cursor[Any]):
                 raise
             if not self.connection.autocommit:
                 raise StaleInTransaction(str(error)) from error
-            self.connection.execute("DEALLOCATE ALL")  # psycopg forgets them, too.
+            self.connection.execute("DEALLOCATE ALL")  # psycopg clears its own list, too.
             return super().execute(*args, **kwargs)
 
 
 def once_more(call: Callable[P, T]) -> Callable[P, T]:
-    """Return `call`; after StaleInTransaction it runs once more, on a new connection.
+    """Wrap `call` so that it is retried once, on a new connection, after StaleInTransaction.
 
-    For calls of one transaction: another one, committed before, would be repeated, too.
+    `call` must be one transaction: a transaction that it committed before would run twice.
     """
 
     def run(*args: P.args, **kwargs: P.kwargs) -> T:

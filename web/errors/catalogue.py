@@ -1,4 +1,4 @@
-"""Every error code of the API, in one place: for the answers and for the page /docs/errors."""
+"""Every error code of the API, for the responses and for the page /docs/errors."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -19,16 +19,16 @@ MAX_BODY_BYTES: Final = 64 * 1024
 
 @dataclass(frozen=True)
 class Problem:
-    """What a code says when nothing more exact is known: its status, message and way out."""
+    """The status, default message and default fix of an error code."""
 
     status: int
     message: str
     fix: str
-    is_rehearsable: bool = True  # With a test key and ReachScore-Simulate.
+    is_rehearsable: bool = True  # By ReachScore-Simulate with a test key.
 
     @property
     def type(self) -> str:
-        """The contract's coarse class of the status, for clients that branch on it."""
+        """The contract's error type, a coarse class of the status for clients to branch on."""
         return TYPE_BY_STATUS.get(self.status, OTHER_TYPE)
 
 
@@ -38,7 +38,7 @@ CATALOGUE: Final[dict[str, Problem]] = {
         401,
         "This request carries no API key.",
         "Send the header “Authorization: Bearer rk_live_…”.",
-        is_rehearsable=False,  # A request that carries a key does not lack one.
+        is_rehearsable=False,  # Simulating needs a key.
     ),
     "api_key_invalid": Problem(
         401,
@@ -116,7 +116,7 @@ CATALOGUE: Final[dict[str, Problem]] = {
     "contains_api_key": Problem(
         400,
         "A text field holds an API key.",
-        "Take the key out of the text. If others could read it, rotate or revoke that key.",
+        "Remove the key from the text. If others could read it, rotate or revoke that key.",
     ),
     "invalid_json": Problem(
         400,
@@ -136,8 +136,8 @@ CATALOGUE: Final[dict[str, Problem]] = {
     "resource_not_found": Problem(
         404,
         "There is nothing at this address.",
-        "Check the path and the id. What was made in live mode does not exist for a test key, "
-        "and the other way round.",
+        "Check the path and the id. A test key does not see objects of live mode, nor a live key "
+        "those of test mode.",
     ),
     "method_not_allowed": Problem(
         405,
@@ -187,24 +187,24 @@ CATALOGUE: Final[dict[str, Problem]] = {
     # What was done before
     "key_not_active": Problem(
         409,
-        "This key is revoked or expired, and stays as it is.",
+        "This key is revoked or expired, and cannot be changed.",
         "Make a new key: POST /v1/keys.",
     ),
     "idempotency_key_reused": Problem(
         409,
         "This Idempotency-Key was sent with another request.",
-        "Send a new value with each new request; the same one only to send the same request again.",
+        "Send a new value with each new request. Reuse a value only to retry the same request.",
     ),
     "idempotency_in_progress": Problem(
         409,
-        "A request with this Idempotency-Key is being carried out just now.",
+        "A request with this Idempotency-Key is still being carried out.",
         "Wait a second, then send it again.",
     ),
     "idempotency_secret_used": Problem(
         409,
         "The secret that this request issued has been used or replaced, so it cannot be shown "
         "again. Nothing was changed.",
-        "If the secret is lost, rotate the key; if it arrived, there is nothing to do.",
+        "If you have the secret, there is nothing to do. If it is lost, rotate the key.",
     ),
     # Our fault
     "temporarily_unavailable": Problem(

@@ -1,4 +1,4 @@
-"""Telling a database that is away, busy or read-only from a bug."""
+"""Classification of exceptions: database faults, unconfirmed commits, bugs."""
 
 import logging
 
@@ -12,16 +12,16 @@ logger = logging.getLogger("reachscore.api")
 
 
 def is_database_fault(exception: BaseException | None) -> bool:
-    """Tell whether this will pass by itself: a lost or refused connection, a timeout, read-only."""
+    """Return True for a temporary fault: connection lost or refused, time-out, read-only server."""
     if isinstance(exception, InternalError):
         return isinstance(exception.__cause__, psycopg.errors.ReadOnlySqlTransaction)
     return isinstance(exception, OperationalError | InterfaceError)
 
 
 class OnlyBugs(logging.Filter):
-    """Passes only bugs of `django.request`, and the request id in the place of the raw path.
+    """Log filter for `django.request`: passes bugs only, with the request id for the raw path.
 
-    What is no bug has its line already, with the route: `reachscore.request`.
+    Other failures already have a line of `reachscore.request`, with the route.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -33,18 +33,18 @@ class OnlyBugs(logging.Filter):
 
 
 def is_unconfirmed(exception: BaseException | None) -> bool:
-    """Return True if what was asked for may have been done."""
+    """Return True if the request may have been carried out (its commit is unconfirmed)."""
     return exception is not None and isinstance(exception.__cause__, CommitUnconfirmed)
 
 
-def describe_fault(exception: Exception) -> str:
-    """Return the driver's class and SQLSTATE; the message could hold values."""
+def describe_fault(exception: BaseException) -> str:
+    """Return the driver's exception class and SQLSTATE. Its message may hold values."""
     cause = exception.__cause__
     state = getattr(cause, "sqlstate", None) or "no SQLSTATE"
     return f"{type(cause or exception).__name__}, {state}"
 
 
 def log_database_fault(exception: Exception) -> None:
-    """Log which fault it was."""
+    """Log the class and SQLSTATE of a database fault."""
     fault = describe_fault(exception)
     logger.warning("Database fault behind request %s: %s", current().request_id, fault)

@@ -1,4 +1,4 @@
-"""How code says no, and the one shape in which clients read it."""
+"""Refusal, the base of every 4xx and 503, and the error envelope of the response."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -11,16 +11,16 @@ from web.context import current
 from web.errors.catalogue import CATALOGUE
 from web.json_response import json_response
 
-# Longer than a database takes to restart, short enough that nobody gives up.
+# Longer than a restart of the database, short enough for clients to wait.
 RETRY_AFTER_SECONDS: Final = 5
 
 
 class Refusal(Exception):
-    """A rule says no: a code of the catalogue, and whatever this case knows better than it.
+    """A rule says no. Has a code of the catalogue, and overrides of its message and fix.
 
-    Subclass with a `code` for a rule of the domain; the catalogue says what it means. `field` names
-    the one request field at fault; `headers` go out with the answer; `details` are further members
-    of the error for programs. None may hold client input that was not made fit for it.
+    A rule of the domain has a subclass with its `code`. `field` is the request field at fault,
+    `headers` are added to the response, `details` are extra members of the error for programs. Pass
+    client input through `quote_input` before it goes into any of them.
     """
 
     code: str
@@ -46,7 +46,7 @@ class Refusal(Exception):
 
 
 class OfCatalogue(Refusal):
-    """A refusal by its code, for those that need no class of their own."""
+    """A refusal for a code that needs no subclass."""
 
     def __init__(self, code: str, message: str = "", **known: Any) -> None:
         self.code = code
@@ -74,13 +74,13 @@ class RequestInvalid(Refusal):
 
 
 class ResourceNotFound(Refusal):
-    """No such path, or no such object for this caller: the two look alike on purpose."""
+    """No such path, or no such object for this caller. Both look alike, so that ids do not leak."""
 
     code = "resource_not_found"
 
 
 class TemporarilyUnavailable(Refusal):
-    """The database is away, busy or read-only: no fault of the client's, and it will pass."""
+    """The database is away, busy or read-only. Retrying helps."""
 
     code = "temporarily_unavailable"
 
@@ -89,7 +89,7 @@ class TemporarilyUnavailable(Refusal):
 
 
 def refusal_response(request: HttpRequest, refusal: Refusal) -> HttpResponse:
-    """Answer with the contract's error envelope and the refusal's headers."""
+    """Return a response with the contract's error envelope and the refusal's headers."""
     error: dict[str, object] = {
         "type": refusal.type,
         "code": refusal.code,
@@ -105,7 +105,7 @@ def refusal_response(request: HttpRequest, refusal: Refusal) -> HttpResponse:
 
 
 def _error_page(request: HttpRequest, refusal: Refusal) -> str:
-    """The page's address; without a host where the client named a wrong one: never echo that."""
+    """Return the URL of the error page, without a host if the request named a wrong host."""
     page = reverse("errors")
     if refusal.code == "host_not_allowed":
         return page
