@@ -1,4 +1,4 @@
-"""How an answer becomes bytes."""
+"""JSON responses without DRF's renderer."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,8 +11,8 @@ COMPACT: Final = {"ensure_ascii": False, "allow_nan": False, "separators": (",",
 def json_response(
     data: object, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
-    """Answer with an object that json can write, with what DjangoJSONEncoder adds to it: dates.
+    """Return a response with `data` as compact JSON; dates are allowed (DjangoJSONEncoder).
 
-    DRF's Response would do the same by way of a template response and a renderer.
+    On the hot path this replaces DRF's Response, which goes through a template response.
     """
     return JsonResponse(data, status=status, headers=headers, json_dumps_params=COMPACT)

@@ -1,4 +1,4 @@
-"""What holds for every request before any view is chosen."""
+"""Middleware of the API: checks and headers of every request under /v1."""
 
 import re
 from collections.abc import Callable
@@ -24,20 +24,20 @@ API_PATH: Final = re.compile(r"/v1(/|\Z)")
 PLAIN_HOST: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 KEY_PARAMETERS: Final = ("api_key", "key", "token", "access_token")
 
-# Of the chain that this thread is building.
+# Passes the view handler from `end_of_pages` to ApiMiddleware while Django builds the chain.
 _views: ContextVar[Handler] = ContextVar("views")
 
 
 def is_api(request: HttpRequest) -> bool:
-    """Tell whether the contract's rules, JSON errors above all, hold for this path."""
+    """Return True if the path is under /v1, where errors are JSON."""
     return API_PATH.match(request.path_info) is not None
 
 
 class ApiMiddleware:
-    """Under /v1: refuses in JSON what no view should see, and lets no answer be stored or shown.
+    """Under /v1, checks the request, calls the view, and sets the headers of the response.
 
-    Puts the context's headers on every answer, and makes its calls. Passes by the middleware that
-    stands between it and `end_of_pages`: what that does is for browsers.
+    Skips the middleware between itself and `end_of_pages`, which is for browsers only. Runs the
+    context's calls after a success. Also refuses pages if a proxy header is malformed.
     """
 
     def __init__(self, get_response: Handler) -> None:
@@ -92,7 +92,7 @@ def end_of_pages(get_response: Handler) -> Handler:
 
 
 def _transport_security() -> str:
-    """Return RFC 6797's header as Django's SecurityMiddleware writes it; nothing in development."""
+    """Return the value of RFC 6797's header, "" in development. Pages: SecurityMiddleware."""
     if not settings.SECURE_HSTS_SECONDS:
         return ""
     directives = [f"max-age={settings.SECURE_HSTS_SECONDS}"]
@@ -102,7 +102,7 @@ def _transport_security() -> str:
 
 
 def refuse_unreadable_header() -> None:
-    """Raise RequestInvalid, naming the header, if what a proxy says cannot be understood."""
+    """Raise RequestInvalid, naming the header, if a proxy header is malformed."""
     name = current().unreadable
     if name == GATEWAY:
         message = "ReachScore-Gateway is malformed, or its token is not the gateway's."
@@ -122,12 +122,11 @@ def refuse_unreadable_header() -> None:
 
 
 def refuse_wrong_host(request: HttpRequest) -> None:
-    """Say no in JSON before Django would say it in HTML.
-
-    Raises `host_not_allowed`.
-    """
+    """Raise `host_not_allowed` for a wrong Host header, in JSON where Django would use HTML."""
     host = request.META.get("HTTP_HOST", "")
-    if host in settings.ALLOWED_HOSTS and PLAIN_HOST.fullmatch(host):  # Nothing to take apart.
+    if host in settings.ALLOWED_HOSTS and PLAIN_HOST.fullmatch(
+        host
+    ):  # No port, no wildcard: skip get_host().
         return
     try:
         request.get_host()
@@ -136,19 +135,15 @@ def refuse_wrong_host(request: HttpRequest) -> None:
 
 
 def refuse_plain_http(request: HttpRequest) -> None:
-    """Refuse where a page would be redirected: by then the key has been sent in the clear.
-
-    Raises `https_required`.
-    """
+    """Raise `https_required` for plain HTTP. A redirect would hide that the key was exposed."""
     if settings.SECURE_SSL_REDIRECT and not request.is_secure():
         raise OfCatalogue("https_required")
 
 
 def refuse_key_in_url(request: HttpRequest) -> None:
-    """Refuse a path or query that holds a key, valid or not, and the parameter names used for it.
+    """Raise `api_key_in_url` if path or query hold a key, valid or not, or a parameter for keys.
 
-    RFC 6750 §2.3 discourages it and OWASP ASVS 5.0 §14.2.1 forbids it.
-    Raises `api_key_in_url`.
+    RFC 6750 §2.3 discourages keys in URLs and OWASP ASVS 5.0 §14.2.1 forbids them.
     """
     if request.META.get("QUERY_STRING"):
         for name in request.GET:
@@ -159,7 +154,7 @@ def refuse_key_in_url(request: HttpRequest) -> None:
 
 
 def url_holds_key(request: HttpRequest) -> bool:
-    """Tell whether a key, valid or not, stands in the path or the query."""
+    """Return True if the path or the query holds a key, valid or not."""
     if holds_key(request.path_info):
         return True
     if not request.META.get("QUERY_STRING"):

@@ -1,4 +1,4 @@
-"""Request bodies: one JSON object, bounded, read strictly."""
+"""Request bodies: bounded, and parsed strictly as one JSON object."""
 
 import json
 from collections import Counter
@@ -16,21 +16,20 @@ from web.redaction import quote_input
 
 MOST_LENGTH_DIGITS: Final = 10
 UNSUPPORTED: Final = "unsupported_media_type"
-LONGEST_EMPTY_BODY: Final = 1000  # White space and `{}` are no more than this.
+LONGEST_EMPTY_BODY: Final = 1000  # Of white space and `{}`.
 
 
 def has_body(request: Request | HttpRequest) -> bool:
-    """Tell whether the request has a body, of known length or not (RFC 9112 §6.3)."""
+    """Return True if the request has a body, chunked ones included (RFC 9112 §6.3)."""
     length = request.META.get("CONTENT_LENGTH") or "0"
     return length != "0" or "HTTP_TRANSFER_ENCODING" in request.META
 
 
 def refuse_body(request: Request, *, parameters: Collection[str]) -> None:
-    """Refuse a body that says anything where only the query, with `parameters`, is read.
+    """Raise ParameterUnknown if a request that reads only the query has a non-empty body.
 
-    `{"cascade": true}` sent with a DELETE must not be dropped in silence. Nor may one of which a
-    part is missing count as empty, so a chunked one is refused: the server hands over a broken one
-    as whole. Raises ParameterUnknown.
+    `{"cascade": true}` sent with a DELETE must not be ignored silently. A chunked body is refused
+    even if it looks empty, because granian passes on a broken one as complete.
     """
     if not has_body(request):
         return
@@ -47,26 +46,20 @@ def refuse_body(request: Request, *, parameters: Collection[str]) -> None:
     )
 
 
-def refuse_unbounded_body(request: Request) -> None:
-    """Refuse a body by its headers, before a byte of it is read.
+def refuse_by_headers(request: Request) -> None:
+    """Refuse a body that its headers show to be unbounded, too large or not plain UTF-8 JSON.
 
-    Without Content-Length the server hands over an empty body, so a chunked one would be taken
-    for no fields at all. Raises `length_required`, `request_too_large`.
+    A chunked body is refused, because granian passes it on as an empty one.
+
+    Raises:
+        OfCatalogue: length_required, request_too_large or unsupported_media_type.
     """
     length = request.META.get("CONTENT_LENGTH", "")
     if not (length.isascii() and length.isdecimal()):
         raise OfCatalogue("length_required")
     if len(length) > MOST_LENGTH_DIGITS or int(length) > MAX_BODY_BYTES:
         raise OfCatalogue("request_too_large")
-
-
-def refuse_undeclared_body(request: Request) -> None:
-    """Refuse a body that is not declared as exactly JSON, not compressed, in UTF-8 if it names
-    a charset.
-
-    Raises `unsupported_media_type`.
-    """
-    if request.META["CONTENT_LENGTH"].strip("0") == "":
+    if int(length) == 0:
         return
     media_type, parameters = parse_header_parameters(request.META.get("CONTENT_TYPE", ""))
     if media_type != "application/json":
@@ -77,14 +70,14 @@ def refuse_undeclared_body(request: Request) -> None:
     if not {coding.strip() for coding in codings} <= {"", "identity"}:
         raise OfCatalogue(
             UNSUPPORTED,
-            "A body is read as it is: in no Content-Encoding but identity.",
+            "A request body must not be compressed or otherwise encoded.",
             fix="Send the body uncompressed, without Content-Encoding.",
             headers={"Accept-Encoding": "identity"},
         )
 
 
 class JsonObjectParser(BaseParser):
-    """Parse `application/json` (RFC 8259), and strictly: one object, UTF-8, no name twice."""
+    """A strict parser of JSON (RFC 8259): one object, UTF-8, no duplicate names."""
 
     media_type = "application/json"
 
@@ -94,10 +87,7 @@ class JsonObjectParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Return the object's members.
-
-        Raises InvalidJson.
-        """
+        """Return the members of the object. Raise InvalidJson for anything else."""
         try:
             data = stream.read()
             if len(data) < int((parser_context or {})["request"].META["CONTENT_LENGTH"]):
@@ -125,7 +115,7 @@ class JsonObjectParser(BaseParser):
 
 
 def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Two readers may disagree on which of two equal names counts, so there must not be two."""
+    """Return the members. Raise InvalidJson for a duplicate name: parsers disagree which counts."""
     members = dict(pairs)
     if len(members) < len(pairs):
         counts = Counter(name for name, _ in pairs)

@@ -1,9 +1,7 @@
-"""Fields of requests and answers.
+"""Serializer fields that accept exactly the JSON type of the contract, without conversion.
 
-Those of requests take exactly the JSON type the contract names, where DRF's would convert.
-
-Rules beyond the type (lengths, ranges, authority) belong to the verbs, which the admin and the
-commands call as well.
+Other rules (lengths, ranges, authority) belong to the verbs, which the admin and the commands call
+as well.
 """
 
 from collections.abc import Mapping
@@ -21,10 +19,10 @@ from web.redaction import quote_input
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses fields it does not know: `{"scope": […]}` must not quietly mean every scope."""
+    """A serializer that refuses unknown fields: `{"scope": […]}` must not mean every scope."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Refuse unknown and missing fields, and what a field refuses."""
+        """Refuse unknown and missing fields, then run the fields' own checks."""
         for name in data:
             if name not in self.fields:
                 hint = did_you_mean(name, self.fields)
@@ -38,9 +36,9 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 class StrictField(serializers.Field[Any, Any, Any, Any]):
-    """A field that sees the JSON value itself; `null` is refused unless `allow_null`.
+    """A field that gets the raw JSON value; `null` is refused unless `allow_null`.
 
-    `to_internal_value` raises ParameterInvalid for what the field does not take.
+    `wants` completes the sentence "The field must be …" of its refusals.
     """
 
     wants: str
@@ -51,7 +49,7 @@ class StrictField(serializers.Field[Any, Any, Any, Any]):
             self.describe(schema)
 
     def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
-        """Refuse null with the field's own words instead of DRF's."""
+        """Refuse null with the field's own message instead of DRF's."""
         if data is None and not self.allow_null:
             self.refuse()
         return super().validate_empty_values(data)
@@ -60,11 +58,11 @@ class StrictField(serializers.Field[Any, Any, Any, Any]):
         return value
 
     def describe(self, schema: Mapping[str, object]) -> None:
-        """Say what this very field is in the OpenAPI document."""
+        """Set the schema of this one field in the OpenAPI document."""
         extend_schema_field(dict(schema))(self)  # type: ignore[type-var]
 
     def refuse(self) -> Never:
-        """Raises ParameterInvalid that says which type the field wants."""
+        """Raise ParameterInvalid that says what the field wants."""
         raise ParameterInvalid(
             f"{self.field_name} must be {self.wants}.", field=self.field_name or ""
         )
@@ -82,7 +80,7 @@ class StringField(StrictField):
 
 @extend_schema_field(OpenApiTypes.DATETIME)
 class MomentField(StrictField):
-    """A date-time in RFC 3339, with an offset; answered in UTC."""
+    """A date-time in RFC 3339 with an offset; shown in UTC."""
 
     wants = "a date and time with an offset, such as 2030-01-31T12:00:00Z, in a string"
 
@@ -124,7 +122,7 @@ class StringListField(StrictField):
 
 
 class Constant(serializers.ChoiceField):
-    """A field of an answer that has the same value in every one."""
+    """A response field that always has the same value, such as `object`."""
 
     def __init__(self, value: str, **options: Any) -> None:
         self.value = value

@@ -1,4 +1,4 @@
-"""The `Idempotency-Key` header, by which a client says that it is sending a request again."""
+"""The `Idempotency-Key` header, which makes a retried POST idempotent."""
 
 import hashlib
 import json
@@ -13,17 +13,19 @@ from web.redaction import holds_key
 
 HEADER: Final = "Idempotency-Key"
 REPLAYED_HEADER: Final = "Idempotent-Replayed"
-# Bare, or a string of RFC 8941 as the IETF's draft has it.
+# The header is a bare text or a string of RFC 8941, as in the IETF's draft.
 _QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 _PRINTABLE: Final = re.compile(r"[ -~]{1,255}")
-# For the OpenAPI document: the bare form, whose ends are no spaces and whose first is no quote.
+# For the OpenAPI document: the bare form has no space at its ends and no quote in front.
 FORM: Final = r"^[!#-~](?:[ -~]{0,253}[!-~])?$"
 
 
 def idempotency_token(request: Request) -> str | None:
-    """Return what the header says, without its quotes; None where there is none.
+    """Return the header's value without quotes, or None if there is no such header.
 
-    Raises ParameterInvalid for anything but 1 to 255 characters of printable ASCII, ContainsApiKey.
+    Raises:
+        ParameterInvalid: it is not 1 to 255 characters of printable ASCII.
+        ContainsApiKey
     """
     header = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if header is None:
@@ -42,6 +44,6 @@ def idempotency_token(request: Request) -> str | None:
 
 
 def fingerprint(request: Request, body: Mapping[str, Any]) -> bytes:
-    """Return 32 bytes that are the same for the same request, however its JSON is spaced."""
+    """Return a SHA-256 of method, path and body; the spacing of the JSON does not matter."""
     canonical = json.dumps([request.method, request.path, body], sort_keys=True)
     return hashlib.sha256(canonical.encode()).digest()

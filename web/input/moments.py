@@ -1,4 +1,4 @@
-"""Points in time as the contract writes them: RFC 3339, UTC, whole seconds, a Z."""
+"""Timestamps in the contract's form: RFC 3339, UTC, whole seconds, a Z."""
 
 import re
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from typing import Final
 
 from web.errors.refusals import ParameterInvalid
 
-# Python takes minutes over 59 in an offset, and from 3.14 on 24:00 as the next day's midnight.
+# Python accepts offset minutes above 59, and 24:00 since 3.14.
 _MINUTE: Final = r"([01]\d|2[0-3]):[0-5]\d"
 _RFC_3339: Final = re.compile(
     rf"\d{{4}}-\d\d-\d\d[Tt]{_MINUTE}:[0-5]\d(\.\d{{1,9}})?([Zz]|[+-]{_MINUTE})", re.ASCII
@@ -14,10 +14,10 @@ _RFC_3339: Final = re.compile(
 
 
 def parse_moment(text: str, *, field: str) -> datetime:
-    """Read an RFC 3339 §5.6 date-time; fractions of a second are dropped.
+    """Parse an RFC 3339 §5.6 date-time and drop fractions of a second.
 
-    Raises ParameterInvalid for a date alone, a missing offset, a day that does not exist, and for
-    the ISO 8601 forms that RFC 3339 leaves out.
+    Raises ParameterInvalid for other forms of ISO 8601, a missing offset, and a day that does not
+    exist.
     """
     try:
         if _RFC_3339.fullmatch(text):
@@ -32,12 +32,12 @@ def parse_moment(text: str, *, field: str) -> datetime:
 
 
 def format_moment(moment: datetime) -> str:
-    """Write an aware datetime, e.g. `2026-03-11T10:30:00Z`."""
+    """Return an aware datetime as text, such as `2026-03-11T10:30:00Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def whole_second(moment: datetime) -> datetime:
-    """Return the second that `moment` is shown as: rounded down."""
+    """Return `moment` rounded down to the second, as it is shown."""
     return moment.replace(microsecond=0)
 
 

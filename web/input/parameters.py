@@ -1,4 +1,4 @@
-"""Query parameters: read as strictly as bodies, and documented by the same classes."""
+"""Serializers and fields of query parameters, as strict as those of bodies."""
 
 import re
 from typing import Any, Final
@@ -18,13 +18,15 @@ ID_SHAPE: Final = re.compile(r"[a-z]{2,8}_[0-9A-Za-z]{12,34}")
 
 
 class QuerySerializer(serializers.Serializer[Any]):
-    """The parameters of one endpoint: each known, and given once."""
+    """The query parameters of one endpoint. Unknown and repeated ones are refused."""
 
     @classmethod
     def read(cls, request: Request) -> dict[str, Any]:
-        """Return the parameters that were given, and the defaults of those that were not.
+        """Return the parameters of the request, and the defaults of those that are missing.
 
-        Raises ParameterUnknown, and ParameterInvalid with the parameter's name.
+        Raises:
+            ParameterUnknown
+            ParameterInvalid: with the parameter's name as its field.
         """
         refuse_other_than_utf_8(request.META.get("QUERY_STRING", ""))
         query, reader = request.query_params, cls()
@@ -40,9 +42,9 @@ class QuerySerializer(serializers.Serializer[Any]):
 
 
 def refuse_other_than_utf_8(query: str) -> None:
-    """Raise ParameterInvalid for a raw query (as WSGI has it, in Latin-1) that is not UTF-8.
+    """Raise ParameterInvalid if a raw query, in Latin-1 as WSGI passes it, is not UTF-8.
 
-    Django reads such bytes as U+FFFD, and a reason would be stored so.
+    Django replaces such bytes by U+FFFD, and a reason would be stored with that.
     """
     for pair in query.split("&"):
         try:
@@ -53,11 +55,11 @@ def refuse_other_than_utf_8(query: str) -> None:
 
 
 class NoQuery(QuerySerializer):
-    """Of an endpoint that takes no parameters."""
+    """For an endpoint that takes no parameters."""
 
 
 class WholeNumberParameter(IntegerField):
-    """A number from `least` to `most`, in digits."""
+    """An integer from `least` to `most`, in decimal digits."""
 
     noun = "a number"
 
@@ -97,7 +99,7 @@ class FlagParameter(ChoiceParameter):
 
 @extend_schema_field({"type": "string", "pattern": f"^{ID_SHAPE.pattern}$"})
 class IdParameter(StringField):
-    """An object's id, by its shape."""
+    """An object's id; only its shape is checked."""
 
     wants = "an object's id"
 
@@ -106,20 +108,20 @@ class IdParameter(StringField):
 
 
 class ListQuery(QuerySerializer):
-    """What every list takes."""
+    """The parameters of every list: keyset pagination by the id of an object."""
 
     limit = WholeNumberParameter(
-        least=1, most=100, default=20, help_text="How many to answer with at most."
+        least=1, most=100, default=20, help_text="The largest number of objects to return."
     )
     starting_after = IdParameter(
-        required=False, help_text="The id of the last item seen: answers with what follows it."
+        required=False, help_text="The id of the last item seen: returns those that follow it."
     )
     ending_before = IdParameter(
-        required=False, help_text="The id of the first item seen: answers with what precedes it."
+        required=False, help_text="The id of the first item seen: returns those that precede it."
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Raises ParameterInvalid where both cursors are given."""
+        """Raise ParameterInvalid if both cursors are given."""
         if "starting_after" in attrs and "ending_before" in attrs:
             message = "ending_before cannot be given together with starting_after."
             raise ParameterInvalid(message, field="ending_before")

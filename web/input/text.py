@@ -1,4 +1,4 @@
-"""Rules for text that people type and other people read."""
+"""Validation and normalization of text that people type and other people read."""
 
 import difflib
 import unicodedata
@@ -11,12 +11,12 @@ from web.errors.catalogue import CATALOGUE
 from web.errors.refusals import ContainsApiKey, ParameterInvalid
 from web.redaction import holds_key
 
-# Letters by their category, yet nothing is seen of them.
+# Letters by their Unicode category, but invisible.
 _FILLERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-REPLACEMENT: Final = "\ufffd"  # What a decoder writes in the place of bytes that it cannot read.
-MOST_IN_ONE: Final = 4  # Characters that NFC composes into one, such as those of U+1F82.
+REPLACEMENT: Final = "\ufffd"  # Decoders put it in place of bytes that they cannot decode.
+MOST_IN_ONE: Final = 4  # Characters that NFC composes into one, for example U+1F82.
 _UNPRINTABLE: Final = ("Cc", "Cs", "Zl", "Zp")
-# These turn the reading direction: a name that holds one can be made to look like another name.
+# They change the reading direction, so that one name can be made to look like another.
 _BIDI_CONTROLS: Final = frozenset(
     "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 )
@@ -25,13 +25,15 @@ _BIDI_CONTROLS: Final = frozenset(
 def clean_line(text: str, *, field: str, max_length: int, required: bool = True) -> str:
     """Return one line of visible text in NFC, trimmed, of at most `max_length` characters.
 
-    Raises ParameterInvalid for control characters, blank or long text; ContainsApiKey.
+    Raises:
+        ParameterInvalid: it has control characters, or is blank or too long.
+        ContainsApiKey
     """
     line = composed(text.strip(), max_length=max_length)
     if any(_is_unfit(c) for c in line):
         raise ParameterInvalid(f"{field} must not hold control characters.", field=field)
     if REPLACEMENT in line:
-        message = f"{field} holds U+FFFD: it was not in UTF-8 once, and characters of it are lost."
+        message = f"{field} holds U+FFFD: some of its characters were lost by a wrong decoding."
         raise ParameterInvalid(message, field=field)
     if required and not any(_is_visible(c) for c in line):
         raise ParameterInvalid(f"{field} must hold at least one visible character.", field=field)
@@ -43,24 +45,24 @@ def clean_line(text: str, *, field: str, max_length: int, required: bool = True)
 
 
 def clean_reason(reason: str, *, required: bool = True) -> str:
-    """Return why something is done, as audit events hold it. Raises as `clean_line`."""
+    """Return a reason for an audit event, cleaned. Raise what `clean_line` raises."""
     return clean_line(reason, field="reason", max_length=200, required=required)
 
 
 def composed(text: str, *, max_length: int) -> str:
-    """Return `text` in NFC, the one form in which texts are stored and looked for.
+    """Return `text` in NFC, the form in which texts are stored and searched.
 
-    A text that is longer than `max_length` in any form is returned as it is: normalizing many
-    combining marks takes quadratic time.
+    A text that would be longer than `max_length` in NFC, too, is returned unchanged: normalizing
+    many combining marks takes quadratic time.
     """
     is_short = len(text) <= max_length * MOST_IN_ONE
     return unicodedata.normalize("NFC", text) if is_short else text
 
 
 def refuse_key(text: str) -> None:
-    """Validate a text field of Django's own models, which have no verb to call `clean_line`.
+    """Raise ValidationError if `text` holds a key.
 
-    Raises ValidationError.
+    A validator for fields of Django's own models, which have no verb to call `clean_line`.
     """
     if holds_key(text):
         raise ValidationError(CATALOGUE[ContainsApiKey.code].message, ContainsApiKey.code)
@@ -78,6 +80,6 @@ def _is_visible(character: str) -> bool:
 
 
 def did_you_mean(value: str, known: Iterable[str]) -> str:
-    """Return “ Did you mean …?” with the known word closest to `value`, or nothing."""
+    """Return “ Did you mean …?” with the known word closest to `value`, or ""."""
     close = difflib.get_close_matches(value[:100].lower(), list(known), n=1)
     return f" Did you mean {close[0]}?" if close else ""

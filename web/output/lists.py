@@ -1,4 +1,4 @@
-"""Lists, a page at a time: keyset pages, so that the thousandth costs what the first does."""
+"""Keyset pagination of lists: the thousandth page costs as much as the first."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -19,13 +19,13 @@ def list_page(
     query: dict[str, Any],
     serializer: type[Serializer[Any]],
 ) -> dict[str, object]:
-    """Answer with the contract's list object: a page of `rows`, newest first.
+    """Return the contract's list object with one page of `rows`, newest first.
 
-    `query` is what `ListQuery` read. `keyset` names the columns that order the list, descending; an
-    index must begin with what is filtered for and end with them. A cursor may be any of `cursors`,
-    the list without its filters, so that it stays valid after its object has left the filter.
+    `query` comes from `ListQuery`. `keyset` names the columns that order the list, descending; an
+    index must begin with the filtered columns and end with these. A cursor may be any object of
+    `cursors`, the list without its filters, so that it stays valid when its object is filtered out.
 
-    Raises ParameterInvalid for a cursor that is none of them.
+    Raises ParameterInvalid for any other cursor.
     """
     limit = query["limit"]
     backwards = "ending_before" in query
@@ -49,7 +49,7 @@ def list_page(
 
 
 def _beyond(keyset: Sequence[str], cursor: Sequence[Any], operator: str) -> Q:
-    """Return (a, b) < (x, y) as a <= x AND (a < x OR (a = x AND b < y)): the index finds a <= x."""
+    """Return (a, b) < (x, y) as a <= x AND (a < x OR (a = x AND b < y)); an index serves a <= x."""
     column, *columns = keyset
     value, *values = cursor
     strictly = Q(**{f"{column}__{operator}": value})

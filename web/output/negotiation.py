@@ -1,4 +1,4 @@
-"""What the client would like to read."""
+"""Content negotiation."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -12,12 +12,12 @@ ANYTHING: Final = "*/*"
 
 
 def accepts_anything(request: Request | HttpRequest) -> bool:
-    """Return True if there is nothing to weigh, as with most clients."""
+    """Return True if the Accept header is missing, empty or `*/*`, as in most requests."""
     return request.META.get("HTTP_ACCEPT", "").strip(" \t,") in ("", ANYTHING)
 
 
 class SteadyNegotiation(DefaultContentNegotiation):
-    """DRF's, for which white space and commas alone are no wish."""
+    """DRF's negotiation, but an Accept header of white space and commas counts as missing."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None

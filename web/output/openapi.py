@@ -1,4 +1,4 @@
-"""Parts of the OpenAPI document that every endpoint shares."""
+"""Parts of the OpenAPI document that all endpoints share: headers, errors."""
 
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ EXAMPLE_REQUEST_ID: Final = "req_7Hq2mVb9TzXc"
 
 
 def header(name: str, description: str, *, kind: Any = str, of: Any = True) -> OpenApiParameter:
-    """Document a header of answers; `of` lists their statuses, or is True for every answer."""
+    """Document a response header; `of` lists the statuses that have it, or is True for all."""
     return OpenApiParameter(
         name, kind, OpenApiParameter.HEADER, response=of, description=description
     )
@@ -23,8 +23,8 @@ def header(name: str, description: str, *, kind: Any = str, of: Any = True) -> O
 SHARED_HEADERS: Final = [
     header(
         "Request-Id",
-        "Names this request: taken from the request's header of that name when it is 8 to 64 "
-        "characters of `[A-Za-z0-9_-]`, else made here. Tell it to support.",
+        "Identifies this request, for support. Your own Request-Id is used if it is 8 to 64 "
+        "characters of `[A-Za-z0-9_-]`, else a new one is made.",
     ),
     header(
         "WWW-Authenticate",
@@ -32,16 +32,16 @@ SHARED_HEADERS: Final = [
         "request needs.",
         of=[401, 403],
     ),
-    header("Allow", "The methods that this address takes.", of=[405]),
+    header("Allow", "The methods that this path supports.", of=[405]),
     header("Retry-After", "Seconds to wait before trying again.", kind=int, of=[409, 429, 503]),
     header(
         "ReachScore-Key-Expires-At",
-        "In the last 30 days of the key, or of a secret that is being rotated out: when it ends.",
+        "When the key, or a secret that is being rotated out, expires; sent in its last 30 days.",
         kind=OpenApiTypes.DATETIME,
     ),
     header(
         "RateLimit-Limit",
-        "The plan's requests a minute, of all keys of this mode together.",
+        "The plan's requests per minute, for all keys of this mode together.",
         kind=int,
     ),
     header("RateLimit-Remaining", "How many are left in this minute.", kind=int),
@@ -51,11 +51,11 @@ SHARED_HEADERS: Final = [
         str,
         OpenApiParameter.HEADER,
         enum=[code for code, problem in CATALOGUE.items() if problem.is_rehearsable],
-        description="With a test key: answer with this error and do nothing.",
+        description="With a test key: respond with this error and do nothing.",
     ),
 ]
 
-# What any endpoint can answer, besides its own.
+# Error codes of every endpoint.
 EVERYWHERE: Final = (
     "api_key_missing",
     "api_key_invalid",
@@ -76,7 +76,7 @@ EVERYWHERE: Final = (
     "internal_error",
     "temporarily_unavailable",
 )
-# What an endpoint that reads a body can answer, besides.
+# Further error codes of endpoints that read a body.
 WITH_BODY: Final = (
     "missing_required_field",
     "contains_api_key",
@@ -89,18 +89,22 @@ WITH_OPTIONAL_BODY: Final = tuple(c for c in WITH_BODY if c != "missing_required
 
 
 class StrictRequest(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
-    """Says of every `StrictSerializer` that it takes no other fields than its own."""
+    """Adds `additionalProperties: false` to the schema of every `StrictSerializer`."""
 
     target_class = "web.input.fields.StrictSerializer"
     match_subclasses = True
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
-        """Return the serializer's schema, closed."""
-        # The documented way for an extension to ask for what it adds to.
+        """Return the serializer's schema without additional properties."""
+        # The documented way for an extension to get the schema that it changes.
         schema: dict[str, Any] = auto_schema._map_serializer(  # type: ignore[no-untyped-call] # noqa: SLF001
             self.target, direction, bypass_extensions=True
         )
         return {**schema, "additionalProperties": False}
+
+
+def _scopes(help_text: str) -> serializers.ListField:
+    return serializers.ListField(child=serializers.CharField(), required=False, help_text=help_text)
 
 
 class ErrorDetail(serializers.Serializer[Any]):
@@ -109,38 +113,32 @@ class ErrorDetail(serializers.Serializer[Any]):
     type = serializers.ChoiceField(sorted({problem.type for problem in CATALOGUE.values()}))
     code = serializers.ChoiceField(list(CATALOGUE))
     message = serializers.CharField()
-    field = serializers.CharField(required=False, help_text="Only where one field is at fault.")
+    field = serializers.CharField(required=False, help_text="Present if one field is at fault.")
     fix = serializers.CharField(help_text="How to mend it.")
     doc_url = serializers.CharField(help_text="The code on the error page.")
     request_id = serializers.CharField()
-    required_scopes = serializers.ListField(
-        child=serializers.CharField(),
-        required=False,
-        help_text="With `insufficient_scope`: what the request needs,",
-    )
-    granted_scopes = serializers.ListField(
-        child=serializers.CharField(), required=False, help_text="what the key holds,"
-    )
-    missing_scopes = serializers.ListField(
-        child=serializers.CharField(), required=False, help_text="and what it lacks."
-    )
+    required_scopes = _scopes("With `insufficient_scope`: the scopes that the request needs.")
+    granted_scopes = _scopes("With `insufficient_scope`: the scopes that the key has.")
+    missing_scopes = _scopes("With `insufficient_scope`: the scopes that the key lacks.")
     limit = serializers.IntegerField(
-        min_value=0, required=False, help_text="With `quota_exceeded`: what is granted,"
+        min_value=0, required=False, help_text="With `quota_exceeded`: the limit."
     )
-    used = serializers.IntegerField(min_value=0, required=False, help_text="what of it is used,")
+    used = serializers.IntegerField(
+        min_value=0, required=False, help_text="With `quota_exceeded`: how much of it is used."
+    )
     resets_at = serializers.DateTimeField(
-        required=False, allow_null=True, help_text="and when it starts anew; null: never."
+        required=False, allow_null=True, help_text="When the quota renews; null: never."
     )
 
 
 class Error(serializers.Serializer[Any]):
-    """The one shape of every answer from 400 on."""
+    """The body of every response from 400 on."""
 
     error = ErrorDetail()
 
 
 def error_responses(*codes: str) -> dict[int, OpenApiResponse]:
-    """Document the refusals with these codes: a response a status, an example a code."""
+    """Document refusals: one response for each status, one example for each code."""
     by_status: dict[int, list[str]] = {}
     for code in sorted(codes, key=list(CATALOGUE).index):
         by_status.setdefault(CATALOGUE[code].status, []).append(code)

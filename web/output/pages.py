@@ -1,4 +1,4 @@
-"""The public pages: home, the OpenAPI document, the error page."""
+"""Public pages: home, API reference, OpenAPI document, error page, security.txt."""
 
 from datetime import timedelta
 from functools import cache
@@ -28,28 +28,28 @@ from web.output.views import ApiView
 
 @cache
 def openapi_document() -> Any:
-    """Build the OpenAPI document: once a process, it depends on the code alone."""
+    """Return the OpenAPI document, built once in each process: it depends only on the code."""
     return SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
 
 
 class OpenApiView(ApiView):
-    """`GET /v1/openapi.json`, for everyone."""
+    """`GET /v1/openapi.json`, without authentication."""
 
     authentication_classes = []
     permission_classes = [AllowAny]
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> Response:
-        """Answer with the document."""
+        """Return the OpenAPI document."""
         return Response(openapi_document())
 
 
-# Swagger UI styles its parts inline and draws arrows from data: URLs; its scripts keep the rules.
+# Swagger UI needs inline styles and data: images, but no inline scripts.
 @method_decorator(
     csp_update({"style-src": [SELF, UNSAFE_INLINE], "img-src": [SELF, "data:"]}), name="dispatch"
 )
 class DocsView(SpectacularSwaggerSplitView):
-    """`GET /docs`: the API reference, to try things in."""
+    """`GET /docs`: the API reference as Swagger UI."""
 
     url_name = "openapi"
     http_method_names = ["get", "head"]
@@ -60,23 +60,23 @@ class DocsView(SpectacularSwaggerSplitView):
 
 
 def favicon_url() -> str:
-    """Return where the icon lies; in production its name holds its digest."""
+    """Return the icon's URL, which in production contains a digest."""
     return static("reachscore/favicon.svg")
 
 
 @require_safe
 @cache_control(public=True, max_age=86_400)
 def favicon(request: HttpRequest) -> HttpResponseRedirect:
-    """Answer browsers that ask without having been told, as they do for a bare error page."""
+    """Redirect /favicon.ico, which browsers request for pages that name no icon."""
     return HttpResponseRedirect(favicon_url())
 
 
 @require_safe
 def security_txt(request: HttpRequest) -> HttpResponse:
-    """Say where to report a vulnerability (RFC 9116). Raise Http404 without SECURITY_CONTACT."""
+    """Answer where to report a vulnerability (RFC 9116), or 404 without SECURITY_CONTACT."""
     if not settings.SECURITY_CONTACT:
         raise Http404
-    expires = format_moment(timezone.now() + timedelta(days=180))  # Less than a year, §2.5.5.
+    expires = format_moment(timezone.now() + timedelta(days=180))  # At most a year, §2.5.5.
     text = f"""Contact: {settings.SECURITY_CONTACT}
 Expires: {expires}
 Preferred-Languages: en
@@ -87,11 +87,11 @@ Canonical: {settings.PUBLIC_URL}/.well-known/security.txt
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """Lead people to what they came for."""
+    """Return the home page, with links to everything else."""
     return render(request, "home.html")
 
 
 @require_safe
 def errors(request: HttpRequest) -> HttpResponse:
-    """Explain every error code, an anchor each; where `doc_url` points."""
+    """Return the page that explains every error code; `doc_url` points to its anchors."""
     return render(request, "errors.html", {"catalogue": CATALOGUE})

@@ -1,4 +1,4 @@
-"""The base of every endpoint."""
+"""The base view of every endpoint."""
 
 from typing import Any, ClassVar
 
@@ -7,33 +7,33 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from web.database.stale import once_more
-from web.input.body import (
-    has_body,
-    refuse_body,
-    refuse_unbounded_body,
-    refuse_undeclared_body,
-)
+from web.input.body import has_body, refuse_body, refuse_by_headers
 from web.input.fields import StrictSerializer
 from web.input.parameters import NoQuery, QuerySerializer
 
 
 class ApiView(APIView):
-    """Refuses a method it has not before it looks at the key, a parameter it has not after."""
+    """A view that refuses unknown methods before authentication, unknown parameters after it."""
 
     http_method_names = ["get", "head", "post", "patch", "delete"]
-    # By handler: the action of a viewset, else the method.
+    # The query parameters of each handler: a viewset's action, else a method.
     queries: ClassVar[dict[str, type[QuerySerializer]]] = {}
-    # Actions by POST that may be sent again as they are.
+    # POST actions that are idempotent, so that a retry is safe.
     repeatable: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def default_response_headers(self) -> dict[str, str]:
-        """None: DRF would put Allow on every answer, where it is of use with a 405 only."""
+        """No headers. DRF would set Allow on every response, but only a 405 needs it."""
         return {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Raises MethodNotAllowed; what authentication, permissions and limits raise; then
-        ParameterUnknown, ParameterInvalid for the query, and for a body where none is read."""
+        """Check method, authentication, permissions, throttles, absent body and query, in order.
+
+        Raises:
+            MethodNotAllowed
+            ParameterUnknown, ParameterInvalid: for the query, or a body that is not read.
+            Refusal: by authentication, permissions and throttles.
+        """
         method = (request.method or "").lower()
         if method not in self.http_method_names or not hasattr(self, method):
             raise MethodNotAllowed(request.method or "")
@@ -48,15 +48,14 @@ class ApiView(APIView):
     def body(
         self, serializer_class: type[StrictSerializer], *, optional: bool = False
     ) -> dict[str, Any]:
-        """Return the request body's fields, each of the type that `serializer_class` names.
+        """Return the validated fields of the request body.
 
-        With `optional`, no body is one without fields. Raises the refusals of a body that is too
-        long, no JSON object, or has wrong fields.
+        If `optional`, a missing body counts as one without fields. Raises a Refusal for a body that
+        is too long, no JSON object, or has wrong fields.
         """
         data: Any = {}
         if has_body(self.request) or not optional:
-            refuse_unbounded_body(self.request)
-            refuse_undeclared_body(self.request)
+            refuse_by_headers(self.request)
             data = self.request.data
         serializer = serializer_class(data=data)
         serializer.is_valid(raise_exception=True)
