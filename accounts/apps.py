@@ -2,7 +2,7 @@ from django.apps import AppConfig
 
 
 class AccountsConfig(AppConfig):
-    """Who our customers are and what they bought."""
+    """Customers, their plans and their usage."""
 
     name = "accounts"
     default_auto_field = "django.db.models.BigAutoField"

@@ -1,4 +1,4 @@
-"""The plans of the contract, as the first migration puts them into the table."""
+"""The plans of the contract. A migration inserts them."""
 
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ _ROWS: Final = (
     ("starter", "Starter", 60, 250, True, 3, 4900),
     ("team", "Team", 120, 1000, True, 10, 9900),
     ("business", "Business", 300, 7500, True, 50, 24900),
-    # Custom: unlimited, and no price of its own.
+    # Custom: null limits are unlimited, and the price is agreed on.
     ("enterprise", "Enterprise", None, None, True, None, None),
 )
 PLANS: Final[list[dict[str, Any]]] = [dict(zip(_COLUMNS, row, strict=True)) for row in _ROWS]

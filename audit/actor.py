@@ -1,4 +1,4 @@
-"""Who does things, as the audit log names them."""
+"""Actor: who did something, as the audit log names it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db import models
 
 
 class ActorType(models.TextChoices):
-    """The kinds of actor an event can name."""
+    """The kinds of actors."""
 
     KEY = "key"
     STAFF = "staff"
@@ -19,15 +19,15 @@ class ActorType(models.TextChoices):
 
 
 def actor_types() -> list[tuple[str, str]]:
-    """Return the kinds; the migration stores this name, so that a new one needs no migration."""
+    """Return the choices. Migrations store this function's name, so a new kind needs none."""
     return ActorType.choices
 
 
 @dataclass(frozen=True)
 class Actor:
-    """Whom an event names: the kind, the id in our tables, and what people call it.
+    """Who did something: its kind, its id in our tables, and its name for people.
 
-    `locator` says which secret a key presented, so that a verb can check that it still lives.
+    `locator` names the secret that a key presented, so that a verb can check that secret again.
     """
 
     type: ActorType
@@ -42,7 +42,7 @@ class Actor:
 
     @classmethod
     def cli(cls) -> Actor:
-        """Whoever may run commands on the server."""
+        """A person who runs commands on the server."""
         return cls(ActorType.CLI, id="", label="command line")
 
     @classmethod
@@ -52,10 +52,10 @@ class Actor:
 
     @classmethod
     def stranger(cls) -> Actor:
-        """Whoever sent a request without showing who it is."""
+        """An unauthenticated client."""
         return cls(ActorType.STRANGER, id="", label="stranger")
 
     def __str__(self) -> str:
-        """`key:key_3iS8wW2xYbC4`, `staff:sam`, `cli`, `system` or `stranger`."""
+        """Return `key:key_3iS8wW2xYbC4`, `staff:sam`, `cli`, `system` or `stranger`."""
         names = {ActorType.KEY: f"key:{self.id}", ActorType.STAFF: f"staff:{self.label}"}
         return names.get(self.type, self.type.value)

@@ -1,4 +1,4 @@
-"""Taking events out of the service: an event itself."""
+"""Exports of the audit log, which are events themselves."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,9 +13,9 @@ AT_A_TIME = 1000
 def note_export(
     organization_id: str, *, actor: Actor, form: str, filters: Mapping[str, str]
 ) -> None:
-    """Record that events were exported, in the log of the organization they were filtered by.
+    """Record an export in the log of the organization that the events were filtered by.
 
-    `organization_id` is SERVICE where they were those of several.
+    `organization_id` is SERVICE if the events belong to several organizations.
     """
     with AuditLog.of(organization_id) as audit:
         audit.record(
@@ -27,7 +27,7 @@ def note_export(
 
 
 def in_pieces(events: QuerySet[AuditEvent]) -> Iterator[AuditEvent]:
-    """Yield events, newest first, some at a time: no transaction stays open for a slow reader."""
+    """Yield events, newest first, by keyset pagination: a slow reader holds no transaction open."""
     ordered = events.order_by("-created_at", "-id")
     piece = list(ordered[:AT_A_TIME])
     while piece:

@@ -1,4 +1,4 @@
-"""The audit log: who did what to what, written in the transaction that does it."""
+"""The audit log: tables, and AuditLog, by which a verb records events in its own transaction."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from web.ids import new_id
 
 __all__ = ["SERVICE", "Actor", "ActorType", "AuditEvent", "AuditHead", "AuditLog"]
 
-# In place of an organization's id: the log of what concerns none, such as log-ins and rights of
-# staff. A migration makes its head.
+# Used in place of an organization's id, for events that concern none, such as log-ins and rights of
+# staff. A migration creates its head.
 SERVICE: Final = "service"
 
-# A DISTINCT would read them all.
+# A loose index scan: one step for each action. DISTINCT would read every row.
 FIND_ACTIONS: Final = """
     WITH RECURSIVE known (action) AS (
         (SELECT action FROM audit_auditevent ORDER BY action LIMIT 1)
@@ -38,9 +38,9 @@ FIND_ACTIONS: Final = """
 
 
 class AuditHead(models.Model):
-    """Where a log's last event stands, and the lock of every write verb.
+    """The number and seal of a log's last event. Its row is the lock of every write verb.
 
-    One row an organization, and one for SERVICE.
+    There is one row for each organization, and one for SERVICE.
     """
 
     organization_id = models.CharField(primary_key=True, max_length=40)
@@ -59,9 +59,10 @@ class AuditHead(models.Model):
 
 
 class AuditEvent(models.Model):
-    """One thing that was done. Ids are copied as text: an event outlives what it is about.
+    """One event of the audit log, in an append-only table.
 
-    The table is append-only, and every column is sealed: renaming one would break every seal.
+    Ids are copied as text, because an event outlives its actor and target. Every column is sealed:
+    renaming one would break every seal, and a new one must be null in old events.
     """
 
     id = models.CharField(primary_key=True, max_length=40, default=partial(new_id, "evt"))
@@ -97,7 +98,7 @@ class AuditEvent(models.Model):
             models.Index(
                 fields=["action", "-created_at", "-sequence"], name="audit_event_by_action"
             ),
-            # For the search: if one side of an OR has no index, none is used.
+            # For the search: PostgreSQL uses an index for an OR only if every side has one.
             models.Index(fields=["request_id"], name="audit_event_by_request"),
             models.Index(fields=["ip", "-created_at", "-sequence"], name="audit_event_by_address"),
         ]
@@ -115,34 +116,34 @@ class AuditEvent(models.Model):
 
     @classmethod
     def actions(cls) -> list[str]:
-        """Return every action that was ever recorded: one step into the index for each."""
+        """Return every action in the table."""
         with connection.cursor() as cursor:
             cursor.execute(FIND_ACTIONS)
             return [action for (action,) in cursor.fetchall()]
 
     @property
     def actor(self) -> Actor:
-        """Who did it, as it was called then."""
+        """The actor, with its label at the time of the event."""
         return Actor(ActorType(self.actor_type), self.actor_id, self.actor_label)
 
     def seal_after(self, previous: bytes) -> None:
-        """Seal this event, complete but not stored yet, with the first of AUDIT_KEYS."""
+        """Seal this event, which must be complete and unsaved, with the first of AUDIT_KEYS."""
         self.seal_key_id, key = next(iter(settings.AUDIT_KEYS.items()))
         columns = {name: getattr(self, name) for name in self.sealed_columns()}
         self.seal = seal(columns, after=previous, key=key)
 
     @classmethod
     def sealed_columns(cls) -> list[str]:
-        """Name every column of an event but the seal itself."""
+        """Return the names of all columns except the seal."""
         return [field.attname for field in cls._meta.concrete_fields if field.attname != "seal"]
 
 
 class AuditLog:
-    """An organization's audit log, held under its lock for the length of one transaction.
+    """An organization's audit log, locked for one transaction (pessimistic lock).
 
-    Every write verb works inside `with AuditLog.of(…)`: what it read before may be stale, what it
-    reads inside is not, because no other verb of the organization runs meanwhile. The hot path
-    never takes this lock.
+    Every write verb runs inside `with AuditLog.of(…)`, so verbs of one organization run one after
+    another: rows that a verb reads inside are current, rows that it read before may be stale.
+    Authentication never takes this lock.
     """
 
     def __init__(self, head: AuditHead) -> None:
@@ -151,18 +152,18 @@ class AuditLog:
     @classmethod
     @contextmanager
     def of(cls, organization_id: str) -> Iterator[AuditLog]:
-        """Lock the log of an existing organization and open the transaction.
+        """Open a transaction and lock the log of an existing organization.
 
-        Raises AuditHead.DoesNotExist for an organization that was not made by its verb.
+        Raises AuditHead.DoesNotExist for an organization that its verb did not create.
         """
         with transaction.atomic():
-            # no_key: foreign-key checks of other transactions need not wait for this one.
+            # no_key: foreign-key checks of other transactions do not wait for this lock.
             yield cls(AuditHead.objects.select_for_update(no_key=True).get(pk=organization_id))
 
     @classmethod
     @contextmanager
     def begin(cls, organization_id: str) -> Iterator[AuditLog]:
-        """Begin the log of an organization that is being made, in its transaction."""
+        """Open a transaction and create the log of a new organization."""
         with transaction.atomic():
             yield cls(AuditHead.objects.create(organization_id=organization_id))
 
@@ -175,11 +176,11 @@ class AuditLog:
         reason: str = "",
         changes: Mapping[str, tuple[Any, Any]] | None = None,
     ) -> None:
-        """Write the next event; `action` is `noun.past_participle`, its noun the target's type.
+        """Append an event. `action` is `noun.past_participle`, its noun the target's type.
 
-        The mode is the target's, if it has one.
-        `changes` maps a field to its value before and after, in JSON's types without floats; never
-        a secret. Address and user agent are those of the request being answered.
+        `changes` maps fields to (before, after), in JSON's types without floats; never a secret.
+        `livemode` is the target's, if it has one. Address and user agent are the current request's,
+        unless the actor is the command line or the system.
         """
         by_request = actor.type not in (ActorType.CLI, ActorType.SYSTEM)
         context = current()

@@ -1,7 +1,7 @@
-"""The seal of an audit event: an HMAC over what the event says and the seal before it.
+"""Seals of audit events: a hash chain, each seal an HMAC over the event and the seal before it.
 
-Whoever can write to the database, but does not have the key, can neither change an event nor add,
-drop or move one without the chain of seals showing it. Nothing here asks the database.
+An attacker who can write to the database, but does not have the key, cannot change, add, remove or
+move an event without breaking the chain. These functions make no query.
 """
 
 import hmac
@@ -11,19 +11,19 @@ from datetime import UTC, datetime
 from ipaddress import ip_interface
 from typing import Any, Final, Never
 
-GENESIS: Final = bytes(32)  # In place of a predecessor's seal, before the first event.
+GENESIS: Final = bytes(32)  # The previous seal of the first event.
 
 
 def seal(columns: Mapping[str, Any], *, after: bytes, key: bytes) -> bytes:
-    """Return the seal, 32 bytes, of an event with these columns `after` one with that seal."""
-    # The seal before has a fixed length, so no other pair makes the same message.
+    """Return the seal (32 bytes) of an event with these columns; `after` is the previous seal."""
+    # `after` has a fixed length, so no other pair gives the same message.
     return hmac.digest(key, after + canonical(columns), "sha256")
 
 
 def canonical(columns: Mapping[str, Any]) -> bytes:
-    """Return what an event says as JSON of one form only: sorted, compact, in ASCII.
+    """Return an event as canonical JSON: sorted, compact, in ASCII.
 
-    A column that is null is left out, so that one which a later version adds breaks no seal.
+    Null columns are left out, so that a column added later does not break old seals.
     """
     content = {name: value for name, value in columns.items() if value is not None}
     if "ip" in content:
@@ -32,10 +32,10 @@ def canonical(columns: Mapping[str, Any]) -> bytes:
 
 
 def as_stored(changes: Mapping[str, Any]) -> Any:
-    """Return `changes` as the database will give them back: with lists for tuples.
+    """Return `changes` as the database returns them, with lists in place of tuples.
 
-    Raises TypeError for what JSON does not have, and for floats: PostgreSQL keeps 1e22 and -0.0 as
-    numbers that read back differently.
+    Raises TypeError for types that JSON lacks, and for floats: PostgreSQL changes how 1e22 and -0.0
+    are written, which would break the seal.
     """
     return json.loads(json.dumps(changes), parse_float=_refuse, parse_constant=_refuse)
 
@@ -49,6 +49,6 @@ def _moment(value: datetime) -> str:
 
 
 def _address(text: str) -> str:
-    """Python's versions and PostgreSQL spell some IPv6 addresses differently; bytes they do not."""
+    """Return an address as bytes in hex: its spelling differs between Pythons and PostgreSQL."""
     interface = ip_interface(text)
     return f"{interface.packed.hex()}/{interface.network.prefixlen}"

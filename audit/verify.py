@@ -1,7 +1,7 @@
-"""Verify the audit log: every event of every chain against its seal.
+"""Verification of the audit log: checks every event of every hash chain against its seal.
 
-A chain proves itself, so no snapshot is needed: the head is read first, then the events up to it, a
-page at a time, each in a short transaction. Events written meanwhile are left for the next run.
+No snapshot is needed: the head is read first, then the events up to the head, page by page, each in
+a short transaction. Events written meanwhile are left for the next run.
 """
 
 import json
@@ -21,8 +21,8 @@ from audit.seals import GENESIS, seal
 
 AT_A_TIME: Final = 1000  # Rows in memory.
 
-# Somebody may have taken away any part of a chain: its head, its organization, its events. The
-# recursion steps through the index from one organization's events to the next one's.
+# An attacker may have deleted any part of a chain: its head, its organization, its events. The
+# recursion is a loose index scan over the organizations that have events.
 FIND_CHAINS: Final = """
     WITH RECURSIVE written (id) AS (
         SELECT min(organization_id) FROM audit_auditevent
@@ -38,7 +38,7 @@ FIND_CHAINS: Final = """
     ORDER BY 1
 """
 
-# One statement, so that the head and what lies beyond it are of one moment.
+# One statement, so that the head and the check for events beyond it see the same snapshot.
 FIND_HEAD: Final = """
     SELECT head.sequence, head.seal,
            EXISTS (SELECT FROM accounts_organization WHERE id = %(id)s) OR %(id)s = %(service)s,
@@ -49,7 +49,8 @@ FIND_HEAD: Final = """
       LEFT JOIN audit_audithead head ON head.organization_id = %(id)s
 """
 
-# Of a real table that nothing rewrites: a view in its place could show each reader something else.
+# Only triggers of a plain table count: a view, a rule or row security could show each reader other
+# rows.
 FIND_GUARDS: Final = """
     SELECT relation.relname || ' ' || trigger.tgname
       FROM pg_trigger trigger
@@ -69,7 +70,7 @@ GUARDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where a chain ends, as a line that can be kept elsewhere: `org_… 12 <seal in hex>`."""
+    """The end of a chain. Its text, `org_… 12 <seal in hex>`, can be kept elsewhere."""
 
     organization_id: str
     sequence: int
@@ -81,7 +82,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The first thing that is wrong with a chain, as one line for people."""
+    """The first fault of a chain. Its text is one line for people."""
 
     organization_id: str
     what: str
@@ -95,14 +96,14 @@ class Finding:
 
 
 def find_chains() -> list[str]:
-    """Return the id of every organization that has a head, an event or a row; and SERVICE."""
+    """Return SERVICE and the id of every organization that has a head, an event or a row."""
     with connection.cursor() as cursor:
         cursor.execute(FIND_CHAINS, {"service": SERVICE})
         return [id_ for (id_,) in cursor.fetchall()]
 
 
 def missing_guards() -> list[str]:
-    """Return the guards of the audit log, `table trigger`, that are gone or switched off."""
+    """Return the append-only triggers, as `table trigger`, that are missing or disabled."""
     with connection.cursor() as cursor:
         cursor.execute(FIND_GUARDS)
         there = {name for (name,) in cursor.fetchall()}
@@ -112,9 +113,9 @@ def missing_guards() -> list[str]:
 def verify(
     organization_id: str, *, kept: Mapping[int, bytes], checked: Callable[[], None]
 ) -> tuple[Head | None, Finding | None]:
-    """Walk a chain; return its head and the first thing that is wrong with it, each or None.
+    """Verify a chain. Return its head and its first fault; each can be None.
 
-    `kept` holds seals known from elsewhere, by number. `checked` is called once an event.
+    `kept` holds seals that were kept elsewhere, by number. `checked` is called for each event.
     """
     with connection.cursor() as cursor:
         cursor.execute(FIND_HEAD, {"id": organization_id, "service": SERVICE})
@@ -135,14 +136,14 @@ def verify(
             "it are gone"
         )
     elif not sequence and organization_id != SERVICE:
-        what = "it is empty, but the making of an organization is its first event"
+        what = "it is empty, but its first event should be the creation of the organization"
     elif not has_organization:
-        what = "its audit log is there, and the organization is not"
+        what = "its audit log exists, but the organization does not"
     return head, Finding(organization_id, what) if what else None
 
 
 def _walk(head: Head, *, kept: Mapping[int, bytes], checked: Callable[[], None]) -> Finding | None:
-    """Return the first event that does not fit, and whether the events after it fit."""
+    """Return the first fault of the events, with how many of the events after it fit."""
     number, after = 0, GENESIS
     first: Finding | None = None
     following = misfits = 0
@@ -179,7 +180,7 @@ def _fault(
     after: bytes,
     kept: Mapping[int, bytes],
 ) -> str:
-    """Return what is wrong with the event that stands where `number` should; "" if nothing is."""
+    """Return what is wrong with the event that is in the place of `number`; "" if nothing is."""
     if sequence != number:
         return f"missing: so number {sequence} ({columns['id']}) cannot be checked"
     key_id = columns["seal_key_id"]
@@ -188,15 +189,15 @@ def _fault(
     if not fits(columns, stored_seal, after=after):
         return "does not fit its seal"
     if kept.get(number, stored_seal) != stored_seal:
-        return "another seal was kept: this event or one before it was written anew"
+        return "another seal was kept: this event or one before it was rewritten"
     return ""
 
 
 def fits(columns: Mapping[str, Any], stored_seal: bytes, *, after: bytes) -> bool:
-    """Return True if the seal is that of this content after an event with the seal `after`."""
+    """Return True if the seal is correct for these columns and the previous seal `after`."""
     try:
         expected = seal(columns, after=after, key=settings.AUDIT_KEYS[columns["seal_key_id"]])
-    except (RecursionError, TypeError, ValueError):  # Nothing that the service would write.
+    except (RecursionError, TypeError, ValueError):  # The service never writes such values.
         return False
     return compare_digest(expected, stored_seal)
 
@@ -204,7 +205,7 @@ def fits(columns: Mapping[str, Any], stored_seal: bytes, *, after: bytes) -> boo
 def _events(head: Head) -> Iterator[tuple[int, dict[str, Any], bytes]]:
     """Yield number, sealed columns and seal of each event up to the head, in order.
 
-    Columns that Python could not read (infinite times, endless numbers) are left as text.
+    Values that Python cannot parse (infinite times, huge numbers) stay text.
     """
     names = [name for name in AuditEvent.sealed_columns() if name not in ("created_at", "changes")]
     events = AuditEvent.objects.filter(
@@ -212,7 +213,7 @@ def _events(head: Head) -> Iterator[tuple[int, dict[str, Any], bytes]]:
     )
     first: int | None = 1
     while first is not None:
-        # By ranges of numbers and not by a count of rows: a number that is there twice is seen.
+        # Pages are ranges of numbers, not counts of rows, so that a duplicate number is seen.
         last = first + AT_A_TIME - 1
         rows = events.filter(sequence__gte=first, sequence__lte=last).values(
             *names,
@@ -225,7 +226,7 @@ def _events(head: Head) -> Iterator[tuple[int, dict[str, Any], bytes]]:
             row["created_at"] = _moment(row.pop("created_text"))
             row["changes"] = _json(row.pop("changes_text"))
             yield row["sequence"], row, stored_seal
-        # A gap may be long where somebody set the head far off.
+        # Skip a gap at once: an attacker may have set the head to a huge number.
         first = events.filter(sequence__gt=last).aggregate(next=Min("sequence"))["next"]
 
 

@@ -55,7 +55,7 @@ class ExpectTests(VerifyTestCase):
             )
 
     def test_a_log_that_is_gone(self):
-        gone = f"{self.acme.id}: its audit log was kept, and is gone."
+        gone = f"{self.acme.id}: its head was kept, but the audit log is gone."
         with self.tampered(
             delete(1, 6),
             "DELETE FROM audit_audithead WHERE organization_id = ACME",

@@ -179,11 +179,11 @@ class TamperingTests(VerifyTestCase):
             ([delete(1, 6), gone], "the head of its audit log is missing"),
             (
                 ["DELETE FROM accounts_organization WHERE id = ACME"],
-                "its audit log is there, and the organization is not",
+                "its audit log exists, but the organization does not",
             ),
             (
                 [delete(1, 6), head(empty)],
-                "it is empty, but the making of an organization is its first event",
+                "it is empty, but its first event should be the creation of the organization",
             ),
         ]:
             with self.subTest(what), self.tampered(*statements):

@@ -132,7 +132,7 @@ class GuardTests(VerifyTestCase):
                 with as_owner() as cursor:
                     cursor.execute(f"ALTER TABLE {name} DISABLE TRIGGER {trigger}")
                 try:
-                    found = f"{table} {trigger}: this trigger of the table is gone or switched off."
+                    found = f"{table} {trigger}: this trigger of the table is missing or disabled."
                     self.assertFound(found)
                 finally:
                     with as_owner() as cursor:

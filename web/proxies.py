@@ -1,7 +1,7 @@
-"""The client's address and scheme, as far as what the proxies in front say can be believed.
+"""The client's address and scheme, read from the headers of trusted proxies.
 
-There are three ways, by settings: GATEWAY_TOKEN, else TRUSTED_PROXY_COUNT, else the socket. Under
-/admin/ the proxy of single sign-on, which proves itself by STAFF_GATEWAY_TOKEN, names a user, too.
+The settings choose the source: GATEWAY_TOKEN, else TRUSTED_PROXY_COUNT, else the socket. Under
+/admin/, a single sign-on proxy that sends a STAFF_GATEWAY_TOKEN also names the user.
 """
 
 import re
@@ -16,18 +16,18 @@ from django.conf import settings
 GATEWAY: Final = "ReachScore-Gateway"
 LONGEST_VALUE: Final = 1000
 LONGEST_ENTRY: Final = 100
-# `[2001:db8::7]`, `[2001:db8::7]:443` or `203.0.113.7:51234`, but `2001:db8::1:443` has no port.
+# `[2001:db8::7]`, `[2001:db8::7]:443` or `203.0.113.7:51234`; `2001:db8::1:443` is an address.
 _WITH_PORT: Final = re.compile(r"\[([^][]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 
 STAFF_PATH: Final = "/admin/"
-# Ends what that proxy says. As it stands: nothing is decoded.
+# The end of the single sign-on proxy's header. Values are literal: nothing is decoded.
 _USER: Final = re.compile(r"(.*) user=([A-Za-z0-9._@+-]{1,150}) mfa=(yes|no)")
 
 
 class Said(NamedTuple):
-    """What is believed: the client's address, None if unknown; the scheme, "" if nothing is said.
+    """What trusted proxies report: the address, None if unknown, and the scheme, "" if unknown.
 
-    With single sign-on also a user, and whether the provider asked for a second factor.
+    With single sign-on also the user, and True if the user logged in with a second factor.
     """
 
     address: str | None
@@ -37,19 +37,18 @@ class Said(NamedTuple):
 
 
 class UnreadableHeader(Exception):
-    """A header that only proxies should write is malformed, or its token is wrong. Bears its name.
+    """A proxy header is malformed, or its token is wrong. The text is the header's name.
 
-    It never holds the value, which may contain a token.
+    It is never the value, which may contain a token.
     """
 
 
 def read_proxies(environ: dict[str, Any]) -> Said:
-    """Return what the proxies say that can be believed.
+    """Return what trusted proxies report of this request.
 
-    Takes the gateway's header out of `environ`, so that nothing behind can show its token.
+    Removes the gateway's header from `environ`, so that no later code can show its token.
 
-    Raises:
-        UnreadableHeader: the request must be refused.
+    Raises UnreadableHeader if the request must be refused.
     """
     said = environ.pop("HTTP_REACHSCORE_GATEWAY", None)
     path = environ.get("PATH_INFO", "")
@@ -58,7 +57,7 @@ def read_proxies(environ: dict[str, Any]) -> Said:
             return _from_staff_gateway(said)
         return _from_gateway(said, settings.GATEWAY_TOKENS)
     if settings.GATEWAY_TOKENS:
-        # What did not come through the gateway is unknown: the socket's address is no client's.
+        # Without the header the address is unknown: the socket's is not the client's.
         return Said(None, "http") if said is None else _from_gateway(said, settings.GATEWAY_TOKENS)
     if settings.TRUSTED_PROXY_COUNT:
         return _from_forwarded(environ, settings.TRUSTED_PROXY_COUNT)
@@ -66,15 +65,15 @@ def read_proxies(environ: dict[str, Any]) -> Said:
 
 
 def _bears(said: str, tokens: tuple[bytes, ...]) -> bool:
-    """Return True if `said` is of a length that is read and begins with one of `tokens`."""
+    """Return True if `said` begins with one of `tokens` and is not too long."""
     sent = said.partition(" ")[0].encode(errors="replace")
     return len(said) <= LONGEST_VALUE and any(compare_digest(sent, known) for known in tokens)
 
 
 def _from_staff_gateway(said: str) -> Said:
-    """Read `<token> for=203.0.113.7 proto=https user=sam@corp mfa=yes`: these two last.
+    """Parse `<token> for=203.0.113.7 proto=https user=sam@corp mfa=yes`; user and mfa come last.
 
-    A user that says more of itself, such as `sam mfa=yes`, is followed by another mfa: refused.
+    A user name cannot inject a field: after `sam mfa=yes` a second mfa follows, which is refused.
     """
     found = _USER.fullmatch(said)
     if found is None:
@@ -84,13 +83,13 @@ def _from_staff_gateway(said: str) -> Said:
 
 
 def _from_gateway(said: str, tokens: tuple[bytes, ...]) -> Said:
-    """Read `<token> for=203.0.113.7 proto=https`: each name once, in any order."""
+    """Parse `<token> for=203.0.113.7 proto=https`: both fields once, in any order."""
     if not _bears(said, tokens):
         raise UnreadableHeader(GATEWAY)
     fields = sorted(field.partition("=")[::2] for field in said.split(" ")[1:])
     if [name for name, _ in fields] != ["for", "proto"]:
         raise UnreadableHeader(GATEWAY)
-    (_, address), (_, scheme) = fields  # As they stand: nothing is decoded.
+    (_, address), (_, scheme) = fields
     if scheme not in ("http", "https"):
         raise UnreadableHeader(GATEWAY)
     try:
@@ -100,12 +99,11 @@ def _from_gateway(said: str, tokens: tuple[bytes, ...]) -> Said:
 
 
 def _from_forwarded(environ: Mapping[str, Any], proxies: int) -> Said:
-    """Read X-Forwarded-For and X-Forwarded-Proto as the outermost of `proxies` wrote them.
+    """Read the entries of X-Forwarded-For and X-Forwarded-Proto by the outermost of `proxies`.
 
-    Each proxy appends the address that it saw, so that whatever is left of the entry that counts
-    was written by the client. Fewer entries than proxies means that a request came round one of
-    them: unknown, never the next best entry. The scheme may be replaced instead of appended; what
-    is not `https` exactly counts as plain.
+    Each proxy appends the address that it saw, so entries further left were written by the client.
+    With fewer entries than proxies, the request bypassed a proxy and its address is unknown. A
+    proxy may replace the scheme instead of appending it; only `https` counts as secure.
     """
     addresses = _last_entries(environ, "HTTP_X_FORWARDED_FOR", proxies)
     schemes = _last_entries(environ, "HTTP_X_FORWARDED_PROTO", proxies)
@@ -115,10 +113,10 @@ def _from_forwarded(environ: Mapping[str, Any], proxies: int) -> Said:
 
 
 def _last_entries(environ: Mapping[str, Any], key: str, count: int) -> list[str]:
-    """Return the last `count` entries of the list under `key`; none if the header is absent.
+    """Return the last `count` entries of a header's list, or [] if the header is absent.
 
-    An empty first one is refused, not taken for none: the server hands over an empty value for a
-    line with any byte of 0x80 or above, so a client could empty what the proxies wrote.
+    An empty first entry raises UnreadableHeader: granian passes an empty value for a line with a
+    byte of 0x80 or above, so a client could erase what the proxies wrote.
     """
     value = environ.get(key)
     if value is None:
@@ -130,16 +128,16 @@ def _last_entries(environ: Mapping[str, Any], key: str, count: int) -> list[str]
 
 
 def read_entry(text: str) -> str | None:
-    """Return the address in an entry of X-Forwarded-For, or None if there is none.
+    """Return the address in an entry of X-Forwarded-For, or None if it has none.
 
-    Proxies also write a port, brackets, quotes, or a zone (`fe80::1%eth0`), which is free text and
-    means nothing away from the machine.
+    Removes what proxies may add: a port, brackets, quotes, and an IPv6 zone (`fe80::1%eth0`), which
+    is free text and has a meaning on one machine only.
     """
     text = text.strip()
     if len(text) > LONGEST_ENTRY:
         return None
     try:
-        return read_address(text)  # As a rule it is nothing else, and is known.
+        return read_address(text)  # Fast path: a bare address, as a rule cached.
     except ValueError:
         pass
     if len(text) > 1 and text[0] == text[-1] == '"':
@@ -153,12 +151,11 @@ def read_entry(text: str) -> str | None:
         return None
 
 
-@lru_cache(maxsize=1000)  # Of addresses alone: what raises is not kept.
+@lru_cache(maxsize=1000)  # Exceptions are not cached.
 def read_address(text: str) -> str:
-    """Return an address in its one form: the same for an IPv4 client of a v4 and of a v6 socket.
+    """Return an address in canonical form, IPv4-mapped IPv6 as IPv4.
 
-    Raises:
-        ValueError: `text` is anything but an address.
+    Raises ValueError if `text` is not an address.
     """
     if "%" in text:
         raise ValueError("An address with a zone.")

@@ -1,4 +1,4 @@
-"""What Django would keep or show, without the keys in it. Settings name these classes."""
+"""Subclasses of Django's classes that redact keys. The settings name them."""
 
 from django.conf import settings
 from django.contrib.messages.storage.fallback import FallbackStorage
@@ -10,20 +10,20 @@ from web.redaction import redact
 
 
 class RedactingStorage(FallbackStorage):
-    """Messages wait in a cookie, and the admin's repeat ids out of the URL."""
+    """Redacts messages: they are stored in a cookie, and the admin's repeat ids from the URL."""
 
     def add(self, level: int, message: str, extra_tags: str | None = "") -> None:
-        """Queue a message; one that holds a key loses it, and its markup with it."""
+        """Queue a message. If a key has to be redacted, the message loses its markup, too."""
         text = str(message)
         shown = redact(text)
         super().add(level, message if shown == text else shown, extra_tags)
 
 
 class RedactingReporter(ExceptionReporter):
-    """Django's shows local variables, headers and the request as they were."""
+    """Redacts debug pages, which show local variables, headers and the request."""
 
     def get_traceback_html(self) -> SafeString:
-        """Return the page; Django has escaped it, and hiding keys adds nothing to escape."""
+        """Return the page. It is escaped already, and redaction adds nothing to escape."""
         return SafeString(_hidden(super().get_traceback_html()))  # nosec B703
 
     def get_traceback_text(self) -> SafeString:
@@ -31,7 +31,7 @@ class RedactingReporter(ExceptionReporter):
 
 
 def _hidden(report: str) -> str:
-    # Django hides variables by their names; the driver's hold the password in a longer text.
+    # Django hides variables by name, but the driver has the password inside longer texts.
     for password in filter(None, (d.get("PASSWORD") for d in settings.DATABASES.values())):
         for written in (escape(password), password):
             report = report.replace(written, "[redacted]")

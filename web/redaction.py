@@ -1,7 +1,7 @@
-"""What a key looks like in running text, and how it is hidden there.
+"""Detection and redaction of API keys in text.
 
-The shape stands in this lowest layer because everything that writes client input anywhere (logs,
-messages, request ids) must recognise a key; `apikeys.format` builds on it.
+The shape of a key is in this lowest room because all code that writes client input (logs, messages,
+request ids) must recognise a key. `apikeys.format` builds on it.
 """
 
 import re
@@ -11,16 +11,16 @@ from urllib.parse import unquote
 
 KEY_SHAPE: Final = r"rk_(?:live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{38}"
 
-# An underscore may also be `_5F`: so the admin quotes ids in its URLs.
+# An underscore may be written `_5F`: the admin quotes ids so in its URLs.
 _NAMED: Final = "rk_(?:5F)?(?:live|test)_(?:5F)?[0-9A-Za-z]{8}"
 _WHOLE_KEY: Final = re.compile(KEY_SHAPE)
 _PUBLIC_PART: Final = re.compile(r"rk_(?:live|test)_([0-9A-Za-z]{8})(?![0-9A-Za-z])")
-# Broader than a whole key: one that lacks its last characters can be completed, by guessing or,
-# where only the checksum is gone, by arithmetic.
+# Broader than a whole key: if its last characters are missing, they can be guessed, or computed if
+# they are the checksum.
 _MOST_OF_A_KEY: Final = re.compile(f"{_NAMED}_(?:5F)?[0-9A-Za-z]{{16}}")
 _TELLING_PART: Final = re.compile(f"({_NAMED})_(?:5F)?[0-9A-Za-z]{{6,38}}")
 _ENCODED: Final = re.compile("[0-9A-Za-z_%]*%[0-9A-Za-z_%]*")
-# White space, and what is as invisible: a key that was copied out of a page may hold it.
+# White space and invisible characters, which a key copied from a page may contain.
 _BLANK: Final = re.compile("[\\s\u00ad\u200b-\u200f\u2060\ufeff]+")
 
 
@@ -30,26 +30,26 @@ def holds_key(text: str) -> bool:
 
 
 def find_key(text: str) -> str | None:
-    """Return the first whole key in `text`, though it be spaced out; any checksum will do."""
+    """Return the first whole key in `text`, even with blanks inside. Ignores the checksum."""
     found = _WHOLE_KEY.search(_BLANK.sub("", text))
     return found[0] if found else None
 
 
 def find_locator(text: str) -> str | None:
-    """Return the eight public characters of the first key in `text`, though it be cut short."""
+    """Return the locator of the first key in `text`, even if the key is incomplete."""
     found = _PUBLIC_PART.search(text) or _PUBLIC_PART.search(_BLANK.sub("", text))
     return found[1] if found else None
 
 
 def redact(text: str) -> str:
-    """Return `text` with the secret part of every key replaced; the public locator stays."""
-    if "%" in text:  # First: of a key that is encoded in part, the rest would stay.
+    """Return `text` with the secret part of every key replaced; the locator is kept."""
+    if "%" in text:  # First, because a partly encoded key would be replaced only in part.
         text = _ENCODED.sub(_redacted_word, text)
     return _TELLING_PART.sub(r"\1_[redacted]", text)
 
 
 def _redacted_word(word: re.Match[str]) -> str:
-    """Return a percent-encoded word as it is, or the locator alone if a key is encoded in it."""
+    """Return a percent-encoded word unchanged, or only the locator if it encodes a key."""
     found = _TELLING_PART.search(_decoded(word[0]))
     return f"{found[1]}_[redacted]" if found else word[0]
 
@@ -60,14 +60,14 @@ def _decoded(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return `text` without control, formatting and blank characters, but for plain spaces."""
+    """Return `text` without control, format and separator characters, except plain spaces."""
     return "".join(c for c in text if unicodedata.category(c)[0] not in "CZ" or c == " ")
 
 
 def quote_input(value: object, *, limit: int = 40) -> str:
-    """Return client input made fit for a message or a log: printable, redacted, cut, in quotes."""
-    # In this order: an invisible character inside a key would hide it from the redaction.
+    """Return client input, safe for a message or a log: printable, redacted, cut, in quotes."""
+    # In this order: an invisible character inside a key would hide the key from `redact`.
     text = redact(printable(str(value)[:1000]))
-    if holds_key(text):  # Spaced out, which no pattern for running text finds.
+    if holds_key(text):  # A key with spaces between, which `redact` cannot find.
         text = "[redacted]"
     return f'"{text[:limit]}…"' if len(text) > limit else f'"{text}"'

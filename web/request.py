@@ -1,4 +1,4 @@
-"""Requests that no header of a client can break or bend."""
+"""Django's WSGI request and handler, hardened against the Content-Type header."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,20 +10,20 @@ from django.utils.http import parse_header_parameters
 
 
 class SteadyRequest(WSGIRequest):
-    """Django's request, less its trust in the Content-Type header.
+    """Django's request, but always in UTF-8.
 
-    Django reads the query, too, in whatever charset that header names: some make it raise before
-    any of our code runs, others would hide a key in the URL from those who look for one.
+    Django decodes the query, too, in the charset of the Content-Type header. Some charsets make it
+    raise before our code runs, others would hide a key in the URL from our checks.
     """
 
     def _set_content_type_params(self, meta: Mapping[str, Any]) -> None:
-        # That it can be read is the boundary's part.
+        # `web.boundary` has checked the syntax.
         media_type = meta.get("CONTENT_TYPE", "")
         self.content_type, self.content_params = parse_header_parameters(media_type)
 
 
 class SteadyHandler(WSGIHandler):
-    """Django's WSGI application, on steady requests."""
+    """Django's WSGI application with steady requests."""
 
     request_class = SteadyRequest
 
@@ -32,9 +32,9 @@ class SteadyHandler(WSGIHandler):
         self._literal: dict[str, ResolverMatch] = {}
 
     def resolve_request(self, request: HttpRequest) -> ResolverMatch:
-        """Find the view; of a path that is a pattern as it stands, only once.
+        """Find the view. Cache the match of a path that equals its pattern.
 
-        There are as many of those as patterns: nothing that a client makes up is kept.
+        There is at most one such path for each pattern, so clients cannot fill the cache.
         """
         match = self._literal.get(request.path_info)
         if match is None:

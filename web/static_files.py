@@ -1,4 +1,4 @@
-"""The pages' files."""
+"""Static files of the pages."""
 
 from http import HTTPStatus
 from typing import Any
@@ -9,7 +9,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-un
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
-    """WhiteNoise's, which takes a range of one byte for none (issue 711 there, open in 6.12)."""
+    """WhiteNoise, which answers 416 to a range of one byte (its issue 711, open in 6.12)."""
 
     @staticmethod
     def serve(static_file: Any, request: HttpRequest) -> HttpResponseBase:
@@ -22,7 +22,7 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
             return response
         whole = static_file.get_response(request.method, request.META)
         byte = b""
-        if whole.file is not None:  # As it is for a HEAD.
+        if whole.file is not None:  # It is None for a HEAD.
             with whole.file:
                 whole.file.seek(first)
                 byte = whole.file.read(1)

@@ -1,4 +1,4 @@
-"""Which customers are about to use up what they bought."""
+"""Organizations that are close to a limit of their plan."""
 
 from datetime import datetime
 from typing import Final
@@ -13,9 +13,9 @@ NEAR_PERCENT: Final = 80
 
 
 def near_limit(now: datetime) -> QuerySet[Usage]:
-    """Return what was used in the current period that is NEAR_PERCENT of its limit or more."""
+    """Return live usage of the current period that is at NEAR_PERCENT of its limit or more."""
     month = now.date().replace(day=1)
-    # As period_of says it.
+    # The same rule as `period_of`, in SQL.
     period = Case(
         When(meter=Meter.TESTS, organization__plan__tests_renew=True, then=Value(month)),
         default=Value(ALWAYS),
@@ -26,7 +26,7 @@ def near_limit(now: datetime) -> QuerySet[Usage]:
         When(meter=Meter.DOMAINS, then=_limit("domains_limit")),
     )
     rows = Usage.objects.filter(period_start__in=(month, ALWAYS), livemode=True)
-    # The limit alone fits its column; a multiple of it may not.
+    # A limit fits an integer column, but its product with a percentage may not.
     limit = Cast(limit, BigIntegerField())
     return rows.annotate(period=period, limit=limit).filter(
         period_start=F("period"), used__gt=0, used__gte=F("limit") * NEAR_PERCENT / 100

@@ -16,23 +16,17 @@ from web.errors.refusals import ParameterInvalid, ResourceNotFound
 from web.ids import new_id
 from web.input.text import clean_line, clean_reason
 
-# What may be agreed on with one customer, in place of what its plan says.
+# Columns that override the plan's limits for one organization.
 OVERRIDES: Final = ("requests_per_minute", "tests_limit", "domains_limit")
 
 
 def clean_name(name: str) -> str:
-    """Return the name trimmed.
-
-    Raises ParameterInvalid, ContainsApiKey.
-    """
+    """Return the name, cleaned. Raise what `clean_line` raises."""
     return clean_line(name, field="name", max_length=100)
 
 
 def clean_email(email: str) -> str:
-    """Return the address trimmed; it may be empty.
-
-    Raises ParameterInvalid, ContainsApiKey.
-    """
+    """Return an e-mail address, which may be empty, cleaned. Raise what `clean_line` raises."""
     line = clean_line(email, field="contact_email", max_length=254, required=False)
     try:
         if line:
@@ -44,7 +38,7 @@ def clean_email(email: str) -> str:
 
 
 class Organization(models.Model):
-    """A customer: what keys belong to, what a plan is bought for."""
+    """A customer. Has a plan, and owns API keys."""
 
     id = models.CharField(
         primary_key=True, max_length=40, default=partial(new_id, "org"), editable=False
@@ -65,25 +59,25 @@ class Organization(models.Model):
     contact_email = models.EmailField(
         "contact e-mail", blank=True, help_text="Whom to tell of a leak or an expiry."
     )
-    # Name and contact, folded: kept by a trigger.
+    # Name and contact, case-folded for the search; a trigger maintains it.
     search_text = models.TextField(default="", editable=False)
 
     class Meta:
         ordering = ["-created_at", "-id"]
         default_permissions = ("add", "change", "view")
         permissions = [
-            # Not change_plan: so Django calls the right to change rows of Plan.
+            # Not change_plan: that is Django's permission to change rows of Plan.
             ("change_organization_plan", "Can change organization's plan and overrides"),
             ("suspend_organization", "Can suspend and resume organization"),
         ]
 
     def __str__(self) -> str:
-        """Two customers may have the same name."""
+        """Return name and id: two customers may have the same name."""
         return f"{self.name} ({self.id})"
 
     @classmethod
     def find(cls, organization_id: str) -> Organization:
-        """Return the organization with this id. Raises ResourceNotFound."""
+        """Return the organization with this id. Raise ResourceNotFound if there is none."""
         found = None
         if organization_id.isascii() and organization_id.isprintable():
             found = cls.objects.filter(pk=organization_id).first()
@@ -94,9 +88,9 @@ class Organization(models.Model):
         return found
 
     def create(self, *, actor: Actor, reason: str = "") -> None:
-        """Store this new organization, with its audit log's first event.
+        """Save this new organization with the first event of its audit log.
 
-        Raises ParameterInvalid, ContainsApiKey for the name or the reason.
+        Raises ParameterInvalid or ContainsApiKey for the name or the reason.
         """
         self.name = clean_name(self.name)
         reason = clean_reason(reason, required=False)
@@ -106,29 +100,29 @@ class Organization(models.Model):
             audit.record("organization.created", self, actor=actor, reason=reason, changes=changes)
 
     def rename(self, *, actor: Actor, reason: str, name: str) -> bool:
-        """Give it another name; return False if that is its name already.
+        """Rename the organization. Return False if nothing changed.
 
-        Raises ParameterInvalid, ContainsApiKey for the name or the reason, which must be given.
+        Raises ParameterInvalid or ContainsApiKey for the name or the reason, which is required.
         """
         fields = {"name": clean_name(name)}
         return self._set("renamed", fields, actor=actor, reason=clean_reason(reason))
 
     def change_plan(self, *, actor: Actor, reason: str, **terms: Any) -> bool:
-        """Set those of `plan` and of OVERRIDES that are given; return False if all were so already.
+        """Set those of `plan` and OVERRIDES that are given. Return False if nothing changed.
 
-        An override of None is the plan's own limit. Holds from the next request on. Tests are
-        counted apart for plans that renew and for those that do not.
+        An override of None means the plan's own limit. Takes effect with the next request. Plans
+        whose tests renew and plans whose tests do not have separate counts.
 
-        Raises ParameterInvalid, ContainsApiKey for the reason, which must be given.
+        Raises ParameterInvalid or ContainsApiKey for the reason, which is required.
         """
         return self._set("plan_changed", terms, actor=actor, reason=clean_reason(reason))
 
     def change_contact(self, *, actor: Actor, email: str, reason: str = "") -> bool:
-        """Set the contact's address, or none; return False if it was so already.
+        """Set the contact's e-mail address, which may be "". Return False if nothing changed.
 
-        The event tells two addresses apart and does not hold them: it can never be erased.
+        The event has masked addresses only, because an event can never be erased.
 
-        Raises ParameterInvalid, ContainsApiKey.
+        Raises ParameterInvalid or ContainsApiKey for the address or the reason.
         """
         fields = {"contact_email": clean_email(email)}
         reason = clean_reason(reason, required=False)
@@ -152,16 +146,16 @@ class Organization(models.Model):
         return True
 
     def suspend(self, *, actor: Actor, reason: str) -> bool:
-        """Refuse every key of this organization from the next request on; False if it was so.
+        """Suspend the organization: its keys are refused. Return False if it was suspended.
 
-        Raises ParameterInvalid, ContainsApiKey for the reason, which must be given.
+        Raises ParameterInvalid or ContainsApiKey for the reason, which is required.
         """
         return self._switch("suspended", timezone.now(), actor=actor, reason=reason)
 
     def resume(self, *, actor: Actor, reason: str) -> bool:
-        """Let its keys work again; False where it was not suspended.
+        """Resume the organization: its keys work again. Return False if it was not suspended.
 
-        Raises ParameterInvalid, ContainsApiKey for the reason, which must be given.
+        Raises ParameterInvalid or ContainsApiKey for the reason, which is required.
         """
         return self._switch("resumed", None, actor=actor, reason=reason)
 
@@ -176,13 +170,13 @@ class Organization(models.Model):
         return changed
 
     def _shown(self) -> dict[str, Any]:
-        """Return what an event may hold of the fields that can be changed, in JSON's types."""
+        """Return the changeable fields as an event may show them, in JSON's types."""
         terms = {name: getattr(self, name) for name in OVERRIDES}
         email = _masked(self.contact_email)
         return {"name": self.name, "plan": self.plan_id, "contact_email": email, **terms}
 
 
 def _masked(email: str) -> str | None:
-    """Return an address's first character and its domain."""
+    """Return the first character and the domain of an address, or None for ""."""
     name, _, domain = email.rpartition("@")
     return f"{name[:1]}…@{domain}" if email else None

@@ -7,7 +7,7 @@ from web.input.text import did_you_mean
 
 
 class Plan(models.Model):
-    """What an organization can buy. A limit that is null is no limit."""
+    """What an organization can buy. A null limit means unlimited."""
 
     slug = models.SlugField(primary_key=True)
     name = models.CharField(max_length=50)
@@ -36,10 +36,7 @@ class Plan(models.Model):
 
     @classmethod
     def find(cls, slug: str) -> Plan:
-        """Return the plan with this slug.
-
-        Raises ParameterInvalid that names the plans there are.
-        """
+        """Return the plan with this slug. Raise ParameterInvalid, naming all, if there is none."""
         plans = {plan.slug: plan for plan in cls.objects.all()}
         if slug not in plans:
             hint = did_you_mean(slug, plans)

@@ -4,10 +4,10 @@ from accounts.models.organization import Organization
 
 
 class RateWindow(models.Model):
-    """How many requests an organization made in one mode in the minute that began at `started_at`.
+    """A fixed-window rate counter: requests of an organization and mode since `started_at`.
 
-    One row for all minutes, in an unlogged table: only the statement that authenticates a request
-    writes it, and a crash of the database forgets no more than the minute at hand.
+    Each new minute overwrites the row. Only the statement that authenticates a request writes it.
+    The table is unlogged: a crash of the database loses the current minute's count at most.
     """
 
     pk = models.CompositePrimaryKey("organization_id", "livemode")

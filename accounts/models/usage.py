@@ -1,5 +1,5 @@
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.db import connection, models
 from django.db.models import F, Q
@@ -7,12 +7,11 @@ from django.db.models.functions import Greatest
 
 from accounts.models.organization import Organization
 
-# The period of what never starts anew: standing counts, and tests that are granted once.
+# The period of counts that never renew: domains, and tests that are granted once.
 ALWAYS: Final = date(1970, 1, 1)
 
-
-# Test and addition are one statement, exact under any concurrency: who waits for the row's lock
-# sees what the other added. The first use of a period has no row yet, so it is tested as well.
+# A conditional upsert, exact under concurrency: a transaction that waited for the row's lock sees
+# what the other one added. The first use of a period has no row yet, so the INSERT tests, too.
 TAKE: Final = """
     INSERT INTO accounts_usage AS u (organization_id, livemode, meter, period_start, used)
     SELECT %(organization_id)s, %(livemode)s, %(meter)s, %(period_start)s, %(n)s
@@ -25,19 +24,19 @@ TAKE: Final = """
 
 
 class Meter(models.TextChoices):
-    """What is counted against a plan."""
+    """The kinds of usage that a plan limits."""
 
     TESTS = "tests"
     DOMAINS = "domains"
 
 
 def meter_choices() -> list[tuple[str, str]]:
-    """Return the meters; the migration stores this name, so that a new one needs no migration."""
+    """Return the choices. Migrations store this function's name, so a new meter needs none."""
     return Meter.choices
 
 
 class Usage(models.Model):
-    """How much of one meter an organization used in one mode and one period."""
+    """How much an organization used of a meter, in one mode and period."""
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="usage")
     livemode = models.BooleanField()
@@ -59,63 +58,38 @@ class Usage(models.Model):
         return f"{self.meter} of {self.organization_id}, {mode}, from {self.period_start}"
 
     @classmethod
-    def take(
-        cls,
-        *,
-        organization_id: str,
-        livemode: bool,
-        meter: Meter,
-        period_start: date,
-        n: int,
-        limit: int | None,
-    ) -> bool:
-        """Count `n`, 1 or more, unless that would go beyond `limit`; tell whether it was counted.
+    def take(cls, *, n: int, limit: int | None, **row: Any) -> bool:
+        """Add `n`, 1 or more, to a row. Return False if the sum would exceed `limit`.
 
-        Takes part in the caller's transaction, which other takers then wait for.
+        `row` gives the columns of the unique constraint. The row stays locked until the caller's
+        transaction ends.
         """
         with connection.cursor() as cursor:
-            cursor.execute(
-                TAKE,
-                {
-                    "organization_id": organization_id,
-                    "livemode": livemode,
-                    "meter": meter,
-                    "period_start": period_start,
-                    "n": n,
-                    "limit": limit,
-                },
-            )
+            cursor.execute(TAKE, {**row, "n": n, "limit": limit})
             return cursor.fetchone() is not None
 
     @classmethod
-    def give_back(
-        cls, *, organization_id: str, livemode: bool, meter: Meter, period_start: date, n: int
-    ) -> None:
-        """Count `n` less, and never less than nothing, in the caller's transaction."""
-        cls.objects.filter(
-            organization_id=organization_id,
-            livemode=livemode,
-            meter=meter,
-            period_start=period_start,
-        ).update(used=Greatest(F("used") - n, 0))
+    def give_back(cls, *, n: int, **row: Any) -> None:
+        """Subtract `n` from a row, but not below 0. `row` is as for `take`."""
+        cls.objects.filter(**row).update(used=Greatest(F("used") - n, 0))
 
 
 def month_of(now: datetime) -> tuple[datetime, datetime]:
-    """Return when the calendar month of `now`, in UTC, begins and when the next one does."""
+    """Return when the calendar month of `now` (in UTC) and the next month begin."""
     first = now.date().replace(day=1)
     following = (first + timedelta(days=31)).replace(day=1)
     return datetime.combine(first, time(), UTC), datetime.combine(following, time(), UTC)
 
 
 def period_of(meter: Meter, *, tests_renew: bool, now: datetime) -> date:
-    """Return the first day of the period that `now`, an aware time in UTC, counts into."""
+    """Return the first day of the current period of a meter. `now` must be in UTC."""
     return now.date().replace(day=1) if meter is Meter.TESTS and tests_renew else ALWAYS
 
 
 def used_now(
     *, organization_id: str, livemode: bool, tests_renew: bool, now: datetime
 ) -> dict[Meter, int]:
-    """Return what is used of each meter in its current period; one query, zero where no row is."""
+    """Return the usage of each meter in its current period, by one query."""
     month = period_of(Meter.TESTS, tests_renew=tests_renew, now=now)
     standing = period_of(Meter.DOMAINS, tests_renew=tests_renew, now=now)
     rows = Usage.objects.filter(organization_id=organization_id, livemode=livemode).filter(

@@ -1,4 +1,4 @@
-"""`GET /metrics`, for Prometheus."""
+"""`GET /metrics` in Prometheus' exposition format."""
 
 import hmac
 import os
@@ -16,9 +16,9 @@ from web.telemetry.metrics import REGISTRY
 from web.telemetry.security_log import failed_authentications
 
 
-@csrf_exempt  # Its 403 would tell that there is something here.
+@csrf_exempt  # A 403 for CSRF would reveal that this path exists.
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Answer 404 like any unknown path where no METRICS_TOKEN is set."""
+    """Answer with the metrics, or 404 like an unknown path if METRICS_TOKEN is not set."""
     if not settings.METRICS_TOKEN:
         raise Http404
     return _metrics(request)
@@ -34,8 +34,8 @@ def _metrics(request: HttpRequest) -> HttpResponse:
         failed_authentications.count("metrics_token_invalid", current().address)
         challenge = {"WWW-Authenticate": 'Bearer realm="metrics"'}
         return HttpResponse(
-            "METRICS_TOKEN, as a bearer token, is wanted.", "text/plain", 401, headers=challenge
+            "Send METRICS_TOKEN as a bearer token.", "text/plain", 401, headers=challenge
         )
-    # The sum of all workers where several share a folder, else this process's own.
+    # The sum over all workers if they share a folder, else this process's values.
     source = SharedFiles() if FOLDER in os.environ else REGISTRY
     return HttpResponse(generate_latest(source), CONTENT_TYPE_LATEST)

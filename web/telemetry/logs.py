@@ -1,7 +1,7 @@
-"""How a log line is written: JSON in production, text in development, never with a key in it.
+"""Logging: one handler and two formatters, JSON and text, both of which redact keys.
 
-There is one handler, and it redacts in its formatter: the last thing before the bytes, where
-arguments, fields, exception texts and tracebacks have all become text.
+The formatters redact as the last step, when arguments, fields, exception texts and tracebacks have
+become text.
 """
 
 import json
@@ -19,21 +19,21 @@ from web.redaction import redact
 
 logger = logging.getLogger("reachscore.uncaught")
 
-# Whatever a terminal or a viewer may take for the end of a line, or for an order.
+# Characters that a terminal or a viewer may take for a line end or a command.
 _CONTROLS: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
-# Made once: json.dumps makes an encoder a call where it is given a default.
+# Made once: json.dumps with a default makes an encoder at each call.
 _to_json: Final = json.JSONEncoder(default=str).encode
 
 
 def configure(config: Mapping[str, Any]) -> None:
-    """Django's LOGGING_CONFIG: also lead into the log what Python writes to stderr by itself."""
+    """Django's LOGGING_CONFIG. Also log what Python would write to stderr: warnings, tracebacks."""
     logging.config.dictConfig(dict(config))
     logging.captureWarnings(capture=True)
-    # No line says where in the code it was written, nor by which thread: look for neither, as
-    # "Optimization" in Python's logging HOWTO has it.
+    # Our lines show neither source line nor thread, so do not look them up: "Optimization" in
+    # Python's logging HOWTO.
     logging._srcfile = None  # noqa: SLF001
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     sys.excepthook = lambda *args: _log_uncaught(args)
@@ -41,7 +41,7 @@ def configure(config: Mapping[str, Any]) -> None:
 
 
 def _log_uncaught(args: Any) -> None:
-    """Log what `args` begins with: an exception's class, the exception if any, its traceback."""
+    """Log an exception. `args` begins with its class, the exception or None, its traceback."""
     kind, error, trace = args[:3]
     if issubclass(kind, KeyboardInterrupt):
         return
@@ -49,18 +49,18 @@ def _log_uncaught(args: Any) -> None:
 
 
 class OneHandler(logging.StreamHandler[Any]):
-    """Writes to stderr. A record that cannot be formatted is told of, not shown."""
+    """Writes to stderr. Reports a record that cannot be formatted without its content."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Write what is known to be harmless; logging itself would print the arguments raw."""
+        """Report a lost record. The standard method would print its arguments unredacted."""
         error = sys.exc_info()[1]
         if isinstance(error, OSError) or self.stream.closed:
-            return  # Nobody reads the stream any more.
+            return  # The stream is gone.
         self.stream.write(f"A record of {record.name} was lost: {type(error).__name__}.\n")
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, in ASCII: nothing a client sends can end the line."""
+    """Formats a record as one line of JSON in ASCII; client input cannot break the line."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -73,12 +73,12 @@ class JsonFormatter(logging.Formatter):
         }
         if trace := _trace(self, record):
             line["exception"] = trace
-        # Redacted as JSON: fields may nest. No escape of JSON's falls inside a key.
+        # Redact the JSON text, because fields may nest. JSON escapes no character of a key.
         return redact(_to_json(line))
 
 
 class TextFormatter(logging.Formatter):
-    """A readable line; what follows of a traceback is indented, so that no line can be forged."""
+    """Formats a record as readable text. Further lines are indented, so none can be forged."""
 
     def format(self, record: logging.LogRecord) -> str:
         parts = [_time(record), record.levelname, f"{record.name}:", record.getMessage()]
@@ -91,7 +91,7 @@ class TextFormatter(logging.Formatter):
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """Return what was logged as `extra={"fields": …}`."""
+    """Return the fields that were logged by `extra={"fields": …}`."""
     fields: dict[str, Any] = getattr(record, "fields", {})
     return fields
 
@@ -102,7 +102,7 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
-    """Return traceback and stack; anew, not as another formatter may have left them."""
+    """Return traceback and stack, ignoring text that another formatter may have cached."""
     parts = []
     if record.exc_info:
         parts.append(formatter.formatException(record.exc_info))

@@ -1,6 +1,6 @@
-"""The files in which workers add up their metrics.
+"""prometheus_client's multiprocess mode, hardened: workers share their values in mapped files.
 
-A full disk or a torn file costs metrics, never a request or a scrape.
+A full disk or a corrupt file costs metrics, never a request or a scrape.
 """
 
 import logging
@@ -18,19 +18,19 @@ from prometheus_client.registry import Collector
 
 logger = logging.getLogger("reachscore.metrics")
 
-FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"  # The variable that prometheus-client reads.
+FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads this variable.
 FIRST_BYTES: Final = 2**16
 MOST_BYTES_BESIDE_THE_KEY: Final = 28
 
 
 class ReservedDict(MmapedDict):
-    """Values in a mapped file whose space on the disk is taken before it is written to.
+    """Values in a mapped file whose disk space is allocated before it is written to.
 
-    The kernel ends a process (SIGBUS) that writes to a mapped page for which the disk has no room.
+    A write to a mapped page for which the disk has no room kills the process (SIGBUS).
     """
 
     def __init__(self, filename: str, read_mode: bool = False) -> None:
-        """Take the space and map the file. Raise OSError if there is no room."""
+        """Allocate space and map the file. Raise OSError if the disk is full."""
         _reserve(filename, FIRST_BYTES)
         super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
 
@@ -41,15 +41,15 @@ class ReservedDict(MmapedDict):
 
 
 def _reserve(file: str, size: int) -> None:
-    """Append zeros up to `size`; unlike truncate(), that takes up room."""
+    """Append zeros up to `size`. Unlike truncate(), this allocates disk space."""
     with open(file, "ab") as end:
         end.write(bytes(max(0, size - end.tell())))
 
 
 def share_values() -> None:
-    """Let metrics that are made from now on keep their values in the workers' shared folder.
+    """Keep the values of all metrics created later in the shared folder, if there is one.
 
-    A value for which there is no room stays in this worker's memory, where no scrape sees it.
+    If the disk is full, a value stays in this worker's memory and is missing from scrapes.
     """
     if FOLDER not in os.environ:
         return
@@ -67,10 +67,10 @@ def share_values() -> None:
 
 
 class SharedFiles(Collector):
-    """The sum of all workers' files, less those that cannot be read."""
+    """Collects the sum over all workers' files, except those that cannot be read."""
 
     def collect(self) -> Iterable[Metric]:
-        """Read the files anew."""
+        """Read all files and return their sum."""
         files = filter(_is_whole, glob(os.path.join(os.environ[FOLDER], "*.db")))
         return MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call, no-any-return]
 
@@ -79,12 +79,12 @@ def _is_whole(file: str) -> bool:
     try:
         MultiProcessCollector.merge([file])  # type: ignore[no-untyped-call]
     except (OSError, struct.error, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        warn_once(f"{os.path.basename(file)} is left out of the metrics: {type(error).__name__}.")
+        warn_once(f"{os.path.basename(file)} is missing from metrics: {type(error).__name__}.")
         return False
     return True
 
 
 @cache
 def warn_once(text: str) -> None:
-    """Log a warning, once a process."""
+    """Log a warning, once in each process."""
     logger.warning(text)

@@ -1,6 +1,6 @@
-"""What is counted for Prometheus. Every label comes from a bounded set: no path, no client input.
+"""Prometheus metrics. Every label has a bounded set of values: no path, no client input.
 
-A command's own process is not scraped, so keys issued and revoked are those of the web processes.
+Commands are not scraped, so keys issued and revoked are those of the web processes.
 """
 
 from functools import cache
@@ -16,7 +16,7 @@ REGISTRY: Final = CollectorRegistry()
 
 _REQUESTS: Final = Counter(
     "reachscore_requests",
-    "Requests answered, by URL pattern and status, or simulated.",
+    "Requests answered, by URL pattern and status; status is simulated for rehearsed errors.",
     ["route", "status"],
     registry=REGISTRY,
 )
@@ -29,7 +29,7 @@ _SECONDS: Final = Histogram(
 )
 _AUTHENTICATIONS: Final = Counter(
     "reachscore_authentications",
-    "Keys looked at, by result: ok, or the code of the refusal.",
+    "Authentications, by result: ok, or the code of the refusal.",
     ["result"],
     registry=REGISTRY,
 )
@@ -44,19 +44,19 @@ _DATABASE_ERRORS: Final = Counter(
 )
 _WARNINGS: Final = Gauge(
     "reachscore_warnings",
-    "What /readyz warns of, by kind, as its last answer found it; 0 for nothing.",
+    "Warnings of the last /readyz, by kind; 0 if there are none.",
     ["kind"],
     registry=REGISTRY,
     multiprocess_mode="mostrecent",
 )
 OLDEST_SNAPSHOT: Final = Gauge(
     "reachscore_oldest_snapshot_transactions",
-    "Age of the oldest open snapshot in transactions, as the last /readyz found it.",
+    "Age of the oldest open snapshot in transactions, at the last /readyz.",
     registry=REGISTRY,
     multiprocess_mode="mostrecent",
 )
 
-# The most telling first: each is caught as itself, whatever subclass the driver raised.
+# Subclasses first: the first match by isinstance counts.
 _DATABASE_ERROR_NAMES: Final = {
     db.OperationalError: "operational",
     db.IntegrityError: "integrity",
@@ -64,7 +64,7 @@ _DATABASE_ERROR_NAMES: Final = {
     db.Error: "other",
 }
 
-# Looking a child up by its labels costs more than counting; each is looked up once.
+# A look-up by labels costs more than the increment, so each child is cached.
 _requests = cache(_REQUESTS.labels)
 _seconds = cache(_SECONDS.labels)
 _authentications = cache(_AUTHENTICATIONS.labels)
@@ -74,18 +74,18 @@ KEYS_REVOKED: Final = _KEYS.labels("revoked")
 
 
 def count_request(*, route: str, status: int | str, seconds: float) -> None:
-    """Count one request that was answered; a word in the place of its status is a label too."""
+    """Count one answered request. `status` may be a word, such as "simulated"."""
     _requests(route, status).inc()
     _seconds(route).observe(seconds)
 
 
 def count_authentication(result: str) -> None:
-    """Count one look at a key; `result` is "ok" or a refusal's code."""
+    """Count one authentication; `result` is "ok" or a refusal's code."""
     _authentications(result).inc()
 
 
 def count_database_error(exception: BaseException | None) -> None:
-    """Count the exception if the database is behind it."""
+    """Count the exception if it is a database error."""
     for kind, name in _DATABASE_ERROR_NAMES.items():
         if isinstance(exception, kind):
             _DATABASE_ERRORS.labels(name).inc()
@@ -93,5 +93,5 @@ def count_database_error(exception: BaseException | None) -> None:
 
 
 def show_warning(kind: str, count: int) -> None:
-    """Show how many of this kind of warning there are now."""
+    """Set the current number of warnings of this kind."""
     _WARNINGS.labels(kind).set(count)

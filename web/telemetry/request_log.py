@@ -1,4 +1,4 @@
-"""One log line a request: what was asked by whom, how it ended, how long it took. Counted, too."""
+"""The request log and metrics: one line for each request, with caller, status and duration."""
 
 import logging
 import time
@@ -16,20 +16,20 @@ logger = logging.getLogger("reachscore.request")
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
-# Counted in the place of a status: what customers rehearse must wake no operator.
+# Counted in place of the status: errors that customers rehearse must not alert operators.
 SIMULATED: Final = "simulated"
 
 
 def route_of(request: HttpRequest) -> str:
-    """Return the URL pattern that took the request, never its path: "unknown" where none did."""
+    """Return the URL pattern of the request, or "unknown" if none matched. Never the path."""
     match = request.resolver_match
     return match.route if match is not None and match.url_name != "unknown" else "unknown"
 
 
 class RequestLogMiddleware:
-    """Gives every request its id, and every response the same; writes and counts each one.
+    """Creates the request context, sets Request-Id, then logs and counts the request.
 
-    Outermost, so that the milliseconds are all of them. Asks the database nothing.
+    Must be first in MIDDLEWARE, so that the time covers all others. Makes no query.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

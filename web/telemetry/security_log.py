@@ -1,4 +1,4 @@
-"""The security log: who failed to get in, counted, so that strangers cannot flood it."""
+"""The security log: failed authentications, aggregated so that strangers cannot flood it."""
 
 import logging
 from collections import Counter
@@ -17,10 +17,10 @@ THE_REST: Final = "others"
 
 
 class FailedAuthentications:
-    """Counts by reason and address, and writes what it counted as one line a minute.
+    """Counts failures by reason and address, and logs the counts in one line per minute.
 
-    Holds MOST_ADDRESSES addresses at most; the rest of a minute's are counted together. No thread
-    wakes up for it: the next request after the minute writes the line, or the end of the process.
+    Counts at most MOST_ADDRESSES addresses in a minute; the others are counted together. There is
+    no timer: the first request after the minute writes the line, or the end of the process.
     """
 
     def __init__(self) -> None:
@@ -41,14 +41,14 @@ class FailedAuthentications:
             self._counts[reason, name if name in self._addresses else THE_REST] += 1
 
     def flush_when_due(self) -> None:
-        """Write the line once its minute is over; costs next to nothing where nobody failed."""
+        """Log the counts if their minute is over. Cheap if there are none."""
         since = self._since
         if since is not None and abs(timezone.now() - since) >= WINDOW:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was counted, if anything, and begin anew."""
-        with self._lock:  # Of two threads, one takes the counts; the line is written outside.
+        """Log the counts, if there are any, and reset them."""
+        with self._lock:  # One of two threads gets the counts. Log outside the lock.
             since, counts = self._since, self._counts
             self._since, self._counts, self._addresses = None, Counter(), set()
         if since is None:
@@ -63,5 +63,5 @@ class FailedAuthentications:
 
 failed_authentications: Final = FailedAuthentications()
 
-# Not atexit: a forked worker, as granian's are, ends without running that.
+# Not atexit: forked workers, such as granian's, end without running that.
 Finalize(None, failed_authentications.flush, exitpriority=0)

@@ -13,8 +13,8 @@ MOST_DIGITS: Final = 9
 
 class Command(VerbCommand):
     help = (
-        "Change what an organization bought, from its next request on, and print its plan's slug. "
-        "Single limits can stand in place of the plan's."
+        "Change an organization's plan, and limits that override the plan's. Takes effect with the "
+        "next request. Prints the plan's slug."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -26,7 +26,7 @@ class Command(VerbCommand):
                 type=limit,
                 default=SUPPRESS,
                 metavar="N",
-                help="a number, or “plan” for the plan's own",
+                help="a number, or “plan” for the plan's own limit",
             )
         parser.add_argument("--reason", required=True)
 
@@ -36,14 +36,14 @@ class Command(VerbCommand):
         if "plan" in options:
             terms["plan"] = Plan.find(options["plan"])
         if organization.change_plan(actor=Actor.cli(), reason=options["reason"], **terms):
-            self.tell(f"Changed {organization}: it holds from its next request on.")
+            self.tell(f"Changed {organization}, from its next request on.")
         else:
-            self.tell(f"{organization} had all this already; nothing changed.")
+            self.tell(f"{organization} has these terms already; nothing changed.")
         return organization.plan_id
 
 
 def limit(text: str) -> int | None:
-    """Read an override; None for the plan's own limit."""
+    """Parse an override. Return None for the plan's own limit."""
     if text == "plan":
         return None
     if not text.isdecimal() or not text.isascii() or len(text) > MOST_DIGITS:

@@ -15,12 +15,12 @@ HEAD: Final = re.compile(r"([!-~]{1,40}) ([0-9]{1,18}) ([0-9a-f]{64})")
 MOST_SHOWN: Final = 20
 SECONDS_BETWEEN: Final = 0.1
 
-# For each organization, the seals of some of its events by their numbers.
+# By organization: kept seals by the number of their event.
 Kept = dict[str, dict[int, bytes]]
 
 
 class Progress:
-    """Count events, and show the count on the last line of `stream` if that is a terminal."""
+    """Counts events, and shows the count in the last line of `stream` if that is a terminal."""
 
     def __init__(self, stream: OutputWrapper, *, total: int) -> None:
         self._stream, self._is_shown, self._total = stream, stream.isatty(), total
@@ -35,17 +35,17 @@ class Progress:
             self._stream.flush()
 
     def hide(self) -> None:
-        """Clear the line for something else; the next step writes it again."""
+        """Clear the line. The next step shows it again."""
         if self._is_shown:
             self._stream.write("\r\033[K", ending="")
 
 
 class Command(BaseCommand):
     help = (
-        "Verify the audit log: every event of every organization against its seal. Prints the head "
-        "of each log, a line each: organization, number of its last event, seal. Kept elsewhere, "
-        "they show later whether a log's end was cut off. Exits 1, naming the first event of each "
-        "log that does not fit, and whether the events after it do."
+        "Verify the audit log: check every event of every organization against its seal. Prints "
+        "the head of each log in a line: organization, number of its last event, seal. Keep these "
+        "lines elsewhere: with --expect, they show later if the end of a log was cut off. Exits 1 "
+        "if an event does not fit, and names the first one of each log."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -53,7 +53,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--expect",
             metavar="FILE",
-            help="heads that were kept: each must still be in its log (- for standard input)",
+            help="kept heads, each of which must still be in its log (- for standard input)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -76,10 +76,10 @@ class Command(BaseCommand):
             if head is not None:
                 self.stdout.write(str(head))
         findings += (
-            Finding(guard, "this trigger of the table is gone or switched off")
+            Finding(guard, "this trigger of the table is missing or disabled")
             for guard in missing_guards()
         )
-        findings += (Finding(gone, "its audit log was kept, and is gone") for gone in kept)
+        findings += (Finding(gone, "its head was kept, but the audit log is gone") for gone in kept)
         events = f"{progress.done:,} event{pluralize(progress.done)}"
         counted = f"{events} in {len(chains):,} chain{pluralize(len(chains))}"
         self.stderr.write(f"Checked {counted}.", style_func=str)
@@ -87,10 +87,7 @@ class Command(BaseCommand):
             raise CommandError(report(findings))
 
     def _kept(self, file: str | None, only: str | None) -> Kept:
-        """Return the heads to compare with, of one organization perhaps.
-
-        Raises CommandError.
-        """
+        """Read the kept heads. Raise CommandError if the file cannot be used."""
         if file is None:
             return {}
         try:
@@ -109,9 +106,9 @@ class Command(BaseCommand):
 
 
 def read_heads(lines: Iterable[str]) -> Kept:
-    """Read lines `organization sequence seal`, of as many runs as were kept.
+    """Parse lines `organization sequence seal`, which may come from several runs.
 
-    Raises ValueError that says what is wrong.
+    Raises ValueError, with the line's number, for a malformed or contradictory line.
     """
     kept: Kept = {}
     for number, line in enumerate(lines, start=1):
@@ -128,13 +125,13 @@ def read_heads(lines: Iterable[str]) -> Kept:
         if seals.setdefault(sequence, seal) != seal:
             raise ValueError(f"Line {number} contradicts an earlier line.")
     if not kept:
-        # As after `verify_audit --expect heads > heads`, where the shell empties it first.
+        # In `verify_audit --expect heads > heads`, the shell empties the file first.
         raise ValueError("There is no head in it: was it overwritten before it was read?")
     return kept
 
 
 def report(findings: Iterable[Finding]) -> str:
-    """Return a line a finding, as far as people read on."""
+    """Return one line for each finding, at most MOST_SHOWN."""
     lines = [str(finding) for finding in findings]
     more = len(lines) - MOST_SHOWN
     return "\n".join([*lines[:MOST_SHOWN], *([f"… and {more:,} more chains."] if more > 0 else [])])
