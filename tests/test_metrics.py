@@ -385,7 +385,7 @@ class MetricFileTests(SimpleTestCase):
         ):
             self.assertNotIn("METRICS_TOKEN", os.environ)
             self.assertNotIn("PROMETHEUS_MULTIPROC_DIR", os.environ)
-        self.assertIn("There are no metrics", stderr.getvalue())
+        self.assertIn("Metrics are off", stderr.getvalue())
 
 
 def test_without_a_token_no_folder_is_made(tmp_path: Path) -> None:
