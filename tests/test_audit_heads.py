@@ -49,8 +49,8 @@ class ExpectTests(VerifyTestCase):
                 self.acme.suspend(actor=Actor.cli(), reason="as if nothing had been")
             self.verify()
             self.assertFound(
-                f"{self.event(6)}: another seal was kept: this event or one before it was written"
-                " anew; of the 2 after it, 2 fit.",
+                f"{self.event(6)}: another seal was kept: this event or one before it was"
+                " rewritten; of the 2 after it, 2 fit.",
                 args=self.expect,
             )
 

@@ -345,7 +345,9 @@ class NothingGoesRoundTests(SimpleTestCase):
             "import logging, granian.log; from django.core.servers import basehttp; "
             "print([(n, l.handlers) for n, l in logging.root.manager.loggerDict.items() "
             # A NullHandler, such as that of `requests`, which DRF imports if it is there, is none.
-            "if any(type(h) is not logging.NullHandler for h in getattr(l, 'handlers', ()))], "
+            # pyasn1's, which webauthn imports, writes nothing unless its debugging is switched on.
+            "if n != 'pyasn1' "
+            "and any(type(h) is not logging.NullHandler for h in getattr(l, 'handlers', ()))], "
             "len(logging.root.handlers))"
         )
         self.assertEqual(self.run_there(code).strip(), "[] 1")
