@@ -223,22 +223,16 @@ def _events(head: Head) -> Iterator[tuple[int, dict[str, Any], bytes]]:
         )
         for row in rows.order_by("sequence"):
             stored_seal = bytes(row.pop("seal") or b"")
-            row["created_at"] = _moment(row.pop("created_text"))
-            row["changes"] = _json(row.pop("changes_text"))
+            row["created_at"] = _parsed(row.pop("created_text"), datetime.fromisoformat)
+            row["changes"] = _parsed(row.pop("changes_text"), json.loads)
             yield row["sequence"], row, stored_seal
         # Skip a gap at once: an attacker may have set the head to a huge number.
         first = events.filter(sequence__gt=last).aggregate(next=Min("sequence"))["next"]
 
 
-def _moment(text: str | None) -> datetime | str | None:
+def _parsed(text: str | None, parse: Callable[[str], Any]) -> Any:
+    """Return `parse(text)`, or `text` itself if it cannot be parsed."""
     try:
-        return datetime.fromisoformat(text or "")
-    except ValueError:
-        return text
-
-
-def _json(text: str | None) -> Any:
-    try:
-        return json.loads(text or "")
+        return parse(text or "")
     except (ValueError, RecursionError):
         return text

@@ -10,25 +10,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
-from reachscore.environment import (
-    PRODUCTION_ONLY,
-    SECRETS,
-    contact,
-    count,
-    database_from_url,
-    development_secrets,
-    flag,
-    gateway_tokens,
-    host_names,
-    mail_from_url,
-    numbered_keys,
-    public_url,
-    refuse_development_by_accident,
-    refuse_stray_characters,
-    require,
-    staff_gateway_tokens,
-    token,
-)
+from reachscore import environment as env
 from reachscore.weak_secrets import refuse_weak_secrets
 from web.database.session import SESSION, as_options
 from web.database.stale import StaleOnceCursor
@@ -36,50 +18,50 @@ from web.database.stale import StaleOnceCursor
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOCAL_DIR = BASE_DIR / ".local"  # Generated on this machine; git ignores it.
 
-refuse_development_by_accident(os.environ)
-refuse_stray_characters(
+env.refuse_development_by_accident(os.environ)
+env.refuse_stray_characters(
     os.environ,
-    *("DATABASE_URL", "DEBUG", *PRODUCTION_ONLY, "ALLOWED_HOSTS", "TRUSTED_PROXY_COUNT"),
+    *("DATABASE_URL", "DEBUG", *env.PRODUCTION_ONLY, "ALLOWED_HOSTS", "TRUSTED_PROXY_COUNT"),
     *("PUBLIC_URL", "EMAIL_URL", "METRICS_TOKEN", "STAFF_SSO", "STAFF_PASSWORD_LOGIN"),
     *("SECURITY_CONTACT", "SECOND_FACTOR_REQUIRED", "PREPARED_STATEMENTS", "HSTS_PRELOAD"),
 )
 database_url = os.environ.get("DATABASE_URL", "")  # Lower case: debug pages show settings.
-PRODUCTION = bool(database_url) and not flag(os.environ, "DEBUG", default=False)
-DEBUG = flag(os.environ, "DEBUG", default=not PRODUCTION)
-MAY_SERVE = PRODUCTION or flag(os.environ, "DEBUG", default=False)  # See the command `serve`.
+PRODUCTION = bool(database_url) and not env.flag(os.environ, "DEBUG", default=False)
+DEBUG = env.flag(os.environ, "DEBUG", default=not PRODUCTION)
+MAY_SERVE = PRODUCTION or env.flag(os.environ, "DEBUG", default=False)  # See the command `serve`.
 
 if PRODUCTION:
-    require(os.environ, *SECRETS, "ALLOWED_HOSTS", "PUBLIC_URL")
+    env.require(os.environ, *env.SECRETS, "ALLOWED_HOSTS", "PUBLIC_URL")
     environ = dict(os.environ)
 else:
     environ = {
         "ALLOWED_HOSTS": "127.0.0.1,localhost,[::1]",
         "PUBLIC_URL": "http://localhost:8000",
-        **development_secrets(LOCAL_DIR / "secrets.json"),
+        **env.development_secrets(LOCAL_DIR / "secrets.json"),
         **{name: value for name, value in os.environ.items() if value},
     }
 
 SECRET_KEY = environ["SECRET_KEY"]
-API_KEY_PEPPERS = numbered_keys(environ, "API_KEY_PEPPERS")
-AUDIT_KEYS = numbered_keys(environ, "AUDIT_KEYS")
-ENCRYPTION_KEYS = numbered_keys(environ, "ENCRYPTION_KEYS")
-GATEWAY_TOKENS = gateway_tokens(environ, "GATEWAY_TOKEN")  # Authenticate the proxy.
-STAFF_GATEWAY_TOKENS = staff_gateway_tokens(environ)  # Any: single sign-on is on.
-STAFF_PASSWORD_LOGIN = flag(environ, "STAFF_PASSWORD_LOGIN", default=True)  # And by passkey.
+API_KEY_PEPPERS = env.numbered_keys(environ, "API_KEY_PEPPERS")
+AUDIT_KEYS = env.numbered_keys(environ, "AUDIT_KEYS")
+ENCRYPTION_KEYS = env.numbered_keys(environ, "ENCRYPTION_KEYS")
+GATEWAY_TOKENS = env.gateway_tokens(environ, "GATEWAY_TOKEN")  # Authenticate the proxy.
+STAFF_GATEWAY_TOKENS = env.staff_gateway_tokens(environ)  # Any: single sign-on is on.
+STAFF_PASSWORD_LOGIN = env.flag(environ, "STAFF_PASSWORD_LOGIN", default=True)  # And by passkey.
 if PRODUCTION:
     refuse_weak_secrets(environ)
-ALLOWED_HOSTS = host_names(environ, "ALLOWED_HOSTS")
-SECURITY_CONTACT = contact(environ, "SECURITY_CONTACT")
+ALLOWED_HOSTS = env.host_names(environ, "ALLOWED_HOSTS")
+SECURITY_CONTACT = env.contact(environ, "SECURITY_CONTACT")
 # Passkeys are bound to its host name; 127.0.0.1 could have none.
-PUBLIC_URL = public_url(environ, "PUBLIC_URL", production=PRODUCTION)
+PUBLIC_URL = env.public_url(environ, "PUBLIC_URL", production=PRODUCTION)
 # Used if GATEWAY_TOKEN is not set.
-TRUSTED_PROXY_COUNT = count(environ, "TRUSTED_PROXY_COUNT", default=0)
-METRICS_TOKEN = token(environ, "METRICS_TOKEN")
+TRUSTED_PROXY_COUNT = env.count(environ, "TRUSTED_PROXY_COUNT", default=0)
+METRICS_TOKEN = env.token(environ, "METRICS_TOKEN")
 # If true, staff need an authenticator app beside their password.
-SECOND_FACTOR_REQUIRED = flag(environ, "SECOND_FACTOR_REQUIRED", default=PRODUCTION)
+SECOND_FACTOR_REQUIRED = env.flag(environ, "SECOND_FACTOR_REQUIRED", default=PRODUCTION)
 
 DATABASES: dict[str, dict[str, Any]] = {
-    "default": database_from_url(database_url)
+    "default": env.database_from_url(database_url)
     if database_url
     else {"ENGINE": "reachscore.devdb", "NAME": "reachscore", "HOME": LOCAL_DIR / "postgres"}
 }
@@ -92,7 +74,7 @@ options.setdefault("connect_timeout", "3")
 # Prepared statements: planning the one that authenticates takes three times as long as running it.
 # PREPARED_STATEMENTS=false is for a PgBouncer that cannot keep them.
 options["server_side_binding"] = True
-options["prepare_threshold"] = 5 if flag(environ, "PREPARED_STATEMENTS", default=True) else None
+options["prepare_threshold"] = 5 if env.flag(environ, "PREPARED_STATEMENTS", default=True) else None
 options["cursor_factory"] = StaleOnceCursor
 options["options"] = f"{options.get('options', '')} {as_options(SESSION)}".strip()
 for name in ("PGDATESTYLE", "PGTZ"):  # In libpq they win over `options`.
@@ -150,7 +132,7 @@ SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)\Z"]
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = PRODUCTION
 # Asks browsers to build the domain into their lists, which takes months to undo.
-SECURE_HSTS_PRELOAD = flag(environ, "HSTS_PRELOAD", default=False)
+SECURE_HSTS_PRELOAD = env.flag(environ, "HSTS_PRELOAD", default=False)
 CSRF_FAILURE_VIEW = "staff.login.refused.form_not_checked"
 SESSION_ENGINE = "staff.login.session_store"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
@@ -209,7 +191,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 # EMAIL_BACKEND and related settings: staff get mails about changes to their accounts.
-vars().update(mail_from_url(environ, "EMAIL_URL", production=PRODUCTION))
+vars().update(env.mail_from_url(environ, "EMAIL_URL", production=PRODUCTION))
 
 USE_I18N = False  # There is one language, so translations need not be looked up.
 TIME_ZONE = "UTC"

@@ -38,7 +38,11 @@ def clean_email(email: str) -> str:
 
 
 class Organization(models.Model):
-    """A customer. Has a plan, and owns API keys."""
+    """A customer. Has a plan, and owns API keys.
+
+    Its verbs (create, rename, change_plan, …) write one event each. They raise ParameterInvalid or
+    ContainsApiKey for a text that is not fit, such as a blank reason if a reason is required.
+    """
 
     id = models.CharField(
         primary_key=True, max_length=40, default=partial(new_id, "org"), editable=False
@@ -88,10 +92,7 @@ class Organization(models.Model):
         return found
 
     def create(self, *, actor: Actor, reason: str = "") -> None:
-        """Save this new organization with the first event of its audit log.
-
-        Raises ParameterInvalid or ContainsApiKey for the name or the reason.
-        """
+        """Save this new organization with the first event of its audit log."""
         self.name = clean_name(self.name)
         reason = clean_reason(reason, required=False)
         with AuditLog.begin(self.id) as audit:
@@ -100,10 +101,7 @@ class Organization(models.Model):
             audit.record("organization.created", self, actor=actor, reason=reason, changes=changes)
 
     def rename(self, *, actor: Actor, reason: str, name: str) -> bool:
-        """Rename the organization. Return False if nothing changed.
-
-        Raises ParameterInvalid or ContainsApiKey for the name or the reason, which is required.
-        """
+        """Rename the organization. Return False if nothing changed."""
         fields = {"name": clean_name(name)}
         return self._set("renamed", fields, actor=actor, reason=clean_reason(reason))
 
@@ -112,8 +110,6 @@ class Organization(models.Model):
 
         An override of None means the plan's own limit. Takes effect with the next request. Plans
         whose tests renew and plans whose tests do not have separate counts.
-
-        Raises ParameterInvalid or ContainsApiKey for the reason, which is required.
         """
         return self._set("plan_changed", terms, actor=actor, reason=clean_reason(reason))
 
@@ -121,8 +117,6 @@ class Organization(models.Model):
         """Set the contact's e-mail address, which may be "". Return False if nothing changed.
 
         The event has masked addresses only, because an event can never be erased.
-
-        Raises ParameterInvalid or ContainsApiKey for the address or the reason.
         """
         fields = {"contact_email": clean_email(email)}
         reason = clean_reason(reason, required=False)
@@ -146,17 +140,11 @@ class Organization(models.Model):
         return True
 
     def suspend(self, *, actor: Actor, reason: str) -> bool:
-        """Suspend the organization: its keys are refused. Return False if it was suspended.
-
-        Raises ParameterInvalid or ContainsApiKey for the reason, which is required.
-        """
+        """Suspend the organization: its keys are refused. Return False if it was suspended."""
         return self._switch("suspended", timezone.now(), actor=actor, reason=reason)
 
     def resume(self, *, actor: Actor, reason: str) -> bool:
-        """Resume the organization: its keys work again. Return False if it was not suspended.
-
-        Raises ParameterInvalid or ContainsApiKey for the reason, which is required.
-        """
+        """Resume the organization: its keys work again. Return False if it was not suspended."""
         return self._switch("resumed", None, actor=actor, reason=reason)
 
     def _switch(self, done: str, to: datetime | None, *, actor: Actor, reason: str) -> bool:

@@ -35,10 +35,7 @@ class Connection(psycopg.Connection[Any]):
             self._is_unconfirmed = True
 
     def wait(
-        self,
-        gen: PQGen[T],
-        interval: float = SECONDS_BETWEEN_LOOKS,
-        timeout: float | None = None,
+        self, gen: PQGen[T], interval: float = SECONDS_BETWEEN_LOOKS, timeout: float | None = None
     ) -> T:
         """Run one exchange with the server.
 

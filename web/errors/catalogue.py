@@ -65,9 +65,7 @@ CATALOGUE: Final[dict[str, Problem]] = {
     ),
     # What the caller may do
     "insufficient_scope": Problem(
-        403,
-        "This API key lacks a scope that the request needs.",
-        "Use a key that holds the scope.",
+        403, "This API key lacks a scope that the request needs.", "Use a key that holds the scope."
     ),
     "exceeds_caller": Problem(
         403,
@@ -109,9 +107,7 @@ CATALOGUE: Final[dict[str, Problem]] = {
         "Remove it, or correct its name.",
     ),
     "parameter_invalid": Problem(
-        400,
-        "A field has a value that is not allowed.",
-        "Change the field as the message says.",
+        400, "A field has a value that is not allowed.", "Change the field as the message says."
     ),
     "contains_api_key": Problem(
         400,
@@ -124,9 +120,7 @@ CATALOGUE: Final[dict[str, Problem]] = {
         "Send one JSON object in UTF-8, without duplicate names.",
     ),
     "request_invalid": Problem(
-        400,
-        "The request could not be understood.",
-        "Check the URL and the headers.",
+        400, "The request could not be understood.", "Check the URL and the headers."
     ),
     "host_not_allowed": Problem(
         400,
@@ -156,14 +150,10 @@ CATALOGUE: Final[dict[str, Problem]] = {
         "taken.",
     ),
     "request_too_large": Problem(
-        413,
-        f"The request body is larger than {MAX_BODY_BYTES // 1024} KiB.",
-        "Send less at once.",
+        413, f"The request body is larger than {MAX_BODY_BYTES // 1024} KiB.", "Send less at once."
     ),
     "unsupported_media_type": Problem(
-        415,
-        "The request body is not declared as JSON.",
-        "Send “Content-Type: application/json”.",
+        415, "The request body is not declared as JSON.", "Send “Content-Type: application/json”."
     ),
     # How often
     "rate_limit_exceeded": Problem(

@@ -96,9 +96,7 @@ class JsonObjectParser(BaseParser):
             if text.startswith("\ufeff"):
                 raise InvalidJson("The request body begins with a byte order mark.")
             value = json.loads(
-                text,
-                object_pairs_hook=_object_without_repeats,
-                parse_constant=_refuse_constant,
+                text, object_pairs_hook=_object_without_repeats, parse_constant=_refuse_constant
             )
         except RecursionError:
             raise InvalidJson("The JSON in the request body is nested too deeply.") from None

@@ -18,16 +18,21 @@ from web.input.text import did_you_mean
 from web.redaction import quote_input
 
 
+def refuse_unknown(name: str, known: Mapping[str, object], *, noun: str) -> None:
+    """Raise ParameterUnknown, with the closest known name, if `name` is not in `known`."""
+    if name not in known:
+        shown = quote_input(name)
+        hint = did_you_mean(name, known)
+        raise ParameterUnknown(f"There is no {noun} {shown}.{hint}", field=shown[1:-1])
+
+
 class StrictSerializer(serializers.Serializer[Any]):
     """A serializer that refuses unknown fields: `{"scope": […]}` must not mean every scope."""
 
     def to_internal_value(self, data: Any) -> Any:
         """Refuse unknown and missing fields, then run the fields' own checks."""
         for name in data:
-            if name not in self.fields:
-                hint = did_you_mean(name, self.fields)
-                shown = quote_input(name)
-                raise ParameterUnknown(f"There is no field {shown}.{hint}", field=shown[1:-1])
+            refuse_unknown(name, self.fields, noun="field")
         for name, field in self.fields.items():
             if field.required and name not in data:
                 message = f"The field {name} is missing."
@@ -61,11 +66,10 @@ class StrictField(serializers.Field[Any, Any, Any, Any]):
         """Set the schema of this one field in the OpenAPI document."""
         extend_schema_field(dict(schema))(self)  # type: ignore[type-var]
 
-    def refuse(self) -> Never:
+    def refuse(self, hint: str = "") -> Never:
         """Raise ParameterInvalid that says what the field wants."""
-        raise ParameterInvalid(
-            f"{self.field_name} must be {self.wants}.", field=self.field_name or ""
-        )
+        message = f"{self.field_name} must be {self.wants}.{hint}"
+        raise ParameterInvalid(message, field=self.field_name or "")
 
 
 @extend_schema_field(OpenApiTypes.STR)

@@ -8,8 +8,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from web.errors.refusals import ParameterInvalid, ParameterUnknown
-from web.input.fields import IntegerField, StringField
+from web.errors.refusals import ParameterInvalid
+from web.input.fields import IntegerField, StringField, refuse_unknown
 from web.input.text import did_you_mean
 from web.redaction import quote_input
 
@@ -31,10 +31,7 @@ class QuerySerializer(serializers.Serializer[Any]):
         refuse_other_than_utf_8(request.META.get("QUERY_STRING", ""))
         query, reader = request.query_params, cls()
         for name, values in query.lists():
-            if name not in reader.fields:
-                shown = quote_input(name)
-                hint = did_you_mean(name, reader.fields)
-                raise ParameterUnknown(f"There is no parameter {shown}.{hint}", field=shown[1:-1])
+            refuse_unknown(name, reader.fields, noun="parameter")
             if len(values) > 1:
                 raise ParameterInvalid(f"{name} must be given once.", field=name)
         fields: dict[str, Any] = reader.run_validation(query.dict())
@@ -78,12 +75,7 @@ class ChoiceParameter(StringField):
         self.describe({"type": "string", "enum": choices})
 
     def to_internal_value(self, data: Any) -> str:
-        if data not in self.choices:
-            hint = did_you_mean(data, self.choices)
-            raise ParameterInvalid(
-                f"{self.field_name} must be {self.wants}.{hint}", field=self.field_name or ""
-            )
-        return str(data)
+        return str(data) if data in self.choices else self.refuse(did_you_mean(data, self.choices))
 
 
 class FlagParameter(ChoiceParameter):

@@ -2,6 +2,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
@@ -91,11 +92,8 @@ class Command(BaseCommand):
         if file is None:
             return {}
         try:
-            if file == "-":
-                kept = read_heads(sys.stdin)
-            else:
-                with open(file, encoding="ascii", errors="replace") as lines:
-                    kept = read_heads(lines)
+            text = sys.stdin.read() if file == "-" else Path(file).read_text("ascii", "replace")
+            kept = read_heads(text.splitlines())
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
         except UnicodeDecodeError:
