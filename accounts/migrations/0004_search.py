@@ -7,7 +7,7 @@ MAKE = """
         RETURN NEW;
     END $$;
     CREATE TRIGGER organization_search_text
-        BEFORE INSERT OR UPDATE OF name, contact_email, search_text ON accounts_organization
+        BEFORE INSERT OR UPDATE ON accounts_organization
         FOR EACH ROW EXECUTE FUNCTION accounts_organization_search_text();
 """
 DROP = """

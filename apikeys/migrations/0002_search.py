@@ -2,7 +2,8 @@ from django.db import migrations
 
 # A key is found by its name and its organization's name and contact, in one column: words of both
 # in one search take one index. Every verb that changes one of them holds the organization's lock,
-# so that a key which is issued meanwhile cannot keep the old ones.
+# so that a key which is issued meanwhile cannot keep the old ones. The trigger names no columns:
+# PostgreSQL refuses to change the type of one that a trigger names.
 MAKE = """
     CREATE FUNCTION apikeys_apikey_search_text() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -11,7 +12,7 @@ MAKE = """
         RETURN NEW;
     END $$;
     CREATE TRIGGER api_key_search_text
-        BEFORE INSERT OR UPDATE OF name, organization_id, search_text ON apikeys_apikey
+        BEFORE INSERT OR UPDATE ON apikeys_apikey
         FOR EACH ROW EXECUTE FUNCTION apikeys_apikey_search_text();
 
     CREATE FUNCTION apikeys_of_renamed_organization() RETURNS trigger LANGUAGE plpgsql AS $$
