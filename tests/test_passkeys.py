@@ -34,7 +34,7 @@ from tests.test_second_factor import (
 )
 
 CHALLENGE, LOG_IN = "/admin/passkeys/challenge/", "/admin/passkeys/log_in/"
-ADD, ADD_CHALLENGE = "/admin/passkeys/add/", "/admin/passkeys/add/challenge/"
+ADD = "/admin/passkeys/add/"
 
 TOO_LATE = "That took longer than five minutes, or was sent before"
 # At the address that passkeys belong to.
@@ -58,7 +58,7 @@ def passkey_log_in(browser: Client, authenticator: Authenticator, **other: Any) 
 
 
 def add_passkey(browser: Client, authenticator: Authenticator, **other: Any) -> Answer:
-    options = browser.post(ADD_CHALLENGE, {"name": other.pop("name", "Laptop")}).json()
+    options = browser.post(ADD, {"name": other.pop("name", "Laptop")}).json()
     sent = {"credential": authenticator.make(options, **other), "next": KEYS}
     answer: Answer = browser.post(ADD, sent)
     return answer
@@ -258,9 +258,6 @@ class SecondFactorTests(PasskeyTestCase):
         for url in (SET_UP, ADD):
             for call in (self.browser.get, self.browser.post):
                 self.assertTrue(call(url)["Location"].startswith(CODE), url)
-        self.assertTrue(
-            self.browser.post(ADD_CHALLENGE, {"name": "x"})["Location"].startswith(CODE)
-        )
         self.assertContains(self.type_code("123456"), "not the code")
         self.assertRedirects(self.type_code(code), KEYS)
         self.assertEqual(self.changes("staff.logged_in"), [{"way": [None, "password and code"]}])
@@ -280,7 +277,7 @@ class SecondFactorTests(PasskeyTestCase):
         for browser in (self.browser, other):
             self.type_password(browser)
         secret = secret_on(self.browser.get(SET_UP))
-        options = other.post(ADD_CHALLENGE, {"name": "Phone"}).json()
+        options = other.post(ADD, {"name": "Phone"}).json()
         sent = {"credential": Authenticator().make(options)}
         self.browser.post(SET_UP, {"code": code_of(secret)})
         self.assertIn("/admin/login/", other.post(ADD, sent)["Location"])
@@ -324,7 +321,7 @@ class OwnPasskeysTests(PasskeyTestCase):
         give_passkey(self.sam)
         for name in ("", " ", "x" * 61, "a\nb", "\u202e", new_plaintext(livemode=True)):
             with self.subTest(name):
-                answer = browser.post(ADD_CHALLENGE, {"name": name})
+                answer = browser.post(ADD, {"name": name})
                 self.assertEqual(answer.status_code, 422)
                 self.assertIn("The name", answer.json()["error"])
                 answer = browser.post(self.page("rename"), {"name": name}, follow=True)
@@ -346,7 +343,7 @@ class OwnPasskeysTests(PasskeyTestCase):
                 self.assertContains(add_passkey(browser, Authenticator(), **other), "valid answer")
         self.assertContains(add_passkey(browser, known), "known here already")
         for broken in ("{", "[" * 9_000, "{}", "", "x" * 20_000):
-            browser.post(ADD_CHALLENGE, {"name": "Phone"})
+            browser.post(ADD, {"name": "Phone"})
             self.assertContains(browser.post(ADD, {"credential": broken}), "Try again")
         # A challenge that was begun for showing one makes none.
         options = {**Passkey.creation_options(self.sam), **browser.post(CHALLENGE).json()}
@@ -367,13 +364,13 @@ class OwnPasskeysTests(PasskeyTestCase):
         customer.force_login(User.objects.create_user("nobody"))
         self.clock.shift(timedelta(minutes=30))
         for browser in (a_client(), over, customer):
-            for url in (ADD, ADD_CHALLENGE, *mine):
+            for url in (ADD, *mine):
                 for call in (browser.get, browser.post):
                     answer = call(url, {"name": "x", "credential": "{}"})
                     self.assertIn("/admin/login/", answer.get("Location", ""), url)
         for url in mine:
             self.assertIn("/admin/login/", half_way.post(url, {"name": "x"})["Location"])
-        for url in (CHALLENGE, ADD_CHALLENGE, LOG_IN, *mine):
+        for url in (CHALLENGE, LOG_IN, *mine):
             self.assertEqual(self.inside().get(url).status_code, 405)
         for url in theirs:
             self.browser.post(url, {"name": "x"})
@@ -388,7 +385,7 @@ class OwnPasskeysTests(PasskeyTestCase):
             answer = browser.post(url, {"name": "Phone"})
             self.assertContains(answer, 'name="proof-credential"')
             self.assertContains(answer, 'value="Phone"')
-        self.assertIn("proof-", browser.post(ADD_CHALLENGE, {"name": "x"}).content.decode())
+        self.assertIn("proof-", browser.post(ADD, {"name": "x"}).content.decode())
         for how, wanted in (({"flags": PRESENT}, REFUSED), ({}, "")):
             credential = phone.show(browser.post(CHALLENGE).json(), **how)
             sent = {"name": "Phone", "proof-credential": credential, "proof-password": ""}

@@ -46,7 +46,6 @@ PAGES: Final[dict[str, frozenset[str]]] = {
     "second_factor_set_up": ALL_STAFF,
     "recovery_codes": ALL_STAFF,
     "passkey_add": ALL_STAFF,
-    "passkey_add_challenge": ALL_STAFF,
     "passkey_challenge": ANYBODY,
     "passkey_log_in": ANYBODY,
     "passkey_remove": ALL_STAFF,

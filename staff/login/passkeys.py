@@ -63,15 +63,24 @@ def log_in(request: HttpRequest) -> HttpResponse:
 
 
 def add(request: HttpRequest) -> HttpResponse:
-    """Ask for a name, have the browser make a passkey, and store its public half."""
-    if (elsewhere := _before_adding(request)) is not None:
-        return elsewhere
+    """Ask for a name, answer it with what the browser needs, and store the passkey it made."""
+    user = cast(User, request.user)
+    if sessions.is_half_way(request):
+        if has_factor(user):
+            return on_to_second_factor(request)
+    elif asks_of(user) and (asked := proof_asked(request, "Add a passkey")):
+        return asked
     error = ""
-    if "credential" in request.POST:
-        try:
+    try:
+        if "credential" in request.POST:
             return _add(request, request.POST["credential"])
-        except ValidationError as failure:
-            error = failure.messages[0]
+        if request.method == "POST":
+            return _begin(request, Passkey.creation_options(user), _name(request))
+    except ValidationError as failure:
+        error = failure.messages[0]
+    except Refusal as refusal:
+        # No 400, in place of which a page would be shown.
+        return JsonResponse({"error": refusal.message}, status=HTTPStatus.UNPROCESSABLE_ENTITY)
     context = {"error": error, "next": way_back(request), "name_length": NAME_LENGTH}
     return page(request, "passkey_add", title="Add a passkey", **context)
 
@@ -91,19 +100,6 @@ def _add(request: HttpRequest, answer: str) -> HttpResponse:
     return show_codes(request, codes, back=way_back(request))
 
 
-@require_POST
-def add_challenge(request: HttpRequest) -> HttpResponse:
-    """Begin to make a passkey of the name that was typed."""
-    if (elsewhere := _before_adding(request)) is not None:
-        return elsewhere
-    try:
-        name = _name(request)
-    except Refusal as refusal:
-        # No 400, in place of which a page would be shown.
-        return JsonResponse({"error": refusal.message}, status=HTTPStatus.UNPROCESSABLE_ENTITY)
-    return _begin(request, Passkey.creation_options(cast(User, request.user)), name)
-
-
 def rename(request: HttpRequest, pk: int) -> HttpResponse:
     """Give a passkey another name."""
     if (asked := proof_asked(request, "Rename a passkey")) is not None:
@@ -114,14 +110,6 @@ def rename(request: HttpRequest, pk: int) -> HttpResponse:
     except Refusal as refusal:
         messages.warning(request, refusal.message)
     return HttpResponseRedirect(reverse("admin:second_factor"))
-
-
-def _before_adding(request: HttpRequest) -> HttpResponse | None:
-    """Return where somebody must go first who may not add a passkey now."""
-    user = cast(User, request.user)
-    if sessions.is_half_way(request):
-        return on_to_second_factor(request) if has_factor(user) else None
-    return proof_asked(request, "Add a passkey") if asks_of(user) else None
 
 
 def _begin(request: HttpRequest, options: dict[str, Any], name: str = "") -> HttpResponse:

@@ -69,7 +69,6 @@ class StaffSite(admin.AdminSite):
             (f"{factor}set_up/", half_way_in(set_up), "second_factor_set_up"),
             (f"{factor}leave/", half_way_in(require_POST(leave)), "second_factor_leave"),
             (f"{key}add/", half_way_in(passkeys.add), "passkey_add"),
-            (f"{key}add/challenge/", half_way_in(passkeys.add_challenge), "passkey_add_challenge"),
             # Open to anybody.
             (f"{key}challenge/", passkeys.challenge, "passkey_challenge"),
             (f"{key}log_in/", passkeys.log_in, "passkey_log_in"),
