@@ -17,8 +17,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from staff.login import sessions
 from staff.login.failures import record
 from staff.login.lockout import forget_tries
-from staff.login.proof import way_back
-from staff.models import User
+from staff.login.proof import page, way_back
+from staff.models import RecoveryCode, User
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -52,10 +52,10 @@ def end_what_is_over(request: HttpRequest) -> None:
         messages.info(request, why)
 
 
-def on_to_second_factor(request: HttpRequest) -> HttpResponse:
-    """Lead to the page that asks for a code, and from there to where somebody wanted to go."""
+def on_to(name: str, request: HttpRequest) -> HttpResponse:
+    """Lead to a page of the log-in, and from there to where somebody wanted to go."""
     query = urlencode({"next": way_back(request)})
-    return HttpResponseRedirect(f"{reverse('admin:second_factor')}?{query}")
+    return HttpResponseRedirect(f"{reverse(f'admin:{name}')}?{query}")
 
 
 def get_in(request: HttpRequest, way: str) -> None:
@@ -70,6 +70,24 @@ def record_log_in(request: HttpRequest, way: str) -> None:
     user = cast(User, request.user)
     forget_tries(user.get_username())
     record(user, "logged_in", changes={"way": (None, way)})
+
+
+def newest_code(user: User) -> int:
+    """Return what a form sends along that makes recovery codes: other ones make it stale."""
+    codes = RecoveryCode.objects.filter(user=user).order_by("-pk").values_list("pk", flat=True)
+    return codes.first() or 0
+
+
+def is_sent_again(request: HttpRequest) -> bool:
+    """Return True if new recovery codes were made since this form was shown, as for a reload."""
+    sent = request.POST.get("newest")
+    return sent is not None and sent != str(newest_code(cast(User, request.user)))
+
+
+def show_codes(request: HttpRequest, codes: list[str] | None, *, back: str) -> HttpResponse:
+    """Return the page that shows recovery codes once; None: they were shown before."""
+    title = "Your recovery codes"
+    return page(request, "recovery_codes", title=title, codes=codes, back=back)
 
 
 def go_on(request: HttpRequest) -> None:

@@ -11,14 +11,19 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from staff.login import factors, sessions
-from staff.login.gate import end_what_is_over, get_in, go_on, is_staff, on_to_second_factor
+from staff.login.gate import (
+    end_what_is_over,
+    get_in,
+    go_on,
+    is_staff,
+    on_to,
+    show_codes,
+)
 from staff.login.proof import asks_of, page, proof_asked, way_back
-from staff.login.recovery import show_codes
 from staff.models import Passkey, User
 from staff.models.passkey import CHALLENGE_SECONDS, NAME_LENGTH
 from staff.models.second_factor import has_factor
@@ -55,8 +60,7 @@ def log_in(request: HttpRequest) -> HttpResponse:
         passkey = factors.verify_passkey(request.session, request.POST.get("credential", ""))
     except ValidationError as failure:
         messages.error(request, failure.messages[0])
-        query = urlencode({"next": way_back(request)})
-        return HttpResponseRedirect(f"{reverse('admin:login')}?{query}")
+        return on_to("login", request)
     login(request, passkey.user)
     get_in(request, "passkey")
     return HttpResponseRedirect(way_back(request))
@@ -67,7 +71,7 @@ def add(request: HttpRequest) -> HttpResponse:
     user = cast(User, request.user)
     if sessions.is_half_way(request):
         if has_factor(user):
-            return on_to_second_factor(request)
+            return on_to("second_factor", request)
     elif asks_of(user) and (asked := proof_asked(request, "Add a passkey")):
         return asked
     error = ""

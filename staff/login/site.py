@@ -10,7 +10,6 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.decorators import method_decorator
-from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
@@ -24,11 +23,13 @@ from staff.login.gate import (
     get_in,
     go_on,
     half_way_in,
+    is_sent_again,
     is_staff,
-    on_to_second_factor,
+    newest_code,
+    on_to,
+    show_codes,
 )
 from staff.login.proof import asks_of, page, proof_asked, way_back
-from staff.login.recovery import is_sent_again, newest_code, show_codes
 from staff.models import Passkey, RecoveryCode, SecondFactor, User
 from staff.models.second_factor import has_factor
 
@@ -88,11 +89,11 @@ class StaffSite(admin.AdminSite):
         """Ask for name and password; then for the second factor, where one is asked."""
         end_what_is_over(request)
         if request.method == "GET" and is_staff(request) and sessions.is_half_way(request):
-            return on_to_second_factor(request)
+            return on_to("second_factor", request)
         response = super().login(request, extra_context)
         if request.method == "POST" and isinstance(response, HttpResponseRedirect):
             if sessions.is_half_way(request):
-                return on_to_second_factor(request)
+                return on_to("second_factor", request)
             get_in(request, sessions.way_of(request.session))
         return response
 
@@ -124,8 +125,7 @@ def second_factor(request: HttpRequest) -> HttpResponse:
         context |= {"app": SecondFactor.of(user), "passkeys": Passkey.objects.filter(user=user)}
         return page(request, "second_factor", title="Your second factor", **context)
     if not has_factor(user):
-        query = urlencode({"next": way_back(request)})
-        return HttpResponseRedirect(f"{reverse('admin:second_factor_set_up')}?{query}")
+        return on_to("second_factor_set_up", request)
     form = ProofForm(request.POST or None, request, user, "code")
     if form.is_valid():
         second = "passkey" if form.shows_passkey else "code"
@@ -140,7 +140,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
     """Show a secret as a QR code until the app's code comes back, then recovery codes, once."""
     user, half_way = cast(User, request.user), sessions.is_half_way(request)
     if half_way and has_factor(user):
-        return on_to_second_factor(request)
+        return on_to("second_factor", request)
     # A lost session must not get a second factor of the finder's, unless it began by single sign-on
     # and this is the first: then the word of the proxy is all there is.
     must_prove = not half_way and asks_of(user)

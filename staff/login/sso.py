@@ -25,7 +25,7 @@ from audit.actor import Actor
 from audit.models import SERVICE, AuditLog
 from staff.login import sessions
 from staff.login.failures import log_failure, record
-from staff.login.gate import end_what_is_over, is_staff, on_to_second_factor, record_log_in
+from staff.login.gate import end_what_is_over, is_staff, on_to, record_log_in
 from staff.login.proof import page, way_back
 from staff.login.refused import not_let_in
 from staff.login.sessions import BEGAN_BY, LINK
@@ -91,7 +91,7 @@ def _log_in(request: HttpRequest) -> HttpResponse | None:
     if user := _account_of(named):
         _begin(request, user, origin.mfa)
         is_half_way = sessions.is_half_way(request)
-        return on_to_second_factor(request) if is_half_way else redirect(way_back(request))
+        return on_to("second_factor", request) if is_half_way else redirect(way_back(request))
     log_failure("failed single sign-on", named)
     said = f"The single sign-on calls you {quote_input(named)}. No active account of staff has "
     said += "this SSO name, or this user name and no SSO name."
