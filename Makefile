@@ -26,7 +26,7 @@ coverage: install ## Run the tests and print which statements they do not reach
 
 pictures: install ## Take the pictures of docs/staff.md anew
 	@mkdir -p docs/pictures
-	@PICTURES=docs/pictures $(python) -m pytest -n0 tests/test_browser_staff.py
+	@PICTURES=docs/pictures $(python) -m pytest -n0 tests/browser/test_browser_staff.py
 
 lint: install ## Format, lint, spelling, types
 	$(python) -m ruff format --check .

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import tests.settings  # noqa: E402, F401 - chooses the cluster that the server is to use
-from tests.demo_server import DemoServer, manage  # noqa: E402
+from tests.support.demo_server import DemoServer, manage  # noqa: E402
 
 SECONDS_EACH = 45
 

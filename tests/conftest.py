@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from reachscore.devdb.cluster import Cluster
-from tests.demo_server import DemoServer
+from tests.support.demo_server import DemoServer
 
 # What deploy/roles.sql grants to the role that serves, on tables that are there already.
 RUNTIME_ROLE = """

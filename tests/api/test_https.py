@@ -1,0 +1,123 @@
+"""In production keys travel over HTTPS only, as the proxies that are ours say it."""
+
+import json
+
+from django.test import Client, SimpleTestCase, override_settings
+
+from tests.server.test_settings import PRODUCTION, python
+from tests.support.cast import ApiTestCase
+from web.proxies import read_proxies
+
+HTTPS = {"X-Forwarded-Proto": "https"}
+SHOW = (
+    "from django.conf import settings as s; import json; print(json.dumps([s.SECURE_SSL_REDIRECT, "
+    "s.SECURE_HSTS_SECONDS, s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE, s.TRUSTED_PROXY_COUNT]))"
+)
+YEAR = 31_536_000
+
+
+def behind(proxies: int) -> override_settings:
+    """Production's settings as far as HTTPS is concerned, behind so many proxies."""
+    return override_settings(
+        SECURE_SSL_REDIRECT=True, SECURE_HSTS_SECONDS=YEAR, TRUSTED_PROXY_COUNT=proxies
+    )
+
+
+class ApiOverHttpsTests(ApiTestCase):
+    def test_a_key_over_plain_http_is_refused_before_it_is_looked_at(self):
+        _, client = self.issue()
+        for proxies, headers in [
+            (0, {}),
+            (0, HTTPS),  # Nobody of ours wrote that.
+            (1, {}),
+            (1, {"X-Forwarded-Proto": "http"}),
+            (1, {"X-Forwarded-Proto": "https, http"}),
+            (1, {"X-Forwarded-Proto": "httpss"}),
+            (2, {"X-Forwarded-Proto": "https, http, https"}),
+        ]:
+            for path in ("/v1/auth/me", "/v1/nope", "/v1/keys/", "/v1", "/v1/openapi.json"):
+                with self.subTest(path, headers=headers), behind(proxies), self.assertNumQueries(0):
+                    response = client.get(path, headers=headers)
+                    error = self.assertRefused(response, 400, "https_required")
+                    self.assertIn("rotate it", error["fix"])
+                    # RFC 6797 §7.2 forbids it over plain HTTP.
+                    self.assertNotIn("Strict-Transport-Security", response.headers)
+
+    def test_a_key_over_https_works_and_the_browser_is_told_to_stay(self):
+        _, client = self.issue()
+        for proxies, headers in [
+            (1, HTTPS),
+            (1, {"X-Forwarded-Proto": "http, https"}),  # The client's own entry on the left.
+            (2, {"X-Forwarded-Proto": "https, http"}),
+            (2, HTTPS),  # Two proxies, the inner one of which passes on what the outer one wrote.
+        ]:
+            with self.subTest(headers=headers), behind(proxies):
+                response = client.get("/v1/auth/me", headers=headers)
+                self.assertEqual(response.status_code, 200)
+                self.assertIn(f"max-age={YEAR}", response["Strict-Transport-Security"])
+
+    def test_links_say_https_too(self):
+        with behind(1):
+            error = self.client.get("/v1/auth/me", headers=HTTPS).json()["error"]
+        self.assertTrue(error["doc_url"].startswith("https://"), error)
+
+    def test_pages_redirect_and_probes_and_development_stay_plain(self):
+        with behind(1):
+            for path in ("/", "/docs", "/docs/errors", "/admin/login/?next=/admin/"):
+                response = Client().get(path)
+                self.assertEqual(response.status_code, 301)
+                self.assertEqual(response["Location"], f"https://testserver{path}")
+                self.assertEqual(Client().get(path, headers=HTTPS).status_code, 200)
+            self.assertEqual(Client().get("/healthz").status_code, 200)
+            self.assertEqual(Client().get("/readyz").status_code, 200)
+        self.assertEqual(self.client.get("/").status_code, 200)
+        self.assertEqual(self.issue()[1].get("/v1/auth/me").status_code, 200)
+
+
+class SettingsTests(SimpleTestCase):
+    def test_production_is_https_only_and_development_is_not(self):
+        shown = json.loads(python(SHOW, **PRODUCTION, TRUSTED_PROXY_COUNT="2").stdout)
+        self.assertEqual(shown, [True, YEAR, True, True, 2])
+        self.assertEqual(json.loads(python(SHOW).stdout), [False, 0, False, False, 0])
+
+    def test_hsts_preload_is_sent_only_if_it_is_set(self):
+        show = SHOW.replace("s.TRUSTED_PROXY_COUNT", "s.SECURE_HSTS_PRELOAD")
+        for environ, preload in [({}, False), ({"HSTS_PRELOAD": "true"}, True)]:
+            shown = json.loads(python(show, **PRODUCTION, **environ).stdout)
+            self.assertEqual(shown, [True, YEAR, True, True, preload])
+            with behind(1), override_settings(SECURE_HSTS_PRELOAD=shown[-1]):
+                for path in ("/v1/auth/me", "/docs"):
+                    header = Client().get(path, headers=HTTPS)["Strict-Transport-Security"]
+                    self.assertEqual("preload" in header, preload, path)
+
+    def test_without_proxies_the_header_says_nothing(self):
+        for forwarded in ("", "https", "http"):
+            self.assertEqual(read_proxies({"HTTP_X_FORWARDED_PROTO": forwarded})[1], "")
+
+
+class StaffOverHttpsTests(ApiTestCase):
+    def test_staff_log_in_behind_the_proxy_as_a_browser_does(self):
+        browser = Client(enforce_csrf_checks=True, headers={**HTTPS, "Host": "testserver"})
+        with behind(1):
+            token = browser.get("/admin/login/").context["csrf_token"]
+            response = browser.post(
+                "/admin/login/?next=/admin/",
+                {"username": "sam", "password": "correct horse", "csrfmiddlewaretoken": str(token)},
+                headers={"Origin": "https://testserver"},
+            )
+        self.assertEqual((response.status_code, response["Location"]), (302, "/admin/"))
+
+    def test_links_in_errors_are_https_behind_the_proxy(self):
+        with behind(1):
+            client = Client(headers={**HTTPS, "Host": "testserver"})
+            error = client.get("/v1/auth/me").json()["error"]
+        self.assertEqual(error["doc_url"], "https://testserver/docs/errors#api_key_missing")
+
+    def test_a_page_is_redirected_but_never_with_a_key_in_its_address(self):
+        key = self.issue()[1].key
+        with behind(1):
+            plain = Client().get("/docs?a=1")
+            holding = Client().get(f"/docs?q={key}")
+        self.assertEqual(plain.status_code, 301)
+        self.assertEqual(holding.status_code, 400)
+        self.assertNotIn(key[17:], str(holding.headers) + holding.content.decode())

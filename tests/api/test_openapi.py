@@ -1,0 +1,151 @@
+"""The OpenAPI document and the docs pages say what the API really does."""
+
+import html
+import re
+from typing import Any
+
+import jsonschema
+from django.test import Client
+
+from apikeys.scopes import Scope
+from tests.support.cast import ApiTestCase
+from web.errors.catalogue import CATALOGUE
+
+
+class OpenApiTests(ApiTestCase):
+    def setUp(self) -> None:
+        self.document = Client().get("/v1/openapi.json").json()
+
+    def operation(self, method: str, path: str) -> dict[str, Any]:
+        operation: dict[str, Any] = self.document["paths"][path][method]
+        return operation
+
+    def test_is_openapi_3_1_and_public(self):
+        response = Client().get("/v1/openapi.json")
+        self.assertEqual(response.status_code, 200)
+        self.assertEqual(response["Content-Type"], "application/json")
+        self.assertTrue(self.document["openapi"].startswith("3.1"))
+        self.assertEqual(
+            {path: list(methods) for path, methods in self.document["paths"].items()},
+            {
+                "/v1/keys": ["get", "post"],
+                "/v1/keys/{key_id}": ["get", "patch", "delete"],
+                "/v1/keys/{key_id}/rotate": ["post"],
+                "/v1/keys/{key_id}/finish_rotation": ["post"],
+                "/v1/keys/{key_id}/events": ["get"],
+                "/v1/keys/{key_id}/usage": ["get"],
+                "/v1/usage": ["get"],
+                "/v1/auth/me": ["get"],
+            },
+        )
+
+    def test_every_endpoint_takes_a_bearer_key(self):
+        (name,) = self.document["components"]["securitySchemes"]
+        self.assertEqual(self.document["components"]["securitySchemes"][name]["scheme"], "bearer")
+        for method, path in (("post", "/v1/keys"), ("get", "/v1/auth/me")):
+            self.assertEqual(self.operation(method, path)["security"], [{name: []}])
+
+    def test_every_operation_names_the_headers_of_its_answers_and_of_the_sandbox(self):
+        window = {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
+        for path, methods in self.document["paths"].items():
+            for method, operation in methods.items():
+                with self.subTest(f"{method} {path}"):
+                    sent = {p["name"] for p in operation["parameters"] if p["in"] == "header"}
+                    self.assertIn("ReachScore-Simulate", sent)
+                    headers = {
+                        status: set(response["headers"])
+                        for status, response in operation["responses"].items()
+                    }
+                    for names in headers.values():
+                        self.assertLessEqual({"Request-Id", *window}, names)
+                    for name, statuses in {
+                        "Retry-After": {"409", "429", "503"},
+                        "Allow": {"405"},
+                        "WWW-Authenticate": {"401", "403"},
+                    }.items():
+                        found = {status for status, names in headers.items() if name in names}
+                        self.assertEqual(found, statuses & set(headers))
+
+    def test_its_own_examples_fit_its_schemas(self):
+        for methods in self.document["paths"].values():
+            for operation in methods.values():
+                contents = [r["content"] for r in operation["responses"].values()]
+                contents.append(operation.get("requestBody", {}).get("content", {}))
+                for content in contents:
+                    for media in content.values():
+                        validator = jsonschema.Draft202012Validator(
+                            {**self.document, **media["schema"]}
+                        )
+                        self.assertTrue(media["examples"])
+                        for example in media["examples"].values():
+                            validator.validate(example["value"])
+
+    def test_the_request_schema_refuses_what_the_api_refuses(self):
+        schema = self.operation("post", "/v1/keys")["requestBody"]["content"]["application/json"]
+        validator = jsonschema.Draft202012Validator({**self.document, **schema["schema"]})
+        for body, valid in [
+            ({"name": "x"}, True),
+            ({"name": "x", "expires_at": None}, True),
+            ({}, False),
+            ({"name": ""}, False),
+            ({"name": "x" * 101}, False),
+            ({"name": " " + "x" * 100 + " "}, True),
+            ({"name": " " * 5}, False),
+            ({"name": "a\nb"}, False),
+            ({"name": 5}, False),
+            ({"name": "x", "scopes": []}, False),
+            ({"name": "x", "scopes": None}, False),
+            ({"name": "x", "scopes": ["tests:delete"]}, False),
+            ({"name": "x", "scope": ["tests:read"]}, False),
+        ]:
+            with self.subTest(body):
+                self.assertEqual(validator.is_valid(body), valid)
+
+    def test_the_scopes_are_described(self):
+        text = str(self.document)
+        for scope in Scope:
+            self.assertIn(f"`{scope.value}` {scope.label.lower()}", text)
+
+    def test_every_response_names_the_request_id_and_a_401_the_challenge(self):
+        for methods in self.document["paths"].values():
+            for operation in methods.values():
+                for status, response in operation["responses"].items():
+                    self.assertIn("Request-Id", response["headers"])
+                    self.assertEqual(
+                        "WWW-Authenticate" in response["headers"], status in ("401", "403")
+                    )
+
+
+class PageTests(ApiTestCase):
+    def test_the_error_page_has_an_anchor_and_a_way_out_for_every_code(self):
+        page = html.unescape(Client().get("/docs/errors").content.decode())
+        for code, problem in CATALOGUE.items():
+            self.assertIn(f'id="{code}"', page)
+            self.assertIn(problem.fix, page)
+
+    def test_a_refusal_points_at_the_anchor(self):
+        error = Client().get("/v1/auth/me").json()["error"]
+        self.assertEqual(error["doc_url"], "http://testserver/docs/errors#api_key_missing")
+
+    def test_home_leads_to_everything(self):
+        page = Client().get("/").content.decode()
+        for path in ("/docs", "/docs/errors", "/v1/openapi.json", "/admin/", "/v1/auth/me"):
+            self.assertIn(path, page)
+
+    def test_no_page_loads_anything_from_elsewhere(self):
+        for path in ("/", "/docs", "/docs/errors"):
+            page = Client().get(path).content.decode()
+            loaded = re.findall(r"""<(?:script|link|img)[^>]*(?:src|href)=["']([^"']+)""", page)
+            self.assertTrue(loaded)
+            for address in loaded:
+                self.assertTrue(address.startswith(("/", "data:")), address)
+
+    def test_the_reference_is_only_read(self):
+        for method in ("options", "post"):
+            self.assertEqual(getattr(Client(), method)("/docs").status_code, 405)
+
+    def test_swagger_reads_our_document(self):
+        page = Client().get("/docs").content.decode()
+        script = re.search(r'<script src="(/docs\?script[^"]*)"', page)
+        self.assertIsNotNone(script)
+        self.assertIn("/v1/openapi.json", Client().get("/docs?script").content.decode())

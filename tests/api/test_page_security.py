@@ -1,0 +1,100 @@
+"""Every page tells the browser what it may load and run: nothing inline, nothing foreign."""
+
+import re
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.test import Client, TestCase, override_settings
+from django.utils import timezone
+
+from tests.support.cast import ApiTestCase
+
+ROOT = Path(__file__).resolve().parents[2]
+STRICT = {
+    "default-src 'self'",
+    "base-uri 'none'",
+    "form-action 'self'",
+    "frame-ancestors 'none'",
+    "object-src 'none'",
+}
+ADMIN_PAGES = (
+    "/admin/",
+    "/admin/password_change/",
+    "/admin/apikeys/apikey/",
+    "/admin/apikeys/apikey/add/",
+    "/admin/accounts/organization/add/",
+    "/admin/audit/auditevent/",
+    "/admin/accounts/plan/team/change/",
+    "/admin/staff/user/add/",
+    "/admin/nothing/",
+)
+INLINE = re.compile(
+    r"<style|<script(?![^>]*\bsrc=)|\sstyle=|\son[a-z]+=|javascript:", re.IGNORECASE
+)
+
+
+class SecurityTxtTests(TestCase):
+    def test_security_txt_names_the_contact_or_is_not_found(self):
+        path = "/.well-known/security.txt"
+        self.assertEqual(self.client.get(path).status_code, 404)
+        with override_settings(SECURITY_CONTACT="mailto:security@example.com"):
+            answer = self.client.get(path)
+        self.assertEqual(answer["Content-Type"], "text/plain; charset=utf-8")
+        lines = dict(line.split(": ", 1) for line in answer.text.splitlines())
+        self.assertEqual(lines["Contact"], "mailto:security@example.com")
+        self.assertEqual(lines["Canonical"], f"{settings.PUBLIC_URL}{path}")
+        left = datetime.fromisoformat(lines["Expires"]) - timezone.now()
+        self.assertTrue(timedelta(days=170) < left < timedelta(days=365))
+
+
+class ContentSecurityPolicyTests(ApiTestCase):
+    def test_every_page_but_the_api_reference_is_strict(self):
+        browser = self.staff()
+        anonymous = ("/", "/docs/errors", "/admin/login/", "/nope", "/healthz", "/favicon.ico")
+        for client, paths in ((Client(), anonymous), (browser, ADMIN_PAGES)):
+            for path in paths:
+                with self.subTest(path):
+                    policy = client.get(path)["Content-Security-Policy"]
+                    self.assertEqual(set(policy.split("; ")), STRICT)
+
+    def test_the_api_reference_may_style_inline_and_no_more(self):
+        for path in ("/docs", "/docs?script="):
+            policy = set(self.client.get(path)["Content-Security-Policy"].split("; "))
+            self.assertEqual(
+                policy - STRICT, {"style-src 'self' 'unsafe-inline'", "img-src 'self' data:"}
+            )
+            self.assertLess(STRICT, policy)
+
+    def test_an_answer_of_the_api_has_none(self):
+        for path in ("/v1/nope", "/v1/openapi.json"):
+            self.assertNotIn("Content-Security-Policy", self.client.get(path))
+
+    def test_no_page_holds_anything_inline(self):
+        browser = self.staff()
+        for path in ("/", "/docs/errors", *ADMIN_PAGES):
+            with self.subTest(path):
+                self.assertNotRegex(browser.get(path).content.decode(), INLINE)
+        for template in (ROOT / "templates").rglob("*.html"):
+            with self.subTest(template.name):
+                self.assertNotRegex(template.read_text(), INLINE)
+
+    def test_a_form_without_its_token_is_answered_by_a_page_of_ours(self):
+        browser = Client(enforce_csrf_checks=True)
+        response = browser.post("/admin/login/", {"username": "sam"})
+        self.assertContains(response, "could not be checked", status_code=403)
+        self.assertEqual(set(response["Content-Security-Policy"].split("; ")), STRICT)
+        self.assertNotRegex(response.content.decode(), INLINE)
+
+
+class FaviconTests(ApiTestCase):
+    def test_every_page_names_the_icon_and_a_browser_that_guesses_finds_it(self):
+        browser = self.staff()
+        for path in ("/", "/docs", "/docs/errors", "/admin/", "/admin/apikeys/apikey/add/"):
+            self.assertContains(browser.get(path), "/static/reachscore/favicon.svg")
+        self.assertContains(self.client.get("/admin/login/"), "/static/reachscore/favicon.svg")
+        self.assertRedirects(
+            self.client.get("/favicon.ico"),
+            "/static/reachscore/favicon.svg",
+            fetch_redirect_response=False,
+        )

@@ -1,0 +1,277 @@
+"""What the database holds proves a key, and gives none away."""
+
+import re
+import secrets
+from datetime import timedelta
+
+import time_machine
+from django.db import IntegrityError, ProgrammingError, connection, transaction
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from apikeys.format import verifying_digests
+from apikeys.models import ApiKey, KeySecret
+from apikeys.verbs.revoke import revoke
+from apikeys.verbs.rotate import finish_rotation, rotate
+from audit.actor import Actor
+from audit.models import AuditEvent
+from tests.support.cast import ApiTestCase
+
+OLD, NEW, OTHER = (secrets.token_bytes(32) for _ in range(3))
+
+
+class PlaintextTests(ApiTestCase):
+    def test_no_table_holds_a_key_nor_the_secret_part_of_one(self):
+        _, client = self.issue()
+        made = client.send("/v1/keys", {"name": "CI"}).json()["key"]
+        self.staff().get("/admin/apikeys/apikey/")
+
+        with connection.cursor() as cursor:
+            everything = ""
+            for table in connection.introspection.table_names(cursor):
+                cursor.execute(f'SELECT t::text FROM "{table}" t')
+                everything += "\n".join(row[0] for row in cursor.fetchall())
+
+        self.assertIn(made[8:16], everything)  # The locator is there, so the search can find.
+        for key in (made, client.key):
+            self.assertNotIn(key, everything)
+            self.assertNotIn(key[17:], everything)
+            self.assertNotIn(key[17:49], everything)
+
+    def test_neither_str_nor_repr_shows_more_than_the_public_parts(self):
+        api_key, client = self.issue()
+        secret = api_key.secrets.get()
+        for text in (str(api_key), repr(api_key), str(secret), repr(secret)):
+            self.assertNotIn(client.key[17:30], text)
+
+    def test_the_digest_is_keyed(self):
+        _, client = self.issue()
+        self.assertEqual([bytes(KeySecret.objects.get().digest)], verifying_digests(client.key))
+        with override_settings(API_KEY_PEPPERS={1: OTHER}):
+            self.assertRefused(client.get("/v1/auth/me"), 401, "api_key_invalid")
+
+
+class PepperTests(ApiTestCase):
+    def test_the_first_listed_signs_and_every_other_verifies(self):
+        with override_settings(API_KEY_PEPPERS={7: OLD}):
+            old = self.issue()[1]
+        with override_settings(API_KEY_PEPPERS={3: NEW, 7: OLD}):
+            new_key, new = self.issue()
+            self.assertEqual(new_key.secrets.get().pepper_id, 3)
+            self.assertEqual(old.get("/v1/auth/me").status_code, 200)
+            self.assertEqual(new.get("/v1/auth/me").status_code, 200)
+
+    def test_use_moves_a_secret_to_the_signing_pepper_so_that_the_old_one_can_go(self):
+        with override_settings(API_KEY_PEPPERS={7: OLD}):
+            used, unused = self.issue()[1], self.issue()[1]
+        with override_settings(API_KEY_PEPPERS={9: NEW, 7: OLD}):
+            self.assertEqual(used.get("/v1/auth/me").status_code, 200)
+            with self.assertNumQueries(1):
+                self.assertEqual(used.get("/v1/auth/me").status_code, 200)
+        with override_settings(API_KEY_PEPPERS={9: NEW}):
+            self.assertEqual(used.get("/v1/auth/me").status_code, 200)
+            self.assertRefused(unused.get("/v1/auth/me"), 401, "api_key_invalid")
+
+    def test_a_refused_secret_is_not_moved(self):
+        with override_settings(API_KEY_PEPPERS={7: OLD}):
+            api_key, client = self.issue()
+        revoke(api_key, actor=Actor.cli())
+        with override_settings(API_KEY_PEPPERS={9: NEW, 7: OLD}):
+            client.get("/v1/auth/me")
+        self.assertEqual(KeySecret.objects.get().pepper_id, 7)
+
+    def test_a_missing_pepper_makes_the_service_unready_and_only_its_keys_fail(self):
+        for peppers, ready in [
+            ({7: OLD}, True),
+            ({3: NEW, 7: OLD}, True),
+            ({7: OLD, 9: NEW}, True),
+            ({9: NEW}, False),
+            ({3: NEW}, False),
+            ({3: NEW, 9: OTHER}, False),
+        ]:
+            KeySecret.objects.all().delete()
+            with override_settings(API_KEY_PEPPERS={7: OLD}):
+                old = self.issue()[1]
+            with self.subTest(list(peppers)), override_settings(API_KEY_PEPPERS=peppers):
+                response = self.client.get("/readyz")
+                self.assertEqual(response.status_code, 200 if ready else 503)
+                self.assertEqual("pepper" in response.content.decode(), not ready)
+                working = old.get("/v1/auth/me").status_code == 200
+                self.assertEqual(working, ready)
+
+    def test_only_a_secret_that_could_still_authenticate_needs_its_pepper(self):
+        cli, hour = Actor.cli(), timedelta(hours=1)
+
+        def leave(api_key: ApiKey) -> None:
+            pass
+
+        def revoked(api_key: ApiKey) -> None:
+            revoke(api_key, actor=cli)
+
+        def rotated(api_key: ApiKey) -> None:
+            rotate(api_key, actor=cli, overlap=hour)
+
+        def rotate_and_finish(api_key: ApiKey) -> None:
+            rotated(api_key)
+            finish_rotation(api_key, actor=cli)
+
+        def rotate_and_revoke(api_key: ApiKey) -> None:
+            rotated(api_key)
+            revoked(api_key)
+
+        def suspend(api_key: ApiKey) -> None:
+            api_key.organization.suspend(actor=cli, reason="unpaid")
+
+        for act, ends_in, passed, needed in [
+            (leave, None, hour, True),
+            (leave, 2 * hour, hour, True),
+            (leave, hour, hour, False),
+            (revoked, None, 0 * hour, False),
+            (rotated, None, hour / 2, True),
+            (rotated, None, hour, False),
+            (rotate_and_finish, None, 0 * hour, False),
+            (rotate_and_revoke, None, 0 * hour, False),
+            (suspend, None, hour, True),
+        ]:
+            KeySecret.objects.all().delete()
+            now = timezone.now().replace(microsecond=0)
+            with self.subTest(act.__name__, ends_in=ends_in), time_machine.travel(now, tick=False):
+                with override_settings(API_KEY_PEPPERS={7: OLD}):
+                    end = None if ends_in is None else now + ends_in
+                    api_key, _ = self.issue(expires_at=end)
+                with override_settings(API_KEY_PEPPERS={9: NEW, 7: OLD}):
+                    act(api_key)
+            with (
+                time_machine.travel(now + passed, tick=False),
+                override_settings(API_KEY_PEPPERS={9: NEW}),
+            ):
+                self.assertIs(KeySecret.objects.need_missing_pepper(), needed)
+                self.assertEqual(KeySecret.objects.count_by_pepper().get(7, 0), int(needed))
+
+    def test_missing_pepper_is_looked_for_in_ranges_of_the_index(self):
+        with (
+            override_settings(API_KEY_PEPPERS={9: NEW, 3: OLD}),
+            connection.cursor() as cursor,
+            CaptureQueriesContext(connection) as queries,
+        ):
+            # An empty table is read whole in any case; this asks what the index could do.
+            for scan in ("seqscan", "indexscan", "indexonlyscan"):
+                cursor.execute(f"SET LOCAL enable_{scan} = off")
+            self.assertFalse(KeySecret.objects.need_missing_pepper())
+            (query,) = queries.captured_queries
+            cursor.execute(f"EXPLAIN {query['sql']}")
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+        for condition in ("(pepper_id > 0) AND", "(pepper_id > 9)", "(pepper_id > 3) AND"):
+            self.assertRegex(plan, rf"Index Cond: \(?{re.escape(condition)}")
+
+
+class ConstraintTests(ApiTestCase):
+    """The database refuses what the code would never write."""
+
+    def refused(self, constraint: str, **columns: object) -> None:
+        with self.assertRaisesMessage(IntegrityError, constraint), transaction.atomic():
+            ApiKey.objects.update(**columns)
+
+    def test_scopes_are_never_empty_unknown_or_null(self):
+        self.issue()
+        for scopes in ([], ["tests:delete"], ["tests:read", "*"], [None], ["tests:read", None]):
+            with self.subTest(scopes):
+                self.refused("api_key_scopes_known_and_not_empty", scopes=scopes)
+
+    def test_a_key_ends_after_it_began(self):
+        self.issue()
+        past = timezone.now() - timedelta(days=1)
+        self.refused("api_key_expires_after_creation", expires_at=past)
+
+    def test_only_a_revoked_key_has_a_reason(self):
+        self.issue()
+        self.refused("api_key_reason_only_if_revoked", revoked_reason="leaked")
+
+    def test_a_digest_is_32_bytes_and_stored_once(self):
+        api_key, _ = self.issue()
+        stored = api_key.secrets.get()
+
+        def add(digest: bytes) -> None:
+            with transaction.atomic():
+                KeySecret.objects.create(
+                    api_key=api_key,
+                    locator="abcdefgh",
+                    digest=digest,
+                    pepper_id=1,
+                    last_four="abcd",
+                )
+
+        with self.assertRaisesMessage(IntegrityError, "key_secret_digest_is_sha_256"):
+            add(b"short")
+        with self.assertRaisesMessage(IntegrityError, "digest"):
+            add(bytes(stored.digest))
+
+
+class AuditEventTests(ApiTestCase):
+    def test_each_verb_writes_one_event_that_says_who_did_what(self):
+        _, client = self.issue()
+        made = client.send("/v1/keys", {"name": "CI", "scopes": ["tests:read"]}).json()
+        api_key = ApiKey.objects.get(pk=made["id"])
+        revoke(api_key, actor=Actor.staff(self.sam), reason="leaked")
+        self.acme.suspend(actor=Actor.cli(), reason="unpaid")
+        self.acme.resume(actor=Actor.system(), reason="paid")
+
+        events = AuditEvent.objects.filter(organization_id=self.acme.id).order_by("sequence")
+
+        self.assertEqual(
+            [(e.sequence, e.action, e.actor_type, e.reason) for e in events],
+            [
+                (1, "organization.created", "cli", ""),
+                (2, "api_key.issued", "cli", ""),
+                (3, "api_key.issued", "key", ""),
+                (4, "api_key.revoked", "staff", "leaked"),
+                (5, "organization.suspended", "cli", "unpaid"),
+                (6, "organization.resumed", "system", "paid"),
+            ],
+        )
+        issued = events[2]
+        self.assertEqual((issued.target_type, issued.target_id), ("api_key", made["id"]))
+        self.assertEqual(issued.changes["scopes"], [None, ["tests:read"]])
+        self.assertIs(issued.livemode, True)
+        self.assertRegex(issued.id, r"^evt_[0-9A-Za-z]{12}$")
+
+    def test_what_changes_nothing_writes_nothing(self):
+        api_key, _ = self.issue()
+        revoke(api_key, actor=Actor.cli(), reason="first")
+        before = AuditEvent.objects.count()
+        first = api_key.revoked_at
+
+        revoke(api_key, actor=Actor.cli(), reason="second")
+        self.acme.resume(actor=Actor.cli(), reason="was never suspended")
+
+        self.assertEqual(AuditEvent.objects.count(), before)
+        self.assertEqual((api_key.revoked_at, api_key.revoked_reason), (first, "first"))
+
+    def test_what_cannot_be_recorded_does_not_happen(self):
+        api_key, client = self.issue()
+        # The number that the next event needs is taken: a stand-in for any failing insert.
+        AuditEvent.objects.create(
+            organization_id=self.acme.id, sequence=3, seal_key_id=1, seal=bytes(32)
+        )
+
+        with self.assertRaises(IntegrityError), transaction.atomic():
+            revoke(api_key, actor=Actor.cli(), reason="leaked")
+
+        self.assertEqual(client.get("/v1/auth/me").status_code, 200)
+        self.assertEqual(ApiKey.objects.get(pk=api_key.pk).revoked_reason, "")
+
+
+class RoleTests(ApiTestCase):
+    def test_these_tests_run_as_the_role_that_serves(self):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT current_user, pg_has_role(current_user, 'pg_database_owner', 'usage')"
+            )
+            self.assertEqual(cursor.fetchone(), ("reachscore_app", False))
+        with (
+            self.assertRaises(ProgrammingError),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute("ALTER TABLE apikeys_apikey ADD COLUMN plaintext text")

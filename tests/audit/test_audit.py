@@ -1,0 +1,204 @@
+"""The audit log says who did what from where, and what it says stays as it was written."""
+
+from datetime import UTC, datetime
+
+from django.contrib.admin.utils import quote
+from django.core.management import call_command
+from django.db import IntegrityError, ProgrammingError, connection, transaction
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+
+from audit.actor import Actor
+from audit.models import AuditEvent, AuditHead, AuditLog
+from tests.support.cast import ApiClient, ApiTestCase
+from tests.support.committed import as_owner
+
+APPEND_ONLY = "The audit log is append-only."
+ONE_STEP = "The head of an audit log moves one event forward at a time."
+
+
+class AppendOnlyTests(ApiTestCase):
+    def refused(self, sql: str, message: str, error: type[Exception] = IntegrityError) -> None:
+        with (
+            self.subTest(sql),
+            self.assertRaisesMessage(error, message),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(sql)
+
+    def test_the_role_that_serves_can_neither_change_nor_remove_an_event(self):
+        self.refused("UPDATE audit_auditevent SET reason = 'x'", APPEND_ONLY)
+        self.refused("UPDATE audit_auditevent SET reason = 'x' WHERE false", APPEND_ONLY)
+        self.refused("DELETE FROM audit_auditevent", APPEND_ONLY)
+        self.refused("DELETE FROM audit_audithead", APPEND_ONLY)
+        for table in ("audit_auditevent", "audit_audithead"):
+            self.refused(f"TRUNCATE {table}", "permission denied", ProgrammingError)
+
+    def test_nor_can_the_owner_while_the_triggers_are_there(self):
+        with as_owner():
+            for table in ("audit_auditevent", "audit_audithead"):
+                self.refused(f"DELETE FROM {table}", APPEND_ONLY)
+                self.refused(f"TRUNCATE {table}", APPEND_ONLY)
+            self.refused("UPDATE audit_auditevent SET reason = 'x'", APPEND_ONLY)
+            self.refused("UPDATE audit_audithead SET sequence = 0", ONE_STEP)
+
+    def test_an_insert_that_would_update_is_refused_too(self):
+        self.refused(
+            "INSERT INTO audit_auditevent SELECT * FROM audit_auditevent"
+            " ON CONFLICT (id) DO UPDATE SET reason = 'x'",
+            APPEND_ONLY,
+        )
+
+    def test_the_role_that_serves_cannot_take_the_triggers_away(self):
+        for sql in (
+            "ALTER TABLE audit_auditevent DISABLE TRIGGER USER",
+            "DROP TRIGGER audit_event_append_only ON audit_auditevent",
+            "DROP FUNCTION audit_append_only CASCADE",
+            "DROP TABLE audit_auditevent",
+        ):
+            self.refused(sql, "must be owner", ProgrammingError)
+        self.refused(
+            "CREATE TRIGGER z BEFORE INSERT ON audit_auditevent"
+            " FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+            "permission denied",
+            ProgrammingError,
+        )
+        self.refused(
+            "SET session_replication_role = replica", "permission denied", ProgrammingError
+        )
+
+    def test_a_head_moves_one_event_forward_and_no_other_way(self):
+        for change in ("sequence = 0", "sequence = sequence", "sequence = sequence + 2"):
+            self.refused(f"UPDATE audit_audithead SET {change}", ONE_STEP)
+        self.refused("UPDATE audit_audithead SET organization_id = 'org_x'", ONE_STEP)
+        AuditHead.objects.filter(pk=self.acme.pk).update(sequence=2)
+
+    def test_the_migration_can_be_taken_back_and_applied_again(self):
+        with as_owner() as cursor:
+            call_command("migrate", "audit", "0001", verbosity=0)
+            cursor.execute("DELETE FROM audit_auditevent WHERE false")
+            call_command("migrate", "audit", verbosity=0)
+        self.refused("DELETE FROM audit_auditevent", APPEND_ONLY)
+
+
+class OriginTests(ApiTestCase):
+    def made(self, client: ApiClient) -> AuditEvent:
+        answer = client.send("/v1/keys", {"name": "CI"}).json()
+        return AuditEvent.objects.get(target_id=answer["id"])
+
+    def test_an_event_says_from_which_address_the_proxies_being_trusted(self):
+        _, client = self.issue()
+        client.defaults["HTTP_X_FORWARDED_FOR"] = "6.6.6.6, 192.0.2.7, 2001:db8::0:1"
+        for proxies, address in [
+            (0, "127.0.0.1"),
+            (1, "2001:db8::1"),
+            (2, "192.0.2.7"),
+            (4, None),
+        ]:
+            with self.subTest(proxies), override_settings(TRUSTED_PROXY_COUNT=proxies):
+                self.assertEqual(self.made(client).ip, address)
+
+    def test_a_user_agent_is_cut_cleaned_and_rid_of_keys(self):
+        _, client = self.issue()
+        for sent, kept in [
+            ("curl/8.5.0", "curl/8.5.0"),
+            ("a\x07b\u200bc", "abc"),
+            (f"agent {client.key}", f"agent {client.key[:16]}_[redacted]"),
+            ("x" * 5000, "x" * 200),
+            ("", "(not readable)"),  # So the server hands over “Müller/2”.
+            ("\x07", "(not readable)"),
+        ]:
+            client.defaults["HTTP_USER_AGENT"] = sent
+            with self.subTest(sent):
+                self.assertEqual(self.made(client).user_agent, kept)
+
+    def test_staff_have_an_origin_and_commands_and_the_service_have_none(self):
+        browser = self.staff()
+        browser.defaults["HTTP_USER_AGENT"] = "Firefox"
+        url = f"/admin/accounts/organization/{quote(self.acme.id)}/suspend/"
+        browser.post(url, {"reason": "unpaid"})
+        # The request was answered in this thread, so its origin is still the current one.
+        self.acme.resume(actor=Actor.cli(), reason="paid")
+        self.acme.suspend(actor=Actor.system(), reason="unpaid")
+
+        events = AuditEvent.objects.filter(organization_id=self.acme.id).order_by("sequence")
+
+        self.assertEqual(
+            [(e.actor_type, e.ip, e.user_agent) for e in events],
+            [
+                ("cli", None, ""),
+                ("staff", "127.0.0.1", "Firefox"),
+                ("cli", None, ""),
+                ("system", None, ""),
+            ],
+        )
+
+    def test_staff_see_all_of_an_event_and_change_none(self):
+        _, client = self.issue()
+        client.defaults["HTTP_USER_AGENT"] = "curl/8.5.0"
+        event = self.made(client)
+        page = f"/admin/audit/auditevent/{quote(event.pk)}/change/"
+
+        shown = self.staff().get(page).content.decode()
+
+        for text in ("127.0.0.1", "curl/8.5.0", bytes(event.seal).hex(), event.request_id):
+            self.assertIn(text, shown)
+        self.assertEqual(self.staff().post(page, {"reason": "x"}).status_code, 403)
+        found = self.staff().get("/admin/audit/auditevent/", {"q": "127.0.0.1"})
+        self.assertContains(found, event.target_id)
+
+
+STORED = [field.attname for field in AuditEvent._meta.concrete_fields]
+VARIED = ("id", "sequence", "target_id")
+
+
+class RecordTests(ApiTestCase):
+    def test_an_event_costs_one_update_of_the_head_and_one_insert(self):
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            self.acme.suspend(actor=Actor.cli(), reason="unpaid")
+        statements = [q["sql"] for q in queries if "audit_audit" in q["sql"]]
+        self.assertEqual([sql.split()[0] for sql in statements], ["SELECT", "UPDATE", "INSERT"])
+
+    def test_the_events_of_one_target_come_out_of_an_index_newest_first(self):
+        self.acme.suspend(actor=Actor.cli(), reason="unpaid")
+        template = AuditEvent.objects.latest("sequence")
+        columns = {name: getattr(template, name) for name in STORED if name not in VARIED}
+        AuditEvent.objects.bulk_create(
+            AuditEvent(**columns, sequence=1000 + n, target_id=f"key_{n % 100}")
+            for n in range(2000)
+        )
+        found = AuditEvent.objects.filter(organization_id=self.acme.id, target_id="key_7")
+        with as_owner() as cursor:
+            cursor.execute("ANALYZE audit_auditevent")
+            cursor.execute("SET LOCAL enable_bitmapscan = off")  # For twenty rows a tie.
+            plan = found.order_by("-sequence")[:20].explain()
+        self.assertIn("audit_event_by_target", plan)
+        self.assertNotIn("Sort", plan)
+
+    def test_a_seal_is_32_bytes(self):
+        for table in (AuditEvent, AuditHead):
+            with self.assertRaisesMessage(IntegrityError, "seal_is_sha_256"), transaction.atomic():
+                table.objects.create(
+                    organization_id="org_x",
+                    sequence=1,
+                    seal=b"short",
+                    **({"seal_key_id": 1} if table is AuditEvent else {}),
+                )
+
+    def test_changes_that_would_read_back_differently_are_refused(self):
+        for value in (1.5, 1e22, -0.0, float("nan"), datetime.now(UTC), {1, 2}, b"x"):
+            with (
+                self.subTest(value),
+                self.assertRaises(TypeError),
+                AuditLog.of(self.acme.id) as audit,
+            ):
+                audit.record(
+                    "organization.changed",
+                    self.acme,
+                    actor=Actor.cli(),
+                    changes={"x": (None, [value])},
+                )
+        self.assertEqual(AuditHead.objects.get(pk=self.acme.pk).sequence, 1)

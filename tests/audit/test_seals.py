@@ -1,0 +1,80 @@
+"""Seals are made of everything an event says, however it is spelled."""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+from django.test import override_settings
+
+from audit.models import AuditEvent, AuditHead
+from audit.seals import GENESIS, as_stored, canonical, seal
+from tests.support.cast import ApiTestCase
+
+
+class SealTests(ApiTestCase):
+    KEY = bytes(range(32))
+
+    def test_the_form_that_is_sealed_does_not_depend_on_how_it_is_spelled(self):
+        noon = datetime(2030, 1, 31, 12, tzinfo=UTC)
+        same = [
+            {"created_at": noon, "ip": "::1.2.3.4", "changes": as_stored({"b": (1, "é"), "a": ()})},
+            {
+                "changes": {"a": [], "b": [1, "é"]},
+                "ip": "::102:304",
+                "created_at": noon.astimezone(timezone(timedelta(hours=5))),
+                "livemode": None,
+            },
+        ]
+        one, other = (canonical(columns) for columns in same)
+        self.assertEqual(one, other)
+        self.assertEqual(
+            one,
+            b'{"changes":{"a":[],"b":[1,"\\u00e9"]},'
+            b'"created_at":"2030-01-31T12:00:00.000000+00:00",'
+            b'"ip":"00000000000000000000000001020304/128"}',
+        )
+
+    def test_what_differs_in_anything_has_another_seal(self):
+        contents: list[dict[str, object]] = [
+            {},
+            {"a": ""},
+            {"a": False},
+            {"a": 0},
+            {"a": "0"},
+            {"a": [0]},
+            {"b": 0},
+            {"a": {"b": 0}},
+            {"a": 'x","b":"y'},
+            {"a": "x", "b": "y"},
+            {"ip": "1.2.3.4"},
+            {"ip": "1.2.3.0/24"},
+            {"ip": "::1.2.3.4"},
+        ]
+        befores = [GENESIS, bytes(31) + b"\x01"]
+        keys = [self.KEY, bytes(32)]
+        seals = {seal(c, after=b, key=k) for c in contents for b in befores for k in keys}
+        self.assertEqual(len(seals), len(contents) * len(befores) * len(keys))
+        self.assertTrue(all(len(s) == 32 for s in seals))
+
+    def test_every_column_is_sealed_but_the_seal(self):
+        columns = {field.attname for field in AuditEvent._meta.concrete_fields}
+        self.assertEqual(columns - set(AuditEvent.sealed_columns()), {"seal"})
+
+    def test_the_first_listed_key_seals_and_the_event_says_which(self):
+        for keys in ({7: self.KEY}, {3: bytes(32), 7: self.KEY}):
+            with override_settings(AUDIT_KEYS=keys):
+                self.issue()
+        self.assertEqual(
+            list(
+                AuditEvent.objects.filter(action="api_key.issued")
+                .order_by("sequence")
+                .values_list("seal_key_id", flat=True)
+            ),
+            [7, 3],
+        )
+
+    def test_the_head_holds_the_seal_of_the_last_event(self):
+        self.issue()
+        head = AuditHead.objects.get(pk=self.acme.pk)
+        last = AuditEvent.objects.get(organization_id=self.acme.pk, sequence=head.sequence)
+        self.assertEqual(bytes(head.seal), bytes(last.seal))
+        self.assertRegex(bytes(head.seal).hex(), re.compile(r"[0-9a-f]{64}"))

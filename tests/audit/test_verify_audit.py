@@ -1,0 +1,182 @@
+"""`verify_audit` confirms what was written, whatever it holds, and also while more is written."""
+
+import io
+import secrets
+import time
+from functools import partial
+from threading import Event
+from typing import Any
+
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import override_settings
+
+from accounts.models import Organization
+from apikeys.models import ApiKey
+from audit.actor import Actor
+from audit.models import AuditEvent, AuditHead, AuditLog
+from audit.seals import GENESIS
+from audit.verify import fits
+from tests.support.committed import as_owner, in_threads
+from tests.support.tampering import VerifyTestCase
+
+OLD, NEW = (secrets.token_bytes(32) for _ in range(2))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class SoundTests(VerifyTestCase):
+    def test_prints_each_head_and_says_how_much_it_checked(self):
+        printed = self.verify()
+        self.assertEqual(
+            printed.splitlines(),
+            [
+                f"{head.pk} {head.sequence} {bytes(head.seal).hex()}"
+                for head in AuditHead.objects.order_by("pk")
+            ],
+        )
+        self.assertEqual(self.err.getvalue(), "Checked 8 events in 3 chains.\n")
+
+    def test_one_organizations_log_can_be_verified_alone(self):
+        with self.tampered("DELETE FROM audit_auditevent WHERE organization_id <> ACME"):
+            printed = self.verify("--organization", self.acme.id)
+            self.assertEqual(self.err.getvalue(), "Checked 6 events in 1 chain.\n")
+        self.assertRegex(printed, rf"\A{self.acme.id} 6 [0-9a-f]{{64}}\n\Z")
+        for unknown in ("org_nothing00000", ""):
+            with self.assertRaisesMessage(CommandError, "There is no organization with this id"):
+                self.verify("--organization", unknown)
+
+    def test_shows_how_far_it_is_to_a_terminal_only(self):
+        printed = self.verify(err=Terminal())
+        self.assertIn("1 of 8", self.err.getvalue())
+        self.assertNotIn("\r", printed)
+        self.verify()
+        self.assertNotIn("of 7", self.err.getvalue())
+
+    def test_what_is_awkward_to_store_is_read_back_as_it_was_sealed(self):
+        awkward: list[Any] = [
+            "",
+            "é, é and \u202e",
+            "🔑",
+            '"quoted\\" \t\n',
+            None,
+            True,
+            0,
+            -1,
+            10**30,
+            [[], [[]], {}, {"": {"": None}}],
+            ("a", ("b",)),
+            {"b": 1, "a": 2, "ä": 3, "B": 4},
+            "x" * 20_000,
+        ]
+        with AuditLog.of(self.acme.id) as audit:
+            for number, value in enumerate(awkward):
+                audit.record(
+                    "organization.changed",
+                    [self.acme, ApiKey(livemode=True), ApiKey(livemode=False)][number % 3],
+                    actor=Actor.staff(self.sam),
+                    reason=str(value)[:200],
+                    changes={"field": (None, value), "é": (value, awkward)},
+                )
+        self.verify()
+
+    def test_every_spelling_of_an_address_fits_its_seal(self):
+        _, client = self.issue(organization=self.globex)
+        for address in ("192.0.2.7", "::", "::1.2.3.4", "::ffff:1.2.3.4", "2001:DB8::0:1", "no"):
+            client.defaults["REMOTE_ADDR"] = address
+            self.assertEqual(client.send("/v1/keys", {"name": "CI"}).status_code, 201)
+        self.verify()
+        found = AuditEvent.objects.filter(actor_type="key").order_by("sequence")
+        self.assertEqual(
+            list(found.values_list("ip", flat=True)),
+            ["192.0.2.7", "::", "::1.2.3.4", "1.2.3.4", "2001:db8::1", None],
+        )
+
+    def test_a_key_that_sealed_verifies_as_long_as_it_is_listed(self):
+        with override_settings(AUDIT_KEYS={1: OLD}):
+            old = Organization(name="Old", plan=self.acme.plan)
+            old.create(actor=Actor.cli())
+        only = ("--organization", old.id)
+        with override_settings(AUDIT_KEYS={2: NEW, 1: OLD}):
+            old.suspend(actor=Actor.cli(), reason="unpaid")
+            self.verify(*only)
+        with override_settings(AUDIT_KEYS={1: OLD, 2: NEW}):
+            self.verify(*only)
+        first, second = AuditEvent.objects.filter(organization_id=old.id).order_by("sequence")
+        self.assertEqual((first.seal_key_id, second.seal_key_id), (1, 2))
+        for keys, event in [({2: NEW}, first), ({1: OLD}, second)]:
+            with override_settings(AUDIT_KEYS=keys):
+                number = event.seal_key_id
+                rest = "it is the last event" if number == 2 else "of the 1 after it, 1 fit"
+                self.assertFound(
+                    f"{old.id} event {number} ({event.pk}): cannot be checked: AUDIT_KEYS does not"
+                    f" list number {number}; {rest}.",
+                    args=only,
+                )
+        with override_settings(AUDIT_KEYS={2: OLD, 1: NEW}), self.assertRaises(CommandError):
+            self.verify(*only)
+
+
+class GuardTests(VerifyTestCase):
+    def test_a_trigger_that_is_switched_off_is_found(self):
+        for table, trigger in [
+            ("audit_auditevent", "audit_event_append_only"),
+            ("audit_audithead", "audit_head_stays"),
+            ("audit_audithead", "audit_head_one_step"),
+        ]:
+            with self.subTest(trigger):
+                name = connection.ops.quote_name(table)
+                with as_owner() as cursor:
+                    cursor.execute(f"ALTER TABLE {name} DISABLE TRIGGER {trigger}")
+                try:
+                    found = f"{table} {trigger}: this trigger of the table is missing or disabled."
+                    self.assertFound(found)
+                finally:
+                    with as_owner() as cursor:
+                        cursor.execute(f"ALTER TABLE {name} ENABLE TRIGGER {trigger}")
+        self.verify()
+
+    def test_what_no_column_of_ours_could_hold_fits_no_seal(self):
+        columns = {"id": "evt_x", "seal_key_id": 1, "ip": None, "created_at": None}
+        key = secrets.token_bytes(32)
+        with override_settings(AUDIT_KEYS={1: key}):
+            for name, value in [("ip", "nowhere"), ("created_at", "never")]:
+                with self.subTest(name):
+                    self.assertIs(fits({**columns, name: value}, b"", after=GENESIS), False)
+
+
+class ConcurrencyTests(VerifyTestCase):
+    def test_10_000_events_from_8_threads_without_a_gap_or_a_false_alarm(self):
+        organizations = [self.acme, self.globex, self.organization("Initech", "free")]
+        written = Event()
+        moments: list[tuple[str, float]] = []
+
+        def write(number: int) -> None:
+            for turn in range(25):
+                organization = organizations[(number + turn) % 3]
+                with AuditLog.of(organization.id) as audit:
+                    for index in range(50):
+                        changes = {"number": (number, index)}
+                        audit.record(
+                            "organization.changed", organization, actor=Actor.cli(), changes=changes
+                        )
+                written.set()
+            moments.append(("written", time.monotonic()))
+
+        def verify_meanwhile() -> None:
+            written.wait(20)
+            call_command("verify_audit", stdout=io.StringIO(), stderr=io.StringIO())
+            moments.append(("verified", time.monotonic()))
+
+        in_threads(*(partial(write, number) for number in range(8)), verify_meanwhile)
+
+        self.assertLess(dict(moments)["verified"], dict(moments)["written"])
+        self.verify()
+        self.assertEqual(self.err.getvalue(), f"Checked {10_000 + 9:,} events in 4 chains.\n")
+        for organization in organizations:
+            events = AuditEvent.objects.filter(organization_id=organization.id)
+            numbers = list(events.order_by("sequence").values_list("sequence", flat=True))
+            self.assertEqual(numbers, list(range(1, len(numbers) + 1)))

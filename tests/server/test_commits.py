@@ -1,0 +1,252 @@
+"""A commit that no synchronous replica confirms: its wait ends, and it is never taken for done."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from unittest import mock
+
+import psycopg
+from django.conf import settings
+from django.db import OperationalError, connection
+from django.test import Client, override_settings
+from django.utils import timezone
+
+from accounts.models import Organization
+from apikeys.models import ApiKey, KeySecret, ScopeGrant
+from apikeys.verbs.rotate import rotate
+from audit.actor import Actor
+from staff.login.sessions import SEEN_AT
+from staff.models import LogInTries
+from tests.support.cast import ApiClient
+from tests.support.committed import CommittedTestCase, superuser
+from web.database.base import SECONDS_TO_CANCEL, CommitUnconfirmed
+from web.database.broken_connections import close_if_broken
+
+LONGEST_WAIT = 0.5
+TOKEN = {"Idempotency-Key": "a1b2-c3d4"}
+IS_WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+
+
+@contextmanager
+def standby_away() -> Iterator["psycopg.Connection[tuple[Any, ...]]"]:
+    """Have every commit wait for a replica that there is not; yield a superuser's connection."""
+    with superuser() as admin:
+
+        def name_standbys(names: str) -> None:
+            admin.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'".encode())
+            admin.execute("SELECT pg_reload_conf()")
+            while admin.execute("SHOW synchronous_standby_names").fetchone() != (names,):
+                time.sleep(0.01)
+            time.sleep(0.1)  # Until the others have seen it, too.
+
+        name_standbys("nobody")
+        try:
+            yield admin
+        finally:
+            name_standbys("")
+
+
+class CommitTestCase(CommittedTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        connection.close()
+        connection.settings_dict["LONGEST_WAIT"] = LONGEST_WAIT
+
+    def _fixture_teardown(self) -> None:
+        del connection.settings_dict["LONGEST_WAIT"]
+        super()._fixture_teardown()
+
+
+class VerbTests(CommitTestCase):
+    def test_a_verb_that_no_replica_confirms_is_503_and_sent_again_is_so_too(self):
+        key, client = self.issue()
+        rotating, other = self.issue()[0], self.issue()[0]
+        rotate(rotating, actor=Actor.cli(), overlap=timedelta(hours=1))
+        named = "Send the same again with its Idempotency-Key, {0}, until it is answered 2xx."
+        look = "Look whether it did before you send it again."
+        again = "Send the same again until it is answered 2xx."
+        verbs: list[tuple[str, str, Any, str]] = [
+            ("POST", "", {"name": "a"}, named),
+            ("POST", "", {"name": "b"}, look),
+            ("POST", f"/{other.pk}/rotate", {}, again),
+            ("POST", f"/{rotating.pk}/finish_rotation", {}, again),
+            ("PATCH", f"/{key.pk}", {"name": "c"}, again),
+            ("DELETE", f"/{rotating.pk}", None, again),
+            ("DELETE", f"/{other.pk}?cascade=true", None, again),
+        ]
+        with standby_away():
+            for number, (method, path, body, fix) in enumerate(verbs):
+                headers = {"Idempotency-Key": f"a1-{number}"} if fix == named else {}
+                for _ in range(2 if fix == again else 1):
+                    answer = client.generic(
+                        method,
+                        f"/v1/keys{path}",
+                        b"" if body is None else json.dumps(body).encode(),
+                        "application/json",
+                        headers=headers,
+                    )
+                    with self.subTest(method=method, path=path):
+                        error = self.assertRefused(answer, 503, "temporarily_unavailable")
+                        self.assertIn("may have happened", error["message"])
+                        self.assertIn(fix.format(*headers.values()), error["fix"])
+                        unread = "may not be on a second machine yet" in error["fix"]
+                        self.assertEqual(unread, fix != named)
+        active = ApiKey.objects.filter(revoked_at=None).values_list("name", flat=True)
+        self.assertEqual(sorted(active), ["a", "b", "c"])
+
+    def test_a_creation_sent_again_with_its_token_shows_the_one_key(self):
+        client = self.issue()[1]
+        with standby_away():
+            lost = client.send("/v1/keys", {"name": "a"}, **TOKEN)
+        self.assertEqual(lost.status_code, 503)
+        answer = client.send("/v1/keys", {"name": "a"}, **TOKEN)
+        self.assertEqual(answer.status_code, 201)
+        self.assertEqual(ApiClient(answer.json()["key"]).get("/v1/auth/me").status_code, 200)
+        self.assertEqual(ApiKey.objects.filter(name="a").count(), 1)
+
+    def test_what_only_reads_cannot_have_happened(self):
+        fault = OperationalError()
+        fault.__cause__ = CommitUnconfirmed()
+        with mock.patch("apikeys.api.context.auth_context", side_effect=fault):
+            answer = self.issue()[1].get("/v1/auth/me")
+        error = self.assertRefused(answer, 503, "temporarily_unavailable")
+        self.assertNotIn("happened", error["message"])
+
+    def test_pages_of_staff_are_503_too(self):
+        staff, (key, _) = self.staff(), self.issue()
+        self.client.raise_request_exception = staff.raise_request_exception = False
+        pages: list[tuple[Client, str, dict[str, str]]] = [
+            (self.client, "login/", {"username": "sam", "password": "correct horse"}),
+            (staff, f"apikeys/apikey/{key.pk}/revoke/", {"category": "leaked"}),
+            (staff, f"apikeys/apikey/{key.pk}/revoke/", {"category": "leaked"}),
+            (staff, "logout/", {}),
+        ]
+        with standby_away():
+            for browser, page, fields in pages:
+                with self.subTest(page):
+                    answer = browser.post(f"/admin/{page}", fields)
+                    self.assertContains(answer, "This may have happened", status_code=503)
+                    again = "Send the same again until it succeeds. What can be read meanwhile"
+                    self.assertContains(answer, again, status_code=503)
+
+    def test_a_page_that_only_reads_is_shown_or_503_whatever_becomes_of_its_session(self):
+        """Of one that is due to be written, and of one that is over and is deleted."""
+        staff, ended = self.session_seen(61), self.session_seen(31 * 60)
+        with self.subTest("standby away"), standby_away():
+            self.assertEqual(staff.get("/admin/").status_code, 200)
+            self.assertBackSoon(ended)
+            self.assertEqual(ended.get("/admin/").status_code, 302)
+        staff = self.session_seen(61)
+        with self.subTest("a lock"), superuser() as holder, holder.transaction():
+            holder.execute("SELECT 1 FROM django_session FOR UPDATE")
+            self.assertBackSoon(staff)
+        with self.subTest("read-only"):
+            with connection.cursor() as cursor:
+                cursor.execute("SET default_transaction_read_only = on")
+            self.assertBackSoon(staff)
+
+    def session_seen(self, seconds: int) -> Client:
+        """Return a browser of staff whose last click that was noted was so long ago."""
+        staff = self.staff()
+        staff.raise_request_exception = False
+        session = staff.session
+        session[SEEN_AT] -= seconds
+        session.save()
+        return staff
+
+    def assertBackSoon(self, browser: Client) -> None:
+        answer = browser.get("/admin/")
+        self.assertContains(answer, "Wait a few seconds, then send the same again", status_code=503)
+        self.assertNotContains(answer, "happened", status_code=503)
+
+
+class StatisticsTests(CommitTestCase):
+    def test_statistics_wait_for_no_replica(self):
+        hour_ago = timezone.now() - timedelta(hours=1)
+        (_, unused), (used_key, used) = self.issue(), self.issue()
+        KeySecret.objects.filter(api_key=used_key).update(last_used_at=hour_ago)
+        peppers = {2: b"n" * 32, **settings.API_KEY_PEPPERS}
+        began = time.monotonic()
+        with standby_away():
+            for client, path in ((unused, "/v1/auth/me"), (used, "/v1/keys")):
+                self.assertEqual(client.get(path).status_code, 200)
+            with override_settings(API_KEY_PEPPERS=peppers):
+                self.assertEqual(used.get("/v1/auth/me").status_code, 200)
+        self.assertLess(time.monotonic() - began, LONGEST_WAIT * 2)
+        self.assertFalse(KeySecret.objects.exclude(last_used_at__gt=hour_ago))
+        self.assertEqual(KeySecret.objects.get(api_key=used_key).pepper_id, 2)
+        self.assertTrue(ScopeGrant.objects.filter(api_key=used_key).exclude(last_exercised_on=None))
+
+    def test_a_log_in_that_no_replica_confirms_is_no_failed_try(self):
+        self.client.raise_request_exception = False
+        fields = {"username": "sam", "password": "correct horse"}
+        with standby_away():
+            wrong = self.client.post("/admin/login/", fields | {"password": "wrong"})
+            right = self.client.post("/admin/login/", fields)
+        self.assertEqual((wrong.status_code, right.status_code), (200, 503))
+        self.assertEqual(LogInTries.objects.count(), 2)  # The wrong one's name, and the address.
+
+
+class WaitTests(CommitTestCase):
+    def rename(self) -> None:
+        """Commit a statement of its own, outside of any transaction."""
+        Organization.objects.filter(pk=self.acme.pk).update(name="Acme 2")
+
+    def interrupted(self, how: str) -> BaseException | None:
+        """Return what ends a statement whose commit waits, once somebody does this to it."""
+
+        def interrupt() -> None:
+            with superuser() as admin:
+                while not (waiting := admin.execute(IS_WAITING).fetchone()):
+                    time.sleep(0.01)
+                admin.execute(f"SELECT pg_{how}_backend(%s)".encode(), waiting)
+
+        with standby_away(), ThreadPoolExecutor() as pool:
+            interruption = pool.submit(interrupt)
+            with self.assertRaises(OperationalError) as caught:
+                self.acme.suspend(actor=Actor.cli(), reason="unpaid")
+            interruption.result()
+        return caught.exception.__cause__
+
+    def test_a_wait_that_others_end_is_no_commit_either(self):
+        connection.settings_dict["LONGEST_WAIT"] = None
+        for how in ("cancel", "terminate"):
+            with self.subTest(how):
+                self.assertIsInstance(self.interrupted(how), CommitUnconfirmed)
+                connection.close()
+                self.acme.resume(actor=Actor.cli(), reason="paid")
+
+    def test_a_single_statement_ends_too_and_the_connection_goes_on(self):
+        with standby_away():
+            with self.assertRaises(OperationalError) as caught:
+                self.rename()
+            self.assertIsInstance(caught.exception.__cause__, CommitUnconfirmed)
+            self.assertEqual(Organization.objects.get(pk=self.acme.pk).name, "Acme 2")
+        self.rename()
+
+    def test_a_long_statement_is_cancelled_and_did_not_happen(self):
+        with self.assertRaises(OperationalError) as caught, connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(20)")
+        self.assertIsInstance(caught.exception.__cause__, psycopg.errors.QueryCanceled)
+        self.rename()
+
+    def test_a_server_that_is_frozen_is_hung_up_on(self):
+        connection.ensure_connection()
+        backend = connection.connection.info.backend_pid
+        began = time.monotonic()
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            with self.assertRaises(OperationalError) as caught:
+                self.rename()
+        finally:
+            os.kill(backend, signal.SIGCONT)
+        self.assertLess(time.monotonic() - began, 2 * (LONGEST_WAIT + 2 * SECONDS_TO_CANCEL))
+        self.assertIsInstance(caught.exception.__cause__, CommitUnconfirmed)
+        close_if_broken(connection)
+        self.rename()

@@ -1,0 +1,74 @@
+"""The tests that commit see what other connections do, and leave the database as they found it."""
+
+import time
+
+from django.db import connection
+
+from accounts.models import Organization, Plan
+from accounts.plans import PLANS
+from apikeys.models import ApiKey
+from audit.actor import Actor
+from audit.models import AuditEvent
+from staff.models import User
+from tests.support.committed import CommittedTestCase, as_owner, in_threads
+
+
+class CommittedTests(CommittedTestCase):
+    def test_a_thread_sees_what_the_test_did_and_the_test_what_the_thread_did(self):
+        _, client = self.issue()
+
+        def make() -> int:
+            status: int = client.send("/v1/keys", {"name": "CI"}).status_code
+            return status
+
+        self.assertEqual(in_threads(make, make), [201, 201])
+        self.assertEqual(ApiKey.objects.count(), 3)
+
+    def test_threads_have_connections_of_their_own_and_close_them(self):
+        def backend() -> int:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_backend_pid()")
+                pid: int = cursor.fetchone()[0]
+                return pid
+
+        pids = in_threads(backend, backend, backend)
+
+        self.assertEqual(len({*pids, backend()}), 4)
+        deadline = time.monotonic() + 10  # A backend ends a moment after its client has gone.
+        with connection.cursor() as cursor:
+            left = len(pids)
+            while left and time.monotonic() < deadline:
+                cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)", [pids])
+                left = cursor.fetchone()[0]
+        self.assertEqual(left, 0)
+
+    def test_what_a_thread_raises_is_raised_when_all_have_ended(self):
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        def suspend() -> None:
+            self.acme.suspend(actor=Actor.cli(), reason="unpaid")
+
+        with self.assertRaises(ZeroDivisionError):
+            in_threads(fail, suspend)
+        self.assertIsNotNone(Organization.objects.get(pk=self.acme.pk).suspended_at)
+
+    def test_the_teardown_empties_what_the_runtime_role_may_not_and_puts_the_plans_back(self):
+        self.staff().get("/admin/")
+
+        self._fixture_teardown()
+
+        self.assertEqual(Plan.objects.count(), len(PLANS))
+        for model in (Organization, User, ApiKey, AuditEvent):
+            self.assertEqual(model._default_manager.count(), 0)
+
+    def test_the_owner_hands_the_connection_back(self):
+        def role() -> str:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT current_user")
+                name: str = cursor.fetchone()[0]
+                return name
+
+        with as_owner():
+            self.assertNotEqual(role(), "reachscore_app")
+        self.assertEqual(role(), "reachscore_app")

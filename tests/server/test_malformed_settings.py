@@ -1,0 +1,298 @@
+"""A setting that is malformed, missing or another environment's is named before anything starts."""
+
+import os
+import runpy
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from reachscore.env_file import read_env_file
+from reachscore.environment import PRODUCTION_ONLY, SECRETS
+from tests.server.test_settings import PRODUCTION, ROOT, python
+
+KEY = secrets.token_urlsafe(32)
+URL = PRODUCTION["DATABASE_URL"]
+ALL = {
+    **PRODUCTION,
+    "DEBUG": "false",
+    "TRUSTED_PROXY_COUNT": "1",
+    "METRICS_TOKEN": KEY,
+    "EMAIL_URL": f"smtp://keys:{KEY}@mail.example?from=keys@api.example",
+    "GATEWAY_TOKEN": f"{secrets.token_urlsafe(32)},{secrets.token_urlsafe(32)}",
+    "STAFF_SSO": "true",
+    "STAFF_GATEWAY_TOKEN": secrets.token_urlsafe(32),
+    "STAFF_PASSWORD_LOGIN": "false",
+    "SECOND_FACTOR_REQUIRED": "true",
+    "PREPARED_STATEMENTS": "true",
+    "HSTS_PRELOAD": "false",
+}
+FLAGS = [name for name, value in ALL.items() if value in ("true", "false")]
+# What Docker, a shell or Windows leaves around a value.
+AROUND = ['"{}"', "'{}'", '"{}', "{}'", "“{}”", " {}", "{} ", "{}\t", "{}\r", "{}\n", "\ufeff{}"]
+INSIDE = ["{}\r\n{}", "{}\x1b{}", "{}\udcff{}"]
+MALFORMED = [
+    *((name, form.format(value, value)) for name, value in ALL.items() for form in AROUND + INSIDE),
+    *(
+        ("ALLOWED_HOSTS", hosts)
+        for hosts in (
+            *("*", "*.example.com", "https://api.example", "api.example:443", "api.example/"),
+            *("::1", ",", " , ,", "api example", "a;b", 'a,"b"', "'a',b", "api_x.example"),
+            *("api.example.", "bücher.example", ".", "[::1]:80", "a\r,b"),
+        )
+    ),
+    *(
+        ("DATABASE_URL", url)
+        for url in (
+            *("", " ", "\r\n", "db.example", "mysql://user:hunter2@db/keys?a=b", "host=a dbname=b"),
+            *("postgres://user:hun@ter2@db/keys", "postgres://user:hunter2@s:s@db:5432/keys"),
+            *("postgres://user:hun/ter2@db:5432/keys", "postgres://user:/hunter2@db/keys"),
+            *("postgres://user:hun%ter2@db/keys", "postgres://user:hunter2@db:x/keys"),
+            *("postgres://user:hunter2@db", "postgres://user:hunter2@db/", "postgres://u@[bad"),
+            *("postgres://user:hunter2@db/keys?sslmode=on", "postgres://u@db/keys?sslmod=require"),
+        )
+    ),
+    *((name, value) for name in FLAGS for value in ("True", "1", "yes", "on", "FALSE")),
+    *(
+        ("PUBLIC_URL", url)
+        for url in (
+            *("api.example", "http://api.example", "https://api.example/", "https://api.example/x"),
+            *("https://u:p@api.example", "https://192.0.2.1", "https://[::1]", "https://*.example"),
+            *("https://api.example:", "https://api.example:0x", "https://Api.example", "https://"),
+            *("https://a b.example", "https://api.example?a", "https://-a.example", "localhost"),
+            *(
+                "https://bücher.example",
+                "https://a.example,https://b.example",
+                "http://localhost:8000",
+            ),
+        )
+    ),
+    *(
+        ("EMAIL_URL", url)
+        for url in (
+            *("mail.example", "http://mail.example?from=a@b.example", "smtp://?from=a@b.example"),
+            *(
+                "smtp://mail.example",
+                "smtp://mail.example?from=",
+                "smtp://mail.example?from=hunter2",
+            ),
+            *("smtp://u:hunter2@mail.example:x?from=a@b.example", "smtp://u@h?from=a@b.example"),
+            *("smtp://h?from=a@b.example&tls=no", "smtp://h?from=a@b.example&from=c@d.example"),
+            *("smtp://:hunter2@h?from=a@b.example", "smtp://h/x?from=a@b.example", "smtp://h?from"),
+            *("smtp://u:hun/ter2@h?from=a@b.example", "smtp://u:@h?from=a@b.example"),
+            *("smtp://[::1?from=a@b.example", "smtp://h:0?from=a@b.example"),
+        )
+    ),
+    *(
+        (name, f"1:{KEY}{rest}")
+        for name in ("API_KEY_PEPPERS", "AUDIT_KEYS", "ENCRYPTION_KEYS")
+        for rest in (",", "!", f",1:{KEY}")
+    ),
+    *(("TRUSTED_PROXY_COUNT", value) for value in ("-1", "1.0", "one", "100", "²")),
+    *(
+        ("STAFF_GATEWAY_TOKEN", value)
+        for value in (
+            *("", KEY[:31], f"{KEY} ", f"{KEY},", f"{KEY},{KEY[:31]}", f"{KEY}x,{KEY}y,{KEY}z"),
+            *(f'{KEY}"', f"{KEY}ö", "x" * 256, f"{ALL['GATEWAY_TOKEN'][:43]},{KEY}x"),
+        )
+    ),
+    ("STAFF_SSO", "false"),  # Nobody could log in.
+    *(
+        ("SECURITY_CONTACT", value)
+        for value in ("me@x.example", "http://x.example", "mailto:a b@c", "https://")
+    ),
+    *(("METRICS_TOKEN", value) for value in ("short", f"{KEY} {KEY}", f"{KEY}ö")),
+]
+
+
+def settings_from(environ: dict[str, str]) -> dict[str, object]:
+    """Return the settings that a process with this environment has."""
+    with mock.patch.object(os, "environ", environ):
+        return runpy.run_path(str(ROOT / "reachscore" / "settings.py"))
+
+
+def manage(*command: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """Run manage.py with nothing else in its environment."""
+    run = "runpy.run_path('manage.py', run_name='__main__')"
+    return python(f"import runpy, sys; sys.argv[:] = {['manage.py', *command]}; {run}", **environ)
+
+
+def test_malformed_setting_is_named_without_its_value():
+    settings_from(ALL)
+    for name, value in MALFORMED:
+        try:
+            settings_from({**ALL, name: value})
+        except ImproperlyConfigured as error:
+            said = str(error)
+        else:
+            pytest.fail(f"{name}={value!r} was taken.")
+        assert name in said
+        for hidden in (KEY, "ter2", *(ALL[known] for known in SECRETS)):
+            assert hidden not in said, name
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"ALLOWED_HOSTS": "api.example, .example.org,127.0.0.1,[::1],"},
+        {"DATABASE_URL": "postgres:///none"},
+        {"DATABASE_URL": "postgresql://user@%2Frun%2Fpostgresql/keys"},
+        {
+            "DATABASE_URL": "postgres://u%40x:p%40s%2Fs%25?#&:$@a:1,b:2/keys?sslmode=verify-full&connect_timeout=9"
+        },
+        {"DATABASE_URL": "postgres://user@/keys?host=%2Ftmp"},
+        {"EMAIL_URL": "smtp://[::1]:25?from=keys@api.example"},
+        {"PUBLIC_URL": "https://keys-1.api.example:8443"},
+        {name: "" for name in ALL if name not in PRODUCTION},
+    ],
+)
+def test_unusual_but_valid_setting_is_taken(environ):
+    assert settings_from({**ALL, **environ})["PRODUCTION"]
+
+
+@pytest.mark.parametrize(
+    ("url", "backend", "place", "login", "encrypted"),
+    [
+        ("", "dummy", None, None, None),
+        ("smtp://h?from=a@b.example", "smtp", ("h", 587), ("", ""), (False, False)),
+        ("smtp://u:p%40%2F@h:25?from=a@b.example", "smtp", ("h", 25), ("u", "p@/"), (True, False)),
+        ("smtps://u:p@h?from=a@b.example", "smtp", ("h", 465), ("u", "p"), (False, True)),
+    ],
+)
+def test_mail_goes_where_its_url_says_encrypted_if_there_is_a_password(
+    url, backend, place, login, encrypted
+):
+    read = settings_from({**ALL, "EMAIL_URL": url})
+    assert read["EMAIL_BACKEND"] == f"django.core.mail.backends.{backend}.EmailBackend"
+    if place:
+        assert (read["EMAIL_HOST"], read["EMAIL_PORT"]) == place
+        assert (read["EMAIL_HOST_USER"], read["EMAIL_HOST_PASSWORD"]) == login
+        assert (read["EMAIL_USE_TLS"], read["EMAIL_USE_SSL"]) == encrypted
+    assert settings_from({})["EMAIL_BACKEND"] == "django.core.mail.backends.console.EmailBackend"
+
+
+def test_missing_database_url_beside_a_secret_is_refused_unless_debug():
+    for name in PRODUCTION_ONLY:
+        with pytest.raises(ImproperlyConfigured, match=f"DATABASE_URL is not set, but {name} is"):
+            settings_from({name: ALL[name]})
+        assert not settings_from({name: ALL[name], "DEBUG": "true"})["PRODUCTION"]
+    assert not settings_from({})["PRODUCTION"]
+
+
+# Runs commands of every kind in one process: Django's, ours, those that serve.
+RUN_ALL = """
+import runpy, sys
+from pathlib import Path
+main = runpy.run_path("manage.py")["main"]
+ours = {file.stem for file in Path().glob("*/management/commands/[a-z]*.py")}
+assert {"serve", "run_demo", "verify_audit", "revoke_api_key", "forget"} <= ours
+theirs = "check clearsessions collectstatic dumpdata makemigrations migrate runserver shell"
+for name in [*sorted(ours), *theirs.split()]:
+    sys.argv = ["manage.py", name]
+    try:
+        main()
+    except SystemExit as end:
+        print(name, end.code)
+    else:
+        print(name, "ran")
+"""
+
+
+@pytest.mark.parametrize(
+    ("environ", "beginning"),
+    [
+        ({"DATABASE_URL": ""}, "DATABASE_URL is blank. Set it, or"),
+        ({"AUDIT_KEYS": ALL["AUDIT_KEYS"]}, "DATABASE_URL is not set, but AUDIT_KEYS is, as in"),
+        (
+            {name: ALL[name] for name in ("AUDIT_KEYS", "SECRET_KEY")},
+            "DATABASE_URL is not set, but SECRET_KEY and AUDIT_KEYS are, as in",
+        ),
+        ({**PRODUCTION, "AUDIT_KEYS": ""}, "DATABASE_URL is set, so this is production, which"),
+    ],
+)
+def test_every_command_refuses_with_one_sentence(environ, beginning):
+    done = python(RUN_ALL, **environ)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) > 15
+    (sentence,) = {line.partition(" ")[2] for line in lines}
+    assert sentence.startswith(beginning)
+    assert not done.stderr
+
+
+def test_serve_without_database_url_takes_an_explicit_debug():
+    done = manage("serve")
+    assert done.returncode == 1
+    assert "DATABASE_URL is not set" in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+
+
+@pytest.mark.parametrize("command", [("migrate",), ("create_organization", "X"), ("key_peppers",)])
+def test_database_that_cannot_be_reached_is_told_without_a_traceback(command):
+    away = {**PRODUCTION, "DATABASE_URL": "postgres://u:pa55word@127.0.0.1:1/x"}
+    done = manage(*command, **away)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The database cannot be used: "), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "pa55word" not in done.stderr
+    assert "Traceback" in manage(*command, "--traceback", **away).stderr
+
+
+def test_wsgi_application_refuses_with_one_sentence():
+    done = python("import reachscore.wsgi", DATABASE_URL=URL)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "which also needs SECRET_KEY" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("X=postgres://u:p@db/keys?a=b&c=d", "postgres://u:p@db/keys?a=b&c=d"),
+        ("X=a$HOME`id`#no comment;|<>(", "a$HOME`id`#no comment;|<>("),
+        ("  X = a b \t", "a b"),
+        ("X=", ""),
+        ("X='a\"$\\ b'", 'a"$\\ b'),
+        (r'X="a\"\$\`\\\n \'"', "a\"$`\\\\n \\'"),
+        ("X='a' \"b\" c'd\"", "abc'd\""),
+        (r"X=a\ b\\c\'\&\ ", r"a b\c'& "),
+        ("X=a\\\nb", "ab"),
+        ('X="a\\\nb\nc"', "ab\nc"),
+        ("# X=b\n;X=c\n\n\tX=a", "a"),
+        ("X=b\r\nX=a\r\n", "a"),
+    ],
+)
+def test_env_file_is_read_as_systemd_reads_it(tmp_path: Path, line: str, value: str):
+    file = tmp_path / "env"
+    for text in (line, f"{line}\n", f"Y=before\n{line}\nZ=after"):
+        file.write_text(text, newline="")
+        assert read_env_file(str(file))["X"] == value
+
+
+@pytest.mark.parametrize("line", ["X", "export X=a", "X-Y=a", "X='a", 'X="a', "\ufeffX=a", "=a"])
+def test_env_file_with_a_line_that_is_no_setting_is_refused(tmp_path: Path, line: str):
+    file = tmp_path / "env"
+    file.write_text(f"A=b\n{line}\n" if line[0] != "\ufeff" else line)
+    with pytest.raises(ImproperlyConfigured, match=r"Line [12] of .* does not read NAME=value"):
+        read_env_file(str(file))
+    file.write_bytes(b"X=\xff")
+    for unreadable in (str(file), "", str(tmp_path), str(tmp_path / "none")):
+        with pytest.raises(ImproperlyConfigured, match="cannot be read"):
+            read_env_file(unreadable)
+
+
+def test_manage_reads_env_files_and_the_last_one_wins(tmp_path: Path):
+    service, owner = tmp_path / "service.env", tmp_path / "owner.env"
+    service.write_text("".join(f"{name}={value}\n" for name, value in ALL.items()))
+    owner.write_text(
+        f"DATABASE_URL={URL.replace('user', 'owner')}?sslmode=require&connect_timeout=9\n"
+    )
+    show = "from django.db import connection as c; print(c.settings_dict['USER'])"
+    files = ["--env-file", str(service), "--env-file", str(owner)]
+    command = [sys.executable, "manage.py", *files, "shell", "--no-imports", "-c", show]
+    done = subprocess.run(command, cwd=ROOT, env={}, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("owner\n", "")

@@ -1,0 +1,204 @@
+"""Behind the documented nginx: slow clients stop nobody, a rolling restart loses no request."""
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.production_server import PROXIED, Database, ProductionServer
+from tests.support.proxies import NGINX, Proxy, send, start_nginx
+from web.errors.refusals import RETRY_AFTER_SECONDS
+
+pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed here")
+
+
+@pytest.fixture(scope="module")
+def instances() -> Iterator[list[ProductionServer]]:
+    database = Database()
+    with ProductionServer(database) as first, ProductionServer(database, like=first) as second:
+        yield [first, second]
+
+
+@pytest.fixture(scope="module")
+def proxy(instances, tmp_path_factory) -> Iterator[Proxy]:
+    ports = [instance.port for instance in instances]
+    running = start_nginx(tmp_path_factory.mktemp("nginx"), ports)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def key(instances: list[ProductionServer]) -> str:
+    organization = instances[0].manage("create_organization", "Acme", "--plan", "enterprise")
+    return instances[0].manage("issue_api_key", organization, "--name", "CI")
+
+
+def test_clients_that_send_byte_by_byte_do_not_stop_the_others(proxy, key):
+    # More of them than all workers of both instances have threads.
+    stop = threading.Event()
+
+    def trickle() -> None:
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=30) as slow:
+            slow.sendall(
+                b"POST /v1/keys HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                b"Authorization: Bearer " + key.encode() + b"\r\nContent-Length: 1000\r\n\r\n"
+            )
+            while not stop.wait(0.1):
+                slow.sendall(b" ")
+
+    slow_clients = [threading.Thread(target=trickle) for _ in range(12)]
+    for client in slow_clients:
+        client.start()
+    time.sleep(0.5)
+    began = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        statuses = list(pool.map(lambda _: proxy.ask("/v1/auth/me", key), range(40)))
+    took = time.monotonic() - began
+    stop.set()
+    for client in slow_clients:
+        client.join()
+    assert statuses == [200] * 40
+    assert took < 10, took
+
+
+def test_a_rolling_restart_under_load_loses_no_request(proxy, instances, key):
+    instances[0].database.run("UPDATE accounts_plan SET active_keys_limit = NULL")
+    done: Counter[int | str] = Counter()
+    stop = threading.Event()
+
+    def load(number: int) -> None:
+        while not stop.is_set():
+            try:
+                if number % 2:
+                    done[proxy.ask("/v1/auth/me", key)] += 1
+                else:
+                    done[proxy.ask("/v1/keys", key, {"name": "load"})] += 1
+            except OSError as error:
+                done[repr(error)] += 1
+
+    clients = [threading.Thread(target=load, args=(number,)) for number in range(4)]
+    for client in clients:
+        client.start()
+    for instance in instances:
+        time.sleep(0.5)
+        instance.stop()
+        time.sleep(0.3)
+        instance.start()
+    time.sleep(0.5)
+    stop.set()
+    for client in clients:
+        client.join()
+    assert set(done) == {200, 201}, done
+    assert done[200] > 50
+
+
+def test_a_stop_lets_a_running_request_end(instances, proxy, key):
+    """A request that waits for a lock when SIGTERM comes still gets its answer."""
+    instance = instances[0]
+    with instance.database.connect() as holder:
+        holder.execute("BEGIN")
+        holder.execute("LOCK TABLE audit_audithead IN ACCESS EXCLUSIVE MODE")
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(instance.ask, "/v1/keys", key=key, body={"name": "waited"})
+            time.sleep(0.5)
+            stopping = pool.submit(instance.stop)
+            time.sleep(0.5)
+            assert not waiting.done()
+            holder.execute("COMMIT")
+            assert waiting.result().status == 201
+            assert stopping.result() == 0
+    instance.start()
+
+
+def test_a_header_that_a_byte_of_the_client_empties_is_refused_or_named(instances, proxy, key):
+    database, port, path, body = (
+        instances[0].database,
+        instances[0].port,
+        "/v1/keys",
+        b'{"name":"x"}',
+    )
+    for name in PROXIED:
+        lines = [f"{n}: {v}".encode() for n, v in PROXIED.items() if n != name]
+        for value in ("é, 192.0.2.7".encode(), b"\xe9", b""):
+            status, answer = send(port, key, *lines, name.encode() + b": " + value)
+            error = json.loads(answer)["error"]
+            assert (status, error["code"], error["field"]) == (400, "request_invalid", name)
+    proxied = [f"{name}: {value}".encode() for name, value in PROXIED.items()]
+    for agent in ("Müller/2".encode(), "Müller/2".encode("latin-1"), b""):
+        line = b"User-Agent: " + agent
+        assert send(port, key, *proxied, line, path=path, body=body)[0] == 201
+        # The documented nginx passes on nothing that empties what it says itself.
+        emptied = (line, b"X-Forwarded-For: \xe9", b"X-Forwarded-Proto: \xe9")
+        assert send(proxy.port, key, *emptied, path=path, body=body)[0] == 201
+    with database.connect() as connection:
+        seen = connection.execute(
+            "SELECT user_agent, host(ip) FROM audit_auditevent WHERE actor_type = 'key'"
+            " ORDER BY created_at DESC LIMIT 6"
+        ).fetchall()
+    assert seen == [("(not readable)", "127.0.0.1"), ("(not readable)", "192.0.2.7")] * 3
+
+
+def test_503_in_the_one_error_shape_if_no_instance_answers(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # Nothing listens there: 502. The other never answers: 504.
+        for folder, socket_ in (("closed", closed), ("silent", silent)):
+            (tmp_path / folder).mkdir()
+            ports = [socket_.getsockname()[1]] * 2
+            running = start_nginx(tmp_path / folder, ports, read_timeout="1s")
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
+                connection.request("POST", "/v1/keys", b"{}", {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                error = json.loads(answer.read())["error"]
+                connection.close()
+            finally:
+                running.stop()
+            assert (answer.status, error["code"]) == (503, "temporarily_unavailable")
+            assert error["type"] == "api_error"
+            assert set(error) == {"type", "code", "message", "fix", "doc_url", "request_id"}
+            assert answer.headers["Content-Type"] == "application/json"
+            assert answer.headers["Retry-After"] == str(RETRY_AFTER_SECONDS)
+            assert answer.headers["Request-Id"] == error["request_id"]
+
+
+def test_over_plain_http_pages_lead_to_the_service_itself_and_repeat_no_key(proxy):
+    tail = "live_AAAAAAAA_"
+    for path, status in (
+        ("/docs", 301),
+        (f"/docs?a=rk_{tail}", 400),
+        (f"/docs?a=%72k_{tail}", 400),
+        (f"/docs?a=r%6b_{tail}", 400),
+        (f"/docs?a=%2572%256B%255F{tail}", 400),
+    ):
+        connection = http.client.HTTPConnection("127.0.0.1", proxy.plain_port, timeout=30)
+        connection.request("GET", path, headers={"Host": "evil.example"})
+        answer = connection.getresponse()
+        assert answer.status == status, path
+        expected = "https://api.example.com/docs" if status == 301 else None
+        assert answer.headers["Location"] == expected
+        connection.close()
+
+
+def test_a_refusal_of_a_body_that_nobody_read_reaches_the_client(proxy):
+    """A server that closes such a connection resets it, and nginx answers 502 in its place."""
+    answers: Counter[tuple[int, str | None]] = Counter()
+
+    def refuse(_: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=30)
+        headers = {"Authorization": "Bearer wrong", "Content-Type": "application/json"}
+        for size in (60_000, 1_000_000):  # On one connection, if it is kept.
+            connection.request("POST", "/v1/keys", b" " * size, headers)
+            response = connection.getresponse()
+            assert json.loads(response.read())["error"]["code"] == "api_key_invalid"
+            answers[response.status, response.headers["Content-Type"]] += 1
+        connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(refuse, range(300)))
+    assert answers == {(401, "application/json"): 600}

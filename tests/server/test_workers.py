@@ -1,0 +1,154 @@
+"""The production server's processes: bounded requests, workers that come back and that end."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.production_server import PROXIED, Database, ProductionServer
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and /proc of Linux")
+TOKEN = "t" * 32
+HEAD = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "127.0.0.1", **PROXIED}.items())
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ProductionServer]:
+    """A server in whose environment are variables that could be taken for headers."""
+    production = ProductionServer(Database())
+    production.environ |= {
+        "METRICS_TOKEN": TOKEN,
+        "HTTP_AUTHORIZATION": f"Bearer {TOKEN}",
+        "HTTP_X_FORWARDED_PROTO": "https",
+        "CONTENT_TYPE": "application/json",
+    }
+    with production:
+        yield production
+
+
+def send(server: ProductionServer, *parts: str, seconds: float = 10) -> str:
+    """Send raw text and return what comes until the connection is closed, or for some seconds."""
+    received = b""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=seconds) as client:
+        client.sendall("".join(parts).encode())
+        try:
+            while part := client.recv(65536):
+                received += part
+        except TimeoutError:
+            received += b"<open>"
+    return received.decode()
+
+
+def test_a_header_that_was_not_sent_is_not_taken_from_the_environment(server):
+    close = "Host: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    assert " 401 " in send(server, "GET /metrics HTTP/1.1\r\n", close)[:20]
+    assert "https_required" in send(server, "GET /v1/auth/me HTTP/1.1\r\n", close)
+
+
+def test_a_head_is_bounded_and_no_media_type_or_cookie_takes_long(server):
+    for header, status in (
+        ('Content-Type: a/b;x="' + ";" * 30_000, 200),
+        ('Cookie: sessionid="' + "\\" * 30_000, 200),
+        ("Accept: " + "a/b;q=1," * 3_700, 200),
+        ("A: " + "a" * 30_000, 200),
+        ("A: " + "a" * 66_000, 431),
+    ):
+        began = time.monotonic()
+        answer = send(
+            server, f"GET /readyz HTTP/1.1\r\n{HEAD}Connection: close\r\n{header}\r\n\r\n"
+        )
+        assert answer.startswith(f"HTTP/1.1 {status} "), (header[:20], answer[:200])
+        assert time.monotonic() - began < 0.5, header[:20]
+
+
+def test_a_refusal_leaves_no_unread_body_on_a_kept_connection(server):
+    post = f"POST /v1/keys HTTP/1.1\r\n{HEAD}Authorization: Bearer x\r\nContent-Type: a/b\r\n"
+    last = f"GET /healthz HTTP/1.1\r\n{HEAD}Connection: close\r\n\r\n"
+    chunk = f"{2**16:x}\r\n{' ' * 2**16}\r\n"
+    for body, is_kept in (
+        ("Content-Length: 60000\r\n\r\n" + " " * 60_000, True),
+        (f"Content-Length: {2**20}\r\n\r\n" + " " * 2**20, True),
+        (f"Content-Length: {2**20 + 1}\r\n\r\n", False),
+        ("Transfer-Encoding: chunked\r\n\r\n" + chunk * 15 + "0\r\n\r\n", True),
+        ("Transfer-Encoding: chunked\r\n\r\n" + chunk * 17, False),
+        ("Content-Length: 0\r\n\r\n", True),
+    ):
+        answer = send(server, post, body, last if is_kept else "")
+        assert "HTTP/1.1 401 " in answer, body[:40]
+        assert ("HTTP/1.1 200 OK" in answer) is is_kept, (body[:40], answer[-300:])
+        assert answer.lower().count("connection: close") == 1, (body[:40], answer)
+
+
+def test_a_client_that_stalls_in_its_body_gets_its_refusal_after_two_seconds(server):
+    stalled = f"POST /nope HTTP/1.1\r\n{HEAD}Content-Length: 60000\r\n\r\n", " "
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        began = time.monotonic()
+        client.sendall("".join(stalled).encode())
+        answer = client.recv(65536).decode().lower()
+        assert 1.5 < time.monotonic() - began < 4
+    assert answer.startswith("http/1.1 404 ")
+    assert "connection: close" in answer
+    # Many that stay connected occupy one thread of each worker, and the others go on.
+    clients = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(30)]
+    for client in clients:
+        client.sendall("".join(stalled).encode())
+    for client in clients:
+        assert client.recv(65536).startswith(b"HTTP/1.1 404 ")
+    for _ in range(20):
+        assert server.ask("/healthz").seconds < 1
+    for client in clients:
+        client.close()
+
+
+def workers_of(server: ProductionServer) -> list[int]:
+    found = subprocess.run(
+        ["ps", "--ppid", str(server.process.pid), "-o", "pid="],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def requests_counted(server: ProductionServer) -> float:
+    """Return how often /nope was asked for, as all workers add it up."""
+    text = server.ask("/metrics", key=TOKEN).body
+    name = 'reachscore_requests_total{route="unknown",status="404"} '
+    return float(text.split(name)[1].split("\n")[0])
+
+
+def test_a_killed_worker_is_replaced_and_what_it_counted_stays(server):
+    for _ in range(20):
+        assert server.ask("/nope").status == 404
+    before, workers = requests_counted(server), workers_of(server)
+    assert len(workers) == 2
+
+    os.kill(workers[0], signal.SIGKILL)
+
+    deadline = time.monotonic() + 10
+    while len(set(workers_of(server)) - set(workers)) < 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    answers = [server.ask("/nope").status for _ in range(20)]
+    assert answers == [404] * 20
+    assert requests_counted(server) == before + 20
+    assert server.process.poll() is None
+
+
+# The last one: it ends the server.
+def test_workers_end_with_their_parent(server):
+    workers = workers_of(server)
+    assert len(workers) == 2
+    server.process.kill()
+    server.process.wait()
+    deadline = time.monotonic() + 10
+    while any(os.path.exists(f"/proc/{pid}") for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.port), timeout=1)

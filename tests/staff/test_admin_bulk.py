@@ -1,0 +1,229 @@
+"""Many keys at once: a dry run that changes nothing, then a line a key; safe to send again."""
+
+from datetime import timedelta
+from html import unescape
+from typing import Any
+from unittest import mock
+
+from django.contrib.admin.models import LogEntry
+from django.db import OperationalError
+from django.utils import timezone
+
+from apikeys.authentication.scope_use import note_exercised
+from apikeys.models import ApiKey, ScopeGrant
+from apikeys.scopes import ALL_SCOPES
+from apikeys.verbs.revoke import revoke
+from audit.actor import Actor
+from audit.models import AuditEvent
+from tests.staff.test_admin import KEYS, AdminTestCase
+from tests.support.cast import Answer
+
+REVOKE, NARROW = f"{KEYS}bulk/revoke/", f"{KEYS}bulk/narrow/"
+
+
+class BulkTestCase(AdminTestCase):
+    def select(self, action: str, *keys: ApiKey, across: bool = False, query: str = "") -> Answer:
+        """Choose an action of the list, as its checkboxes do."""
+        chosen = {
+            "action": action,
+            "_selected_action": [api_key.pk for api_key in keys],
+            "select_across": "1" if across else "0",
+            "index": "0",
+        }
+        return self.browser.post(f"{KEYS}?{query}", chosen)
+
+    def listed(self, dry_run: Answer) -> dict[str, str]:
+        """Return what the dry run's form would send."""
+        form = dry_run.context["form"]
+        return {"keys": form["keys"].value()}
+
+    def carry_out(self, url: str, fields: dict[str, str]) -> str:
+        response: Answer = self.browser.post(url, fields)
+        self.assertTrue(response.streaming)
+        return unescape(b"".join(response.streaming_content).decode())
+
+    def half_used(self, name: str, **fields: object) -> ApiKey:
+        """Issue a key that has held its scopes for long and exercised one."""
+        given = {"scopes": ["tests:read", "tests:write"], **fields}
+        api_key, _ = self.issue(name=name, **given)
+        long_ago = timezone.now() - timedelta(days=100)
+        ScopeGrant.objects.filter(api_key=api_key).update(granted_at=long_ago)
+        note_exercised(api_key.pk, ["tests:read"], day=timezone.now().date())
+        return api_key
+
+
+class RevokeManyTests(BulkTestCase):
+    def test_lists_and_counts_first_then_revokes_each_with_one_event(self):
+        keys = [self.issue(name=f"Key {n}")[0] for n in range(3)]
+        client = self.issue(name="Spared")[1]
+        revoke(keys[2], actor=Actor.cli())
+
+        dry = self.select("revoke_selected", *keys)
+
+        self.assertNotContains(dry, "By organization")
+        self.assertContains(dry, "2 keys of 1 organization would be revoked")
+        self.assertContains(dry, "1 of those you selected stays as it is: revoked already")
+        self.assertEqual(ApiKey.objects.filter(revoked_at=None).count(), 3)
+
+        why = {"category": "unused", "reason": "spring cleaning"}
+        page = self.carry_out(REVOKE, {**self.listed(dry), **why})
+
+        self.assertIn("2 of 2 keys revoked", page)
+        self.assertIn(f"1 of 2: {keys[1]} revoked", page)
+        events = AuditEvent.objects.filter(action="api_key.revoked", actor_label="sam")
+        self.assertEqual({event.reason for event in events}, {"unused: spring cleaning"})
+        self.assertEqual({event.target_id for event in events}, {keys[0].pk, keys[1].pk})
+        self.assertEqual(LogEntry.objects.count(), 2)
+        self.assertEqual(client.get("/v1/auth/me").status_code, 200)
+
+    def test_events_name_the_request_that_they_were_part_of(self):
+        dry = self.select("revoke_selected", self.issue()[0])
+        response: Answer = self.browser.post(REVOKE, {**self.listed(dry), "category": "left"})
+        list(response.streaming_content)
+        event = AuditEvent.objects.get(action="api_key.revoked")
+        self.assertEqual((event.request_id, event.ip), (response["Request-Id"], "127.0.0.1"))
+
+    def test_sent_again_it_changes_nothing(self):
+        dry = self.select("revoke_selected", self.issue()[0])
+        form = {**self.listed(dry), "category": "left"}
+        self.carry_out(REVOKE, form)
+        again = self.carry_out(REVOKE, form)
+        self.assertIn("0 of 1 keys revoked", again)
+        self.assertIn("was revoked already", again)
+        self.assertEqual(AuditEvent.objects.filter(action="api_key.revoked").count(), 1)
+
+    def test_all_pages_of_a_filter_are_what_the_dry_run_listed(self):
+        self.issue(name="Old import")
+        self.issue(name="Other")
+        dry = self.select(
+            "revoke_selected", ApiKey.objects.earliest("name"), across=True, query="q=import"
+        )
+        self.issue(name="New import")
+        self.carry_out(REVOKE, {**self.listed(dry), "category": "left"})
+        gone = ApiKey.objects.exclude(revoked_at=None).values_list("name", flat=True)
+        self.assertEqual(list(gone), ["Old import"])
+
+    def test_counts_the_keys_of_each_organization_the_most_first(self):
+        keys = [self.issue(organization=self.globex)[0], *(self.issue()[0] for _ in range(2))]
+        page = self.select("revoke_selected", *keys).content.decode()
+        ours = page.index(f"<bdi>{self.acme.name}</bdi>: 2 keys")
+        self.assertGreater(page.index(f"<bdi>{self.globex.name}</bdi>: 1 key<"), ours)
+
+    def test_the_list_says_how_many_keys_are_on_all_pages(self):
+        for _ in range(3):
+            self.issue()
+        with mock.patch("staff.keys.keys.ApiKeyAdmin.list_per_page", 2):
+            for most, found in ((3, "3"), (2, "2+")):
+                with mock.patch("staff.kit.lists.MOST_COUNTED", most):
+                    page = self.browser.get(KEYS)
+                self.assertContains(page, f"Select all pages: {found} API keys")
+
+    def test_all_of_an_organization(self):
+        self.issue()
+        self.issue(livemode=False)
+        theirs, _ = self.issue(organization=self.globex)
+        dry = self.browser.get(REVOKE, {"organization": self.acme.id})
+        self.assertContains(dry, "Revoke 2 keys")
+        self.carry_out(REVOKE, {**self.listed(dry), "category": "left"})
+        self.assertEqual(list(ApiKey.objects.filter(revoked_at=None)), [theirs])
+        again = self.browser.get(REVOKE, {"organization": self.acme.id}, follow=True)
+        self.assertContains(again, "nothing to do to these keys")
+
+    def test_one_that_fails_leaves_the_others_done_and_says_so(self):
+        keys = [self.issue(name=f"Key {n}")[0] for n in range(3)]
+        dry = self.select("revoke_selected", *keys)
+        calls = []
+
+        def flaky(api_key: ApiKey, **fields: Any) -> bool:
+            calls.append(api_key)
+            if len(calls) == 2:
+                raise OperationalError("lock timeout")
+            return revoke(api_key, **fields)
+
+        form = {**self.listed(dry), "category": "left"}
+        with mock.patch("staff.keys.bulk.revoke", flaky):
+            page = self.carry_out(REVOKE, form)
+        self.assertIn("2 of 3: stopped here", page)
+        self.assertIn("1 of 3 keys revoked", page)
+        self.assertEqual(ApiKey.objects.filter(revoked_at=None).count(), 2)
+        self.assertIn("2 of 3 keys revoked", self.carry_out(REVOKE, form))
+
+    def test_needs_a_reason_and_keys_of_a_dry_run(self):
+        api_key, client = self.issue()
+        for form in (
+            {"keys": api_key.pk},
+            {"keys": api_key.pk, "category": "other"},
+            {"keys": "", "category": "left"},
+            {"keys": "key_", "category": "left"},
+            {"keys": f"{api_key.pk} org_nothing00000", "category": "left"},
+            {"keys": " ".join([api_key.pk] * 5001), "category": "left"},
+            {"category": "left"},
+        ):
+            self.assertFalse(self.browser.post(REVOKE, form).streaming)
+        self.assertEqual(client.get("/v1/auth/me").status_code, 200)
+        page = self.carry_out(REVOKE, {"keys": "key_nothing00000", "category": "left"})
+        self.assertIn("is no key", page)
+
+    def test_more_than_can_be_done_at_once_are_refused_before(self):
+        keys = [self.issue()[0] for _ in range(3)]
+        with mock.patch("staff.keys.bulk.MOST_AT_ONCE", 2):
+            answer = self.select("revoke_selected", *keys)
+        self.assertEqual(answer["Location"], KEYS)
+
+    def test_takes_the_right_on_the_action_the_dry_run_and_the_form(self):
+        api_key, client = self.issue()
+        self.browser = self.colleague("view_apikey")
+        self.assertNotContains(self.browser.get(KEYS), "revoke_selected")
+        self.select("revoke_selected", api_key)
+        for url in (REVOKE, NARROW):
+            self.assertEqual(self.browser.get(url).status_code, 403)
+            form = {"keys": api_key.pk, "category": "left", "reason": "x"}
+            self.assertEqual(self.browser.post(url, form).status_code, 403)
+        self.assertEqual(client.get("/v1/auth/me").status_code, 200)
+
+
+class NarrowManyTests(BulkTestCase):
+    def test_takes_from_each_what_it_never_used(self):
+        key = self.half_used("Half")
+        dry = self.select("narrow_selected", key)
+        self.assertContains(dry, "loses tests:write; keeps tests:read")
+        page = self.carry_out(NARROW, {**self.listed(dry), "reason": "fewest scopes"})
+        self.assertIn("1 of 1 keys narrowed", page)
+        key.refresh_from_db()
+        self.assertEqual(key.scopes, ["tests:read"])
+        event = AuditEvent.objects.get(action="api_key.changed")
+        self.assertEqual((event.reason, event.actor_label), ("fewest scopes", "sam"))
+
+    def test_leaves_keys_that_used_nothing_or_are_new_as_they_are(self):
+        unused = self.half_used("Unused")
+        ScopeGrant.objects.filter(api_key=unused).update(last_exercised_on=None)
+        new, _ = self.issue(scopes=["tests:read", "tests:write"])
+        dry = self.select("narrow_selected", unused, new, self.half_used("Half"))
+        self.assertContains(dry, "2 of those you selected stay as they are")
+        self.assertContains(dry, "Of a key that used none at all, none is taken")
+        self.carry_out(NARROW, {**self.listed(dry), "reason": "x"})
+        for key in (unused, new):
+            key.refresh_from_db()
+            self.assertEqual(len(key.scopes), 2)
+
+    def test_managing_keys_are_listed_apart_and_left_out_unless_chosen(self):
+        manager = self.half_used("Manager", scopes=list(ALL_SCOPES))
+        dry = self.select("narrow_selected", manager, self.half_used("Half"))
+        self.assertContains(dry, "Managing keys, left out unless you say so")
+        form = {**self.listed(dry), "reason": "fewest scopes"}
+        page = self.carry_out(NARROW, form)
+        self.assertIn("1 of 2 keys narrowed", page)
+        self.assertIn(f"{manager} keeps all it holds", page)
+        manager.refresh_from_db()
+        self.assertEqual(manager.scopes, list(ALL_SCOPES))
+        self.carry_out(NARROW, {**form, "include_managing": "on"})
+        manager.refresh_from_db()
+        self.assertEqual(manager.scopes, ["tests:read"])
+
+    def test_a_scope_used_since_the_dry_run_is_kept(self):
+        key = self.half_used("Half", scopes=["tests:read", "tests:write", "domains:read"])
+        dry = self.select("narrow_selected", key)
+        note_exercised(key.pk, ["tests:write"], day=timezone.now().date())
+        self.carry_out(NARROW, {**self.listed(dry), "reason": "x"})
+        key.refresh_from_db()
+        self.assertEqual(key.scopes, ["tests:read", "tests:write"])

@@ -1,0 +1,168 @@
+"""Organizations in the admin: what they bought and used, and the verbs that change it."""
+
+from datetime import date
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.models import Meter, Organization, Usage
+from accounts.models.usage import ALWAYS
+from audit.models import AuditEvent
+from tests.staff.test_admin import KEYS, ORGANIZATIONS, AdminTestCase, page_of
+from tests.support.cast import Answer
+from tests.support.staff import filled_in
+
+
+class OrganizationTestCase(AdminTestCase):
+    def use(self, n: int, *, meter: Meter = Meter.TESTS, start: date | None = None) -> None:
+        month = timezone.now().date().replace(day=1)
+        Usage.objects.create(
+            organization=self.acme, livemode=True, meter=meter, period_start=start or month, used=n
+        )
+
+    def send(self, verb: str, **fields: Any) -> Answer:
+        """Open a verb's page and send its form, filled in."""
+        url = page_of(ORGANIZATIONS, self.acme.id, verb)
+        form = filled_in(self.browser, url, **{"reason": "agreed by phone", **fields})
+        return self.browser.post(url, form, follow=True)
+
+    def listed(self, **query: str) -> set[str]:
+        rows = self.browser.get(ORGANIZATIONS, query).context["cl"].result_list
+        return {organization.name for organization in rows}
+
+
+class PageTests(OrganizationTestCase):
+    def test_shows_terms_usage_keys_and_events(self):
+        self.issue(name="Nightly")
+        self.use(900)
+        Organization.objects.filter(pk=self.acme.pk).update(domains_limit=25)
+        page = self.browser.get(page_of(ORGANIZATIONS, self.acme.id)).content.decode()
+        for said in (
+            self.acme.id,
+            "<bdi>Nightly</bdi></a>",
+            "1 active live key, 0 active test keys of 100",
+            "agreed, not the plan's",
+            "organization.created",
+        ):
+            self.assertIn(said, page)
+
+    def test_an_event_names_the_key_it_is_about_for_those_who_may_see_keys(self):
+        api_key, _ = self.issue(name="Nightly")
+        named = f'<a href="{page_of(KEYS, api_key.pk)}"><bdi>Nightly</bdi></a> '
+        for rights, count in ((("view_apikey", "view_plan"), 1), ((), 0)):
+            browser = self.colleague("view_organization", "view_auditevent", *rights)
+            page = browser.get(page_of(ORGANIZATIONS, self.acme.id)).content.decode()
+            events = page.split('<ol class="timeline">')[1]
+            self.assertEqual(events.count(f'{named}<span class="quiet">{api_key.pk}'), count)
+
+    def test_says_how_full_a_limit_is_here_and_in_the_list_of_those_that_are(self):
+        self.use(1)
+        for used, limit, percent, colour, said in (
+            (799, 1000, 79, "active", ""),
+            (800, 1000, 80, "expiring", "nearly used up"),
+            (999, 1000, 99, "expiring", "nearly used up"),
+            (1000, 1000, 100, "revoked", "used up"),
+            (2, 1, 200, "revoked", "over the limit"),
+        ):
+            with self.subTest(used=used, limit=limit):
+                Usage.objects.update(used=used)
+                Organization.objects.filter(pk=self.acme.pk).update(tests_limit=limit)
+                badge = f'<span class="badge badge-{colour}">{said}</span>' if said else ""
+                page = self.browser.get(page_of(ORGANIZATIONS, self.acme.id)).content.decode()
+                bar = page.split('aria-label="live tests">')[1].split("</tr>")[0]
+                self.assertEqual(f"{percent} %</meter> {percent} % {badge}</td>", bar.strip())
+                listed = self.browser.get(ORGANIZATIONS, {"attention": "near"}).content.decode()
+                self.assertEqual(f"tests {used:,} of {limit:,} {badge}" in listed, bool(said))
+
+    def test_whoever_may_not_see_keys_or_events_sees_neither(self):
+        self.issue(name="Nightly")
+        browser = self.colleague("view_organization")
+        page = browser.get(page_of(ORGANIZATIONS, self.acme.id)).content.decode()
+        self.assertNotIn("Nightly", page)
+        self.assertNotIn("organization.created", page)
+        self.assertNotIn("/suspend/", page)
+
+    def test_a_new_one_is_asked_for_a_name_a_plan_and_a_reason(self):
+        form = self.browser.get(f"{ORGANIZATIONS}add/").context["adminform"].form
+        self.assertEqual(list(form.fields), ["name", "plan", "reason"])
+        answer = self.browser.post(
+            f"{ORGANIZATIONS}add/",
+            {
+                "name": "Initech",
+                "plan": "free",
+                "reason": "signed",
+                "_continue": "1",
+                "contact_email": "x@example.com",
+            },
+        )
+        made = Organization.objects.get(name="Initech")
+        self.assertEqual(answer["Location"], page_of(ORGANIZATIONS, made.id))
+        self.assertEqual(made.contact_email, "")
+        self.assertEqual(AuditEvent.objects.get(organization_id=made.id).reason, "signed")
+
+
+class PlanTests(OrganizationTestCase):
+    def test_changes_the_plan_and_the_limits_with_a_reason(self):
+        self.send("plan", plan="business", tests_limit="9000")
+        self.acme.refresh_from_db()
+        self.assertEqual((self.acme.plan_id, self.acme.tests_limit), ("business", 9000))
+        event = AuditEvent.objects.get(action="organization.plan_changed")
+        self.assertEqual(event.reason, "agreed by phone")
+        self.assertEqual(event.changes["plan"], ["team", "business"])
+
+    def test_the_page_says_how_many_tests_each_kind_of_plan_counts_as_used(self):
+        self.use(900)
+        self.use(3, start=ALWAYS)
+        page = self.browser.get(page_of(ORGANIZATIONS, self.acme.id, "plan"))
+        self.assertContains(page, "900 for a plan that renews each month, 3 for one that never")
+
+    def test_nonsense_is_shown_beside_its_field(self):
+        for fields in (
+            {"plan": "platinum"},
+            {"tests_limit": "-1"},
+            {"tests_limit": "9" * 20},
+            {"reason": ""},
+        ):
+            answer = self.send("plan", **fields)
+            self.assertTrue(answer.context["form"].errors, fields)
+        self.assertContains(self.send("plan"), "nothing changed")
+
+
+class ContactTests(OrganizationTestCase):
+    def test_is_set_and_taken_away_and_stays_out_of_the_audit_log(self):
+        answer = self.send("contact", contact_email=" olga@acme.example ")
+        self.assertContains(answer, "olga@acme.example")
+        event = AuditEvent.objects.get(action="organization.contact_changed")
+        self.assertEqual(event.changes, {"contact_email": [None, "o…@acme.example"]})
+        self.assertContains(self.send("contact", contact_email="olga@acme.example"), "nothing")
+        self.send("contact", contact_email="")
+        self.acme.refresh_from_db()
+        self.assertEqual(self.acme.contact_email, "")
+
+    def test_takes_no_nonsense_and_no_key(self):
+        key = self.issue()[1].key
+        for email in ("olga", "a@b@c", "x" * 255 + "@example.com", f"{key}@example.com"):
+            self.send("contact", contact_email=email)
+        self.acme.refresh_from_db()
+        self.assertEqual(self.acme.contact_email, "")
+
+
+class AttentionTests(OrganizationTestCase):
+    def test_finds_the_suspended(self):
+        self.send("suspend", reason="unpaid")
+        self.assertEqual(self.listed(attention="suspended"), {"Acme"})
+
+    def test_finds_those_above_four_fifths_of_a_limit(self):
+        self.use(799)
+        self.assertEqual(self.listed(attention="near"), set())
+        Usage.objects.update(used=800)
+        self.assertEqual(self.listed(attention="near"), {"Acme"})
+        Organization.objects.filter(pk=self.acme.pk).update(tests_limit=2_000_000_000)
+        self.assertEqual(self.listed(attention="near"), set())
+
+    def test_last_months_tests_do_not_count_and_domains_always_do(self):
+        self.use(1000, start=date(2020, 1, 1))
+        self.use(1000, start=ALWAYS)
+        self.assertEqual(self.listed(attention="near"), set())
+        self.use(9, meter=Meter.DOMAINS, start=ALWAYS)
+        self.assertEqual(self.listed(attention="near"), {"Acme"})

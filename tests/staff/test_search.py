@@ -1,0 +1,225 @@
+"""Staff find keys, organizations and events by what the lists print of them."""
+
+import unicodedata
+
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import Organization
+from apikeys.models import ApiKey
+from apikeys.verbs.change import change
+from apikeys.verbs.revoke import revoke
+from audit.actor import Actor
+from audit.models import AuditEvent
+from staff.models import User
+from tests.staff.test_admin import KEYS, ORGANIZATIONS, AdminTestCase
+from tests.staff.test_admin_audit import EVENTS
+from tests.support.cast import Answer
+
+
+def folded(text: str) -> str:
+    """Return what the database's search_fold is to return of Latin, Cyrillic and Greek texts."""
+    parts = unicodedata.normalize("NFKD", text)
+    return "".join(c for c in parts if not unicodedata.combining(c)).lower()
+
+
+class SearchTestCase(AdminTestCase):
+    def found(self, url: str, q: str, **query: str) -> set[str]:
+        """Return the ids on the list that the search leads to; keys are looked for by a form."""
+        post = url == KEYS
+        answer: Answer = (
+            self.browser.post(f"{url}find/", {"q": q, **query}, follow=True)
+            if post
+            else self.browser.get(url, {"q": q, **query})
+        )
+        self.assertEqual(answer.status_code, 200)
+        return {row.pk for row in answer.context["cl"].result_list}
+
+    def assertCost(self, number: int, url: str) -> None:
+        """Check how many queries a page takes, the session's apart."""
+        with CaptureQueriesContext(connection) as queries:
+            self.assertEqual(self.browser.get(url).status_code, 200)
+        told = [query["sql"] for query in queries.captured_queries]
+        self.assertEqual(len(told), number, "\n".join(told))
+
+
+class KeptTextTests(SearchTestCase):
+    def assertKept(self) -> None:
+        for organization in Organization.objects.all():
+            text = folded(f"{organization.name} {organization.contact_email}")
+            self.assertEqual(organization.search_text, text)
+            for api_key in organization.api_keys.all():
+                self.assertEqual(api_key.search_text, f"{folded(api_key.name)} {text}")
+
+    def test_each_verb_keeps_the_texts_that_are_searched(self):
+        sam = Actor.staff(self.sam)
+        api_key, client = self.issue(name="Zoë’s ﬁrst ÅNGSTRÖM Почта Έλλη ½ ²")
+        text = ApiKey.objects.get(pk=api_key.pk).search_text
+        self.assertIn("zoe’s first angstrom почта ελλη 1⁄2 2 acme", text)
+        theirs, _ = self.issue(organization=self.globex)
+        made, _ = self.make(client, name="Made by Ä")
+        self.assertKept()
+        for verb in (
+            lambda: change(api_key, actor=sam, name="Renàmed"),
+            lambda: client.change(f"/v1/keys/{made.pk}", {"name": "Over the API É"}),
+            lambda: self.rotate(client, made),
+            lambda: revoke(made, actor=sam),
+            lambda: self.acme.change_contact(actor=sam, email="Ops@Acme.example"),
+            lambda: self.acme.change_contact(actor=sam, email=""),
+            lambda: self.acme.rename(actor=sam, reason="merged", name="Äcme & Söhne"),
+            lambda: self.acme.suspend(actor=sam, reason="unpaid"),
+            # No verbs, the second with what it read before the first: the database keeps the text.
+            lambda: Organization.objects.filter(pk=self.globex.pk).update(name="Glöbex II"),
+            theirs.save,
+        ):
+            verb()
+            self.assertKept()
+
+
+class KeySearchTests(SearchTestCase):
+    def test_finds_keys_by_what_the_list_prints(self):
+        initech = self.organization("Initech Gmbh", "team")
+        initech.change_contact(actor=Actor.cli(), email="Zoe.Ops@initech.example")
+        pipeline, client = self.issue(organization=initech, name="CI pipeline")
+        zoe, _ = self.issue(name="Zoë’s 100% sure_thing", allowed_ips=["192.0.2.7/32"])
+        net, _ = self.issue(name="net", allowed_ips=["192.0.2.0/24", "2001:db8::/32"])
+        hint, locator = client.key[-4:], client.key[8:16]
+        for q, keys in (
+            (f"…{hint}", {pipeline}),
+            (f"...{hint}", {pipeline}),
+            (hint, {pipeline}),
+            (locator, {pipeline}),
+            (f"CI pipeline …{hint}", {pipeline}),
+            (f"Globex …{hint}", set()),
+            ("Initech CI pipeline", {pipeline}),
+            ("pipeline  INITECH", {pipeline}),
+            ("Acme CI pipeline", set()),
+            ("zoe.ops@initech.example", {pipeline}),
+            ("Zoe", {pipeline, zoe}),
+            ("zoë acme", {zoe}),
+            ("0% sure_", {zoe}),
+            ("sure%thing", set()),
+            ("\\", set()),
+            (pipeline.pk, {pipeline}),
+            (initech.pk, {pipeline}),
+            (f"{self.acme.pk} net", {net}),
+            ("192.0.2.7", {zoe}),
+            ("192.0.2.0/24", {net}),
+            ("2001:DB8:0::/32", {net}),
+            ("192.0.2.8", set()),
+            ("…", {pipeline, zoe, net}),
+            ("nowhere", set()),
+            (" ".join("CI" for _ in range(60)), {pipeline}),
+            ("a\0b", {pipeline, zoe, net}),  # Refused with a message.
+        ):
+            with self.subTest(q):
+                self.assertEqual(self.found(KEYS, q), {key.pk for key in keys})
+
+    def test_goes_with_the_filters(self):
+        live, _ = self.issue(name="import")
+        self.issue(name="import", livemode=False)
+        self.assertEqual(self.found(KEYS, "import", livemode__exact="1"), {live.pk})
+
+    def test_a_search_longer_than_any_stored_text_is_refused(self):
+        api_key, _ = self.issue()
+        text = "ci " * 70
+        answer = self.browser.post(f"{KEYS}find/", {"q": text}, follow=True)
+        self.assertContains(answer, "Search for at most 200 characters")
+        self.assertContains(answer, api_key.pk)
+        for url in (KEYS, ORGANIZATIONS, EVENTS, "/admin/staff/user/"):
+            self.assertFalse(self.browser.get(url, {"q": text}).context["cl"].result_list)
+
+    def test_a_search_is_planned_for_its_words_however_often_one_was_made(self):
+        for number in range(12):  # From the sixth on it would be prepared, for any words.
+            self.browser.get(KEYS, {"q": f"nightly{number}"})
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT statement FROM pg_prepared_statements")
+            statements = [statement for (statement,) in cursor.fetchall()]
+        self.assertTrue(any("django_session" in one for one in statements), statements)
+        self.assertFalse(any("search_fold" in one for one in statements), statements)
+
+    def test_what_is_found_is_sorted_by_age_or_by_a_column(self):
+        made = [self.issue(name=f"import {letter}")[0].pk for letter in "bca"]
+        for query, order in (({}, [2, 1, 0]), ({"o": "1"}, [2, 0, 1]), ({"o": "-1"}, [1, 0, 2])):
+            listed = self.browser.get(KEYS, {"q": "import", **query}).context["cl"].result_list
+            self.assertEqual([made.index(key.pk) for key in listed], order)
+
+    def test_a_search_takes_the_same_few_queries_however_much_it_finds(self):
+        api_key, client = self.issue(allowed_ips=["192.0.2.7/32"])
+        queries = {
+            "": 6,
+            "nightly ci": 3,
+            "ci": 6,
+            api_key.pk: 6,
+            "192.0.2.7": 6,
+            client.key[-4:]: 7,  # One more for each word that may be a part of a key.
+            f"acme …{client.key[-4:]}": 8,
+            "nowhere": 3,
+        }
+        for _ in range(2):
+            for q, number in queries.items():
+                with self.subTest(q):
+                    self.assertCost(number, f"{KEYS}?q={q}")
+            for _ in range(3):
+                self.issue(allowed_ips=["192.0.2.7/32"])
+
+
+class OtherSearchTests(SearchTestCase):
+    def test_finds_organizations_by_name_contact_and_id(self):
+        self.acme.change_contact(actor=Actor.cli(), email="Zoe@acme.example")
+        for q in ("zoë@acme.example", "ACMÉ", "acme zoe", self.acme.pk):
+            with self.subTest(q):
+                self.assertEqual(self.found(ORGANIZATIONS, q), {self.acme.pk})
+        self.assertEqual(self.found(ORGANIZATIONS, "acme globex"), set())
+
+    def test_finds_colleagues_with_or_without_the_marks_of_their_names(self):
+        zoe = User.objects.create_user("zoë", first_name="Åse", email="z@corp.example")
+        for q in ("zoe", "ZOË ase", "z@corp"):
+            self.assertEqual(self.found("/admin/staff/user/", q), {zoe.pk})
+        self.assertEqual(self.found("/admin/staff/user/", "zoe sam"), set())
+
+    def test_finds_events_by_what_the_audit_log_prints(self):
+        api_key, client = self.issue(organization=self.globex)
+        made, _ = self.make(client, name="child")
+        sam = Actor.staff(self.sam)
+        revoke(made, actor=sam, reason="Zoë left the company")
+        self.acme.change_contact(actor=sam, email="ops@acme.example")
+        revoked, changed = "api_key.revoked", "organization.contact_changed"
+        issued = "api_key.issued"
+        created = "organization.created"
+        for q, actions in (
+            ("Globex", [created, issued, issued, revoked]),
+            ("acme", [created, changed]),
+            (self.acme.pk, [created, changed]),
+            ("staff:sam", [changed, revoked]),
+            ("staff:nobody", []),
+            ("sam", [changed, revoked]),
+            (f"key:{api_key.pk}", [issued]),
+            ("key:", []),
+            ("cli", [created, created, issued, "staff.created"]),
+            ("api_key.revoked", [revoked]),
+            ("Contact_Changed", [changed]),
+            ("zoe company", [revoked]),
+            ("zoe elsewhere", []),
+            (made.pk, [issued, revoked]),
+            ("127.0.0.1", [changed, issued, revoked]),
+            ("192.0.2.1", []),
+        ):
+            with self.subTest(q):
+                ids = self.found(EVENTS, q)
+                found = AuditEvent.objects.filter(pk__in=ids).values_list("action", flat=True)
+                self.assertEqual(sorted(found), sorted(actions))
+
+    def test_each_list_takes_a_fixed_number_of_queries(self):
+        for _ in range(2):
+            for url, number in (
+                (ORGANIZATIONS, 6),
+                (f"{ORGANIZATIONS}?q=acme", 6),
+                (EVENTS, 5),
+                (f"{EVENTS}?q=acme", 7),
+                (f"{EVENTS}?q=staff:sam", 4),
+            ):
+                with self.subTest(url):
+                    self.assertCost(number, url)
+            for _ in range(3):
+                self.organization("Acme", "free")

@@ -1,0 +1,543 @@
+"""The second factor: asked, set up at the first log-in, each code good for one time."""
+
+import io
+import re
+from base64 import b32decode, b32encode, b64encode, urlsafe_b64encode
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from unittest import mock
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import segno
+import time_machine
+from django.contrib.sessions.models import Session
+from django.core.management import CommandError, call_command
+from django.test import Client, override_settings
+from django.utils import timezone
+from django_otp.oath import totp
+
+from audit.actor import Actor
+from audit.models import AuditEvent
+from staff.login import factors
+from staff.login.lockout import MOST_TRIES
+from staff.models import RecoveryCode, SecondFactor, User
+from staff.models.second_factor import MOST_DOUBLINGS, derive, has_factor
+from tests.support.admin_pages import PostForms
+from tests.support.captured import captured_logs
+from tests.support.cast import Answer, ApiTestCase
+from tests.support.committed import CommittedTestCase, in_threads
+from tests.support.dump import dumped
+from tests.support.staff import log_in
+
+CODE, SET_UP = "/admin/second_factor/", "/admin/second_factor/set_up/"
+KEYS = "/admin/apikeys/apikey/"
+RECOVERY_CODE = re.compile(r"\b((?:[2-9a-z]{4}-){3}[2-9a-z]{4})\b")
+STEP = 30
+
+
+def code_of(secret: bytes, *, steps: int = 0) -> str:
+    """Return what an app shows now, or some steps later."""
+    return f"{totp(secret, step=STEP, drift=steps):06}"
+
+
+def being_set_up(user: User) -> SecondFactor:
+    return SecondFactor(user=user, key=SecondFactor.new_key())
+
+
+def secret_on(page: Answer) -> bytes:
+    found = re.search(r"app: <code>([A-Z2-7 ]+)</code>", page.content.decode())
+    assert found
+    return b32decode(found[1].replace(" ", ""))
+
+
+def set_up(user: User) -> tuple[SecondFactor, list[str]]:
+    """Give the user an app, a minute ago, and return it with the recovery codes."""
+    user.refresh_from_db()
+    begun = being_set_up(user)
+    code = code_of(begun.bin_key, steps=-1)
+    codes = factors.confirm(begun, code)
+    assert codes
+    begun.refresh_from_db()
+    return begun, codes
+
+
+class FactorTestCase(ApiTestCase):
+    def setUp(self) -> None:
+        travel = time_machine.travel(timezone.now().replace(microsecond=0), tick=False)
+        self.clock = travel.start()
+        self.addCleanup(travel.stop)
+        self.browser = Client()
+
+    def type_password(self, browser: Client | None = None, to: str = KEYS) -> Answer:
+        form = {"username": "sam", "password": "correct horse", "next": to}
+        return (browser or self.browser).post("/admin/login/", form)
+
+    def type_code(self, code: str, browser: Client | None = None) -> Answer:
+        return (browser or self.browser).post(CODE, {"code": code, "next": KEYS})
+
+    def assertInside(self, browser: Client | None = None) -> None:
+        self.assertEqual((browser or self.browser).get(KEYS).status_code, 200)
+
+    def assertOutside(self, browser: Client | None = None) -> None:
+        for url in ("/admin/", KEYS, f"{KEYS}add/", "/admin/password_change/"):
+            for call in ((browser or self.browser).get, (browser or self.browser).post):
+                response = call(url)
+                self.assertEqual(response.status_code, 302, url)
+                self.assertIn("/admin/login/", response["Location"], url)
+
+    def recorded(self) -> list[str]:
+        events = AuditEvent.objects.filter(organization_id="service").order_by("sequence")
+        return list(events.values_list("action", flat=True))[1:]
+
+
+@override_settings(SECOND_FACTOR_REQUIRED=True)
+class SetUpTests(FactorTestCase):
+    def test_is_enforced_at_the_first_log_in_and_leads_on_to_where_one_wanted_to_go(self):
+        response = self.type_password()
+        self.assertTrue(response["Location"].startswith(CODE))
+        response = self.browser.get(response["Location"])
+        self.assertTrue(response["Location"].startswith(SET_UP))
+        self.assertOutside()
+        page = self.browser.get(response["Location"])
+        self.assertIn("no-store", page["Cache-Control"])
+        secret = secret_on(page)
+
+        response = self.browser.post(SET_UP, {"code": code_of(secret), "next": KEYS})
+        self.assertEqual(len(RECOVERY_CODE.findall(response.content.decode())), 10)
+        self.assertIn("no-store", response["Cache-Control"])
+        self.assertContains(response, f'href="{KEYS}"')
+        self.assertInside()
+        self.assertEqual(self.recorded(), ["staff.second_factor_set_up", "staff.logged_in"])
+
+    def test_the_picture_holds_what_apps_read_and_nothing_that_the_policy_stops(self):
+        with mock.patch("segno.make_qr", wraps=segno.make_qr) as drawn:
+            self.type_password()
+            page = self.browser.get(SET_UP)
+        uri = urlsplit(drawn.call_args[0][0])
+        self.assertEqual((uri.scheme, uri.netloc), ("otpauth", "totp"))
+        self.assertEqual(unquote(uri.path), "/ReachScore keys:sam")
+        values = parse_qs(uri.query)
+        self.assertEqual(b32decode(values["secret"][0]), secret_on(page))
+        self.assertEqual(len(secret_on(page)), 20)
+        (svg,) = re.findall(r'QR code">(<svg.*?</svg>)', page.content.decode(), re.DOTALL)
+        for stopped in ("style", "script", "data:", "href"):
+            self.assertNotIn(stopped, svg)
+
+    def test_a_wrong_code_sets_nothing_up_and_shows_the_same_secret_again(self):
+        self.type_password()
+        first = secret_on(self.browser.get(SET_UP))
+        response = self.browser.post(SET_UP, {"code": "000000"})
+        self.assertEqual(secret_on(response), first)
+        self.assertIsNone(SecondFactor.of(self.sam))
+        self.assertOutside()
+
+    def test_a_session_confirms_the_secret_that_it_showed_and_no_other(self):
+        other = Client()
+        shown = []
+        for browser in (other, self.browser):
+            self.type_password(browser)
+            shown.append(secret_on(browser.get(SET_UP)))
+            self.assertEqual(secret_on(browser.get(SET_UP)), shown[-1])
+        self.browser.post(SET_UP, {"code": code_of(shown[0])})
+        self.assertOutside()
+        self.browser.post(SET_UP, {"code": code_of(shown[1])})
+        self.assertInside()
+
+        self.assertIn("/admin/login/", other.post(SET_UP, {"code": "1"})["Location"])
+        self.type_password(other)
+        self.assertContains(self.type_code(code_of(shown[0]), other), "not the code")
+        self.assertEqual(self.recorded().count("staff.second_factor_set_up"), 1)
+
+    def test_a_secret_ends_with_its_session_and_with_the_password_typed_anew(self):
+        shown = []
+        for end in ("/admin/second_factor/leave/", "/admin/login/", "/admin/login/"):
+            self.type_password()
+            shown.append(secret_on(self.browser.get(SET_UP)))
+            self.browser.post(end)
+        self.assertEqual(len(set(shown)), 3)
+
+    def test_who_has_one_cannot_set_up_another_with_the_password_alone(self):
+        set_up(self.sam)
+        self.type_password()
+        response = self.browser.get(SET_UP)
+        self.assertTrue(response["Location"].startswith(CODE))
+        self.browser.post(SET_UP, {"code": "000000"})
+        self.assertEqual(SecondFactor.objects.count(), 1)
+
+    def test_a_session_of_before_is_no_way_round_it(self):
+        with override_settings(SECOND_FACTOR_REQUIRED=False):
+            self.browser.force_login(self.sam)
+        self.browser.force_login(self.sam)
+        self.assertOutside()
+
+
+@override_settings(SECOND_FACTOR_REQUIRED=True)
+class LogInTests(FactorTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.factor, self.codes = set_up(self.sam)
+        self.secret = self.factor.bin_key
+
+    def test_password_and_code_let_in_and_only_then_is_it_an_event(self):
+        response = self.type_password()
+        self.assertEqual(parse_qs(urlsplit(response["Location"]).query), {"next": [KEYS]})
+        self.assertOutside()
+        self.assertEqual(self.recorded(), ["staff.second_factor_set_up"])
+        before = self.browser.session.session_key
+
+        self.assertRedirects(self.type_code(code_of(self.secret)), KEYS)
+        self.assertNotEqual(self.browser.session.session_key, before)
+        self.assertEqual(self.recorded()[1:], ["staff.logged_in"])
+
+    def test_a_clock_half_a_minute_wrong_does(self):
+        for steps in (0, 1):
+            browser = Client()
+            self.type_password(browser)
+            self.assertEqual(
+                self.type_code(code_of(self.secret, steps=steps), browser).status_code, 302
+            )
+
+    def test_a_code_is_refused_the_second_time_and_an_older_one_too(self):
+        code, older = code_of(self.secret), code_of(self.secret, steps=-1)
+        self.type_password()
+        self.type_code(code)
+        other = Client()
+        self.type_password(other)
+        for replayed in (code, older):
+            self.assertContains(self.type_code(replayed, other), "used before")
+            self.clock.shift(timedelta(seconds=3))
+        self.assertOutside(other)
+
+    def test_odd_codes_are_wrong_ones(self):
+        self.type_password()
+        for code in ("", " ", "12345", "1234567", "٠٠٠٠٠٠", "-00001", "x" * 40, "x" * 41, "a\x00b"):
+            with self.subTest(code):
+                self.assertEqual(self.type_code(code).status_code, 200)
+                self.clock.shift(timedelta(minutes=20))
+                self.type_password()
+        self.assertOutside()
+
+    def test_a_wrong_code_makes_the_next_wait_longer_each_time_but_not_for_ever(self):
+        self.type_password()
+        self.assertContains(self.type_code("000000"), "not the code")
+        self.assertContains(self.type_code(code_of(self.secret)), "not the code")  # Too soon.
+        self.clock.shift(timedelta(seconds=1))
+        self.assertEqual(self.type_code(code_of(self.secret)).status_code, 302)
+
+        for _ in range(30):
+            factors.verify(self.sam, "000000")
+            self.clock.shift(timedelta(seconds=2**MOST_DOUBLINGS))
+        factors.verify(self.sam, "000000")
+        self.clock.shift(timedelta(seconds=2 ** (MOST_DOUBLINGS - 1) - 1))
+        self.assertFalse(factors.verify(self.sam, code_of(self.secret)))
+        self.clock.shift(timedelta(seconds=1))
+        self.assertTrue(factors.verify(self.sam, code_of(self.secret)))
+
+    def test_wrong_codes_shut_the_address_though_the_password_is_right_each_time(self):
+        for _ in range(MOST_TRIES):
+            self.type_password()
+            self.type_code("000000")
+        self.assertContains(self.type_password(Client()), "Too many failed tries")
+        self.assertIn("staff.locked_out", self.recorded())
+
+    def test_a_wrong_code_is_a_line_of_the_security_log_without_the_code(self):
+        self.type_password()
+        with captured_logs() as logs:
+            self.type_code("271828")
+        (line,) = logs.records("reachscore.security")
+        self.assertEqual((line["message"], line["user"]), ("failed second factor", '"sam"'))
+        self.assertNotIn("271828", logs.getvalue())
+
+    def test_a_recovery_code_lets_in_once(self):
+        first, second = self.codes[0], self.codes[1].replace("-", " ").upper()
+        for code, lets_in in ((first, True), (first, False), (second, True)):
+            browser = Client()
+            self.type_password(browser)
+            self.assertEqual(self.type_code(code, browser).status_code, 302 if lets_in else 200)
+        self.assertEqual(RecoveryCode.objects.count(), 8)
+        self.assertEqual(self.recorded().count("staff.recovery_code_used"), 2)
+
+    def test_a_recovery_code_needs_not_wait_for_wrong_codes_of_somebody_else(self):
+        for _ in range(5):
+            factors.verify(self.sam, "000000")
+        self.type_password()
+        self.assertEqual(self.type_code(self.codes[0]).status_code, 302)
+
+    def test_somebody_elses_recovery_code_does_not(self):
+        kim = User.objects.create_superuser("kim", password="another horse")
+        _, codes = set_up(kim)
+        self.type_password()
+        self.assertEqual(self.type_code(codes[0]).status_code, 200)
+
+    def test_half_way_is_not_for_long_and_can_be_left(self):
+        self.type_password()
+        self.browser.post("/admin/second_factor/leave/")
+        self.assertContains(self.browser.get("/admin/login/"), "Password")
+        self.type_password()
+        self.clock.shift(timedelta(minutes=15))
+        response = self.browser.get(CODE, follow=True)
+        self.assertContains(response, "no code came")
+
+    def test_the_half_way_pages_show_nothing_of_the_admin(self):
+        self.type_password()
+        page = self.browser.get(CODE).content.decode()
+        for link in (KEYS, "/admin/accounts/", "nav-sidebar"):
+            self.assertNotIn(link, page.replace(f"next={KEYS}", ""))
+
+    def test_cross_site_forms_do_nothing(self):
+        browser = Client(enforce_csrf_checks=True)
+        log_in(browser, self.sam)
+        for url in (CODE, SET_UP, "/admin/second_factor/leave/"):
+            self.assertEqual(browser.post(url, {"code": "1"}).status_code, 403, url)
+
+
+@override_settings(SECOND_FACTOR_REQUIRED=True)
+class DumpTests(FactorTestCase):
+    def test_no_table_holds_a_cookie_a_shown_secret_or_a_recovery_code(self):
+        shown: list[str] = []
+
+        def note(*secrets: bytes) -> None:
+            """Note secrets and the cookie of now, in each spelling; look for what was noted."""
+            cookie = self.browser.cookies["sessionid"].value
+            shown.append(cookie)
+            for secret in (*secrets, cookie.encode()):
+                spelled = (b32encode(secret), b64encode(secret), urlsafe_b64encode(secret))
+                shown.extend([secret.hex(), *(text.decode().rstrip("=") for text in spelled)])
+            dump = dumped().lower()
+            for text in shown:
+                self.assertNotIn(text.lower(), dump)
+
+        self.type_password()
+        note()
+        first = secret_on(self.browser.get(SET_UP))
+        note(first)
+        page = self.browser.post(SET_UP, {"code": code_of(first)}).content.decode()
+        codes = [code.replace("-", "").encode() for code in RECOVERY_CODE.findall(page)]
+        self.assertEqual(len(codes), 10)
+        shown += [code.decode() for code in codes]
+        note(*codes)
+        second = secret_on(self.browser.get(SET_UP))
+        note(second)
+        self.clock.shift(timedelta(seconds=STEP))
+        self.browser.post(SET_UP, {"code": code_of(second)})
+        note()
+        self.assertInside()
+        self.assertGreater(len(set(shown)), 40)
+
+    def test_no_column_of_a_session_is_a_cookie_that_lets_in(self):
+        factor, _ = set_up(self.sam)
+        self.type_password()
+        self.type_code(code_of(factor.bin_key))
+        self.assertInside()
+        for value in Session.objects.values_list("session_key", "session_data").get():
+            thief = Client()
+            thief.cookies["sessionid"] = value
+            self.assertOutside(thief)
+
+    def test_a_row_moved_to_another_account_or_key_makes_other_codes(self):
+        kim = User.objects.create_superuser("kim", password="another horse")
+        factor, codes = set_up(self.sam)
+        with self.settings(ENCRYPTION_KEYS={1: bytes(32), 2: bytes(32)}):
+            moved = [(self.sam, "0001"), (self.sam, "0002"), (kim, "0001")]
+            made = {SecondFactor(user=user, key=f"{key}ab").bin_key for user, key in moved}
+            self.assertNotEqual(derive(1, "one purpose", "a"), derive(1, "another purpose", "a"))
+        self.assertEqual(len(made), 3)
+        for user, counts in ((self.sam, True), (kim, False)):
+            SecondFactor.objects.update(user=user, last_t=-1)
+            RecoveryCode.objects.update(user=user)
+            self.assertIs(factors.verify(user, code_of(factor.bin_key)), counts)
+            self.assertIs(factors.verify(user, codes[counts]), counts)
+
+
+class VoluntaryTests(FactorTestCase):
+    def test_where_it_is_not_required_a_password_lets_in_and_an_app_can_be_set_up(self):
+        self.assertRedirects(self.type_password(), KEYS)
+        self.assertContains(self.browser.get(CODE), "Your password alone")
+        secret = secret_on(self.browser.get(SET_UP))
+        answer = self.browser.post(SET_UP, {"code": code_of(secret)})
+        self.assertEqual(len(RECOVERY_CODE.findall(answer.content.decode())), 10)
+        self.assertInside()
+        self.assertEqual(self.recorded().count("staff.logged_in"), 1)
+
+        other = Client()
+        self.type_password(other)
+        self.assertOutside(other)
+
+    def test_another_app_takes_the_place_of_the_first_and_ends_its_sessions(self):
+        first, _ = set_up(self.sam)
+        other = Client()
+        self.type_password(other)
+        self.type_code(code_of(first.bin_key), other)
+        self.assertInside(other)
+        self.clock.shift(timedelta(seconds=STEP))
+        self.type_password()
+        self.type_code(code_of(first.bin_key))
+        self.clock.shift(timedelta(seconds=STEP))
+
+        shown = {secret_on(browser.get(SET_UP)) for browser in (other, self.browser)}
+        self.assertEqual(len(shown), 2)
+        second = secret_on(self.browser.get(SET_UP))
+        self.browser.post(SET_UP, {"code": code_of(second)})
+
+        factor = SecondFactor.of(self.sam)
+        assert factor is not None
+        self.assertEqual(factor.bin_key, second)
+        self.assertNotIn(secret_on(self.browser.get(SET_UP)), shown)  # Used up.
+        self.assertInside()
+        self.assertOutside(other)
+        self.assertFalse(factors.verify(self.sam, code_of(first.bin_key, steps=1)))
+
+    def test_new_recovery_codes_take_the_place_of_the_old(self):
+        factor, old = set_up(self.sam)
+        self.type_password()
+        self.type_code(code_of(factor.bin_key))
+        answer = self.browser.post("/admin/second_factor/recovery_codes/")
+        new = RECOVERY_CODE.findall(answer.content.decode())
+        self.assertEqual(len({*new, *old}), 20)
+        self.assertFalse(factors.verify(self.sam, old[0]))
+        self.assertTrue(factors.verify(self.sam, new[0]))
+        self.assertIn("staff.recovery_codes_made", self.recorded())
+
+    def test_recovery_codes_are_gone_when_their_page_is_sent_again(self):
+        self.type_password()
+        form = {"code": code_of(secret_on(self.browser.get(SET_UP))), "newest": "0"}
+        self.assertContains(self.browser.post(SET_UP, form), 'id="plaintext"')
+        for url in (SET_UP, f"{CODE}recovery_codes/"):
+            self.assertContains(self.browser.post(url, form), "were shown once, and are gone")
+        page = self.browser.get(CODE).content.decode()
+        form = dict(PostForms(page).forms)[f"{CODE}recovery_codes/"]
+        for said in ('id="plaintext"', "were shown once, and are gone"):
+            self.assertContains(self.browser.post(f"{CODE}recovery_codes/", form), said)
+        events = ["staff.second_factor_set_up", "staff.recovery_codes_made"]
+        self.assertEqual(self.recorded()[1:], events)
+
+    def test_app_is_removed_with_its_codes_and_sessions_unless_one_is_required(self):
+        factor, _ = set_up(self.sam)
+        browsers = (Client(), self.browser)
+        for steps, browser in enumerate(browsers):
+            self.type_password(browser)
+            self.type_code(code_of(factor.bin_key, steps=steps), browser)
+            self.assertInside(browser)
+        with override_settings(SECOND_FACTOR_REQUIRED=True):
+            page = self.browser.post(f"{CODE}remove_app/", follow=True)
+            self.assertContains(page, "your only second factor")
+        self.assertEqual(RecoveryCode.objects.count(), 10)
+        for browser in browsers:
+            self.assertInside(browser)
+
+        page = self.browser.post(f"{CODE}remove_app/", follow=True)
+        self.assertContains(page, "Your authenticator app is removed")
+        self.assertFalse(has_factor(self.sam) or RecoveryCode.objects.exists())
+        self.assertOutside(browsers[0])
+        self.assertEqual(self.recorded()[-1], "staff.second_factor_removed")
+        self.assertContains(self.browser.post(f"{CODE}remove_app/", follow=True), "alone lets you")
+
+
+class LostDeviceTests(FactorTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.kim = User.objects.create_superuser("kim", password="another horse")
+        self.factor, self.codes = set_up(self.sam)
+        self.type_password()
+        self.type_code(code_of(self.factor.bin_key))
+
+    def assertReset(self, actor: str) -> None:
+        self.assertIsNone(SecondFactor.of(self.sam))
+        self.assertEqual(RecoveryCode.objects.count(), 0)
+        self.assertOutside()
+        event = AuditEvent.objects.get(action="staff.second_factor_reset")
+        self.assertEqual((str(event.actor), event.reason), (actor, "lost the phone"))
+        with override_settings(SECOND_FACTOR_REQUIRED=True):
+            response = self.browser.get(self.type_password()["Location"])
+            self.assertTrue(response["Location"].startswith(SET_UP))
+
+    def test_a_superuser_resets_it_and_the_session_ends(self):
+        url = f"/admin/staff/user/{self.sam.pk}/reset_second_factor/"
+        browser = self.staff(self.kim)
+        page = f"/admin/staff/user/{self.sam.pk}/change/"
+        self.assertContains(browser.get(page), url)
+        self.assertContains(browser.get(url), "must set up")
+        self.assertContains(browser.post(url, {"reason": ""}), "required")
+        self.assertContains(
+            browser.post(url, {"reason": "lost the phone"}, follow=True), "is reset"
+        )
+        self.assertReset("staff:kim")
+        again = browser.post(url, {"reason": "lost the phone"}, follow=True)
+        self.assertContains(again, "All sessions have ended")
+
+    def test_sessions_of_an_account_that_was_reset_or_disabled_end_for_good(self):
+        """Half-way ones too: they could set up a new app."""
+        form = {"username": "sam", "is_staff": "on", "is_superuser": "on", "email": ""}
+        page = f"/admin/staff/user/{self.sam.pk}/change/"
+        reset = partial(factors.reset, self.sam, actor=Actor.cli(), reason="lost")
+        disable = partial(self.staff(self.kim).post, page, form)
+        half_way = Client()
+        for call in (reset, disable):
+            with self.subTest(call):
+                self.type_password(half_way)
+                self.assertEqual(half_way.get(CODE).status_code, 200)
+                call()
+                self.assertFalse(SecondFactor.objects.exists() or RecoveryCode.objects.exists())
+                User.objects.filter(pk=self.sam.pk).update(is_active=True)
+                for url in (CODE, SET_UP):
+                    self.assertIn("/admin/login/", half_way.get(url)["Location"])
+                self.assertOutside()
+                set_up(self.sam)
+                self.clock.shift(timedelta(minutes=1))
+        self.assertEqual(self.recorded().count("staff.second_factor_reset"), 2)
+
+    def test_a_command_resets_it(self):
+        out = io.StringIO()
+        call_command(
+            "reset_second_factor",
+            "sam",
+            "--reason",
+            "lost the phone",
+            stdout=out,
+            stderr=io.StringIO(),
+        )
+        self.assertEqual(out.getvalue().strip(), "sam")
+        self.assertReset("cli")
+
+    def test_the_command_names_what_is_wrong(self):
+        for name, reason in (("nobody", "x"), ("sam", " ")):
+            with self.assertRaises(CommandError):
+                call_command("reset_second_factor", name, "--reason", reason)
+        self.assertIsNotNone(SecondFactor.of(self.sam))
+
+
+class RaceTests(CommittedTestCase):
+    def test_one_code_sent_by_many_at_once_counts_once(self):
+        factor, codes = set_up(self.sam)
+        code = code_of(factor.bin_key)
+        for call in (
+            partial(factors.verify, self.sam, code),
+            partial(factors.verify, self.sam, codes[0]),
+        ):
+            self.assertEqual(sorted(in_threads(*[call] * 6)), [*[False] * 5, True])
+
+    def test_of_apps_that_are_confirmed_at_once_one_is_in_force(self):
+        """One session's secret, sent twice, and another session's."""
+        key = SecondFactor.new_key()
+        users = [User.objects.get(pk=self.sam.pk) for _ in range(6)]
+        begun = [SecondFactor(user=user, key=key) for user in users[:3]]
+        begun += [being_set_up(user) for user in users[3:]]
+        calls = [partial(factors.confirm, each, code_of(each.bin_key)) for each in begun]
+        self.assertEqual(sum(codes is not None for codes in in_threads(*calls)), 1)
+        self.assertEqual(RecoveryCode.objects.count(), 10)
+
+    def test_a_reset_and_a_set_up_at_once_leave_one_or_none(self):
+        set_up(self.sam)
+        begun = being_set_up(User.objects.get(pk=self.sam.pk))
+        code = code_of(begun.bin_key)
+        actor = Actor.staff(self.sam)
+        calls: list[Any] = [
+            partial(factors.confirm, begun, code),
+            partial(factors.reset, self.sam, actor=actor, reason="lost"),
+        ]
+        _, was_reset = in_threads(*calls)
+        self.assertTrue(was_reset)
+        left = SecondFactor.objects.count()
+        self.assertIn(left, (0, 1))
+        self.assertEqual(RecoveryCode.objects.count(), 10 * left)

@@ -1,0 +1,99 @@
+"""Tests that really commit, with real threads: for races, and for what only a commit shows."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Barrier
+from typing import Any, TypeVar
+
+import psycopg
+from django.apps import apps
+from django.db import connection, connections, transaction
+from django.db.backends.utils import CursorWrapper
+from django.test import TransactionTestCase
+
+from accounts.models import Plan
+from accounts.plans import PLANS
+from audit.models import SERVICE, AuditHead
+from staff.groups import make_groups
+from tests.support.cast import Cast
+
+T = TypeVar("T")
+
+# A test that waits for a lock which nobody gives back fails; it does not hang.
+IMPATIENCE = "SET lock_timeout = '20s'"
+
+# Django's flush would stumble over the audit log's triggers, and forget what migrations put there.
+EMPTY_ALL_TABLES = """
+    DO $$ BEGIN
+        SET LOCAL session_replication_role = replica;
+        SET LOCAL lock_timeout = '20s';
+        EXECUTE (
+            SELECT 'TRUNCATE ' || string_agg(quote_ident(tablename), ', ')
+            FROM pg_tables
+            WHERE schemaname = 'public'
+            AND tablename NOT IN ('django_migrations', 'django_content_type', 'auth_permission')
+        );
+    END $$
+"""
+
+
+def superuser() -> "psycopg.Connection[tuple[Any, ...]]":
+    """Connect beside the test, as the tables' owner."""
+    database = connection.settings_dict
+    return psycopg.connect(
+        host=database["HOST"],
+        port=database["PORT"],
+        dbname=database["NAME"],
+        user=database["USER"],
+        autocommit=True,
+    )
+
+
+@contextmanager
+def as_owner() -> Iterator[CursorWrapper]:
+    """A cursor in a transaction of the tables' owner, whom triggers bind but who may disable them.
+
+    Works in an `ApiTestCase`, too. In tests the owner is also a superuser.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL ROLE NONE")
+        yield cursor
+        # Where the test's own transaction goes on, it goes on as before.
+        cursor.execute("SET LOCAL ROLE reachscore_app")
+
+
+def in_threads(*calls: Callable[[], T]) -> list[T]:
+    """Run each call in a thread with a database connection of its own; return what they return.
+
+    They begin at the same moment. When all have ended, the first exception is raised again.
+    """
+    start = Barrier(len(calls))
+
+    def run(call: Callable[[], T]) -> T:
+        try:
+            with connection.cursor() as cursor:  # Connecting takes longer than most races last.
+                cursor.execute(IMPATIENCE)
+            start.wait(timeout=20)
+            return call()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        futures = [pool.submit(run, call) for call in calls]
+    return [future.result() for future in futures]
+
+
+class CommittedTestCase(Cast, TransactionTestCase):
+    """Has the cast in committed rows, which other connections see, and leaves nothing behind."""
+
+    def setUp(self) -> None:
+        self.make_cast()
+
+    def _fixture_teardown(self) -> None:
+        connection.close()  # Whatever state the test left it in.
+        with as_owner() as cursor:
+            cursor.execute(EMPTY_ALL_TABLES)
+            Plan.objects.bulk_create([Plan(**columns) for columns in PLANS])
+            make_groups(apps)
+            AuditHead.objects.create(organization_id=SERVICE)

@@ -1,0 +1,107 @@
+"""`manage.py run_demo` as a process of its own, on the tests' cluster."""
+
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    """Return a port that nobody uses, below those that the kernel gives to connections.
+
+    One of the kernel's own would often be given away again before the server takes it.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def manage(*args: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """Run a management command to its end, beside whatever else uses the cluster."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *args],
+        cwd=ROOT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+class DemoServer:
+    """Starts on entry, is up when entered, ends with SIGTERM on exit."""
+
+    def __init__(self, **environ: str) -> None:
+        self.port = free_port()
+        self.environ = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "REACHSCORE_TEST_PUBLIC_URL": f"http://localhost:{self.port}",
+            **environ,
+        }
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.output = ""
+
+    def __enter__(self) -> "DemoServer":
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "run_demo", "--port", str(self.port)],
+            cwd=ROOT,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._up = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        if not self._up.wait(60):
+            self.stop()
+            raise AssertionError(f"The server did not start:\n{self.output}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.returncode is None:
+            self.stop()
+
+    def stop(self, sign: signal.Signals = signal.SIGTERM) -> int:
+        """End it and return its exit code; all it printed is in `output` then."""
+        self.process.send_signal(sign)
+        code = self.process.wait(timeout=40)
+        self._reader.join(timeout=5)
+        assert self.process.stdout
+        self.process.stdout.close()
+        return code
+
+    def key(self, mode: str) -> str:
+        """Return the key that a first run printed for this mode."""
+        found = re.search(rf"{mode}\s+(rk_{mode}_\w+)", self.output)
+        assert found, self.output
+        return found[1]
+
+    @property
+    def password(self) -> str:
+        """The admin's password, which a first run printed."""
+        found = re.search(r"user admin, password (\S+)", self.output)
+        assert found, self.output
+        return found[1]
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.output += line
+            # The last thing that a first, and that a later start prints.
+            if "/v1/auth/me" in line or "issue_api_key" in line:
+                self._up.set()
+        self._up.set()

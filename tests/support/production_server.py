@@ -1,0 +1,247 @@
+"""`manage.py serve` in production's settings, on a PostgreSQL that a test may stop and break."""
+
+import fcntl
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+
+from reachscore.devdb.cluster import USER, Cluster, find_programs
+from tests.support.demo_server import ROOT, free_port
+
+# What a proxy in front of production adds.
+PROXIED = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}
+
+
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+OPENER = urllib.request.build_opener(NoRedirects)
+
+# The same in all workers of pytest-xdist, another in the next run.
+RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Message
+    body: str
+    seconds: float
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Database:
+    """A PostgreSQL of its own, with the roles and the database of deploy/roles.sql."""
+
+    name = "service"
+
+    def __init__(self) -> None:
+        home = Path(gettempdir(), f"reachscore-faults-{uuid.uuid4().hex[:12]}")
+        self.cluster = Cluster(home, throwaway=True)
+        self.start()
+        variables = (f"database={self.name}", "owner_password=o", "app_password=a")
+        subprocess.run(
+            [
+                str(find_programs()[0] / "psql"),
+                *(part for variable in variables for part in ("-v", variable)),
+                *("-h", self.cluster.host, "-U", USER, "-d", "postgres"),
+                *("--quiet", "-f", str(ROOT / "deploy" / "roles.sql")),
+            ],
+            check=True,
+            timeout=30,
+        )
+
+    def url(self, role: str) -> str:
+        """Return what DATABASE_URL is for this role."""
+        host = quote(self.cluster.host, safe="")
+        return f"postgres://{role}@/{self.name}?host={host}"
+
+    def start(self) -> None:
+        self.cluster.start()
+
+    def stop(self) -> None:
+        """Shut the server down as an operator would; its clients' connections break."""
+        self.cluster.stop()
+
+    def connect(self) -> "psycopg.Connection[tuple[Any, ...]]":
+        """Connect as the superuser."""
+        return psycopg.connect(
+            host=self.cluster.host,
+            dbname=self.name,
+            user=USER,
+            autocommit=True,
+        )
+
+    def run(self, *statements: str) -> None:
+        """Run statements as the superuser, each for itself."""
+        with self.connect() as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def cut_connections(self) -> None:
+        """End every connection of the service, as a restart or a failover would."""
+        self.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE usename = 'reachscore_app'"
+        )
+
+
+def production_environ(database: Database) -> dict[str, str]:
+    """Return the environment of a deployment with secrets of its own."""
+    return {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": database.url("reachscore_app"),
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "API_KEY_PEPPERS": f"1:{secrets.token_urlsafe(32)}",
+        "AUDIT_KEYS": f"1:{secrets.token_urlsafe(32)}",
+        "ENCRYPTION_KEYS": f"1:{secrets.token_urlsafe(32)}",
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "PUBLIC_URL": "https://api.example",
+        "TRUSTED_PROXY_COUNT": "1",
+    }
+
+
+class ProductionServer:
+    """Starts on entry, migrated; ends with SIGTERM on exit."""
+
+    def __init__(
+        self, database: Database, *, like: "ProductionServer | None" = None, workers: int = 2
+    ) -> None:
+        """Prepare an instance; `like` another it has the same secrets, and starts beside it."""
+        self.is_another = like is not None
+        self.workers = workers
+        self.port = free_port()
+        self.database = database
+        self.environ: dict[str, str] = like.environ if like else production_environ(database)
+
+    def manage(self, *args: str) -> str:
+        """Run a management command in the service's environment and return what it prints."""
+        return self._manage(self.environ, *args)
+
+    def _manage(self, environ: dict[str, str], *args: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *args],
+            cwd=ROOT,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def __enter__(self) -> "ProductionServer":
+        if not self.is_another:
+            as_owner = {**self.environ, "DATABASE_URL": self.database.url("reachscore_owner")}
+            self._manage(as_owner, "migrate", "--verbosity=0")
+            self.collect_files()
+        self.start()
+        return self
+
+    def collect_files(self) -> None:
+        """Collect the pages' files, which takes longer than to migrate, but once a run only."""
+        folder = ROOT / "staticfiles"
+        folder.mkdir(exist_ok=True)
+        with (folder / ".collected").open("a+") as collected:
+            fcntl.flock(collected, fcntl.LOCK_EX)  # Two workers may come at once.
+            collected.seek(0)
+            if collected.read() != RUN:
+                self.manage("collectstatic", "--noinput", "--verbosity=0")
+                collected.truncate(0)
+                collected.write(RUN)
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the server and wait until it is ready."""
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "manage.py", "serve"),
+                *("--port", str(self.port), "--workers", str(self.workers)),
+            ],
+            cwd=ROOT,
+            env=self.environ,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self.until("/readyz", 200)
+        assert self.process.poll() is None, "another server answers on this port"
+
+    def stop(self) -> int:
+        """Ask it to end, wait until it has, and return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=40)
+
+    def ask(
+        self,
+        path: str,
+        *,
+        key: str = "",
+        body: object = None,
+        cookie: str = "",
+        method: str | None = None,
+    ) -> Answer:
+        """GET, POST with a body, or `method`; return whatever was answered, a redirect too."""
+        headers = {**PROXIED, "Cookie": cookie}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        data = None
+        if body is not None:
+            data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", data=data, headers=headers, method=method
+        )
+        began = time.monotonic()
+        try:
+            with OPENER.open(request, timeout=20) as response:
+                return Answer(
+                    response.status,
+                    response.headers,
+                    response.read().decode(),
+                    time.monotonic() - began,
+                )
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return Answer(
+                    refused.code,
+                    refused.headers,
+                    refused.read().decode(),
+                    time.monotonic() - began,
+                )
+
+    def until(self, path: str, status: int, *, seconds: float = 20) -> Answer:
+        """Ask until the answer has this status, and return it."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                answer = self.ask(path)
+            except OSError as error:
+                last: object = error
+            else:
+                if answer.status == status:
+                    return answer
+                last = answer
+            assert time.monotonic() < deadline, last
+            time.sleep(0.05)
