@@ -10,7 +10,7 @@ uv_compile = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 
 # Its rules are ours and lie here; nothing is asked of its maker's servers.
 semgrep := SEMGREP_ENABLE_VERSION_CHECK=0 SEMGREP_SEND_METRICS=off .venv-security/bin/semgrep
 
-.PHONY: help run test coverage pictures lint check fuzz bench bench-growth bench-profile lock release clean install install-bench
+.PHONY: help run test test-fast coverage pictures lint check fuzz bench bench-growth bench-profile lock release clean install install-bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -19,14 +19,17 @@ run: install ## Install what is missing, start the service and its database; POR
 	@exec $(python) manage.py run_demo --port $(PORT)
 
 test: install ## Run the tests on a PostgreSQL of their own
-	@exec $(python) -m pytest
+	@exec $(python) -m pytest -n 3
+
+test-fast: install ## Run the tests that start no server and no browser and race nobody
+	@exec $(python) -m pytest -n 3 -m "not (slow or browser or server)"
 
 coverage: install ## Run the tests and print which statements they do not reach
-	@exec $(python) -m pytest --cov --cov-report=term-missing:skip-covered
+	@exec $(python) -m pytest -n 3 --cov --cov-report=term-missing:skip-covered
 
 pictures: install ## Take the pictures of docs/staff.md anew
 	@mkdir -p docs/pictures
-	@PICTURES=docs/pictures $(python) -m pytest -n0 tests/browser/test_browser_staff.py
+	@PICTURES=docs/pictures $(python) -m pytest tests/browser/test_browser_staff.py
 
 lint: install ## Format, lint, spelling, types
 	$(python) -m ruff format --check .

@@ -11,6 +11,15 @@ from django.db import connection
 from reachscore.devdb.cluster import Cluster
 from tests.support.demo_server import DemoServer
 
+TESTS = Path(__file__).resolve().parent
+MARKS = {
+    "audit": pytest.mark.slow,  # A production-like role and commands of their own.
+    "authority": pytest.mark.slow,  # Races, and tables of every key times every verb.
+    "browser": pytest.mark.browser,
+    "devdb": pytest.mark.server,
+    "server": pytest.mark.server,
+}
+
 # What deploy/roles.sql grants to the role that serves, on tables that are there already.
 RUNTIME_ROLE = """
     CREATE ROLE reachscore_app;
@@ -26,6 +35,14 @@ def pytest_configure(config: pytest.Config) -> None:
         for home in Path(gettempdir()).glob("reachscore-[tf]*-*"):  # Of tests and faults.
             with suppress(OSError):  # Another user's.
                 Cluster(home, throwaway=True).end(remove=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their folder; `make test-fast` leaves the marked ones out."""
+    for item in items:
+        mark = MARKS.get(item.path.relative_to(TESTS).parts[0])
+        if mark is not None:
+            item.add_marker(mark)
 
 
 @pytest.fixture(scope="session")

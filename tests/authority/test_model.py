@@ -2,7 +2,7 @@
 
 Hypothesis makes the sequences up and looks for the shortest that goes wrong. Each runs over HTTP on
 the real database, in a transaction that is rolled back. Usually they are the same every time;
-`MODEL_EXAMPLES=5000 .venv/bin/pytest tests/authority/test_model.py -n 0` makes so many new ones up.
+`MODEL_EXAMPLES=5000 .venv/bin/pytest tests/authority/test_model.py` makes so many new ones up.
 """
 
 import os
