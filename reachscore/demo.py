@@ -1,7 +1,6 @@
 """Demo data of a first run: an organization with two keys, and a superuser."""
 
 import secrets
-from dataclasses import dataclass
 
 from django.db.models import Q, QuerySet
 
@@ -11,26 +10,17 @@ from apikeys.verbs.issue import issue
 from audit.actor import Actor
 from staff.models import User
 
-ADMIN: str = "admin"
-MANAGE: str = ".venv/bin/python manage.py"
+ADMIN = "admin"
+MANAGE = ".venv/bin/python manage.py"
 
 
-@dataclass(frozen=True)
-class Welcome:
-    """Plaintexts that a first run shows once. They are stored nowhere."""
-
-    live_key: str = ""
-    test_key: str = ""
-    password: str = ""
-
-
-def make_welcome() -> Welcome:
+def make_welcome() -> dict[str, str]:
     """Create the demo organization with its keys, and a superuser, if there is none yet.
 
-    Call it in a transaction that commits after the result was shown: a key that nobody has seen
-    must not be stored.
+    Returns the plaintexts of what it made: `live_key`, `test_key`, `password`. Call it in a
+    transaction that commits after they were shown: a key that nobody has seen must not be stored.
     """
-    made: dict[str, str] = {}
+    made = {}
     if not Organization.objects.exists():
         organization = Organization(name="Your Company", plan=Plan.objects.get(slug="team"))
         organization.create(actor=Actor.system())
@@ -41,14 +31,14 @@ def make_welcome() -> Welcome:
     if not _admins().exists():
         made["password"] = secrets.token_urlsafe(12)
         User.objects.create_superuser(ADMIN, password=made["password"])
-    return Welcome(**made)
+    return made
 
 
 def _admins() -> QuerySet[User]:
     return User.objects.filter(Q(is_superuser=True) | Q(username=ADMIN))
 
 
-def welcome_text(url: str, welcome: Welcome) -> str:
+def welcome_text(url: str, *, live_key: str = "", test_key: str = "", password: str = "") -> str:
     """Return the text that a run prints once it is ready; secrets only if they were just made."""
     text = f"""
 ReachScore is running. Ctrl-C ends it.
@@ -57,25 +47,25 @@ ReachScore is running. Ctrl-C ends it.
   Docs   {url}/docs
   Admin  {url.replace("127.0.0.1", "localhost")}/admin/
 """
-    if welcome.password:
-        text += f"         user {ADMIN}, password {welcome.password} (shown once)\n"
+    if password:
+        text += f"         user {ADMIN}, password {password} (shown once)\n"
     else:
         user = _admins().earliest("pk").username
         text += f"         user {user}; a new password: {MANAGE} changepassword {user}\n"
-    if not welcome.live_key:
+    if not live_key:
         organization = Organization.objects.earliest("created_at")
         return f"""{text}
 To make another key for {organization.name}:
 
   {MANAGE} issue_api_key {organization.id} --name 'My key' --scope tests:read
 """
-    authorization = f"-H 'Authorization: Bearer {welcome.live_key}'"
+    authorization = f"-H 'Authorization: Bearer {live_key}'"
     body = '{"name": "My first key", "scopes": ["tests:read"]}'
     return f"""{text}
 Two keys of the organization Your Company, plan team. They are shown once:
 
-  live   {welcome.live_key}
-  test   {welcome.test_key}
+  live   {live_key}
+  test   {test_key}
 
 Make a key:
 

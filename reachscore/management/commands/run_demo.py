@@ -61,8 +61,7 @@ class Command(BaseCommand):
     @transaction.atomic
     def _welcome(self, url: str) -> None:
         """Print what a first run made, then commit: a key that nobody saw is never stored."""
-        welcome = make_welcome()
-        self.stdout.write(welcome_text(url, welcome))
+        self.stdout.write(welcome_text(url, **make_welcome()))
         self.stdout.flush()
 
 
