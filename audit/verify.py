@@ -143,7 +143,7 @@ def verify(
 
 
 def _walk(head: Head, *, kept: Mapping[int, bytes], checked: Callable[[], None]) -> Finding | None:
-    """Return the first fault of the events, with how many of the events after it fit."""
+    """Return the first fault among the events, and say how many of the events after it fit."""
     number, after = 0, GENESIS
     first: Finding | None = None
     following = misfits = 0

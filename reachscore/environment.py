@@ -33,7 +33,7 @@ _MAIL_URL: Final = (
     rf"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-f:]+\])(:(?P<port>{_PORT}))?"
     r"\?from=(?P<sender>[A-Za-z0-9.+_-]+@[A-Za-z0-9.-]+)"
 )
-# What Django can match: a dot in front stands for every subdomain.
+# Hosts that Django can match; a leading dot means every subdomain.
 _HOST: Final = re.compile(r"\.?[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", re.IGNORECASE)
 # Characters that need no quotes in the configuration of a proxy.
 _GATEWAY_TOKEN: Final = "[A-Za-z0-9._~+/=-]{32,255}"  # noqa: S105 - a pattern

@@ -36,7 +36,7 @@ LOOK_AT_SESSIONS: Final = """
       FROM pg_stat_activity
      WHERE COALESCE(datname, current_database()) = current_database() AND usesysid IS NOT NULL
 """
-# With that age, authentication takes ten times as long if one organization makes all the calls.
+# At that age, authentication takes ten times as long if one organization makes all the calls.
 OLDEST_SNAPSHOT_TRANSACTIONS: Final = 50_000
 
 
@@ -115,7 +115,7 @@ def _warnings() -> Iterator[tuple[str, int, str]]:
 
 
 def _differing_settings() -> list[str]:
-    """Return "name value", as SESSION wants it, for each setting with another value here."""
+    """Return `name value` for each session setting that should have another value: SESSION's."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS name", [list(SESSION)]

@@ -39,7 +39,8 @@ options["options"] += f" {as_options(WEB)}"
 SESSION.update(WEB)
 
 # Django's signal handlers around each request do nothing useful here: there are no caches, no
-# recorded queries, one URLconf. Broken connections: see web.database.broken_connections (-6 % CPU).
+# recorded queries and one URLconf. web.database.broken_connections replaces the check of
+# connections.
 if not settings.DEBUG:
     request_started.disconnect(reset_queries)
 request_started.disconnect(close_old_connections)

@@ -133,8 +133,8 @@ class _Body(io.IOBase):
 class _Answer:
     """The application's response. `close` joins the thread that drains the body.
 
-    By then the client has the whole response. Without it granian would wait for the thread while
-    holding the GIL, which stops the process.
+    By then the client has the whole response. Without the join, granian would wait for the
+    thread while holding the GIL, which stops the process.
     """
 
     def __init__(self, content: Iterable[bytes], body: _Body) -> None:

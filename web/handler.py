@@ -62,7 +62,7 @@ def _refusal_for(exception: Exception, context: Mapping[str, Any]) -> Refusal:
         return refusals.TemporarilyUnavailable()
     if isinstance(exception, drf.MethodNotAllowed):
         allowed = ", ".join(context["view"].allowed_methods)
-        message = f"This address takes {allowed} only."
+        message = f"This path supports only {allowed}."
         return OfCatalogue("method_not_allowed", message, headers={"Allow": allowed})
     codes = (code for kind, code in _CODES_BY_EXCEPTION.items() if isinstance(exception, kind))
     return OfCatalogue(next(codes, INTERNAL_ERROR))
@@ -75,7 +75,7 @@ def _unconfirmed(view: Any) -> Refusal:
     Idempotency-Key.
     """
     request, token = view.request, None
-    with suppress(Refusal):  # An endpoint that ignores the header has accepted a malformed one.
+    with suppress(Refusal):  # A malformed value, which this endpoint ignored.
         token = idempotency_token(request)
     if request.method != "POST" or getattr(view, "action", None) in getattr(view, "repeatable", ()):
         fix = f"Send the same again until it is answered 2xx. {NOT_READ_BACK}"

@@ -21,5 +21,5 @@ def random_base62(length: int) -> str:
 
 
 def new_id(prefix: str) -> str:
-    """Return a public id such as `key_3iS8wW2xYbC4`; 71 random bits make collisions unlikely."""
+    """Return a public id such as `key_3iS8wW2xYbC4`; its 71 random bits make it unique."""
     return f"{prefix}_{random_base62(12)}"

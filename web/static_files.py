@@ -9,7 +9,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-un
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
-    """WhiteNoise, which answers 416 to a range of one byte (its issue 711, open in 6.12)."""
+    """WhiteNoise with a fix: it refuses a range of one byte (its issue 711, open in 6.12)."""
 
     @staticmethod
     def serve(static_file: Any, request: HttpRequest) -> HttpResponseBase:

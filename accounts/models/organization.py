@@ -41,7 +41,7 @@ class Organization(models.Model):
     """A customer. Has a plan, and owns API keys.
 
     Its verbs (create, rename, change_plan, …) write one event each. They raise ParameterInvalid or
-    ContainsApiKey for a text that is not fit, such as a blank reason if a reason is required.
+    ContainsApiKey for an invalid text, such as a blank reason if a reason is required.
     """
 
     id = models.CharField(

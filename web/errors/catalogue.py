@@ -38,7 +38,7 @@ CATALOGUE: Final[dict[str, Problem]] = {
         401,
         "This request carries no API key.",
         "Send the header “Authorization: Bearer rk_live_…”.",
-        is_rehearsable=False,  # Simulating needs a key.
+        is_rehearsable=False,  # ReachScore-Simulate needs a key.
     ),
     "api_key_invalid": Problem(
         401,
@@ -69,9 +69,8 @@ CATALOGUE: Final[dict[str, Problem]] = {
     ),
     "exceeds_caller": Problem(
         403,
-        "The calling key cannot give more than it holds itself: no further scope, no longer life, "
-        "no other address, no larger monthly share. A key with limits of its own neither changes "
-        "nor rotates others.",
+        "The calling key cannot give more than it has: no other scope, later expiry, other address "
+        "or larger monthly share. A key with limits of its own cannot change or rotate other keys.",
         "Ask for no more than the calling key has, or use a key without limits.",
     ),
     "ip_not_allowed": Problem(
@@ -81,19 +80,19 @@ CATALOGUE: Final[dict[str, Problem]] = {
     ),
     "key_limit_reached": Problem(
         403,
-        "The organization has as many active keys of this mode as its plan grants.",
+        "The organization has as many active keys of this mode as its plan allows.",
         "Revoke keys that are not used (GET /v1/keys?status=active&unused_for_days=90 lists them), "
         "or contact support.",
     ),
     "quota_exceeded": Problem(
         403,
         "The plan's allowance is used up. Nothing was done.",
-        "Waiting does not help before “resets_at”; a larger plan does.",
+        "Use a larger plan, or wait until “resets_at”. If that is null, waiting does not help.",
     ),
     "organization_suspended": Problem(
         403,
         "The organization of this API key is suspended.",
-        "Contact support to have it resumed; its keys work again from then on.",
+        "Contact support. Once the organization is resumed, its keys work again.",
     ),
     # What was asked
     "missing_required_field": Problem(
@@ -129,13 +128,13 @@ CATALOGUE: Final[dict[str, Problem]] = {
     ),
     "resource_not_found": Problem(
         404,
-        "There is nothing at this address.",
+        "There is nothing at this path.",
         "Check the path and the id. A test key does not see objects of live mode, nor a live key "
         "those of test mode.",
     ),
     "method_not_allowed": Problem(
         405,
-        "This address does not take this method.",
+        "This path does not support this method.",
         "Use one of the methods in the Allow header.",
     ),
     "not_acceptable": Problem(
@@ -146,8 +145,7 @@ CATALOGUE: Final[dict[str, Problem]] = {
     "length_required": Problem(
         411,
         "The request has no body, or does not say how long it is.",
-        "Send a JSON body with a Content-Length header, as curl -d does; chunked bodies are not "
-        "taken.",
+        "Send a JSON body with a Content-Length header, as curl -d does, and not chunked.",
     ),
     "request_too_large": Problem(
         413, f"The request body is larger than {MAX_BODY_BYTES // 1024} KiB.", "Send less at once."
@@ -158,20 +156,20 @@ CATALOGUE: Final[dict[str, Problem]] = {
     # How often
     "rate_limit_exceeded": Problem(
         429,
-        "The organization made more requests this minute than its plan grants in this mode.",
+        "The organization made more requests this minute than its plan allows in this mode.",
         "Wait as many seconds as the Retry-After header says, then send the request again.",
     ),
     # The sandbox
     "simulate_in_live_mode": Problem(
         400,
-        "ReachScore-Simulate came with a live key.",
-        "Rehearse failures with a test key, rk_test_….",
+        "ReachScore-Simulate was sent with a live key.",
+        "Use a test key, rk_test_…, to rehearse errors.",
         is_rehearsable=False,
     ),
     "simulate_unknown_code": Problem(
         400,
-        "ReachScore-Simulate names no error that can be simulated.",
-        "Send one of the codes of this page that has a curl to rehearse it.",
+        "The value of ReachScore-Simulate is not the code of an error that can be simulated.",
+        "Send a code for which the error page shows a curl command.",
         is_rehearsable=False,
     ),
     # What was done before

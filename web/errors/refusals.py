@@ -105,7 +105,7 @@ def refusal_response(request: HttpRequest, refusal: Refusal) -> HttpResponse:
 
 
 def _error_page(request: HttpRequest, refusal: Refusal) -> str:
-    """Return the URL of the error page, without a host if the request named a wrong host."""
+    """Return the URL of the error page, without the host if that is wrong: never echo it."""
     page = reverse("errors")
     if refusal.code == "host_not_allowed":
         return page

@@ -25,7 +25,7 @@ def idempotency_token(request: Request) -> str | None:
 
     Raises:
         ParameterInvalid: it is not 1 to 255 characters of printable ASCII.
-        ContainsApiKey
+        ContainsApiKey: it holds an API key.
     """
     header = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if header is None:

@@ -25,7 +25,7 @@ class QuerySerializer(serializers.Serializer[Any]):
         """Return the parameters of the request, and the defaults of those that are missing.
 
         Raises:
-            ParameterUnknown
+            ParameterUnknown: the endpoint has no such parameter.
             ParameterInvalid: with the parameter's name as its field.
         """
         refuse_other_than_utf_8(request.META.get("QUERY_STRING", ""))

@@ -27,7 +27,7 @@ def clean_line(text: str, *, field: str, max_length: int, required: bool = True)
 
     Raises:
         ParameterInvalid: it has control characters, or is blank or too long.
-        ContainsApiKey
+        ContainsApiKey: it holds an API key.
     """
     line = composed(text.strip(), max_length=max_length)
     if any(_is_unfit(c) for c in line):

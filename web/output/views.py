@@ -30,7 +30,7 @@ class ApiView(APIView):
         """Check method, authentication, permissions, throttles, absent body and query, in order.
 
         Raises:
-            MethodNotAllowed
+            MethodNotAllowed: the view has no such method.
             ParameterUnknown, ParameterInvalid: for the query, or a body that is not read.
             Refusal: by authentication, permissions and throttles.
         """
