@@ -5,4 +5,3 @@ class AccountsConfig(AppConfig):
     """Customers, their plans and their usage."""
 
     name = "accounts"
-    default_auto_field = "django.db.models.BigAutoField"

@@ -6,4 +6,3 @@ class AuditConfig(AppConfig):
 
     name = "audit"
     verbose_name = "Audit log"
-    default_auto_field = "django.db.models.BigAutoField"

@@ -123,11 +123,10 @@ def verify(
     if stored_seal is None:
         return None, Finding(organization_id, "the head of its audit log is missing")
     head = Head(organization_id, sequence, bytes(stored_seal))
-    finding = _walk(head, kept=kept, checked=checked)
+    if finding := _walk(head, kept=kept, checked=checked):
+        return head, finding
     longest = max(kept, default=0)
     what = ""
-    if finding is not None:
-        return head, finding
     if goes_on:
         what = f"it has more events than the {sequence} its head counts"
     elif sequence < longest:

@@ -1,7 +1,7 @@
 from django.db import migrations
 
-# A window is worth nothing after a minute, so it need not survive a crash of the database. Room is
-# left in each page, because every request writes its organization's row anew.
+# A window lasts a minute, so it need not survive a crash of the database. The fillfactor leaves room
+# in each page for HOT updates, because every request updates its organization's row.
 MAKE_UNLOGGED = """
     ALTER TABLE accounts_ratewindow SET UNLOGGED;
     ALTER TABLE accounts_ratewindow SET (fillfactor = 50);

@@ -94,13 +94,12 @@ def refusal_response(request: HttpRequest, refusal: Refusal) -> HttpResponse:
         "type": refusal.type,
         "code": refusal.code,
         "message": refusal.message,
+        **({"field": refusal.field} if refusal.field else {}),
+        "fix": refusal.fix,
+        "doc_url": _error_page(request, refusal) + "#" + refusal.code,
+        "request_id": current().request_id,
+        **refusal.details,
     }
-    if refusal.field:
-        error["field"] = refusal.field
-    error["fix"] = refusal.fix
-    error["doc_url"] = _error_page(request, refusal) + "#" + refusal.code
-    error["request_id"] = current().request_id
-    error.update(refusal.details)
     return json_response({"error": error}, status=refusal.status, headers=refusal.headers)
 
 

@@ -54,21 +54,12 @@ class DocsView(SpectacularSwaggerSplitView):
     url_name = "openapi"
     http_method_names = ["get", "head"]
 
-    @staticmethod
-    def _swagger_ui_favicon() -> str:
-        return favicon_url()
-
-
-def favicon_url() -> str:
-    """Return the icon's URL, which in production contains a digest."""
-    return static("reachscore/favicon.svg")
-
 
 @require_safe
 @cache_control(public=True, max_age=86_400)
 def favicon(request: HttpRequest) -> HttpResponseRedirect:
     """Redirect /favicon.ico, which browsers request for pages that name no icon."""
-    return HttpResponseRedirect(favicon_url())
+    return HttpResponseRedirect(static("reachscore/favicon.svg"))
 
 
 @require_safe

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Sum
 from django.template.defaultfilters import pluralize
 
@@ -18,27 +18,6 @@ SECONDS_BETWEEN: Final = 0.1
 
 # By organization: kept seals by the number of their event.
 Kept = dict[str, dict[int, bytes]]
-
-
-class Progress:
-    """Counts events, and shows the count in the last line of `stream` if that is a terminal."""
-
-    def __init__(self, stream: OutputWrapper, *, total: int) -> None:
-        self._stream, self._is_shown, self._total = stream, stream.isatty(), total
-        self._due = 0.0
-        self.done = 0
-
-    def step(self) -> None:
-        self.done += 1
-        if self._is_shown and time.monotonic() > self._due:
-            self._due = time.monotonic() + SECONDS_BETWEEN
-            self._stream.write(f"\r{self.done:,} of {self._total:,}", ending="")
-            self._stream.flush()
-
-    def hide(self) -> None:
-        """Clear the line. The next step shows it again."""
-        if self._is_shown:
-            self._stream.write("\r\033[K", ending="")
 
 
 class Command(BaseCommand):
@@ -66,12 +45,11 @@ class Command(BaseCommand):
                 "There is no organization with this id; it looks like org_3iS8wW2xYbC4."
             )
         total = AuditHead.objects.filter(pk__in=chains).aggregate(total=Sum("sequence"))["total"]
-        progress = Progress(self.stderr, total=total or 0)
+        self.done, self.total, self.due = 0, total or 0, 0.0
         findings: list[Finding] = []
         for organization_id in chains:
             seals = kept.pop(organization_id, {})
-            head, finding = verify(organization_id, kept=seals, checked=progress.step)
-            progress.hide()
+            head, finding = verify(organization_id, kept=seals, checked=self._count)
             if finding is not None:
                 findings.append(finding)
             if head is not None:
@@ -81,11 +59,21 @@ class Command(BaseCommand):
             for guard in missing_guards()
         )
         findings += (Finding(gone, "its head was kept, but the audit log is gone") for gone in kept)
-        events = f"{progress.done:,} event{pluralize(progress.done)}"
+        events = f"{self.done:,} event{pluralize(self.done)}"
         counted = f"{events} in {len(chains):,} chain{pluralize(len(chains))}"
         self.stderr.write(f"Checked {counted}.", style_func=str)
         if findings:
             raise CommandError(report(findings))
+
+    def _count(self) -> None:
+        """Count an event, and show the count now and then if stderr is a terminal."""
+        self.done += 1
+        if time.monotonic() > self.due:
+            self.due = time.monotonic() + SECONDS_BETWEEN
+            if self.stderr.isatty():
+                # Without a line end: the next line of output overwrites it, and is longer.
+                self.stderr.write(f"{self.done:,} of {self.total:,}", ending="\r")
+                self.stderr.flush()
 
     def _kept(self, file: str | None, only: str | None) -> Kept:
         """Read the kept heads. Raise CommandError if the file cannot be used."""
