@@ -72,7 +72,7 @@ class Command(BaseCommand):
             self.due = time.monotonic() + SECONDS_BETWEEN
             if self.stderr.isatty():
                 # Without a line end: the next line of output overwrites it, and is longer.
-                self.stderr.write(f"{self.done:,} of {self.total:,}", ending="\r")
+                self.stderr.write(f"{self.done:,} of {self.total:,}", str, ending="\r")
                 self.stderr.flush()
 
     def _kept(self, file: str | None, only: str | None) -> Kept:
