@@ -17,12 +17,13 @@ from accounts.models import Organization
 from audit.actor import ActorType, actor_types
 from audit.models import AuditEvent
 from staff.kit.lists import ColumnFilter
-from staff.kit.search import TRIGRAM, Folded, holds
+from staff.kit.search import Folded, holds
 
 Events = QuerySet[AuditEvent]
 # More organizations than this by one name are looked for by a better one.
 MOST_OWNERS: Final = 200
 ID: Final = re.compile(r"[a-z]{3}_[0-9A-Za-z]+|[0-9]+")
+TRIGRAM: Final = 3
 WORDS: Final = Folded("actor_label", "reason")  # As the index `audit_event_words` has it.
 DATE: Final = forms.DateInput(attrs={"type": "date"})
 

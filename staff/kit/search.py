@@ -8,7 +8,6 @@ from django.db import connection
 from django.db.models import Func, Q, TextField, Value
 
 MOST_WORDS: Final = 10
-TRIGRAM: Final = 3
 
 
 class Folded(Func):

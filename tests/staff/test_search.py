@@ -75,6 +75,12 @@ class KeptTextTests(SearchTestCase):
             verb()
             self.assertKept()
 
+    def test_the_statement_that_authenticates_reads_none_of_them(self):
+        _, client = self.issue()
+        with CaptureQueriesContext(connection) as queries:
+            self.assertEqual(client.get("/v1/auth/me").status_code, 200)
+        self.assertNotIn("search_text", str(queries.captured_queries))
+
 
 class KeySearchTests(SearchTestCase):
     def test_finds_keys_by_what_the_list_prints(self):
