@@ -1,4 +1,4 @@
-"""What staff can do to an organization."""
+"""The verbs of an organization: suspend and resume, change its plan, name and contact."""
 
 from typing import Any, Final
 
@@ -11,12 +11,10 @@ from accounts.models.usage import used_now
 from staff.kit.forms import LineField, ReasonForm
 from staff.kit.verb_page import VerbPage
 
-MOST: Final = 2_147_483_647  # What the column holds.
+MOST: Final = 2_147_483_647  # The largest number that the column stores.
 
 
 class Suspend(VerbPage):
-    """Refuse all its keys until it is resumed."""
-
     slug = "suspend"
     label = "Suspend"
     permission = "accounts.suspend_organization"
@@ -37,8 +35,6 @@ class Suspend(VerbPage):
 
 
 class Resume(VerbPage):
-    """Let its keys work again."""
-
     slug = "resume"
     label = "Resume"
     permission = "accounts.suspend_organization"
@@ -54,7 +50,7 @@ class Resume(VerbPage):
 
 
 def override(label: str) -> forms.IntegerField:
-    """A limit agreed on with this customer."""
+    """Return the field of a limit that replaces the plan's for this customer."""
     return forms.IntegerField(
         label=f"{label}, in place of the plan's",
         required=False,
@@ -65,55 +61,49 @@ def override(label: str) -> forms.IntegerField:
 
 
 class TermsForm(ReasonForm):
-    """The plan and what was agreed on in place of it."""
-
     plan = forms.ModelChoiceField(Plan.objects.all(), empty_label=None)
     requests_per_minute = override("Requests a minute")
     tests_limit = override("Tests")
     domains_limit = override("Domains")
-    field_order = ("plan", *OVERRIDES, "reason")
+    field_order = ("plan", *OVERRIDES)
 
 
 class ChangePlan(VerbPage):
-    """Set the plan and the overrides."""
-
     slug = "plan"
     label = "Change plan"
     permission = "accounts.change_organization_plan"
     form_class = TermsForm
+    consequence = "Takes effect with the next request. The count of domains stays as it is."
 
     def says(self) -> list[str]:
-        whose, now = {"organization_id": self.obj.pk, "livemode": True}, timezone.now()
         monthly, once = (
-            used_now(**whose, tests_renew=r, now=now)[Meter.TESTS] for r in (True, False)
+            used_now(
+                organization_id=self.obj.pk, livemode=True, tests_renew=renew, now=timezone.now()
+            )[Meter.TESTS]
+            for renew in (True, False)
         )
         tests = (
             f"Tests used so far: {monthly:,} for a plan that renews each month, {once:,} for one "
+            "that never does, such as Free."
         )
-        tests += "that never does, such as Free."
-        return ["Holds from the next request on. Domains stay counted.", tests]
+        return [*super().says(), tests]
 
     def carry_out(self, fields: dict[str, Any]) -> str:
         done = self.obj.change_plan(actor=self.actor, **fields)
-        said = f"{self.obj} is on the plan {self.obj.plan} now, with the limits below."
-        return said if done else ""
+        return f"{self.obj} is now on the plan {self.obj.plan}." if done else ""
 
 
 class NameForm(ReasonForm):
-    """The new name."""
-
     name = LineField(label="Name", max_length=100)
     field_order = ("name",)
 
 
 class Rename(VerbPage):
-    """Give it another name."""
-
     slug = "rename"
     label = "Rename"
     permission = "accounts.change_organization"
     form_class = NameForm
-    consequence = "The customer sees its name. Its id, keys and plan stay as they are."
+    consequence = "The customer sees the name. Id, keys and plan stay as they are."
 
     def carry_out(self, fields: dict[str, Any]) -> str:
         before = str(self.obj)
@@ -122,20 +112,16 @@ class Rename(VerbPage):
 
 
 class ContactForm(ReasonForm):
-    """Whom to tell."""
-
     contact_email = forms.EmailField(
         label="Contact e-mail",
         required=False,
-        help_text="Whom to tell of a leak or an expiry. The audit log notes that it changed, and "
-        "holds neither address.",
+        help_text="Who is told of a leak or an expiry. The audit log records the change, with both "
+        "addresses masked.",
     )
     field_order = ("contact_email",)
 
 
 class ChangeContact(VerbPage):
-    """Set the contact's address."""
-
     slug = "contact"
     label = "Change contact"
     permission = "accounts.change_organization"

@@ -1,27 +1,28 @@
-"""How staff read numbers, times and changes."""
+"""Template filters: numbers, times, badges and changes as staff read them."""
 
 from typing import Any
 
 from django import template
 
+from staff.keys.filters import badge_of, badges_of
 from staff.kit.lists import badge, moment
 
 register = template.Library()
 register.filter("badge", badge)
+register.filter("badges", badges_of)
+register.filter("badge_of_secret", badge_of)
 register.filter("moment", moment)
 
 
 @register.filter
 def thousands(number: int) -> str:
-    """Write 1234567 as 1,234,567."""
+    """Return 1234567 as 1,234,567."""
     return f"{number:,}"
 
 
 @register.filter
 def plain(value: Any) -> str:
-    """Write a value out of an event as people would."""
-    if value is None or value == "":
-        return "none"
+    """Return a value of an event as people would write it."""
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return str(value)
+        value = ", ".join(map(str, value))
+    return "none" if value is None or value == "" else str(value)

@@ -88,7 +88,7 @@ def test_home_leads_to_what_needs_attention(staff):
     staff.page.get_by_text("The same as a table").click()
     assert staff.page.get_by_role("table", name="Requests a day").is_visible()
     with staff.page.expect_navigation():
-        staff.page.get_by_role("link", name="active keys expire within 30 days").click()
+        staff.page.get_by_role("link", name="active key expires within 30 days").click()
     assert staff.page.locator("#result_list tbody tr").count() == 1
     assert "Contractor" in staff.page.locator("#result_list").inner_text()
 

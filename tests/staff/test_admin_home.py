@@ -16,7 +16,7 @@ from apikeys.verbs.revoke import revoke
 from apikeys.verbs.rotate import rotate
 from audit.actor import Actor
 from staff.models import User
-from staff.templatetags.staff_keys import requests_of
+from staff.templatetags.home import requests_of
 from tests.staff.test_admin import KEYS, ORGANIZATIONS, AdminTestCase, page_of
 
 MATTER = re.compile(r'<a href="([^"]+)"><strong>([\d,+]+)</strong> ([^<]+)</a>')
