@@ -1,4 +1,4 @@
-"""The audit log: read, searched and exported, and never changed."""
+"""The audit log: staff read, search and export it. Nobody changes it."""
 
 from typing import Any, Final
 
@@ -20,21 +20,21 @@ from audit.export import in_pieces, note_export
 from audit.models import SERVICE, AuditEvent, AuditHead
 from staff.audit.export import FORMATS
 from staff.audit.filters import ActionFilter, ActorFilter, WhereAndWhen, matching
-from staff.kit.lists import EndlessAdmin, Rows, moment, staff_of
+from staff.kit.lists import EndlessAdmin, Rows, staff_of
 from staff.kit.verb_page import VerbAdmin
 from staff.login.proof import proved
 
-# The admin's pages of what events are about.
-PAGES_OF_TARGETS: Final = {"organization": "accounts_organization", "api_key": "apikeys_apikey"}
+# The admin's pages of the rows that events are about, by `target_type`.
+PAGES: Final = {"organization": "accounts_organization", "api_key": "apikeys_apikey"}
 
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(EndlessAdmin, VerbAdmin):
-    list_display = ("when", "done", "target", "change", "who", "organization")
+    list_display = ("created", "done", "target", "change", "who", "organization")
     list_filter = (ActionFilter, ActorFilter, WhereAndWhen)
-    search_fields = ("reason",)  # Django shows the box for it; `matching` looks further.
+    search_fields = ("reason",)  # Makes Django show the search box; `matching` searches.
     finds = staticmethod(matching)
-    search_help_text = "An id, an address, a request; a word of a reason or an actor's name."
+    search_help_text = "An id, an address or a request; words of a reason or an actor's name."
     empty_hint = "No event is found like this. Take a filter away, or search for less."
     page_template = "admin/audit/auditevent/page.html"
     change_list_template = "admin/audit/auditevent/change_list.html"
@@ -45,10 +45,6 @@ class AuditEventAdmin(EndlessAdmin, VerbAdmin):
             "target_url": target_url(obj),
             "seal": bytes(obj.seal).hex(),
         }
-
-    @admin.display(description="when", ordering="created_at")
-    def when(self, event: AuditEvent) -> SafeString:
-        return moment(event.created_at)
 
     @admin.display(description="action", ordering="action")
     def done(self, event: AuditEvent) -> SafeString:
@@ -67,7 +63,8 @@ class AuditEventAdmin(EndlessAdmin, VerbAdmin):
 
     @admin.display(description="by")
     def who(self, event: AuditEvent) -> SafeString:
-        return format_html('<bdi title="{}">{}</bdi>', event.ip or "", event.actor)
+        ip = event.ip or ""
+        return format_html('<bdi>{}</bdi> <span class="quiet">{}</span>', event.actor, ip)
 
     @admin.display(description="organization")
     def organization(self, event: AuditEvent) -> SafeString:
@@ -77,16 +74,16 @@ class AuditEventAdmin(EndlessAdmin, VerbAdmin):
 
     @admin.display(description="what changed")
     def change(self, event: AuditEvent) -> SafeString:
-        return render_to_string("admin/reason_and_changes.html", {"event": event})
+        return render_to_string("admin/changes.html", {"event": event})
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.export_view)
         return [path("export/", view, name=f"{self.url_name}_export"), *super().get_urls()]
 
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
-        """Stream the events that the list of this query finds, on all its pages.
+        """Stream the events on all pages of the list with this query.
 
-        Raises PermissionDenied.
+        Raise PermissionDenied if the user may not export.
         """
         if not request.user.has_perm("audit.export_auditevent"):
             raise PermissionDenied
@@ -102,16 +99,12 @@ class AuditEventAdmin(EndlessAdmin, VerbAdmin):
         content_type, lines = wanted
         found = self.get_changelist_instance(request)
         now = timezone.now()
-        # What is recorded now is not part of it: an export does not contain itself.
+        # An export does not contain its own event.
         events = found.queryset.filter(created_at__lte=now)
-        # The organization's log notes the export if it was filtered by one, else our own.
+        # An export filtered by an organization is an event in its log, else in the service's.
         concerned = AuditHead.objects.filter(pk=found.params.get("organization", "")).first()
-        note_export(
-            concerned.pk if concerned else SERVICE,
-            actor=staff_of(request),
-            form=suffix,
-            filters=found.params,
-        )
+        log = concerned.pk if concerned else SERVICE
+        note_export(log, actor=staff_of(request), form=suffix, filters=found.params)
         disposition = f'attachment; filename="audit-{now:%Y-%m-%d}.{suffix}"'
         headers = {"Content-Disposition": disposition, "Cache-Control": "no-store"}
         pieces = lines(in_pieces(events))
@@ -119,13 +112,13 @@ class AuditEventAdmin(EndlessAdmin, VerbAdmin):
 
 
 def with_key_names(events: Rows) -> Rows:
-    """Return these events with `key_name`, of the key that each is about, as it is called now."""
+    """Annotate events with `key_name`, the present name of the key that each is about."""
     names = ApiKey.objects.filter(pk=OuterRef("target_id")).values("name")
     named: Rows = events.annotate(key_name=Subquery(names))
     return named
 
 
 def target_url(event: AuditEvent) -> str:
-    """Return the address of the page of what an event is about, or nothing."""
-    name = PAGES_OF_TARGETS.get(event.target_type)
+    """Return the address of the page of the row that an event is about, or ""."""
+    name = PAGES.get(event.target_type)
     return reverse(f"admin:{name}_change", args=[quote(event.target_id)]) if name else ""

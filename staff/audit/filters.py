@@ -20,11 +20,11 @@ from staff.kit.lists import ColumnFilter
 from staff.kit.search import Folded, holds
 
 Events = QuerySet[AuditEvent]
-# More organizations than this by one name are looked for by a better one.
+# Events of at most this many organizations are found by a name.
 MOST_OWNERS: Final = 200
 ID: Final = re.compile(r"[a-z]{3}_[0-9A-Za-z]+|[0-9]+")
 TRIGRAM: Final = 3
-WORDS: Final = Folded("actor_label", "reason")  # As the index `audit_event_words` has it.
+WORDS: Final = Folded("actor_label", "reason")  # The expression of the index `audit_event_words`.
 DATE: Final = forms.DateInput(attrs={"type": "date"})
 
 
@@ -40,7 +40,7 @@ class ActorFilter(ColumnFilter):
 
 
 class WhereAndWhenForm(forms.Form):
-    """Whose events, and of which days in UTC, both included."""
+    """An organization, and the first and the last day in UTC."""
 
     organization = forms.CharField(
         required=False,
@@ -52,15 +52,13 @@ class WhereAndWhenForm(forms.Form):
 
 
 class WhereAndWhen(admin.ListFilter):
-    """A filter that is filled in; what cannot be read filters nothing and is said on the spot."""
+    """A filter with a form. A value that is not valid filters nothing, and its field says why."""
 
     title = "organization and days"
     template = "admin/typed_filter.html"
 
-    def __init__(
-        self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any
-    ) -> None:
-        super().__init__(request, params, model, model_admin)
+    def __init__(self, request: HttpRequest, params: dict[str, Any], *of: Any) -> None:
+        super().__init__(request, params, *of)
         names = set(WhereAndWhenForm.base_fields) & params.keys()
         self.form = WhereAndWhenForm({name: params.pop(name)[-1] for name in names})
         self.form.is_valid()
@@ -80,15 +78,17 @@ class WhereAndWhen(admin.ListFilter):
         wanted = {
             "organization_id": given.get("organization"),
             "created_at__gte": (day := given.get("since")) and datetime.combine(day, time(), UTC),
-            # Not before the next midnight: the last day of all has none.
+            # Not "before the next midnight": 9999-12-31 has none.
             "created_at__lte": (day := given.get("until")) and datetime.combine(day, time.max, UTC),
         }
         return queryset.filter(**{name: value for name, value in wanted.items() if value})
 
 
 def matching(events: Events, text: str) -> Events:
-    """Return the events that an id, an address or an actor names; else those of the actions and
-    organizations that the words name, or whose reason or actor's name holds the words."""
+    """Return the events with this id, address or actor.
+
+    For another text: the events whose action, organization, reason or actor's name matches it.
+    """
     if ID.fullmatch(text):
         field = "organization_id" if text.startswith("org_") else "target_id"
         return events.filter(Q((field, text)) | Q(pk=text) | Q(request_id=text))
@@ -96,10 +96,10 @@ def matching(events: Events, text: str) -> Events:
         return events.filter(ip=str(ip_address(text)))
     events = events.alias(words=WORDS)
     kind, _, actor = text.partition(":")
-    if kind in ActorType.values and (actor or kind == ActorType.CLI):  # As the list prints them.
+    if kind in ActorType.values and (actor or kind == ActorType.CLI):  # As in the list.
         return events.filter(Q(actor_id=actor) | holds(actor, "words"), actor_type=kind)
     owners = Organization.objects.filter(holds(text)).order_by().values_list("pk", flat=True)
     actions = [action for action in AuditEvent.actions() if text.lower() in action]
     named = Q(organization_id__in=list(owners[:MOST_OWNERS])) | Q(action__in=actions)
-    # Shorter than a trigram they would be looked for in all events.
+    # No index holds a word shorter than a trigram: PostgreSQL would read all events.
     return events.filter(named if len(text) < TRIGRAM else named | holds(text, "words"))

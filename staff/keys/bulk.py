@@ -1,9 +1,9 @@
-"""Doing one thing to many keys: a dry run that lists and counts, then a page that says how far."""
+"""A verb for many keys: a dry run lists and counts them, then a page shows the progress."""
 
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextvars import copy_context
 from typing import Any, ClassVar, Final
 
@@ -20,7 +20,7 @@ from django.views import View
 from apikeys.models import ApiKey
 from apikeys.verbs.narrow import Narrowing, narrow_to_used
 from apikeys.verbs.revoke import revoke
-from staff.keys.verbs import WhyForm
+from staff.keys.verbs import CategoryForm
 from staff.kit.forms import ReasonForm
 from staff.kit.lists import Rows, staff_of
 from staff.kit.verb_page import VerbAdmin, render
@@ -35,29 +35,28 @@ STOPPED: Final = (
     "stopped here, because the database is away or busy. What is done stays done, perhaps this "
     "one, too: reload this page in a while to send the form again."
 )
+THESE: Final = "These keys"
 MANAGING: Final = "Managing keys, left out unless you say so"
 PLACE_OF_PROGRESS: Final = "⟦progress⟧"
 
 
 class BulkForm(forms.Form):
-    """Carries the keys that its dry run listed."""
-
-    keys = forms.RegexField(KEY_IDS, widget=forms.HiddenInput)
+    keys = forms.RegexField(KEY_IDS, widget=forms.HiddenInput)  # Those that the dry run listed.
 
 
 class BulkPage(ABC, PermissionRequiredMixin, View):
-    """A verb for many keys, each in its own transaction, so that it can be sent again.
+    """A verb for many keys, each in its own transaction, so the form is safe to send again.
 
-    GET is the dry run over an organization's keys, and `preview` the one over any others; POST
-    carries it out and streams a line a key.
+    GET is a dry run over an organization's keys, and `preview` over any others. POST calls the verb
+    and streams a line for each key.
     """
 
     slug: ClassVar[str]
     label: ClassVar[str]
     permission_required: str
     raise_exception = True
-    done: ClassVar[str]  # What is said of a key that was changed,
-    as_it_was: ClassVar[str]  # and of one that was not.
+    done: ClassVar[str]  # Said of a key that was changed.
+    as_it_was: ClassVar[str]  # Said of a key that was not.
     consequence: ClassVar[str]
     why_left_out: ClassVar[str]
     form_class: ClassVar[type[BulkForm]]
@@ -66,12 +65,12 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
     model_admin: VerbAdmin = None  # type: ignore[assignment]
 
     @abstractmethod
-    def plan(self, keys: Sequence[ApiKey]) -> dict[str, list[tuple[ApiKey, str]]]:
-        """Return by heading those that there is something to do to, each with what that is."""
+    def plan(self, api_key: ApiKey) -> tuple[str, str] | None:
+        """Return the heading for a key and what it would lose, or None to leave it out."""
 
     @abstractmethod
     def change(self, api_key: ApiKey, fields: dict[str, Any]) -> str | None:
-        """Call the verb; return what Django's history says, None if nothing was to be done."""
+        """Call the verb. Return the text for Django's history, or None if nothing changed."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
         keys = self.model_admin.get_queryset(request).filter(revoked_at=None)
@@ -79,7 +78,7 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
 
     @classmethod
     def selected(cls, model_admin: VerbAdmin, request: HttpRequest, queryset: Rows) -> HttpResponse:
-        """Answer the action of a list with the dry run."""
+        """Answer an action of the list with the dry run."""
         view = cls(model_admin=model_admin)
         view.setup(request)
         return view.preview(queryset)
@@ -91,7 +90,10 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
         keys = list(found[: MOST_AT_ONCE + 1])
         if len(keys) > MOST_AT_ONCE:
             return self._lead_back(f"More than {MOST_AT_ONCE:,} keys: filter the list further.")
-        groups = self.plan(keys)
+        groups: dict[str, list[tuple[ApiKey, str]]] = {THESE: [], MANAGING: []}
+        for api_key in keys:
+            if planned := self.plan(api_key):
+                groups[planned[0]].append((api_key, planned[1]))
         going = [api_key for entries in groups.values() for api_key, _ in entries]
         if not going:
             return self._lead_back("There is nothing to do to these keys; nothing changed.")
@@ -118,7 +120,7 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
         if not (form.is_valid() and is_proved):
             return self.preview(self.model_admin.get_queryset(request).filter(pk__in=ids), form)
         lines = self._stream(ids, form.cleaned_data)
-        # nginx would keep the lines until the last.
+        # Without X-Accel-Buffering nginx would hold the lines back until the last one.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingHttpResponse(lines, headers=headers)
 
@@ -127,8 +129,8 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
         return HttpResponseRedirect(self.model_admin.list_url())
 
     def _stream(self, keys: list[str], fields: dict[str, Any]) -> Iterator[str]:
-        """Yield the page, a line after each key."""
-        # Wherever the server runs this, events name the address and id of this request.
+        """Yield the page, with a line after each key."""
+        # The server may iterate in another context: events must name this request.
         run = copy_context().run
         title = f"{self.label}: progress"
         context = {"title": title, "verb": self, "total": len(keys), "place": PLACE_OF_PROGRESS}
@@ -152,7 +154,7 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
         yield format_html(said, changed, of, self.done, rest) + after
 
     def _one(self, key_id: str, fields: dict[str, Any]) -> tuple[str, bool]:
-        """Do one key in its own transaction; return what is said of it, and whether it changed."""
+        """Change one key in a transaction. Return the text of its line, and True if it changed."""
         api_key = ApiKey.objects.select_related("organization__plan").filter(pk=key_id).first()
         if api_key is None:
             return f"{key_id} is no key", False
@@ -166,13 +168,11 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
         return f"{api_key} {self.as_it_was}", False
 
 
-class BulkRevokeForm(WhyForm, BulkForm):
-    """Which keys, and why."""
+class BulkRevokeForm(CategoryForm, BulkForm):
+    pass
 
 
 class RevokeMany(BulkPage):
-    """Stop many keys at once and for good."""
-
     slug = "revoke"
     label = "Revoke keys"
     permission_required = "apikeys.revoke_apikey"
@@ -186,8 +186,8 @@ class RevokeMany(BulkPage):
     form_class = BulkRevokeForm
     destructive = True
 
-    def plan(self, keys: Sequence[ApiKey]) -> dict[str, list[tuple[ApiKey, str]]]:
-        return {"These keys": [(api_key, "") for api_key in keys if api_key.revoked_at is None]}
+    def plan(self, api_key: ApiKey) -> tuple[str, str] | None:
+        return None if api_key.revoked_at else (THESE, "")
 
     def change(self, api_key: ApiKey, fields: dict[str, Any]) -> str | None:
         reason = fields["reason"]
@@ -196,8 +196,6 @@ class RevokeMany(BulkPage):
 
 
 class BulkNarrowForm(ReasonForm, BulkForm):
-    """Which keys, those too that manage others, and why."""
-
     include_managing = forms.BooleanField(
         label="Narrow the managing keys, too",
         required=False,
@@ -206,8 +204,6 @@ class BulkNarrowForm(ReasonForm, BulkForm):
 
 
 class NarrowMany(BulkPage):
-    """Leave many keys only the scopes that they use."""
-
     slug = "narrow"
     label = "Narrow keys to their used scopes"
     permission_required = "apikeys.narrow_apikey"
@@ -223,15 +219,12 @@ class NarrowMany(BulkPage):
     as_it_was = "keeps all it holds: it uses that, or manages other keys and was left out"
     form_class = BulkNarrowForm
 
-    def plan(self, keys: Sequence[ApiKey]) -> dict[str, list[tuple[ApiKey, str]]]:
-        groups: dict[str, list[tuple[ApiKey, str]]] = {"These keys": [], MANAGING: []}
-        for narrowing in map(Narrowing.of, keys):
-            if narrowing.api_key.is_active and narrowing.is_possible:
-                loses, keeps = ", ".join(narrowing.loses), ", ".join(narrowing.keeps)
-                heading = MANAGING if narrowing.ends_managing else "These keys"
-                said = f"loses {loses}; keeps {keeps}"
-                groups[heading].append((narrowing.api_key, said))
-        return groups
+    def plan(self, api_key: ApiKey) -> tuple[str, str] | None:
+        narrowing = Narrowing.of(api_key)
+        if not (api_key.is_active and narrowing.is_possible):
+            return None
+        said = f"loses {', '.join(narrowing.loses)}; keeps {', '.join(narrowing.keeps)}"
+        return MANAGING if narrowing.ends_managing else THESE, said
 
     def change(self, api_key: ApiKey, fields: dict[str, Any]) -> str | None:
         if Narrowing.of(api_key).ends_managing and not fields["include_managing"]:

@@ -1,4 +1,4 @@
-"""Rotating and revoking a key. A stale tab changes nothing: forms say what they stand on."""
+"""The verbs that rotate and revoke a key."""
 
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ from web.input.moments import format_moment
 
 
 class KeyVerb(VerbPage):
-    """A verb of a key that is neither revoked nor expired."""
+    """A verb for keys that are neither revoked nor expired."""
 
     @classmethod
     def obstacle(cls, obj: ApiKey) -> str:
@@ -24,8 +24,6 @@ class KeyVerb(VerbPage):
 
 
 class RotateForm(ReasonForm):
-    """How long the old secret lives on."""
-
     overlap = forms.TypedChoiceField(
         label="The old secret works on for",
         choices=[
@@ -42,7 +40,7 @@ class RotateForm(ReasonForm):
 
 
 class Rotate(KeyVerb):
-    """Give a key a new secret; the page that shows it is the answer to the POST."""
+    """Give a key a new secret. The answer to the POST shows it, and nothing stores it."""
 
     slug = "rotate"
     label = "Rotate"
@@ -66,14 +64,8 @@ class Rotate(KeyVerb):
 
     def carry_out(self, fields: dict[str, Any]) -> HttpResponse:
         plaintext = rotate(self.obj, actor=self.actor, **fields)
-        return render(
-            self.request,
-            self.model_admin,
-            "admin/apikeys/apikey/issued.html",
-            title=f"Rotated {self.obj}",
-            api_key=self.obj,
-            plaintext=plaintext,
-        )
+        shown = {"title": f"Rotated {self.obj}", "api_key": self.obj, "plaintext": plaintext}
+        return render(self.request, self.model_admin, "admin/apikeys/apikey/issued.html", **shown)
 
 
 class FinishRotation(KeyVerb):
@@ -105,8 +97,8 @@ class FinishRotation(KeyVerb):
         return f"The old secret of {self.obj} has ended." if done else ""
 
 
-class WhyForm(forms.Form):
-    """Why a key is revoked: a word that can be counted, a colon, a text of staff's own."""
+class CategoryForm(ReasonForm):
+    """Why a key is revoked: a category that can be counted, and words that may be left out."""
 
     category = forms.ChoiceField(
         label="Why",
@@ -123,12 +115,12 @@ class WhyForm(forms.Form):
         label="In your words",
         required=False,
         max_length=180,
-        help_text="For staff: in the audit log, never shown to customers. No secrets or "
-        "personal data.",
+        help_text=ReasonForm.base_fields["reason"].help_text,
     )
+    field_order = ("category",)
 
     def clean(self) -> dict[str, Any]:
-        """Put the category before the words; ask for words if the category says nothing."""
+        """Make the reason of category and words. Require words if the category is "other"."""
         fields = super().clean() or {}
         category, words = fields.get("category"), fields.get("reason")
         if category == "other" and words == "":
@@ -137,19 +129,15 @@ class WhyForm(forms.Form):
         return fields
 
 
-class RevokeForm(WhyForm):
-    """Why, and how far."""
-
+class RevokeForm(CategoryForm):
     cascade = forms.BooleanField(
         required=False,
         label_suffix="",
-        help_text="Choose this where somebody else had the key: they may have made others with it.",
+        help_text="Choose this if somebody else had the key: they may have made others with it.",
     )
 
 
 class Revoke(VerbPage):
-    """Stop a key at once and for good."""
-
     slug = "revoke"
     label = "Revoke key"
     permission = "apikeys.revoke_apikey"
@@ -190,7 +178,7 @@ class RevokeMade(Revoke):
 
     slug = "revoke-made"
     label = "Revoke what it made"
-    form_class = WhyForm
+    form_class = CategoryForm
 
     @classmethod
     def obstacle(cls, obj: ApiKey) -> str:
@@ -206,7 +194,7 @@ class RevokeMade(Revoke):
 
 
 def counted(cascade: Cascade) -> str:
-    """Return how many keys and secrets it is about, without those that are none."""
+    """Return the numbers of keys and secrets in words, without zeros."""
     counts = {"key": cascade.keys_revoked, "secret": cascade.secrets_ended}
     found = [f"{n} {noun}{pluralize(n)}" for noun, n in counts.items() if n]
     return " and ".join(found) or "nothing else"
