@@ -134,8 +134,17 @@ def mark_or_refuse(request: HttpRequest, **_: Any) -> None:
         request.session[BEGAN_BY] = began_by
 
 
-# Its tokens hang on SECRET_KEY, so that no dump logs in, and on the last log-in: they work once.
-links: Final = PasswordResetTokenGenerator()
+class LinkTokens(PasswordResetTokenGenerator):
+    """Makes tokens that hang on SECRET_KEY, so that no dump logs in.
+
+    They end with the account's sessions, and with any log-in, which Django tells by the second.
+    """
+
+    def _make_hash_value(self, user: Any, timestamp: int) -> str:
+        return f"{user.pk} {user.get_session_auth_hash()} {user.last_login} {timestamp}"
+
+
+links: Final = LinkTokens()
 
 
 @never_cache

@@ -421,7 +421,7 @@ class LinkTests(SingleSignOnTestCase):
         def disabled() -> None:
             User.objects.filter(pk=self.sam.pk).update(is_active=False)
 
-        for change in (log_in_elsewhere, new_password, disabled):
+        for change in (log_in_elsewhere, new_password, self.sam.end_sessions, disabled):
             link = self.link()
             change()
             self.assertRefusedPage(self.browser.post(link, headers=NOBODY), 403)
@@ -432,6 +432,15 @@ class LinkTests(SingleSignOnTestCase):
             self.assertEqual(self.browser.get(link, headers=NOBODY).status_code, 200)
             clock.shift(timedelta(seconds=1))
             self.assertRefusedPage(self.browser.post(link, headers=NOBODY), 403)
+
+    def test_link_made_and_used_in_the_second_of_another_log_in_logs_in_once(self):
+        with time_machine.travel(timezone.now().replace(microsecond=0), tick=False) as clock:
+            Client().force_login(self.sam)
+            clock.shift(timedelta(milliseconds=300))
+            link = self.link()
+            clock.shift(timedelta(milliseconds=300))
+            for status in (302, 403):
+                self.assertEqual(Client().post(link, headers=NOBODY).status_code, status)
 
     def test_forged_cut_and_moved_links_are_refused(self):
         kim = User.objects.create_superuser("kim")
