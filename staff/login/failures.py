@@ -36,8 +36,10 @@ logger = logging.getLogger("reachscore.security")
 def log_failed_login(
     credentials: Mapping[str, Any], request: HttpRequest | None, **_: object
 ) -> None:
-    """Write one line for each."""
-    log_failure("failed log-in", credentials.get("username", ""))
+    """Write one line for each; without a name that nobody has, which may be a password."""
+    name = credentials.get("username", "")
+    is_known = User.objects.filter(username=name).exists()
+    log_failure("failed log-in", name if is_known else "(nobody's)")
 
 
 def log_failure(what: str, username: str) -> None:

@@ -148,6 +148,10 @@ class FailedLogInTests(ApiTestCase):
         self.assertEqual(line["message"], "failed log-in")
         self.assertEqual((line["user"], line["address"]), ('"sam"', "127.0.0.1"))
 
+    def test_show_no_name_that_nobody_has_because_people_type_passwords_there(self):
+        (line,) = self.log_in("correct horse", "wrong horse")
+        self.assertEqual(line["user"], '"(nobody\'s)"')
+
     def test_are_none_when_the_password_is_right(self):
         self.assertEqual(self.log_in("sam", "correct horse"), [])
 
