@@ -150,10 +150,10 @@ class StaffAdmin(OnlySuperusersChange, UserAdmin):  # type: ignore[type-arg]
         return cast(User, obj).rights()
 
     def record(self, done: str, request: HttpRequest, obj: Any, changes: Changes) -> None:
-        """Record it; an account that is disabled loses its factors and sessions."""
+        """Record it; an account that is shut out loses its factors and sessions."""
         super().record(done, request, obj, changes)
-        if changes.get("is_active") == (True, False):
-            reset(obj, actor=staff_of(request), reason="The account was disabled.")
+        if (True, False) in (changes.get("is_active"), changes.get("is_staff")):
+            reset(obj, actor=staff_of(request), reason="The account was shut out.")
 
     def get_urls(self) -> list[URLPattern]:
         return [*verb_urls(self, [ResetSecondFactor]), *super().get_urls()]

@@ -48,8 +48,13 @@ class ProofForm(forms.Form):
     code = forms.CharField(
         help_text="Six digits of your app, or a recovery code.",
         max_length=40,
-        widget=forms.TextInput(
-            attrs={"autocomplete": "one-time-code", "class": "vTextField", "spellcheck": "false"}
+        widget=forms.PasswordInput(  # Which shows no code again: a recovery code may be unused.
+            attrs={
+                "type": "text",
+                "autocomplete": "one-time-code",
+                "class": "vTextField",
+                "spellcheck": "false",
+            }
         ),
     )
 

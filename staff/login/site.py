@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import segno
 from django.contrib import admin, messages
-from django.contrib.auth import logout
+from django.contrib.auth import authenticate, logout
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, path, reverse
@@ -29,7 +29,9 @@ from staff.login.gate import (
     on_to,
     show_codes,
 )
+from staff.login.lockout import LOCKED_OUT, is_locked_out
 from staff.login.proof import asks_of, page, proof_asked, way_back
+from staff.login.refused import not_let_in
 from staff.models import Passkey, RecoveryCode, SecondFactor, User
 from staff.models.second_factor import has_factor
 
@@ -106,13 +108,18 @@ class StaffSite(admin.AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> Any:
         """Django's page, which ends all other sessions of the account; and an event."""
-        # Nobody counts the wrong answers to that page's own question for the old password.
         if (asked := proof_asked(request, "Change your password")) is not None:
             return asked
+        user = cast(User, request.user)
+        if "old_password" in request.POST:  # Tried here, too, where wrong ones are counted.
+            name = user.get_username()
+            authenticate(request, username=name, password=request.POST["old_password"])
+            if is_locked_out(name):
+                return not_let_in(request, LOCKED_OUT)
         with AuditLog.of(SERVICE):
             response = super().password_change(request, extra_context)
             if isinstance(response, HttpResponseRedirect):
-                record_new_password(cast(User, request.user))
+                record_new_password(user)
         return response
 
 
@@ -208,5 +215,7 @@ def remove(request: HttpRequest, factor: SecondFactor | Passkey | None) -> HttpR
 
 def leave(request: HttpRequest) -> HttpResponse:
     """Let somebody who has no code here log in as somebody else."""
+    if not sessions.is_half_way(request):
+        record(cast(User, request.user), "logged_out")
     logout(request)
     return HttpResponseRedirect(reverse("admin:login"))

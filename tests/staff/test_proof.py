@@ -67,7 +67,7 @@ class ProofTestCase(AdminTestCase):
             "add user": (f"{USERS}add/", {**new, "usable_password": "true"}, "robin", "created"),
             "user": (
                 f"{user}change/",
-                {"username": "alexis", "is_active": "on"},
+                {"username": "alexis", "is_active": "on", "is_staff": "on"},
                 "alexis",
                 "changed",
             ),
@@ -171,6 +171,16 @@ class ProofTests(ProofTestCase):
         self.assertContains(try_password("correct horse"), LOCKED)
         self.assertEqual(len(events("staff.locked_out")), 1)
 
+    def test_wrong_old_passwords_are_counted_too_in_a_session_with_a_fresh_proof(self):
+        log_in(browser := Client(), self.sam)
+        new = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+        url, answer = "/admin/password_change/", None
+        for old in (*["wrong"] * MOST_TRIES, "correct horse"):
+            answer = browser.post(url, {"old_password": old, **new})
+        self.assertContains(answer, LOCKED, status_code=403)
+        self.sam.refresh_from_db()
+        self.assertTrue(self.sam.check_password("correct horse"))
+
     def test_an_empty_or_somebody_elses_password_is_no_proof(self):
         User.objects.create_superuser("kim", password="another horse")
         url, typed, *_ = self.forms()["rotate"]
@@ -193,6 +203,7 @@ class ProofTests(ProofTestCase):
             answer = browser.post(url, {**typed, **proof})
             self.assertContains(answer, said)
             self.assertContains(answer, 'name="proof-code"')
+            self.assertNotContains(answer, proof.get("proof-code", "correct horse"))
         self.clock.shift(timedelta(minutes=1))
         browser.post(url, {**typed, **PROOF, "proof-code": code_of(app.bin_key)})
         self.assertEqual(AuditEvent.objects.filter(action="api_key.rotated").count(), 1)

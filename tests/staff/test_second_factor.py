@@ -209,6 +209,11 @@ class LogInTests(FactorTestCase):
             self.clock.shift(timedelta(seconds=3))
         self.assertOutside(other)
 
+    def test_what_was_typed_for_a_code_is_not_shown_again(self):
+        for typed in ("123456", "abcd-efgh-2345-6789"):
+            self.type_password()
+            self.assertNotContains(self.type_code(typed), typed)
+
     def test_odd_codes_are_wrong_ones(self):
         self.type_password()
         for code in ("", " ", "12345", "1234567", "٠٠٠٠٠٠", "-00001", "x" * 40, "x" * 41, "a\x00b"):
@@ -278,6 +283,14 @@ class LogInTests(FactorTestCase):
         self.clock.shift(timedelta(minutes=15))
         response = self.browser.get(CODE, follow=True)
         self.assertContains(response, "no code came")
+
+    def test_leaving_is_an_event_of_those_who_were_in(self):
+        for are_in in (False, True):
+            self.type_password()
+            if are_in:
+                log_in(self.browser, self.sam)
+            self.browser.post("/admin/second_factor/leave/")
+            self.assertEqual(self.recorded().count("staff.logged_out"), are_in)
 
     def test_the_half_way_pages_show_nothing_of_the_admin(self):
         self.type_password()
@@ -466,26 +479,28 @@ class LostDeviceTests(FactorTestCase):
         again = browser.post(url, {"reason": "lost the phone"}, follow=True)
         self.assertContains(again, "All sessions have ended")
 
-    def test_sessions_of_an_account_that_was_reset_or_disabled_end_for_good(self):
+    def test_sessions_of_an_account_reset_disabled_or_no_staff_any_more_end_for_good(self):
         """Half-way ones too: they could set up a new app."""
-        form = {"username": "sam", "is_staff": "on", "is_superuser": "on", "email": ""}
+        form = {"username": "sam", "is_superuser": "on", "email": ""}
         page = f"/admin/staff/user/{self.sam.pk}/change/"
         reset = partial(factors.reset, self.sam, actor=Actor.cli(), reason="lost")
-        disable = partial(self.staff(self.kim).post, page, form)
+        kim = self.staff(self.kim)
+        disable = partial(kim.post, page, form | {"is_staff": "on"})
+        demote = partial(kim.post, page, form | {"is_active": "on"})
         half_way = Client()
-        for call in (reset, disable):
+        for call in (reset, disable, demote):
             with self.subTest(call):
                 self.type_password(half_way)
                 self.assertEqual(half_way.get(CODE).status_code, 200)
                 call()
                 self.assertFalse(SecondFactor.objects.exists() or RecoveryCode.objects.exists())
-                User.objects.filter(pk=self.sam.pk).update(is_active=True)
+                User.objects.filter(pk=self.sam.pk).update(is_active=True, is_staff=True)
                 for url in (CODE, SET_UP):
                     self.assertIn("/admin/login/", half_way.get(url)["Location"])
                 self.assertOutside()
                 set_up(self.sam)
                 self.clock.shift(timedelta(minutes=1))
-        self.assertEqual(self.recorded().count("staff.second_factor_reset"), 2)
+        self.assertEqual(self.recorded().count("staff.second_factor_reset"), 3)
 
     def test_a_command_resets_it(self):
         out = io.StringIO()
