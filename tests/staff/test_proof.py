@@ -25,6 +25,7 @@ USERS, GROUPS, EVENTS = "/admin/staff/user/", "/admin/auth/group/", "/admin/audi
 PROOF = {"proof-password": "correct horse"}
 ASKED, WRONG = 'name="proof-password"', "That is not your password"
 NEW_PASSWORD = "a battery, 2 staples"
+CHANGE_PASSWORD = "/admin/password_change/"
 
 
 class ProofTestCase(AdminTestCase):
@@ -174,9 +175,9 @@ class ProofTests(ProofTestCase):
     def test_wrong_old_passwords_are_counted_too_in_a_session_with_a_fresh_proof(self):
         log_in(browser := Client(), self.sam)
         new = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
-        url, answer = "/admin/password_change/", None
-        for old in (*["wrong"] * MOST_TRIES, "correct horse"):
-            answer = browser.post(url, {"old_password": old, **new})
+        for _ in range(MOST_TRIES):
+            browser.post(CHANGE_PASSWORD, {"old_password": "wrong", **new})
+        answer = browser.post(CHANGE_PASSWORD, {"old_password": "correct horse", **new})
         self.assertContains(answer, LOCKED, status_code=403)
         self.sam.refresh_from_db()
         self.assertTrue(self.sam.check_password("correct horse"))
