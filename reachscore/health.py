@@ -18,7 +18,7 @@ from apikeys.models import KeySecret
 from staff.models.second_factor import count_by_key
 from web.database.session import SESSION
 from web.errors.faults import describe_fault
-from web.telemetry.metrics import OLDEST_SNAPSHOT, count_database_error, show_warning
+from web.telemetry.metrics import OLDEST_SNAPSHOT, WARNINGS, count_database_error
 
 CLOCKS_DIFFER_SECONDS: Final = 30
 
@@ -62,7 +62,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     try:
         problems = _problems()
         for kind, count, warning in _warnings():
-            show_warning(kind, count)
+            WARNINGS.labels(kind).set(count)
             if count:
                 warnings.append(warning)
     except DatabaseError as error:

@@ -1,7 +1,7 @@
 """Logging: one handler and two formatters, JSON and text, both of which redact keys.
 
 The formatters redact as the last step, when arguments, fields, exception texts and tracebacks have
-become text.
+become text. Code logs fields by `extra={"fields": …}`.
 """
 
 import json
@@ -69,7 +69,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
             "request_id": current().request_id or None,
-            **fields_of(record),
+            **getattr(record, "fields", {}),
         }
         if trace := _trace(self, record):
             line["exception"] = trace
@@ -82,18 +82,12 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         parts = [_time(record), record.levelname, f"{record.name}:", record.getMessage()]
-        fields = fields_of(record)
+        fields = getattr(record, "fields", {})
         parts += [f"{name}={value}" for name, value in fields.items() if value is not None]
         lines = [" ".join(parts)]
         if trace := _trace(self, record):
             lines += trace.split("\n")
         return "\n    ".join(_CONTROLS.sub(_visible, redact(line)) for line in lines)
-
-
-def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """Return the fields that were logged by `extra={"fields": …}`."""
-    fields: dict[str, Any] = getattr(record, "fields", {})
-    return fields
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -42,7 +42,7 @@ _DATABASE_ERRORS: Final = Counter(
     ["error"],
     registry=REGISTRY,
 )
-_WARNINGS: Final = Gauge(
+WARNINGS: Final = Gauge(
     "reachscore_warnings",
     "Warnings of the last /readyz, by kind; 0 if there are none.",
     ["kind"],
@@ -90,8 +90,3 @@ def count_database_error(exception: BaseException | None) -> None:
         if isinstance(exception, kind):
             _DATABASE_ERRORS.labels(name).inc()
             return
-
-
-def show_warning(kind: str, count: int) -> None:
-    """Set the current number of warnings of this kind."""
-    _WARNINGS.labels(kind).set(count)
