@@ -69,7 +69,7 @@ class VerbTests(CommitTestCase):
         rotating, other = self.issue()[0], self.issue()[0]
         rotate(rotating, actor=Actor.cli(), overlap=timedelta(hours=1))
         named = "Send the same again with its Idempotency-Key, {0}, until it is answered 2xx."
-        look = "Look whether it did before you send it again."
+        look = "Check if it did before you send it again."
         again = "Send the same again until it is answered 2xx."
         verbs: list[tuple[str, str, Any, str]] = [
             ("POST", "", {"name": "a"}, named),
