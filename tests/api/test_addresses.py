@@ -1,4 +1,4 @@
-"""The client's address is what the trusted proxies say, and never what the client says."""
+"""Tests of the client's address: read from the trusted proxies only, never from the client."""
 
 import pytest
 
@@ -53,7 +53,9 @@ from web.proxies import UnreadableHeader, read_proxies
         (1, "rk_live_", None),
     ],
 )
-def test_counts_the_trusted_proxies_from_the_right(settings, proxies, forwarded, address):
+def test_trusted_proxies_are_counted_from_the_right_of_x_forwarded_for(
+    settings, proxies, forwarded, address
+):
     settings.TRUSTED_PROXY_COUNT = proxies
     meta = {"REMOTE_ADDR": "192.0.2.1"}
     if forwarded is not None:
@@ -65,7 +67,7 @@ def test_counts_the_trusted_proxies_from_the_right(settings, proxies, forwarded,
     ("socket", "address"),
     [("::ffff:192.0.2.1", "192.0.2.1"), ("::1", "::1"), ("", None), ("/run/socket", None)],
 )
-def test_the_sockets_own_address_is_read_the_same_way(settings, socket, address):
+def test_socket_address_is_normalized_and_a_unix_socket_has_none(settings, socket, address):
     settings.TRUSTED_PROXY_COUNT = 0
     assert read_proxies({"REMOTE_ADDR": socket})[0] == address
 
@@ -75,7 +77,9 @@ def test_the_sockets_own_address_is_read_the_same_way(settings, socket, address)
     ("proxies", "value"),
     [(1, ""), (1, "  "), (1, "198.51.100.7, "), (2, ""), (2, "10.9.9.9,,10.0.0.1"), (2, ",https")],
 )
-def test_an_empty_entry_where_the_proxys_should_be_is_refused(settings, header, proxies, value):
+def test_forwarded_header_with_an_empty_entry_at_the_trusted_place_is_refused(
+    settings, header, proxies, value
+):
     settings.TRUSTED_PROXY_COUNT = proxies
     meta = {f"HTTP_{header.upper().replace('-', '_')}": value}
     with pytest.raises(UnreadableHeader, match=f"^{header}$"):

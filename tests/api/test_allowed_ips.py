@@ -1,4 +1,4 @@
-"""A key with `allowed_ips` works from these addresses only, and gives no others."""
+"""Tests of `allowed_ips`: a key works from these addresses only, and grants no others."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ class FormTests(ApiTestCase):
         self.api = self.issue()[1]
         self.key, _ = self.issue(scopes=["tests:read"])
 
-    def test_addresses_and_networks_are_answered_as_networks(self):
+    def test_allowed_ips_are_answered_as_networks(self):
         for sent, shown in [
             (["192.0.2.7"], ["192.0.2.7/32"]),
             (["192.0.2.7/32"], ["192.0.2.7/32"]),
@@ -47,7 +47,7 @@ class FormTests(ApiTestCase):
                 self.assertEqual(changed.status_code, 200)
                 self.assertEqual(changed.json()["allowed_ips"], shown)
 
-    def test_what_is_neither_is_refused_when_made_and_when_changed(self):
+    def test_invalid_allowed_ips_are_refused_on_create_and_on_change(self):
         table: list[Any] = [
             [],
             [f"10.0.0.{i}" for i in range(21)],
@@ -78,13 +78,13 @@ class FormTests(ApiTestCase):
                     self.assertRefused(response, 400, "parameter_invalid", field="allowed_ips")
                     self.assertNothingWritten(response)
 
-    def test_bits_beside_the_network_are_told_what_may_be_meant(self):
+    def test_network_with_host_bits_set_is_refused_with_a_suggestion(self):
         body = {"name": "x", "allowed_ips": ["192.0.2.7/24"]}
         error = self.api.send("/v1/keys", body).json()["error"]
         self.assertIn("192.0.2.7/24", error["message"])
         self.assertIn("“192.0.2.0/24”", error["fix"])
 
-    def test_the_database_holds_no_empty_list_and_no_junk(self):
+    def test_database_refuses_empty_or_malformed_allowed_ips(self):
         for value in ([], ["192.0.2.7/24"], ["x"]):
             with self.subTest(value), self.assertRaises(Exception) as caught, transaction.atomic():
                 ApiKey.objects.filter(pk=self.key.pk).update(allowed_ips=value)
@@ -98,17 +98,17 @@ class InheritanceTests(ApiTestCase):
         self.own = ["127.0.0.0/9", "127.128.0.0/9", "2001:db8::/32"]
         self.caller, self.api = self.issue(allowed_ips=self.own)
 
-    def test_left_out_is_the_callers_own_list(self):
+    def test_create_without_allowed_ips_inherits_the_callers_list(self):
         self.assertEqual(self.api.send("/v1/keys", {"name": "x"}).json()["allowed_ips"], self.own)
 
-    def test_a_caller_without_a_list_gives_any(self):
+    def test_caller_without_allowed_ips_may_grant_any(self):
         _, free = self.issue()
         self.assertIsNone(free.send("/v1/keys", {"name": "x"}).json()["allowed_ips"])
         for sent in (None, ["192.0.2.7"]):
             response = free.send("/v1/keys", {"name": "x", "allowed_ips": sent})
             self.assertEqual(response.status_code, 201)
 
-    def test_a_subset_is_given_and_anything_more_is_not(self):
+    def test_caller_may_grant_a_subset_of_its_allowed_ips_and_nothing_wider(self):
         for sent, given in [
             (["127.0.0.1"], True),
             (["127.0.0.0/9"], True),
@@ -133,7 +133,7 @@ class InheritanceTests(ApiTestCase):
                     error = self.assertRefused(response, 403, "exceeds_caller", field="allowed_ips")
                     self.assertIn(", ".join(self.own), error["message"])
 
-    def test_two_neighbours_together_allow_the_whole(self):
+    def test_caller_with_two_adjacent_networks_may_grant_their_union(self):
         _, caller = self.issue(allowed_ips=["127.0.0.0/9", "127.128.0.0/9"])
         answer = caller.send("/v1/keys", {"name": "x", "allowed_ips": ["127.0.0.0/8"]})
         self.assertEqual(answer.status_code, 201, answer.content)
@@ -154,7 +154,7 @@ class EnforcementTests(ApiTestCase):
     def setUp(self) -> None:
         self.api = self.issue(allowed_ips=["192.0.2.0/24", "2001:db8::/32"])[1]
 
-    def test_an_address_within_the_list_is_let_in_and_any_other_is_not(self):
+    def test_request_from_an_allowed_address_passes_and_from_any_other_is_refused(self):
         for address in ("192.0.2.0", "192.0.2.255", "2001:db8::1", "::ffff:192.0.2.7"):
             self.assertTrue(self.works(self.api, REMOTE_ADDR=address), address)
         for address, seen in [
@@ -169,12 +169,12 @@ class EnforcementTests(ApiTestCase):
             with self.subTest(address):
                 self.assertSeen(self.api, seen, REMOTE_ADDR=address)
 
-    def test_a_key_without_a_list_works_from_anywhere_even_from_nowhere(self):
+    def test_key_without_allowed_ips_works_from_any_address_or_none(self):
         _, free = self.issue()
         for address in ("203.0.113.9", "2001:db9::", "", "/run/socket"):
             self.assertTrue(self.works(free, REMOTE_ADDR=address))
 
-    def test_every_address_of_one_family_is_none_of_the_other(self):
+    def test_all_ipv4_addresses_allowed_excludes_ipv6_and_the_reverse(self):
         _, v4 = self.issue(allowed_ips=["0.0.0.0/0"])
         _, v6 = self.issue(allowed_ips=["::/0"])
         for address, results in [
@@ -186,7 +186,7 @@ class EnforcementTests(ApiTestCase):
             found = tuple(self.works(client, REMOTE_ADDR=address) for client in (v4, v6))
             self.assertEqual(found, results, address)
 
-    def test_what_the_client_forwards_itself_counts_for_nothing(self):
+    def test_x_forwarded_for_set_by_the_client_is_ignored(self):
         good, bad, proxy = "192.0.2.7", "203.0.113.9", "10.0.0.1"
         for proxies, socket, forwarded, seen in [
             (0, good, None, good),
@@ -217,20 +217,20 @@ class EnforcementTests(ApiTestCase):
                 else:
                     self.assertSeen(self.api, seen, **meta)
 
-    def test_only_who_holds_the_secret_learns_that_the_address_is_wrong(self):
+    def test_wrong_secret_from_a_wrong_address_is_401_and_not_ip_not_allowed(self):
         body = self.api.key[:17] + random_base62(32)
         wrong = ApiClient(body + checksum(body))
         for address in ("192.0.2.7", "203.0.113.9"):
             response = wrong.get("/v1/auth/me", REMOTE_ADDR=address)
             self.assertRefused(response, 401, "api_key_invalid")
 
-    def test_suspended_and_revoked_outweigh_the_address(self):
+    def test_suspended_and_revoked_take_precedence_over_a_wrong_address(self):
         self.acme.suspend(actor=Actor.cli(), reason="unpaid")
         self.assertRefused(self.api.get("/v1/auth/me"), 403, "organization_suspended")
         revoke(ApiKey.objects.get(), actor=Actor.cli())
         self.assertRefused(self.api.get("/v1/auth/me"), 401, "api_key_invalid")
 
-    def test_no_endpoint_lets_a_wrong_address_in(self):
+    def test_every_endpoint_refuses_a_wrong_address(self):
         api_key = ApiKey.objects.get()
         path = f"/v1/keys/{api_key.id}"
         for response in [

@@ -1,4 +1,4 @@
-"""`GET /v1/auth/me` says whose key this is, what it may do and how much of the plan is used."""
+"""Tests of `GET /v1/auth/me`: the key's organization, its scopes, its usage against the plan."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -19,7 +19,7 @@ class AuthContextTests(ApiTestCase):
             organization=self.acme, livemode=livemode, meter=meter, period_start=period, used=used
         )
 
-    def test_answers_with_the_documented_fields_in_order(self):
+    def test_auth_me_answers_the_documented_fields_in_order(self):
         api_key, client = self.issue(scopes=["tests:read", "tests:write"])
         self.use(Meter.TESTS, 145)
         self.use(Meter.DOMAINS, 3, period=ALWAYS)
@@ -45,11 +45,11 @@ class AuthContextTests(ApiTestCase):
         self.assertEqual(list(response.json()), list(expected))
         self.assertEqual(list(response.json()["usage"]), list(expected["usage"]))
 
-    def test_takes_any_key_whatever_its_scopes(self):
+    def test_auth_me_needs_no_scope(self):
         _, client = self.issue(scopes=["webhooks:manage"])
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
 
-    def test_shows_the_numbers_of_the_callers_mode_only(self):
+    def test_auth_me_shows_usage_of_the_callers_mode_only(self):
         self.use(Meter.TESTS, 145)
         self.use(Meter.TESTS, 7, livemode=False)
         _, client = self.issue(livemode=False)
@@ -57,13 +57,13 @@ class AuthContextTests(ApiTestCase):
         self.assertIs(answer["livemode"], False)
         self.assertEqual(answer["usage"]["tests_this_month"], 7)
 
-    def test_the_sandbox_has_no_limits(self):
+    def test_auth_me_in_sandbox_shows_null_limits(self):
         _, client = self.issue(livemode=False)
         usage = client.get("/v1/auth/me").json()["usage"]
         self.assertIsNone(usage["tests_limit"])
         self.assertIsNone(usage["domains_limit"])
 
-    def test_an_unlimited_plan_shows_null(self):
+    def test_auth_me_on_an_unlimited_plan_shows_null_limits(self):
         _, client = self.issue(organization=self.organization("Initech", "enterprise"))
         usage = client.get("/v1/auth/me").json()["usage"]
         self.assertEqual(
@@ -71,13 +71,13 @@ class AuthContextTests(ApiTestCase):
             {"tests_this_month": 0, "tests_limit": None, "domains": 0, "domains_limit": None},
         )
 
-    def test_a_month_ends_with_utcs_last_second_of_it(self):
+    def test_auth_me_usage_starts_at_zero_with_the_utc_month(self):
         self.use(Meter.TESTS, 145)
         _, client = self.issue()
         with time_machine.travel(datetime(2026, 4, 1, tzinfo=UTC), tick=False):
             self.assertEqual(client.get("/v1/auth/me").json()["usage"]["tests_this_month"], 0)
 
-    def test_the_free_plans_tests_do_not_come_back_with_a_month(self):
+    def test_auth_me_usage_of_the_free_plan_does_not_reset_with_the_month(self):
         _, client = self.issue(organization=self.globex)
         Usage.objects.create(
             organization=self.globex,
@@ -90,19 +90,19 @@ class AuthContextTests(ApiTestCase):
             usage = client.get("/v1/auth/me").json()["usage"]
         self.assertEqual((usage["tests_this_month"], usage["tests_limit"]), (25, 25))
 
-    def test_another_organizations_use_is_not_shown(self):
+    def test_auth_me_does_not_show_another_organizations_usage(self):
         self.use(Meter.TESTS, 145)
         _, client = self.issue(organization=self.organization("Initech", "team"))
         self.assertEqual(client.get("/v1/auth/me").json()["usage"]["tests_this_month"], 0)
 
-    def test_takes_one_query_and_one_more_where_the_minute_of_last_use_turned(self):
+    def test_auth_me_takes_one_query_and_a_second_if_last_use_is_written(self):
         _, client = self.issue()
         with self.assertNumQueries(2):
             client.get("/v1/auth/me")
         with self.assertNumQueries(1):
             client.get("/v1/auth/me")
 
-    def test_head_answers_like_get_without_a_body(self):
+    def test_auth_me_answers_head_without_a_body(self):
         _, client = self.issue()
         response = client.head("/v1/auth/me")
         self.assertEqual((response.status_code, response.content), (200, b""))

@@ -1,4 +1,4 @@
-"""A request is let in by one working key in one Authorization header, and by nothing else."""
+"""Tests of authentication: a request needs one working key in one Authorization header."""
 
 from datetime import timedelta
 
@@ -20,18 +20,18 @@ def ask(authorization: str | None, **headers: str) -> Answer:
 
 
 class BearerHeaderTests(ApiTestCase):
-    def test_the_scheme_counts_in_any_case_and_with_any_number_of_spaces(self):
+    def test_bearer_scheme_is_case_insensitive_and_takes_several_spaces(self):
         key = self.issue()[1].key
         for scheme in ("Bearer", "bearer", "BEARER", "Bearer  "):
             with self.subTest(scheme):
                 self.assertEqual(ask(f"{scheme} {key}").status_code, 200)
 
-    def test_no_header_is_a_missing_key_without_an_error_code(self):
+    def test_request_without_authorization_is_api_key_missing_with_a_bare_challenge(self):
         response = ask(None)
         self.assertRefused(response, 401, "api_key_missing")
         self.assertEqual(response["WWW-Authenticate"], 'Bearer realm="ReachScore"')
 
-    def test_a_key_in_another_header_is_told_where_it_belongs(self):
+    def test_key_in_another_header_is_refused_and_the_fix_names_authorization(self):
         key = self.issue()[1].key
         for header in ("Api-Key", "X-Api-Key"):
             with self.subTest(header):
@@ -39,7 +39,7 @@ class BearerHeaderTests(ApiTestCase):
                 self.assertIn(header, error["fix"])
                 self.assertIn("Authorization: Bearer", error["fix"])
 
-    def test_everything_that_is_not_one_key_is_invalid(self):
+    def test_malformed_authorization_is_api_key_invalid_without_a_query(self):
         key = self.issue()[1].key
         other = self.issue()[1].key
         for authorization, fix in [
@@ -105,20 +105,20 @@ class BearerHeaderTests(ApiTestCase):
 
         self.assertEqual(len(answers), 1)
 
-    def test_an_unknown_key_costs_one_query(self):
+    def test_unknown_key_costs_one_query(self):
         with self.assertNumQueries(1):
             ask(f"Bearer {new_plaintext(livemode=True)}")
 
-    def test_no_session_is_opened_and_no_cookie_set(self):
+    def test_authenticated_request_sets_no_cookie(self):
         _, client = self.issue()
         self.assertEqual(len(client.get("/v1/auth/me").cookies), 0)
 
-    def test_a_logged_in_member_of_staff_is_no_caller(self):
+    def test_staff_session_does_not_authenticate_an_api_request(self):
         self.assertRefused(self.staff().get("/v1/auth/me"), 401, "api_key_missing")
 
 
 class KeyStateTests(ApiTestCase):
-    def test_a_revoked_key_is_refused_from_the_next_request_on(self):
+    def test_revoked_key_is_refused_by_the_next_request(self):
         api_key, client = self.issue()
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
 
@@ -127,13 +127,13 @@ class KeyStateTests(ApiTestCase):
         self.assertRefused(client.get("/v1/auth/me"), 401, "api_key_invalid")
         self.assertRefused(client.send("/v1/keys", {"name": "x"}), 401, "api_key_invalid")
 
-    def test_revoking_one_key_leaves_its_siblings_alone(self):
+    def test_revoking_one_key_leaves_its_siblings_working(self):
         api_key, _ = self.issue()
         _, sibling = self.issue()
         revoke(api_key, actor=Actor.cli())
         self.assertEqual(sibling.get("/v1/auth/me").status_code, 200)
 
-    def test_an_expired_key_is_told_so_and_only_to_who_holds_it(self):
+    def test_expired_key_is_api_key_expired_only_to_its_holder(self):
         api_key, client = self.issue(expires_at=timezone.now() + timedelta(hours=1))
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
         type(api_key).objects.update(
@@ -147,18 +147,18 @@ class KeyStateTests(ApiTestCase):
         body = client.key[:17] + random_base62(32)
         self.assertRefused(ask(f"Bearer {body}{checksum(body)}"), 401, "api_key_invalid")
 
-    def test_a_secret_that_ended_is_expired_though_its_key_is_not(self):
+    def test_ended_secret_of_a_working_key_is_api_key_expired(self):
         _, client = self.issue()
         KeySecret.objects.update(expires_at=timezone.now())
         self.assertRefused(client.get("/v1/auth/me"), 401, "api_key_expired")
 
-    def test_revoked_outweighs_expired(self):
+    def test_revoked_key_with_an_ended_secret_is_api_key_invalid(self):
         api_key, client = self.issue()
         KeySecret.objects.update(expires_at=timezone.now())
         revoke(api_key, actor=Actor.cli())
         self.assertRefused(client.get("/v1/auth/me"), 401, "api_key_invalid")
 
-    def test_a_suspended_organizations_keys_stop_and_come_back(self):
+    def test_suspension_refuses_the_organizations_keys_and_resumption_restores_them(self):
         _, client = self.issue()
         _, stranger = self.issue(organization=self.globex)
 

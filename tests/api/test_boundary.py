@@ -1,4 +1,6 @@
-"""What a client, and the process's environment, can do to a request before a view sees it."""
+"""Tests of the boundary: what a client or the environment can do to a request before a view sees
+it.
+"""
 
 import io
 import json
@@ -169,7 +171,7 @@ def nested(size: int) -> bytes:
 class GrowthTests(ApiTestCase):
     """Processor time is at most linear in what is sent, in a header as in a body."""
 
-    def test_four_times_the_input_takes_at_most_six_times_the_time(self):
+    def test_processing_time_grows_at_most_linearly_with_the_input(self):
         _, client = self.issue()
 
         def body(make: Callable[[int], bytes]) -> tuple[int, Make]:
@@ -227,7 +229,7 @@ def answer(application: Any, environ: dict[str, Any]) -> tuple[int, dict[str, st
 
 
 class MediaTypeTests(ApiTestCase):
-    def test_a_media_type_that_cannot_be_read_is_unknown(self):
+    def test_malformed_media_type_is_415_on_the_api_and_ignored_elsewhere(self):
         _, client = self.issue()
         application = bounded(SteadyHandler())
         for media_type, status in (
@@ -256,7 +258,7 @@ class Unreadable(io.BytesIO):
 
 
 class LargeBodyTests(ApiTestCase):
-    def test_a_body_over_a_mebibyte_is_413_on_every_page_and_not_read(self):
+    def test_body_over_one_mebibyte_is_413_on_every_page_and_not_read(self):
         _, client = self.issue()
         paths = ["/", "/docs", "/docs/errors", "/healthz", "/readyz", "/metrics", "/favicon.ico"]
         paths += ["/nope", "/static/reachscore/site.css", "/admin/", "/admin/login/", "/v1/keys"]
@@ -314,7 +316,7 @@ print(json.dumps([metas, body.getvalue().decode(), too_large.getvalue().decode()
 
 
 class EnvironmentTests(ApiTestCase):
-    def test_nothing_of_the_processs_environment_is_part_of_a_request_or_a_debug_page(self):
+    def test_environment_variables_are_in_no_request_and_no_debug_page(self):
         environment = {
             **dict.fromkeys(("SECRET_KEY", "UNKNOWN_TO_DJANGO"), settings.SECRET_KEY),
             "PATH": "/environment/bin",

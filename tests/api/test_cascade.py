@@ -1,4 +1,4 @@
-"""`DELETE /v1/keys/{id}?cascade=true` also stops whatever a holder of the key could have made."""
+"""Tests of `DELETE /v1/keys/{id}?cascade=true`: it also revokes everything made with the key."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,7 +34,7 @@ class CascadeTestCase(ApiTestCase):
 
 @time_machine.travel(NOW, tick=False)
 class KeysMadeTests(CascadeTestCase):
-    def test_reaches_every_generation(self):
+    def test_cascade_revokes_keys_of_every_generation(self):
         _, client = self.make(self.thief)
         clients = [client]
         for _ in range(4):
@@ -46,7 +46,7 @@ class KeysMadeTests(CascadeTestCase):
         self.assertEqual(self.works(self.thief, *clients, last), [False] * 7)
         self.assertEqual(self.actions(restricted), ["issued", "revoked"])
 
-    def test_walks_past_keys_that_are_revoked_or_expired_themselves(self):
+    def test_cascade_passes_through_revoked_and_expired_keys(self):
         revoked, by_revoked = self.make(self.thief)
         _, below_revoked = self.make(by_revoked)
         _, by_expired = self.make(self.thief, expires_at="2026-03-11T10:30:01Z")
@@ -62,14 +62,14 @@ class KeysMadeTests(CascadeTestCase):
         revoked.refresh_from_db()
         self.assertEqual(revoked.revoked_reason, "before")
 
-    def test_reaches_what_each_secret_of_the_root_made_also_one_that_has_ended(self):
+    def test_cascade_reaches_keys_made_with_ended_secrets_of_the_root(self):
         _, by_first = self.make(self.thief)
         second = self.rotate(self.thief, self.root, overlap_seconds=0)
         _, by_second = self.make(second)
         self.assertEqual(self.cascade()["keys_revoked"], 2)
         self.assertEqual(self.works(second, by_first, by_second), [False] * 3)
 
-    def test_works_on_a_key_that_is_revoked_already(self):
+    def test_cascade_on_a_revoked_key_revokes_its_descendants(self):
         _, child = self.make(self.thief)
         self.api.delete(f"/v1/keys/{self.root.id}?reason=first")
         self.assertEqual(self.works(child), [True])
@@ -80,14 +80,14 @@ class KeysMadeTests(CascadeTestCase):
         self.assertEqual(self.root.revoked_reason, "first")
         self.assertEqual(self.actions(self.root), ["issued", "revoked"])
 
-    def test_twice_is_once(self):
+    def test_second_cascade_changes_nothing(self):
         self.make(self.thief)
         self.cascade()
         events = AuditEvent.objects.count()
         self.assertEqual(self.cascade(), {"keys_revoked": 0, "secrets_ended": 0})
         self.assertEqual(AuditEvent.objects.count(), events)
 
-    def test_leaves_makers_siblings_other_modes_and_other_organizations_alone(self):
+    def test_cascade_spares_the_maker_siblings_other_modes_and_other_organizations(self):
         child, client = self.make(self.thief)
         _, sibling = self.make(self.thief)
         _, unrelated = self.issue()
@@ -98,7 +98,7 @@ class KeysMadeTests(CascadeTestCase):
         others = (self.api, self.thief, sibling, unrelated, sandbox, stranger)
         self.assertEqual(self.works(client, grandchild, *others), [False, False] + [True] * 6)
 
-    def test_one_event_a_key_names_the_cascade_and_its_reason(self):
+    def test_cascade_records_one_event_per_key_with_its_root_and_reason(self):
         child, client = self.make(self.thief)
         grandchild, _ = self.make(client)
         target, _ = self.issue()
@@ -118,7 +118,7 @@ class KeysMadeTests(CascadeTestCase):
         root_event = AuditEvent.objects.filter(target_id=self.root.id).latest("sequence")
         self.assertEqual(root_event.changes, {})
 
-    def test_takes_a_managing_key_also_for_itself(self):
+    def test_cascade_needs_a_managing_key_even_for_itself(self):
         restricted_key, restricted = self.issue(scopes=list(ALL_SCOPES[:-1]))
         for target in (restricted_key, self.root):
             response = restricted.delete(f"/v1/keys/{target.id}?cascade=true")
@@ -129,7 +129,7 @@ class KeysMadeTests(CascadeTestCase):
         self.assertEqual(response.json()["cascade"]["keys_revoked"], 1)
         self.assertEqual(self.works(self.thief, child), [False, False])
 
-    def test_a_caller_may_fall_with_what_it_revokes(self):
+    def test_cascade_may_revoke_its_own_caller(self):
         _, child = self.make(self.thief)
         response = child.delete(f"/v1/keys/{self.root.id}?cascade=true")
         self.assertEqual(response.json()["cascade"]["keys_revoked"], 1)
@@ -138,7 +138,7 @@ class KeysMadeTests(CascadeTestCase):
 
 @time_machine.travel(NOW, tick=False)
 class SecretsIssuedTests(CascadeTestCase):
-    """The root rotates keys that it did not make: they live on, its secrets do not."""
+    """Cascades from a root that rotated keys made by others: the keys live on, its secrets end."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -148,7 +148,7 @@ class SecretsIssuedTests(CascadeTestCase):
         secrets = self.api.get(f"/v1/keys/{self.key.id}").json()["secrets"]
         return [(secret["locator"], secret["expires_at"]) for secret in secrets]
 
-    def test_its_secret_ends_and_the_retiring_one_keeps_its_end(self):
+    def test_cascade_ends_the_newest_secret_and_keeps_the_end_of_the_retiring_one(self):
         new = self.rotate(self.thief, self.key, overlap_seconds=60)
         counts = self.cascade()
         self.assertEqual(counts, {"keys_revoked": 0, "secrets_ended": 1})
@@ -169,7 +169,7 @@ class SecretsIssuedTests(CascadeTestCase):
         with time_machine.travel(NOW + timedelta(seconds=60), tick=False):
             self.assertEqual(self.works(self.old, newest), [False, True])
 
-    def test_a_retiring_one_that_has_ended_meanwhile_stays_ended(self):
+    def test_cascade_does_not_revive_a_retiring_secret_that_has_ended(self):
         for overlap in (0, 60):
             with self.subTest(overlap):
                 root, thief = self.issue()
@@ -182,7 +182,7 @@ class SecretsIssuedTests(CascadeTestCase):
                 # The key is not lost: a managing key gives it a new secret.
                 self.assertEqual(self.works(self.rotate(self.api, api_key)), [True])
 
-    def test_where_both_are_the_roots_both_end(self):
+    def test_cascade_ends_both_secrets_if_the_root_issued_both(self):
         second = self.rotate(self.thief, self.key, overlap_seconds=3600)
         second.get("/v1/auth/me")
         third = self.rotate(self.thief, self.key, overlap_seconds=3600)
@@ -193,7 +193,7 @@ class SecretsIssuedTests(CascadeTestCase):
         self.assertEqual(self.api.get(f"/v1/keys/{self.key.id}").json()["status"], "active")
         self.assertEqual(self.works(self.rotate(self.api, self.key)), [True])
 
-    def test_a_retiring_secret_of_the_roots_ends_and_the_newest_of_another_stays(self):
+    def test_cascade_ends_the_roots_retiring_secret_and_spares_a_newest_one_of_another(self):
         second = self.rotate(self.thief, self.key, overlap_seconds=3600)
         second.get("/v1/auth/me")
         third = self.rotate(self.api, self.key, overlap_seconds=3600)
@@ -202,7 +202,7 @@ class SecretsIssuedTests(CascadeTestCase):
         self.assertEqual(self.works(second, third), [False, True])
         self.assertEqual(self.live(), [(third.key[8:16], None)])
 
-    def test_what_an_issued_secret_made_and_issued_falls_too(self):
+    def test_cascade_is_transitive_over_what_an_issued_secret_made_and_issued(self):
         stolen = self.rotate(self.thief, self.key, overlap_seconds=3600)
         _, child = self.make(stolen)
         other, other_old = self.issue()
@@ -214,13 +214,13 @@ class SecretsIssuedTests(CascadeTestCase):
         self.assertEqual(self.works(stolen, child, other_new, own_next), [False] * 4)
         self.assertEqual(self.works(other_old, honest), [True, True])
 
-    def test_what_the_honest_secret_made_before_stays(self):
+    def test_cascade_spares_what_the_secret_before_the_rotation_made(self):
         _, honest = self.make(self.old)
         self.rotate(self.thief, self.key)
         self.assertEqual(self.cascade()["keys_revoked"], 0)
         self.assertEqual(self.works(honest, self.old), [True, True])
 
-    def test_dead_secrets_and_dead_keys_are_not_counted(self):
+    def test_cascade_does_not_count_ended_secrets_and_inactive_keys(self):
         self.rotate(self.thief, self.key)
         self.api.delete(f"/v1/keys/{self.key.id}")
         soon, _ = self.issue(expires_at=NOW + timedelta(seconds=1))

@@ -1,4 +1,4 @@
-"""`PATCH /v1/keys/{id}` sets what is given, leaves the rest, and holds from the next request on."""
+"""Tests of `PATCH /v1/keys/{id}`: it sets the fields given, from the next request on."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -42,7 +42,7 @@ class ThreeStatesTests(ApiTestCase):
         self.row = ApiKey.objects.filter(pk=self.key.pk)
         self.columns = self.row.values(*BEFORE).get()
 
-    def test_absent_null_and_a_value_are_three_things_for_each_field(self):
+    def test_patch_tells_absent_null_and_value_apart_for_each_field(self):
         for states in product((ABSENT, None, "value"), repeat=4):
             self.row.update(**self.columns)
             body = {
@@ -61,14 +61,14 @@ class ThreeStatesTests(ApiTestCase):
                     answer = response.json()
                     self.assertEqual({n: answer[n] for n in BEFORE}, BEFORE | body)
 
-    def test_a_change_touches_nothing_else_of_the_key(self):
+    def test_patch_changes_no_other_field(self):
         before = self.api.get(path(self.key)).json()
         answer = self.api.change(path(self.key), VALUES).json()
         self.assertEqual(answer, before | VALUES | {"scope_usage": {"domains:read": None}})
         self.assertEqual(list(answer), list(before))
         self.assertEqual(self.api.get(path(self.key)).json(), answer)
 
-    def test_the_event_holds_before_and_after_of_what_changed_and_no_more(self):
+    def test_patch_event_holds_before_and_after_of_the_changed_fields_only(self):
         for body in ({"name": "new"}, VALUES, {"expires_at": None, "allowed_ips": None}):
             before = self.api.get(path(self.key)).json()
             self.api.change(path(self.key), {**body, "scopes": before["scopes"]} | body)
@@ -78,7 +78,7 @@ class ThreeStatesTests(ApiTestCase):
             changes = {name: [before[name], value] for name, value in body.items()}
             self.assertEqual(event.changes, changes)
 
-    def test_what_is_given_as_it_was_is_no_change_and_no_event(self):
+    def test_patch_with_unchanged_values_records_no_event(self):
         whole = {name: self.api.get(path(self.key)).json()[name] for name in BEFORE}
         for body in (
             {},
@@ -95,7 +95,7 @@ class ThreeStatesTests(ApiTestCase):
                 self.assertEqual({n: response.json()[n] for n in BEFORE}, BEFORE)
         self.assertEqual(self.actions(self.key), ["issued"])
 
-    def test_a_whole_object_can_be_sent_back_though_its_end_has_a_fraction(self):
+    def test_patch_accepts_the_whole_object_of_a_key_whose_end_has_a_fraction(self):
         with time_machine.travel(NOW + timedelta(microseconds=654321), tick=False):
             _, retiring = self.issue(name="retiring")
             retiring_key = ApiKey.objects.get(name="retiring")
@@ -107,7 +107,7 @@ class ThreeStatesTests(ApiTestCase):
                 self.assertEqual(self.api.change(path(child), whole).status_code, 200)
         self.assertEqual(self.actions(child), ["issued"])
 
-    def test_what_is_shown_of_an_address_can_be_sent_back(self):
+    def test_patch_accepts_allowed_ips_as_answered(self):
         self.api.change(path(self.key), {"allowed_ips": ["::1.2.3.4", "::102:305", "1.2.3.4/32"]})
         shown = self.api.get(path(self.key)).json()["allowed_ips"]
         self.api.change(path(self.key), {"allowed_ips": shown})
@@ -117,7 +117,7 @@ class ThreeStatesTests(ApiTestCase):
 
 @time_machine.travel(NOW, tick=False)
 class EffectTests(ApiTestCase):
-    def test_scopes_addresses_and_end_hold_from_the_next_request_on(self):
+    def test_patched_scopes_addresses_and_end_hold_from_the_next_request_on(self):
         _, api = self.issue()
         api_key, client = self.issue()
         for body, status in [
@@ -134,12 +134,12 @@ class EffectTests(ApiTestCase):
         with time_machine.travel(NOW + DAY, tick=False):
             self.assertRefused(client.get("/v1/auth/me"), 401, "api_key_expired")
 
-    def test_a_name_holds_in_auth_me(self):
+    def test_patched_name_shows_in_auth_me(self):
         api_key, api = self.issue()
         api.change(path(api_key), {"name": "renamed"})
         self.assertEqual(api.get("/v1/auth/me").json()["key_name"], "renamed")
 
-    def test_an_inactive_key_stays_as_it_is(self):
+    def test_patch_of_an_inactive_key_is_refused_and_changes_nothing(self):
         _, api = self.issue()
         revoked, _ = self.issue()
         api.delete(path(revoked))
@@ -166,7 +166,7 @@ class BadChangeTests(ApiTestCase):
         self.assertEqual(after | volatile, self.before | volatile)
         self.assertEqual(self.actions(self.key), ["issued"])
 
-    def test_fields_that_are_unknown_or_only_read_are_refused(self):
+    def test_patch_refuses_unknown_and_read_only_fields(self):
         shown = self.api.get(path(self.key)).json()
         changeable = (*BEFORE, "max_tests_per_month")
         read_only = {name: value for name, value in shown.items() if name not in changeable}
@@ -176,12 +176,12 @@ class BadChangeTests(ApiTestCase):
                 response = self.api.change(path(self.key), {"name": "x", name: value})
                 self.assertRefused(response, 400, "parameter_unknown", field=name)
 
-    def test_a_misspelt_field_is_told_the_right_one(self):
+    def test_patch_with_a_misspelt_field_suggests_the_right_one(self):
         response = self.api.change(path(self.key), {"scope": ["tests:read"]})
         error = self.assertRefused(response, 400, "parameter_unknown", field="scope")
         self.assertIn("Did you mean scopes?", error["message"])
 
-    def test_values_are_held_to_the_rules_of_creation(self):
+    def test_patch_refuses_the_values_that_creation_refuses(self):
         table: dict[str, list[Any]] = {
             "name": ["", " ", "x" * 101, "a\nb", "a\x00", 5, True, ["x"], {}],
             "scopes": [[], ["x"], [""], [None], "tests:read", {}, 5, ["tests:read", 5]],
@@ -194,12 +194,12 @@ class BadChangeTests(ApiTestCase):
                     response = self.api.change(path(self.key), {field: value})
                     self.assertRefused(response, 400, "parameter_invalid", field=field)
 
-    def test_a_name_must_not_hold_a_key(self):
+    def test_patch_refuses_a_name_holding_a_key_and_does_not_repeat_it(self):
         response = self.api.change(path(self.key), {"name": f"old {self.api.key}"})
         self.assertRefused(response, 400, "contains_api_key", field="name")
         self.assertNotIn(self.api.key[-20:], response.content.decode())
 
-    def test_no_body_is_refused_for_it_would_change_nothing(self):
+    def test_patch_without_an_object_as_body_is_refused(self):
         for body, status in [(b"", 411), (b"[]", 400), (b"null", 400)]:
             response = self.api.patch(path(self.key), body, content_type="application/json")
             self.assertEqual(response.status_code, status, response.content)
@@ -207,7 +207,7 @@ class BadChangeTests(ApiTestCase):
 
 @time_machine.travel(NOW, tick=False)
 class CeilingTests(ApiTestCase):
-    def test_a_restricted_key_changes_nothing_not_even_itself(self):
+    def test_restricted_key_cannot_patch_any_key_nor_itself(self):
         api_key, client = self.issue(scopes=list(ALL_SCOPES[:-1]))
         other, _ = self.issue()
         for target in (api_key, other):
@@ -216,7 +216,7 @@ class CeilingTests(ApiTestCase):
                 self.assertRefused(response, 403, "insufficient_scope")
             self.assertEqual(self.actions(target), ["issued"])
 
-    def test_an_unrestricted_key_narrows_itself_and_is_restricted_from_then_on(self):
+    def test_unrestricted_key_may_restrict_itself_and_cannot_undo_it(self):
         api_key, client = self.issue()
         response = client.change(path(api_key), {"scopes": ["tests:read"]})
         self.assertEqual(response.status_code, 200)
@@ -224,7 +224,7 @@ class CeilingTests(ApiTestCase):
         self.assertRefused(response, 403, "insufficient_scope")
         self.assertEqual(client.get("/v1/auth/me").json()["scopes"], ["tests:read"])
 
-    def test_a_key_gives_itself_nothing_beyond_its_own_limits(self):
+    def test_key_cannot_patch_itself_beyond_its_own_limits(self):
         caller, client = self.issue(
             expires_at=NOW + DAY,
             allowed_ips=["127.0.0.0/8", "2001:db8::/32"],
@@ -245,7 +245,7 @@ class CeilingTests(ApiTestCase):
             self.assertEqual(client.change(path(caller), {field: narrower}).status_code, 200)
         self.assertEqual(self.actions(caller), ["issued", "changed", "changed", "changed"])
 
-    def test_staff_has_no_ceiling(self):
+    def test_staff_may_change_a_key_without_a_ceiling(self):
         api_key, _ = self.issue(scopes=["tests:read"], expires_at=NOW + DAY)
         change(api_key, actor=Actor.staff(self.sam), scopes=list(ALL_SCOPES), expires_at=None)
         api_key.refresh_from_db()

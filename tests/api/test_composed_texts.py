@@ -1,4 +1,4 @@
-"""Names and searches: a letter with a mark is one letter, composed or not."""
+"""Tests of Unicode composition (NFC): a composed and a decomposed text are the same text."""
 
 import time
 import unicodedata
@@ -17,7 +17,7 @@ NFD = unicodedata.normalize("NFD", NFC)
 
 
 class ComposedTextTests(ApiTestCase):
-    def test_a_name_is_stored_composed_and_found_in_either_form(self):
+    def test_decomposed_name_is_stored_composed_and_found_in_either_form(self):
         assert NFC != NFD
         _, client = self.issue()
         made = client.send("/v1/keys", {"name": NFD}).json()
@@ -46,7 +46,7 @@ class ComposedTextTests(ApiTestCase):
                 ):
                     self.assertContains(browser.get(f"/admin/{url}"), expected)
 
-    def test_the_length_is_that_of_the_composed_text(self):
+    def test_length_limit_counts_the_composed_text(self):
         for text, is_taken in [
             ("a\u0308" * 100, True),
             ("a\u0308" * 101, False),
@@ -61,13 +61,13 @@ class ComposedTextTests(ApiTestCase):
                     with self.assertRaises(ParameterInvalid):
                         clean_line(text, field="f", max_length=100)
 
-    def test_a_long_text_of_marks_takes_linear_time(self):
+    def test_composing_a_long_run_of_marks_takes_linear_time(self):
         marks = "a" + "\u0315\u0300" * 500_000  # Out of order: sorting them is quadratic.
         began = time.perf_counter()
         self.assertEqual(composed(marks, max_length=200), marks)
         self.assertLess(time.perf_counter() - began, 0.1)
 
-    def test_a_text_that_was_damaged_on_its_way_is_refused_whatever_brought_it(self):
+    def test_text_with_a_replacement_character_is_refused_by_api_and_admin(self):
         api_key, client = self.issue()
         sent = client.send("/v1/keys", {"name": "Gesch\ufffdft"})
         self.assertRefused(sent, 400, "parameter_invalid", field="name")

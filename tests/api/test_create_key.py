@@ -1,4 +1,4 @@
-"""`POST /v1/keys` makes what was asked for, or says why not and makes nothing."""
+"""Tests of `POST /v1/keys`: it makes the key asked for, or refuses and makes nothing."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -29,7 +29,7 @@ DOCUMENTED = [
 
 @time_machine.travel(NOW, tick=False)
 class CreateKeyTests(ApiTestCase):
-    def test_answers_with_the_documented_fields_in_order(self):
+    def test_create_answers_the_documented_fields_in_order(self):
         _, client = self.issue()
 
         response = client.send(
@@ -50,7 +50,7 @@ class CreateKeyTests(ApiTestCase):
         self.assertIs(answer["livemode"], True)
         self.assertEqual(response["Cache-Control"], "no-store")
 
-    def test_the_new_key_works_at_once_with_just_its_scopes(self):
+    def test_created_key_works_at_once_with_its_scopes_only(self):
         _, client = self.issue()
         key = client.send("/v1/keys", {"name": "CI", "scopes": ["tests:read"]}).json()["key"]
 
@@ -59,7 +59,7 @@ class CreateKeyTests(ApiTestCase):
         self.assertEqual(response.status_code, 200)
         self.assertEqual(response.json()["scopes"], ["tests:read"])
 
-    def test_a_test_key_makes_test_keys_only(self):
+    def test_sandbox_key_creates_sandbox_keys_only(self):
         _, client = self.issue(livemode=False)
 
         answer = client.send("/v1/keys", {"name": "Sandbox"}).json()
@@ -73,7 +73,7 @@ class CreateKeyTests(ApiTestCase):
             field="livemode",
         )
 
-    def test_what_creation_answers_is_what_reading_the_key_answers(self):
+    def test_create_answers_the_same_object_as_a_later_get(self):
         _, client = self.issue(expires_at=NOW + timedelta(days=9), allowed_ips=["127.0.0.0/8"])
         every: list[dict[str, Any]] = [
             {},
@@ -89,23 +89,23 @@ class CreateKeyTests(ApiTestCase):
                 self.assertRegex(made.pop("key"), made["secrets"][0]["locator"])
                 self.assertEqual(made, client.get(f"/v1/keys/{made['id']}").json())
 
-    def test_left_out_scopes_are_all_eight(self):
+    def test_create_without_scopes_grants_all_scopes(self):
         _, client = self.issue()
         answer = client.send("/v1/keys", {"name": "Everything"}).json()
         self.assertEqual(answer["scopes"], list(ALL_SCOPES))
 
-    def test_scopes_come_back_once_each_in_the_contracts_order(self):
+    def test_created_scopes_are_deduplicated_in_the_contracts_order(self):
         _, client = self.issue()
         wanted = ["webhooks:manage", "tests:read", "webhooks:manage", "domains:write"]
         answer = client.send("/v1/keys", {"name": "Mixed", "scopes": wanted}).json()
         self.assertEqual(answer["scopes"], ["tests:read", "domains:write", "webhooks:manage"])
 
-    def test_a_restricted_key_makes_none(self):
+    def test_restricted_key_cannot_create_a_key(self):
         client = self.restricted()
         self.assertRefused(client.send("/v1/keys", {"name": "More"}), 403, "insufficient_scope")
         self.assertEqual(ApiKey.objects.count(), 1)
 
-    def test_names_are_trimmed_and_may_be_in_any_script(self):
+    def test_created_name_is_trimmed_and_may_be_in_any_script(self):
         _, client = self.issue()
         for sent, stored in [
             ("  CI  ", "CI"),
@@ -123,7 +123,7 @@ class CreateKeyTests(ApiTestCase):
 
 @time_machine.travel(NOW, tick=False)
 class ExpiryTests(ApiTestCase):
-    def test_an_end_is_answered_in_utc_and_whole_seconds(self):
+    def test_created_expiry_is_answered_in_utc_and_whole_seconds(self):
         _, client = self.issue()
         for sent, answered in [
             ("2027-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),
@@ -137,18 +137,18 @@ class ExpiryTests(ApiTestCase):
                 self.assertEqual(response.status_code, 201, response.content)
                 self.assertEqual(response.json()["expires_at"], answered)
 
-    def test_null_and_left_out_both_mean_never_for_a_caller_that_never_expires(self):
+    def test_create_without_expiry_never_expires_if_the_caller_never_does(self):
         _, client = self.issue()
         self.assertIsNone(client.send("/v1/keys", {"name": "x"}).json()["expires_at"])
         answer = client.send("/v1/keys", {"name": "x", "expires_at": None}).json()
         self.assertIsNone(answer["expires_at"])
 
-    def test_a_caller_that_expires_gives_its_own_end_when_none_is_asked_for(self):
+    def test_create_without_expiry_inherits_the_callers_expiry(self):
         _, client = self.issue(expires_at=NOW + timedelta(days=1))
         answer = client.send("/v1/keys", {"name": "x"}).json()
         self.assertEqual(answer["expires_at"], "2026-03-12T10:30:00Z")
 
-    def test_a_caller_that_expires_gives_no_longer_life(self):
+    def test_create_with_an_expiry_after_the_callers_is_refused(self):
         _, client = self.issue(expires_at=NOW + timedelta(days=1))
         for sent in ("2026-03-12T10:30:01Z", None):
             with self.subTest(sent):
@@ -159,7 +159,7 @@ class ExpiryTests(ApiTestCase):
         own_end = {"name": "x", "expires_at": "2026-03-12T10:30:00Z"}
         self.assertEqual(client.send("/v1/keys", own_end).status_code, 201)
 
-    def test_an_end_must_be_a_moment_to_come_within_ten_years(self):
+    def test_create_with_an_expiry_past_or_beyond_ten_years_is_refused(self):
         _, client = self.issue()
         for sent in [
             "2026-03-11T10:30:00Z",
@@ -193,8 +193,8 @@ class ExpiryTests(ApiTestCase):
                 self.assertRefused(response, 400, "parameter_invalid", field="expires_at")
                 self.assertNothingWritten(response)
 
-    def test_a_time_or_offset_that_rfc_3339_lacks_is_refused_though_python_takes_it(self):
-        """As from Python 3.14 on, whose `fromisoformat` takes 24:00, too."""
+    def test_time_or_offset_outside_rfc_3339_is_refused_even_if_python_parses_it(self):
+        """From Python 3.14 on, `fromisoformat` takes 24:00, too."""
         lenient = mock.Mock(fromisoformat=lambda _: NOW)
         with mock.patch("web.input.moments.datetime", lenient):
             self.assertEqual(parse_moment("2027-01-01T23:59:59+23:59", field="f"), NOW)
@@ -207,7 +207,7 @@ class ExpiryTests(ApiTestCase):
 
 
 class BadFieldTests(ApiTestCase):
-    def test_a_name_must_be_one_line_of_text(self):
+    def test_create_refuses_a_name_that_is_not_one_line_of_text(self):
         _, client = self.issue()
         for name in [
             "",
@@ -235,7 +235,7 @@ class BadFieldTests(ApiTestCase):
                 self.assertRefused(response, 400, "parameter_invalid", field="name")
                 self.assertNothingWritten(response)
 
-    def test_scopes_must_be_a_list_of_known_ones(self):
+    def test_create_refuses_scopes_that_are_not_a_list_of_known_ones(self):
         _, client = self.issue()
         for scopes in [
             [],
@@ -258,20 +258,20 @@ class BadFieldTests(ApiTestCase):
                 self.assertRefused(response, 400, "parameter_invalid", field="scopes")
                 self.assertNothingWritten(response)
 
-    def test_a_misspelt_scope_is_told_the_right_one(self):
+    def test_create_with_a_misspelt_scope_suggests_the_right_one(self):
         _, client = self.issue()
         response = client.send("/v1/keys", {"name": "x", "scopes": ["tests:raed"]})
         error = self.assertRefused(response, 400, "parameter_invalid", field="scopes")
         self.assertIn("Did you mean tests:read?", error["message"])
 
-    def test_a_missing_name_is_named(self):
+    def test_create_without_a_name_is_missing_required_field(self):
         _, client = self.issue()
         for body in ({}, {"scopes": ["tests:read"]}):
             response = client.send("/v1/keys", body)
             self.assertRefused(response, 400, "missing_required_field", field="name")
             self.assertNothingWritten(response)
 
-    def test_an_unknown_field_is_named_and_told_what_was_meant(self):
+    def test_create_with_an_unknown_field_names_it_and_suggests_the_right_one(self):
         _, client = self.issue()
         response = client.send("/v1/keys", {"name": "x", "scope": ["tests:read"]})
         error = self.assertRefused(response, 400, "parameter_unknown", field="scope")
@@ -282,14 +282,14 @@ class BadFieldTests(ApiTestCase):
         error = self.assertRefused(response, 400, "parameter_unknown", field="organization")
         self.assertNotIn("Did you mean", error["message"])
 
-    def test_no_field_of_the_table_can_be_set_from_outside(self):
+    def test_create_refuses_every_internal_column_as_a_field(self):
         _, client = self.issue()
         for field in ("id", "livemode", "created_at", "created_by", "revoked_at", "key", "object"):
             with self.subTest(field):
                 response = client.send("/v1/keys", {"name": "x", field: "key_000000000000"})
                 self.assertRefused(response, 400, "parameter_unknown", field=field)
 
-    def test_most_of_a_key_is_a_key_though_spaced_out_or_percent_encoded(self):
+    def test_create_refuses_a_name_holding_most_of_a_key_spaced_or_encoded(self):
         _, client = self.issue()
         key = client.key
         for name in [
@@ -308,7 +308,7 @@ class BadFieldTests(ApiTestCase):
             with self.subTest(name):
                 self.assertEqual(client.send("/v1/keys", {"name": name}).status_code, 201)
 
-    def test_a_text_that_holds_a_key_is_refused_and_not_repeated(self):
+    def test_create_refuses_a_key_in_any_text_and_does_not_repeat_it(self):
         _, client = self.issue()
         for body in (
             {"name": f"old: {client.key}"},
@@ -321,7 +321,7 @@ class BadFieldTests(ApiTestCase):
         response = client.send("/v1/keys", {"name": f"old: {client.key}"})
         self.assertRefused(response, 400, "contains_api_key", field="name")
 
-    def test_an_unknown_query_parameter_is_refused(self):
+    def test_create_with_an_unknown_query_parameter_is_refused(self):
         _, client = self.issue()
         response = client.send("/v1/keys?expand=key_data", {"name": "x"})
         self.assertRefused(response, 400, "parameter_unknown", field="expand")

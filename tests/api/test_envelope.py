@@ -1,4 +1,4 @@
-"""Every 4xx and 5xx under /v1 has the one error shape, whatever went wrong."""
+"""Tests of the error envelope: every 4xx and 5xx under /v1 has the one shape."""
 
 import logging
 from unittest import mock
@@ -10,7 +10,7 @@ from tests.support.cast import ApiClient, ApiTestCase
 
 
 class PathAndMethodTests(ApiTestCase):
-    def test_an_unknown_path_is_not_found_by_any_method_with_and_without_a_key(self):
+    def test_unknown_path_is_404_by_any_method_with_or_without_a_key(self):
         _, client = self.issue()
         anonymous = Client(enforce_csrf_checks=True)
         for path in [
@@ -30,11 +30,11 @@ class PathAndMethodTests(ApiTestCase):
                         response = getattr(caller, method)(path)
                         self.assertRefused(response, 404, "resource_not_found")
 
-    def test_a_path_that_only_begins_alike_is_not_the_apis(self):
+    def test_path_that_only_begins_with_v1_gets_the_html_404(self):
         self.assertEqual(self.client.get("/v1x").status_code, 404)
         self.assertNotIn("application/json", self.client.get("/v1x")["Content-Type"])
 
-    def test_a_wrong_method_names_the_right_ones(self):
+    def test_wrong_method_is_405_and_allow_lists_the_right_ones(self):
         _, client = self.issue()
         for path, allowed, wrong in [
             ("/v1/keys", "GET, HEAD, POST", ("put", "patch", "delete", "options", "trace")),
@@ -51,7 +51,7 @@ class PathAndMethodTests(ApiTestCase):
                         if method != "head":
                             self.assertRefused(response, 405, "method_not_allowed")
 
-    def test_an_entry_that_is_no_host_does_not_let_itself_in(self):
+    def test_malformed_allowed_hosts_entry_does_not_allow_itself(self):
         odd = ["testserver", "", "*x", "other.example:5"]
         with override_settings(ALLOWED_HOSTS=odd):
             for host in odd[1:]:
@@ -59,14 +59,14 @@ class PathAndMethodTests(ApiTestCase):
                     response = self.client.get("/v1/auth/me", headers={"Host": host})
                     self.assertRefused(response, 400, "host_not_allowed")
 
-    def test_a_wrong_host_is_refused_without_repeating_it(self):
+    def test_wrong_host_is_refused_and_not_repeated(self):
         for debug in (False, True):
             with self.subTest(debug=debug), override_settings(DEBUG=debug):
                 response = self.client.get("/v1/auth/me", headers={"Host": "evil.example"})
                 self.assertRefused(response, 400, "host_not_allowed")
                 self.assertNotIn("evil", response.content.decode())
 
-    def test_another_format_than_json_is_not_to_be_had(self):
+    def test_accept_without_json_is_406(self):
         _, client = self.issue()
         for accept in (
             "application/xml",
@@ -78,7 +78,7 @@ class PathAndMethodTests(ApiTestCase):
                 response = client.get("/v1/auth/me", headers={"Accept": accept})
                 self.assertRefused(response, 406, "not_acceptable")
 
-    def test_no_preference_is_json(self):
+    def test_accept_missing_or_wildcard_answers_json(self):
         _, client = self.issue()
         for accept in (
             "",
@@ -104,7 +104,7 @@ class BodyTests(ApiTestCase):
     def send(self, body: bytes, content_type: str = "application/json"):
         return self.api.post("/v1/keys", body, content_type=content_type)
 
-    def test_what_is_not_one_json_object_is_refused(self):
+    def test_body_that_is_not_one_json_object_is_invalid_json(self):
         for body in [
             b"{",
             b"[]",
@@ -134,7 +134,7 @@ class BodyTests(ApiTestCase):
                 self.assertRefused(response, 400, "invalid_json")
                 self.assertNothingWritten(response)
 
-    def test_what_is_not_declared_as_json_is_refused(self):
+    def test_body_not_declared_as_json_is_415(self):
         for content_type in [
             "text/plain",
             "application/x-www-form-urlencoded",
@@ -152,11 +152,11 @@ class BodyTests(ApiTestCase):
                 self.assertRefused(response, 415, "unsupported_media_type")
                 self.assertNothingWritten(response)
 
-    def test_json_is_json_with_its_parameters_and_in_any_case(self):
+    def test_json_media_type_is_accepted_in_any_case_and_with_parameters(self):
         for content_type in ("application/json; charset=UTF-8", "Application/JSON"):
             self.assertEqual(self.send(b'{"name": "x"}', content_type).status_code, 201)
 
-    def test_a_body_in_a_content_coding_is_refused(self):
+    def test_body_with_a_content_coding_is_415(self):
         for coding, status in (
             ("gzip", 415),
             ("GZIP", 415),
@@ -176,7 +176,7 @@ class BodyTests(ApiTestCase):
                     self.assertEqual(response["Accept-Encoding"], "identity")
                     self.assertIn("uncompressed", response.json()["error"]["fix"])
 
-    def test_a_body_of_64_kib_is_read_and_one_byte_more_is_not(self):
+    def test_body_of_64_kib_is_read_and_one_byte_more_is_413(self):
         def body(size: int) -> bytes:
             return b'{"name": "x"' + b" " * (size - 13) + b"}"
 
@@ -186,7 +186,7 @@ class BodyTests(ApiTestCase):
         response = self.api.generic("POST", "/v1/keys", b"{}", CONTENT_LENGTH="9" * 5000)
         self.assertRefused(response, 413, "request_too_large")
 
-    def test_a_body_of_unknown_length_is_refused(self):
+    def test_body_of_unknown_length_is_411(self):
         for length in ("", "-1", "many", "²"):
             with self.subTest(length):
                 response = self.api.generic(
@@ -198,25 +198,25 @@ class BodyTests(ApiTestCase):
                 )
                 self.assertRefused(response, 411, "length_required")
 
-    def test_an_empty_body_lacks_the_name(self):
+    def test_empty_body_is_missing_required_field(self):
         response = self.api.generic(
             "POST", "/v1/keys", b"", content_type="application/json", CONTENT_LENGTH="0"
         )
         self.assertRefused(response, 400, "missing_required_field", field="name")
 
-    def test_authority_is_asked_before_the_body_is_looked_at(self):
+    def test_authentication_comes_before_reading_the_body(self):
         response = self.client.post("/v1/keys", b"x" * 100_000, content_type="text/plain")
         self.assertRefused(response, 401, "api_key_missing")
 
 
 class UnreadBodyTests(ApiTestCase):
-    """Where only the query is read, a body that says something is not dropped in silence."""
+    """Endpoints that read no body refuse one that says something."""
 
     def setUp(self) -> None:
         self.api_key, self.api = self.issue()
         self.url = f"/v1/keys/{self.make(self.api)[0].id}"
 
-    def test_a_body_is_refused_and_nothing_is_done(self):
+    def test_body_on_an_endpoint_that_reads_none_is_refused_and_nothing_is_done(self):
         json = "application/json"
         form = "application/x-www-form-urlencoded"
         for body, content_type in (
@@ -251,7 +251,7 @@ class UnreadBodyTests(ApiTestCase):
                         self.assertRefused(response, 400, "parameter_unknown")
         self.assertEqual(self.api.get(self.url).json()["status"], "active")
 
-    def test_the_fix_names_the_parameters_of_the_query(self):
+    def test_fix_of_an_unread_body_names_the_query_parameters(self):
         for method, url, fix in (
             ("DELETE", self.url, "Send no body; parameters go into the query: reason, cascade."),
             ("GET", "/v1/usage", "Send no body."),
@@ -260,11 +260,11 @@ class UnreadBodyTests(ApiTestCase):
             error = self.assertRefused(response, 400, "parameter_unknown")
             self.assertEqual(error["fix"], fix)
 
-    def test_who_calls_is_asked_first(self):
+    def test_unread_body_without_a_key_is_api_key_missing(self):
         response = self.client.generic("DELETE", self.url, b'{"cascade": true}')
         self.assertRefused(response, 401, "api_key_missing")
 
-    def test_a_body_that_says_nothing_passes(self):
+    def test_empty_object_as_unread_body_passes(self):
         for body in (b"", b"{}", b" {\r\n}\t", b"  \n"):
             for content_type in ("application/json", ""):
                 with self.subTest(body):
@@ -276,7 +276,7 @@ class UnreadBodyTests(ApiTestCase):
 
 
 class BugTests(ApiTestCase):
-    def test_a_bug_says_nothing_and_is_logged_under_the_request_id(self):
+    def test_bug_answers_a_bare_500_and_is_logged_under_the_request_id(self):
         _, client = self.issue()
         client.raise_request_exception = False
         for debug in (False, True):
@@ -294,7 +294,7 @@ class BugTests(ApiTestCase):
             self.assertIn("find-me-again", logs.output[0])
             self.assertIn("the cause", logs.output[0])
 
-    def test_a_bug_outside_of_any_view_has_the_shape_too(self):
+    def test_bug_outside_a_view_answers_the_error_envelope(self):
         client = Client(raise_request_exception=False)
         with (
             mock.patch("web.handler.unknown_path", side_effect=RuntimeError),
@@ -309,18 +309,18 @@ class BugTests(ApiTestCase):
 
 
 class RequestIdTests(ApiTestCase):
-    def test_every_response_has_one(self):
+    def test_every_response_carries_a_request_id(self):
         for path in ("/", "/docs", "/docs/errors", "/healthz", "/nope", "/admin/", "/v1/nope"):
             with self.subTest(path):
                 response = self.client.get(path)
                 self.assertRegex(response["Request-Id"], r"^req_[0-9A-Za-z]{12}$")
 
-    def test_a_clients_own_is_taken_when_it_is_safe(self):
+    def test_safe_request_id_of_the_client_is_kept(self):
         for sent in ("12345678", "a-b_c-D9", "x" * 64):
             response = self.client.get("/healthz", headers={"Request-Id": sent})
             self.assertEqual(response["Request-Id"], sent)
 
-    def test_a_clients_own_is_replaced_when_it_is_not(self):
+    def test_unsafe_request_id_of_the_client_is_replaced(self):
         key = self.issue()[1].key
         for sent in (
             "",
@@ -336,7 +336,7 @@ class RequestIdTests(ApiTestCase):
                 response = self.client.get("/healthz", headers={"Request-Id": sent})
                 self.assertRegex(response["Request-Id"], r"^req_[0-9A-Za-z]{12}$")
 
-    def test_the_audit_event_carries_it(self):
+    def test_audit_event_carries_the_request_id(self):
         _, client = self.issue()
         answer = client.post(
             "/v1/keys",
@@ -348,7 +348,7 @@ class RequestIdTests(ApiTestCase):
 
 
 class KeyInUrlTests(ApiTestCase):
-    def test_a_key_in_the_url_is_refused_before_anything_else(self):
+    def test_key_in_the_url_is_refused_before_anything_else(self):
         _, client = self.issue()
         key = client.key
         for path, field in [
@@ -371,6 +371,6 @@ class KeyInUrlTests(ApiTestCase):
                     self.assertIn("revoke it", error["fix"])
                     self.assertNotIn(key[-20:], response.content.decode())
 
-    def test_a_query_of_too_many_parameters_is_refused(self):
+    def test_query_with_too_many_parameters_is_refused(self):
         response = ApiClient("x").get("/v1/auth/me?" + "&".join(f"a{i}=1" for i in range(2000)))
         self.assertRefused(response, 400, "request_invalid")

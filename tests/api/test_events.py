@@ -1,4 +1,4 @@
-"""`GET /v1/keys/{id}/events` lists what was done to a key, and of staff only what they did."""
+"""Tests of `GET /v1/keys/{id}/events`: what was done to a key, with staff left unnamed."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -46,7 +46,7 @@ class EventsTests(ApiTestCase):
             self.assertEqual(list(event), DOCUMENTED)
         return data
 
-    def test_an_event_says_who_did_what_from_where_and_when(self):
+    def test_key_event_says_who_did_what_from_where_and_when(self):
         self.api.delete(
             f"/v1/keys/{self.key.id}?reason=exposed", headers={"Request-Id": "order-66-66"}
         )
@@ -81,7 +81,7 @@ class EventsTests(ApiTestCase):
             },
         )
 
-    def test_all_that_can_be_done_to_a_key_is_listed_newest_first(self):
+    def test_key_events_list_every_action_newest_first(self):
         path = f"/v1/keys/{self.key.id}"
         self.api.change(path, {"name": "renamed"})
         new = self.rotate(self.child, self.key)
@@ -97,14 +97,14 @@ class EventsTests(ApiTestCase):
              "changed", "issued"],
         )  # fmt: skip
 
-    def test_nothing_in_it_can_prove_a_key(self):
+    def test_key_events_hold_no_secret(self):
         new = self.rotate(self.child, self.key)
         text = self.api.get(self.path).content.decode()
         for client in (self.api, self.child, new):
             self.assertNotIn(client.key[16:26], text)
         self.assertIn(new.key[8:16], text)
 
-    def test_staff_is_shown_as_staff_and_nothing_more(self):
+    def test_key_event_by_staff_shows_the_action_and_no_person(self):
         browser = self.staff()
         browser.defaults["HTTP_USER_AGENT"] = "Firefox of Sam"
         url = f"/admin/apikeys/apikey/{self.key.id}/revoke/"
@@ -124,7 +124,7 @@ class EventsTests(ApiTestCase):
         for word in ("sam", "Sam", "suspicious", "203.0.113.9", "Firefox"):
             self.assertNotIn(word, text)
 
-    def test_commands_and_the_service_are_named_by_their_kind(self):
+    def test_key_event_by_command_or_system_shows_its_kind_only(self):
         for actor, name in [(Actor.cli(), "cli"), (Actor.system(), "system")]:
             api_key = ApiKey(organization=self.acme, name="x")
             issue(api_key, actor=actor)
@@ -132,13 +132,13 @@ class EventsTests(ApiTestCase):
             self.assertEqual(event["actor"], {"type": name})
             self.assertIsNone(event["user_agent"])
 
-    def test_another_keys_events_and_the_organizations_are_not_in_it(self):
+    def test_key_events_exclude_other_keys_and_the_organization(self):
         self.api.change(f"/v1/keys/{self.root.id}", {"name": "renamed"})
         self.acme.suspend(actor=Actor.cli(), reason="x")
         self.acme.resume(actor=Actor.cli(), reason="x")
         self.assertEqual([event["action"] for event in self.events()], ["api_key.issued"])
 
-    def test_pages_forwards_and_backwards_lose_and_double_nothing(self):
+    def test_key_events_paged_both_ways_lose_and_repeat_nothing(self):
         for number in range(6):
             self.api.change(f"/v1/keys/{self.key.id}", {"name": f"n{number}"})
         everything = [event["id"] for event in self.events()]
@@ -156,7 +156,7 @@ class EventsTests(ApiTestCase):
             answer = self.api.get(self.path, {"limit": limit}).json()
             self.assertIs(answer["has_more"], more)
 
-    def test_a_cursor_must_be_an_event_of_this_key(self):
+    def test_key_events_refuse_a_cursor_of_another_key(self):
         foreign = AuditEvent.objects.get(target_id=self.root.id).id
         for name in ("starting_after", "ending_before"):
             for cursor in (foreign, self.key.id, "evt_000000000000", "x", "", "\x00"):
@@ -164,7 +164,7 @@ class EventsTests(ApiTestCase):
                     response = self.api.get(self.path, {name: cursor})
                     self.assertRefused(response, 400, "parameter_invalid", field=name)
 
-    def test_takes_the_parameters_of_a_list_and_no_filter(self):
+    def test_key_events_take_list_parameters_and_no_filter(self):
         for query, code, field in [
             ("limit=0", "parameter_invalid", "limit"),
             ("limit=101", "parameter_invalid", "limit"),
@@ -175,7 +175,7 @@ class EventsTests(ApiTestCase):
             response = self.api.get(f"{self.path}?{query}")
             self.assertRefused(response, 400, code, field=field)
 
-    def test_what_a_key_did_is_listed_by_its_role_as_actor(self):
+    def test_key_events_with_role_actor_list_what_the_key_did(self):
         caller = self.api.get("/v1/auth/me").json()["key_id"]
         child, _ = self.make(self.api)
         path = self.path.replace(self.key.id, caller)
@@ -187,7 +187,7 @@ class EventsTests(ApiTestCase):
         response = self.api.get(path, {"role": "owner"})
         self.assertRefused(response, 400, "parameter_invalid", field="role")
 
-    def test_takes_as_many_queries_for_any_number_of_events(self):
+    def test_key_events_take_the_same_queries_for_any_number(self):
         for number in range(5):
             self.api.change(f"/v1/keys/{self.key.id}", {"name": f"n{number}"})
         for limit in (1, 100):
@@ -196,7 +196,7 @@ class EventsTests(ApiTestCase):
 
 
 class WhoMayTests(ApiTestCase):
-    def test_takes_a_managing_key_of_the_same_organization_and_mode(self):
+    def test_key_events_need_a_managing_key_of_the_same_organization_and_mode(self):
         api_key, _ = self.issue()
         own, restricted = self.issue(scopes=list(ALL_SCOPES[:-1]))
         path = f"/v1/keys/{api_key.id}/events"
@@ -207,7 +207,7 @@ class WhoMayTests(ApiTestCase):
             _, client = self.issue(**fields)
             self.assertRefused(client.get(path), 404, "resource_not_found")
 
-    def test_a_keys_events_outlive_it(self):
+    def test_key_events_of_a_revoked_or_expired_key_are_still_listed(self):
         _, api = self.issue()
         api_key, _ = self.issue(expires_at=datetime.now(UTC) + timedelta(hours=1))
         path = f"/v1/keys/{api_key.id}"

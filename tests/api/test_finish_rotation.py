@@ -1,4 +1,4 @@
-"""`POST /v1/keys/{id}/finish_rotation` ends the old secret now, and is harmless otherwise."""
+"""Tests of `POST /v1/keys/{id}/finish_rotation`: it ends the old secret now and is idempotent."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +20,7 @@ class FinishRotationTests(ApiTestCase):
     def setUp(self) -> None:
         self.key, self.old = self.issue(scopes=["tests:read"])
 
-    def test_ends_the_old_secret_and_answers_with_the_key(self):
+    def test_finish_rotation_ends_the_old_secret_and_answers_the_key(self):
         new = self.rotate(self.old, self.key)
 
         response = new.send(path(self.key), {})
@@ -36,14 +36,14 @@ class FinishRotationTests(ApiTestCase):
         self.assertEqual(event.action, "api_key.rotation_finished")
         self.assertEqual(event.changes, {"ended_secret": [self.old.key[8:16], None]})
 
-    def test_with_no_rotation_open_nothing_happens(self):
+    def test_finish_rotation_without_an_open_rotation_changes_nothing(self):
         before = self.old.get(f"/v1/keys/{self.key.id}").json()
         response = self.old.send(path(self.key), {})
         self.assertEqual((response.status_code, response.json()["id"]), (200, before["id"]))
         self.assertEqual(self.old.get("/v1/auth/me").status_code, 200)
         self.assertEqual(self.actions(self.key), ["issued"])
 
-    def test_twice_is_once_and_so_is_after_its_end(self):
+    def test_finish_rotation_again_or_after_the_overlap_records_no_event(self):
         new = self.rotate(self.old, self.key, overlap_seconds=60)
         with time_machine.travel(NOW + timedelta(seconds=60), tick=False):
             self.assertEqual(new.send(path(self.key), {}).status_code, 200)
@@ -53,13 +53,13 @@ class FinishRotationTests(ApiTestCase):
             self.assertEqual(newest.send(path(self.key), {}).status_code, 200)
         self.assertEqual(self.actions(self.key)[2:], ["rotated", "rotation_finished"])
 
-    def test_the_old_secret_itself_may_call_it_a_day(self):
+    def test_finish_rotation_may_be_called_with_the_old_secret(self):
         new = self.rotate(self.old, self.key)
         self.assertEqual(self.old.send(path(self.key), {}).status_code, 200)
         self.assertRefused(self.old.send(path(self.key), {}), 401, "api_key_expired")
         self.assertEqual(new.get("/v1/auth/me").status_code, 200)
 
-    def test_an_inactive_key_is_left_alone(self):
+    def test_finish_rotation_of_an_inactive_key_is_refused(self):
         _, manager = self.issue()
         revoked, old = self.issue()
         self.rotate(old, revoked)
@@ -71,7 +71,7 @@ class FinishRotationTests(ApiTestCase):
                 self.assertRefused(manager.send(path(api_key), {}), 409, "key_not_active")
         self.assertEqual(self.actions(expired), ["issued", "rotated"])
 
-    def test_takes_no_fields_and_needs_no_body(self):
+    def test_finish_rotation_takes_no_fields_and_needs_no_body(self):
         new = self.rotate(self.old, self.key)
         response = new.send(path(self.key), {"overlap_seconds": 0})
         self.assertRefused(response, 400, "parameter_unknown", field="overlap_seconds")

@@ -1,4 +1,4 @@
-"""With GATEWAY_TOKEN, address and scheme are what the gateway says in its one header."""
+"""Tests of GATEWAY_TOKEN: the gateway's one header decides address and scheme."""
 
 import hashlib
 from typing import Any
@@ -33,7 +33,7 @@ def tokens(settings):
 
 
 def environ(said: str | None) -> dict[str, Any]:
-    """Return what the server makes of a request that says more than one should believe."""
+    """Return the WSGI environ of a request that also carries headers not to be believed."""
     made = {"REMOTE_ADDR": "192.0.2.1", "HTTP_X_FORWARDED_FOR": "192.0.2.2"}
     return made if said is None else {**made, "HTTP_REACHSCORE_GATEWAY": said}
 
@@ -48,7 +48,7 @@ def environ(said: str | None) -> dict[str, Any]:
         (f"{TOKEN} for=::ffff:203.0.113.7 proto=https", ("203.0.113.7", "https")),
     ],
 )
-def test_what_the_gateway_says_is_read_and_its_token_goes_no_further(tokens, said, read):
+def test_gateway_header_with_a_right_token_is_read_and_removed(tokens, said, read):
     given = environ(said)
     assert read_proxies(given)[:2] == read
     assert given == environ(None)
@@ -102,14 +102,14 @@ def test_what_the_gateway_says_is_read_and_its_token_goes_no_further(tokens, sai
         f"{TOKEN} {CLIENT} " + "x" * 1000,
     ],
 )
-def test_any_other_value_is_refused_and_its_token_goes_no_further(tokens, said):
+def test_gateway_header_with_any_other_value_is_refused_and_removed(tokens, said):
     given = environ(said)
     with pytest.raises(UnreadableHeader, match=r"^ReachScore-Gateway$"):
         read_proxies(given)
     assert given == environ(None)
 
 
-def test_without_tokens_the_header_says_nothing_and_goes_no_further(settings):
+def test_gateway_header_without_configured_tokens_is_ignored_and_removed(settings):
     settings.GATEWAY_TOKENS, settings.TRUSTED_PROXY_COUNT = (), 1
     given = environ(f"{TOKEN} for=203.0.113.7 proto=https")
     assert read_proxies(given)[:2] == ("192.0.2.2", "http")
@@ -123,7 +123,7 @@ class GatewayTests(ApiTestCase):
     def by(self, token: str = TOKEN, client: str = CLIENT) -> dict[str, str]:
         return {**FORWARDED, "ReachScore-Gateway": f"{token} {client}"}
 
-    def test_a_key_bound_to_addresses_works_from_the_one_that_the_gateway_names(self):
+    def test_allowed_ips_are_checked_against_the_address_the_gateway_names(self):
         _, here = self.issue(allowed_ips=["192.0.2.7"])
         _, elsewhere = self.issue(allowed_ips=["203.0.113.7"])
         self.assertEqual(here.get("/v1/auth/me", headers=self.by()).status_code, 200)
@@ -133,12 +133,12 @@ class GatewayTests(ApiTestCase):
                 answer = key.get("/v1/auth/me", headers=FORWARDED)
                 self.assertRefused(answer, 403, "ip_not_allowed")
 
-    def test_an_event_has_the_address_that_the_gateway_names(self):
+    def test_audit_event_has_the_address_the_gateway_names(self):
         _, client = self.issue()
         client.send("/v1/keys", {"name": "new"}, **self.by())
         self.assertEqual(AuditEvent.objects.latest("created_at").ip, "192.0.2.7")
 
-    def test_without_the_header_the_api_wants_https_and_probes_work(self):
+    def test_request_without_gateway_header_is_https_required_and_probes_work(self):
         _, client = self.issue()
         for headers in ({}, FORWARDED, self.by(client="for=192.0.2.7 proto=http")):
             answer = client.get("/v1/auth/me", headers=headers)
@@ -149,7 +149,7 @@ class GatewayTests(ApiTestCase):
             headers = {"Authorization": f"Bearer {'m' * 16}"}
             self.assertEqual(self.client.get("/metrics", headers=headers).status_code, 200)
 
-    def test_wrong_token_is_refused_in_json_on_every_path_outside_the_admin_and_shown_nowhere(self):
+    def test_wrong_gateway_token_is_refused_in_json_outside_the_admin_and_shown_nowhere(self):
         _, client = self.issue()
         for token in (WRONG, f"{TOKEN},{TOKEN}"):
             for path_ in ("/v1/auth/me", "/v1/nope", "/", "/docs", "/static/x", "/readyz"):
@@ -161,7 +161,7 @@ class GatewayTests(ApiTestCase):
                     for text in (answer.content.decode(), str(answer.headers), line):
                         self.assertNotIn(token[:8], text)
 
-    def test_no_debug_page_and_no_log_line_shows_the_token(self):
+    def test_gateway_token_is_in_no_debug_page_and_no_log_line(self):
         self.client.raise_request_exception = False
         with override_settings(DEBUG=True, ROOT_URLCONF=__name__), captured_logs() as logs:
             page = self.client.get("/fault", headers=self.by()).content.decode()
@@ -173,7 +173,7 @@ class GatewayTests(ApiTestCase):
 
 @override_settings(TRUSTED_PROXY_COUNT=1)
 class EmptiedHeaderTests(ApiTestCase):
-    def test_an_emptied_forwarded_header_is_refused_and_named(self):
+    def test_emptied_forwarded_header_is_refused_and_named(self):
         _, client = self.issue()
         for name in FORWARDED:
             for path_ in ("/v1/auth/me", "/docs"):

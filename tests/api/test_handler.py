@@ -1,4 +1,4 @@
-"""The WSGI application itself, which Django's test client goes round."""
+"""Tests of the WSGI handler, which Django's test client does not use."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ def ask(handler: SteadyHandler, path: str) -> str:
 
 
 class LiteralPathTests(SimpleTestCase):
-    def test_is_looked_for_once_and_any_other_each_time(self):
+    def test_literal_path_is_resolved_once_and_any_other_each_time(self):
         handler = SteadyHandler()
         for path, status, is_literal in (
             ("/healthz", "200 OK", True),

@@ -1,4 +1,4 @@
-"""/healthz says that the process is up, /readyz whether it may be sent requests."""
+"""Tests of /healthz (the process is up) and /readyz (it may be sent requests)."""
 
 from datetime import timedelta
 from unittest import mock
@@ -16,28 +16,28 @@ TOKEN = "a-token-of-the-tests"
 
 
 class HealthTests(TestCase):
-    def test_both_need_no_key_and_are_not_cached(self):
+    def test_probes_need_no_key_and_are_not_cached(self):
         ok = {"status": "ok"}
         for path, body in (("/healthz", ok), ("/readyz", {**ok, "warnings": []})):
             response = Client().get(path)
             self.assertEqual((response.status_code, response.json()), (200, body))
             self.assertIn("no-store", response["Cache-Control"])
 
-    def test_without_a_database_the_process_is_up_but_not_ready(self):
+    def test_lost_database_fails_readyz_and_not_healthz(self):
         with mock.patch.object(connection, "cursor", side_effect=OperationalError("gone")):
             self.assertEqual(Client().get("/healthz").status_code, 200)
             response = Client().get("/readyz")
         self.assertEqual(response.status_code, 503)
         self.assertEqual(response.json()["problems"], ["The database does not answer."])
 
-    def test_an_unapplied_migration_makes_it_unready(self):
+    def test_unapplied_migration_fails_readyz(self):
         with connection.cursor() as cursor:
             cursor.execute("DELETE FROM django_migrations WHERE name = '0002_search'")
         response = Client().get("/readyz")
         self.assertEqual(response.status_code, 503)
         self.assertIn("1 migration is not applied", response.json()["problems"][0])
 
-    def test_a_clock_30_s_off_makes_it_unready(self):
+    def test_clock_30_s_off_fails_readyz(self):
         now = timezone.now()
         for seconds, status in ((-40, 503), (-20, 200), (25, 200), (39, 503)):
             with time_machine.travel(now + timedelta(seconds=seconds), tick=False):
@@ -46,7 +46,7 @@ class HealthTests(TestCase):
         (problem,) = response.json()["problems"]
         self.assertRegex(problem, r"\AThis process's clock is \+3\d s from the database's\.\Z")
 
-    def test_a_second_factor_under_a_missing_key_makes_it_unready_and_lets_nobody_in(self):
+    def test_second_factor_under_a_missing_key_fails_readyz_and_verifies_no_code(self):
         sam = User.objects.create_user("sam", is_staff=True)
         SecondFactor.objects.create(user=sam, key="03e7ab")
         response = Client().get("/readyz")
@@ -55,7 +55,7 @@ class HealthTests(TestCase):
         self.assertIn("ENCRYPTION_KEYS", problem)
         self.assertIs(factors.verify(sam, "123456"), False)
 
-    def test_the_log_line_of_a_failing_readyz_says_why(self):
+    def test_request_log_of_a_failing_readyz_names_the_problem(self):
         gone = OperationalError("gone")
         no_cursor = mock.patch.object(connection, "cursor", side_effect=gone)
         with no_cursor, self.assertLogs("reachscore.request") as logs:
@@ -65,7 +65,7 @@ class HealthTests(TestCase):
         self.assertEqual(fields["fault"], "OperationalError, no SQLSTATE")
 
     @override_settings(METRICS_TOKEN=TOKEN)
-    def test_a_warning_leaves_it_ready_and_stands_in_a_metric(self):
+    def test_warning_keeps_readyz_ok_and_is_exported_as_a_metric(self):
         for count in (2, 0):
             found = [("commits_waiting", count, "Commits wait.")]
             with mock.patch("reachscore.health._warnings", return_value=found):
@@ -79,7 +79,7 @@ class HealthTests(TestCase):
             values = {sample.labels["kind"]: sample.value for sample in family.samples}
             self.assertEqual(values["commits_waiting"], count)
 
-    def test_production_that_hears_of_no_proxy_is_warned(self):
+    def test_readyz_warns_if_production_has_no_proxy_setting(self):
         told = "Neither GATEWAY_TOKEN nor TRUSTED_PROXY_COUNT"
         for said, warned in (
             ({}, True),
@@ -91,7 +91,7 @@ class HealthTests(TestCase):
                 self.assertEqual(any(told in warning for warning in warnings), warned)
 
     @override_settings(METRICS_TOKEN=TOKEN)
-    def test_an_old_snapshot_is_a_warning_and_its_age_a_metric(self):
+    def test_readyz_warns_of_an_old_snapshot_and_exports_its_age(self):
         with mock.patch("reachscore.health.OLDEST_SNAPSHOT_TRANSACTIONS", -1):
             response = Client().get("/readyz")
         self.assertEqual(response.status_code, 200)
@@ -100,12 +100,12 @@ class HealthTests(TestCase):
         self.assertRegex(metrics.content, rb"\nreachscore_oldest_snapshot_transactions \d")
         self.assertRegex(metrics.content, rb'\nreachscore_warnings{kind="snapshot_old"} 1')
 
-    def test_only_reading_is_allowed(self):
+    def test_probes_refuse_post(self):
         for path in ("/healthz", "/readyz"):
             response = Client(enforce_csrf_checks=True).post(path)
             self.assertEqual(response.status_code, 405)
 
-    def test_a_setting_of_the_session_that_differs_is_a_warning(self):
+    def test_readyz_warns_of_a_differing_session_setting(self):
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL datestyle = 'German'")
             cursor.execute("SET LOCAL client_min_messages = 'error'")

@@ -1,4 +1,4 @@
-"""In production keys travel over HTTPS only, as the proxies that are ours say it."""
+"""Tests of HTTPS: in production the API takes keys over HTTPS only, as trusted proxies tell it."""
 
 import json
 
@@ -6,7 +6,6 @@ from django.test import Client, SimpleTestCase, override_settings
 
 from tests.server.test_settings import PRODUCTION, python
 from tests.support.cast import ApiTestCase
-from web.proxies import read_proxies
 
 HTTPS = {"X-Forwarded-Proto": "https"}
 SHOW = (
@@ -17,14 +16,14 @@ YEAR = 31_536_000
 
 
 def behind(proxies: int) -> override_settings:
-    """Production's settings as far as HTTPS is concerned, behind so many proxies."""
+    """Override settings as in production behind this number of proxies."""
     return override_settings(
         SECURE_SSL_REDIRECT=True, SECURE_HSTS_SECONDS=YEAR, TRUSTED_PROXY_COUNT=proxies
     )
 
 
 class ApiOverHttpsTests(ApiTestCase):
-    def test_a_key_over_plain_http_is_refused_before_it_is_looked_at(self):
+    def test_request_over_plain_http_is_https_required_without_a_query(self):
         _, client = self.issue()
         for proxies, headers in [
             (0, {}),
@@ -43,7 +42,7 @@ class ApiOverHttpsTests(ApiTestCase):
                     # RFC 6797 §7.2 forbids it over plain HTTP.
                     self.assertNotIn("Strict-Transport-Security", response.headers)
 
-    def test_a_key_over_https_works_and_the_browser_is_told_to_stay(self):
+    def test_request_over_https_works_and_carries_hsts(self):
         _, client = self.issue()
         for proxies, headers in [
             (1, HTTPS),
@@ -56,12 +55,7 @@ class ApiOverHttpsTests(ApiTestCase):
                 self.assertEqual(response.status_code, 200)
                 self.assertIn(f"max-age={YEAR}", response["Strict-Transport-Security"])
 
-    def test_links_say_https_too(self):
-        with behind(1):
-            error = self.client.get("/v1/auth/me", headers=HTTPS).json()["error"]
-        self.assertTrue(error["doc_url"].startswith("https://"), error)
-
-    def test_pages_redirect_and_probes_and_development_stay_plain(self):
+    def test_pages_redirect_to_https_and_probes_and_development_do_not(self):
         with behind(1):
             for path in ("/", "/docs", "/docs/errors", "/admin/login/?next=/admin/"):
                 response = Client().get(path)
@@ -75,12 +69,12 @@ class ApiOverHttpsTests(ApiTestCase):
 
 
 class SettingsTests(SimpleTestCase):
-    def test_production_is_https_only_and_development_is_not(self):
+    def test_https_settings_are_on_in_production_and_off_in_development(self):
         shown = json.loads(python(SHOW, **PRODUCTION, TRUSTED_PROXY_COUNT="2").stdout)
         self.assertEqual(shown, [True, YEAR, True, True, 2])
         self.assertEqual(json.loads(python(SHOW).stdout), [False, 0, False, False, 0])
 
-    def test_hsts_preload_is_sent_only_if_it_is_set(self):
+    def test_hsts_preload_is_sent_only_if_set(self):
         show = SHOW.replace("s.TRUSTED_PROXY_COUNT", "s.SECURE_HSTS_PRELOAD")
         for environ, preload in [({}, False), ({"HSTS_PRELOAD": "true"}, True)]:
             shown = json.loads(python(show, **PRODUCTION, **environ).stdout)
@@ -90,13 +84,9 @@ class SettingsTests(SimpleTestCase):
                     header = Client().get(path, headers=HTTPS)["Strict-Transport-Security"]
                     self.assertEqual("preload" in header, preload, path)
 
-    def test_without_proxies_the_header_says_nothing(self):
-        for forwarded in ("", "https", "http"):
-            self.assertEqual(read_proxies({"HTTP_X_FORWARDED_PROTO": forwarded})[1], "")
-
 
 class StaffOverHttpsTests(ApiTestCase):
-    def test_staff_log_in_behind_the_proxy_as_a_browser_does(self):
+    def test_staff_can_log_in_behind_an_https_proxy(self):
         browser = Client(enforce_csrf_checks=True, headers={**HTTPS, "Host": "testserver"})
         with behind(1):
             token = browser.get("/admin/login/").context["csrf_token"]
@@ -107,13 +97,13 @@ class StaffOverHttpsTests(ApiTestCase):
             )
         self.assertEqual((response.status_code, response["Location"]), (302, "/admin/"))
 
-    def test_links_in_errors_are_https_behind_the_proxy(self):
+    def test_doc_url_is_https_behind_an_https_proxy(self):
         with behind(1):
             client = Client(headers={**HTTPS, "Host": "testserver"})
             error = client.get("/v1/auth/me").json()["error"]
         self.assertEqual(error["doc_url"], "https://testserver/docs/errors#api_key_missing")
 
-    def test_a_page_is_redirected_but_never_with_a_key_in_its_address(self):
+    def test_plain_http_page_redirects_unless_its_address_holds_a_key(self):
         key = self.issue()[1].key
         with behind(1):
             plain = Client().get("/docs?a=1")

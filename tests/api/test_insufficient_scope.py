@@ -1,4 +1,4 @@
-"""A 403 for want of a scope says what was required, what the key has and what it lacks."""
+"""Tests of `insufficient_scope`: the 403 names required, granted and missing scopes."""
 
 from unittest import mock
 
@@ -19,7 +19,7 @@ class InsufficientScopeTests(ApiTestCase):
             f'Bearer error="insufficient_scope", scope="{" ".join(required)}"',
         )
 
-    def test_every_way_to_manage_keys_names_all_eight(self):
+    def test_insufficient_scope_names_all_scopes_on_every_key_endpoint(self):
         other, _ = self.issue()
         for granted in (["tests:read"], list(ALL_SCOPES[:-1]), list(ALL_SCOPES[1:])):
             api_key, client = self.issue(scopes=granted)
@@ -44,7 +44,7 @@ class InsufficientScopeTests(ApiTestCase):
                     self.assertNames(response, required=list(ALL_SCOPES), granted=granted)
         self.assertEqual(self.actions(other), ["issued"])
 
-    def test_an_unrestricted_key_is_let_in_by_the_same_doors(self):
+    def test_unrestricted_key_passes_every_key_endpoint(self):
         other, client = self.issue()
         path = f"/v1/keys/{other.id}"
         for response in [
@@ -56,20 +56,20 @@ class InsufficientScopeTests(ApiTestCase):
         ]:
             self.assertLess(response.status_code, 300)
 
-    def test_a_head_request_has_the_header_alone(self):
+    def test_insufficient_scope_on_head_is_told_by_the_header_alone(self):
         other, _ = self.issue()
         _, client = self.issue(scopes=["tests:read"])
         response = client.head(f"/v1/keys/{other.id}")
         self.assertEqual((response.status_code, response.content), (403, b""))
         self.assertIn('error="insufficient_scope"', response["WWW-Authenticate"])
 
-    def test_a_view_that_names_no_scope_is_shut_and_says_what_the_key_has(self):
+    def test_view_without_a_permission_refuses_every_key(self):
         _, client = self.issue()
         with mock.patch.object(UsageView, "permission_classes", [Closed]):
             response = client.get("/v1/usage")
         self.assertNames(response, required=[], granted=list(ALL_SCOPES))
 
-    def test_other_refusals_carry_neither(self):
+    def test_other_403_carries_no_scopes_and_no_challenge(self):
         _, client = self.issue(allowed_ips=["127.0.0.0/8"])
         response = client.send("/v1/keys", {"name": "x", "allowed_ips": None})
         error = self.assertRefused(response, 403, "exceeds_caller", field="allowed_ips")

@@ -1,4 +1,4 @@
-"""A key checks itself, and no secret scanner takes it for a Stripe key."""
+"""Tests of the key format: a checksum found offline, and no match with scanners' Stripe rules."""
 
 import re
 from pathlib import Path
@@ -27,28 +27,28 @@ def keys(count: int) -> list[str]:
 
 
 class ShapeTests(SimpleTestCase):
-    def test_a_new_key_has_the_documented_shape(self):
+    def test_new_key_has_the_documented_shape(self):
         for key in keys(200):
             self.assertRegex(key, r"^rk_(live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{38}$")
             self.assertEqual(len(key), 55)
             self.assertTrue(is_well_formed(key))
             self.assertEqual(locator_of(key), key[8:16])
 
-    def test_no_two_keys_are_alike(self):
+    def test_new_keys_are_unique(self):
         self.assertEqual(len(set(keys(5000))), 5000)
 
-    def test_the_checksum_is_the_one_github_documents(self):
+    def test_checksum_equals_githubs_documented_example(self):
         # The expired token that GitHub itself shows; its form leaves the prefix out.
         self.assertEqual(checksum("zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ"), "0mLq17")
 
-    def test_every_single_typo_is_seen_offline(self):
+    def test_checksum_finds_every_single_character_typo(self):
         key = new_plaintext(livemode=True)
         for at in range(len(key)):
             for other in "0aZ_-":
                 if other != key[at]:
                     self.assertFalse(is_well_formed(key[:at] + other + key[at + 1 :]))
 
-    def test_swapped_neighbours_and_a_swapped_mode_are_seen_offline(self):
+    def test_checksum_finds_swapped_neighbours_and_a_swapped_mode(self):
         key = new_plaintext(livemode=True)
         for at in range(17, 54):
             if key[at] != key[at + 1]:
@@ -56,7 +56,7 @@ class ShapeTests(SimpleTestCase):
                 self.assertFalse(is_well_formed(swapped))
         self.assertFalse(is_well_formed(key.replace("rk_live_", "rk_test_")))
 
-    def test_truncated_and_padded_keys_are_seen_offline(self):
+    def test_truncated_and_padded_keys_are_malformed(self):
         key = new_plaintext(livemode=True)
         for length in range(len(key)):
             self.assertFalse(is_well_formed(key[:length]))
@@ -65,7 +65,7 @@ class ShapeTests(SimpleTestCase):
 
 
 class ScannerTests(SimpleTestCase):
-    def test_no_stripe_rule_of_the_common_scanners_matches(self):
+    def test_new_key_matches_no_stripe_rule_of_common_scanners(self):
         for scanner, pattern in STRIPE_PATTERNS.items():
             rule = re.compile(pattern)
             stripes_own = "rk_live_" + "a1B2" * 6
@@ -75,7 +75,7 @@ class ScannerTests(SimpleTestCase):
                     for line in (key, f'KEY="{key}"', f"key: {key};", f"curl -H 'Bearer {key}'\\n"):
                         self.assertNotRegex(line, rule)
 
-    def test_detect_secrets_calls_none_of_a_thousand_a_stripe_key(self):
+    def test_detect_secrets_reports_no_key_as_a_stripe_key(self):
         with TemporaryDirectory() as folder:
             ours = Path(folder, "ours.env")
             ours.write_text("".join(f'API_KEY_{i}="{key}"\n' for i, key in enumerate(keys(1000))))

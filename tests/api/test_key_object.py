@@ -1,4 +1,4 @@
-"""`GET /v1/keys/{id}` shows what a key is and does, and never what would prove it."""
+"""Tests of `GET /v1/keys/{id}`: what a key object shows, and that it holds no secret."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -55,7 +55,7 @@ class KeyObjectTests(ApiTestCase):
         answer: dict[str, Any] = response.json()
         return answer
 
-    def test_says_all_of_a_fresh_key_as_the_creation_said_it(self):
+    def test_get_of_a_fresh_key_answers_what_its_creation_answered(self):
         body = {
             "name": "CI",
             "scopes": ["tests:read"],
@@ -100,7 +100,7 @@ class KeyObjectTests(ApiTestCase):
             },
         )
 
-    def test_two_secrets_while_rotating_the_newest_first_and_one_after(self):
+    def test_key_object_lists_both_secrets_during_a_rotation_and_one_after(self):
         api_key, old = self.issue()
         with time_machine.travel(NOW + DAY, tick=False):
             new = self.rotate(self.api, api_key, overlap_seconds=3600)
@@ -117,7 +117,7 @@ class KeyObjectTests(ApiTestCase):
             (secret,) = self.show(api_key)["secrets"]
         self.assertEqual(secret["locator"], new.key[8:16])
 
-    def test_the_hint_is_the_older_secrets_after_a_cascade_ended_the_newest(self):
+    def test_key_hint_is_the_older_secrets_after_a_cascade_ended_the_newest(self):
         helper, helping = self.make(self.api)
         api_key, old = self.issue()
         self.rotate(helping, api_key)
@@ -126,13 +126,13 @@ class KeyObjectTests(ApiTestCase):
         self.assertEqual([s["locator"] for s in answer["secrets"]], [old.key[8:16]])
         self.assertEqual(answer["key_hint"], f"...{old.key[-4:]}")
 
-    def test_an_expired_key_is_called_expired_and_keeps_its_fields(self):
+    def test_expired_key_has_status_expired_and_keeps_its_fields(self):
         api_key, _ = self.issue(expires_at=NOW + DAY, scopes=["tests:read"])
         before = self.show(api_key)
         with time_machine.travel(NOW + DAY, tick=False):
             self.assertEqual(self.show(api_key), before | {"status": "expired"})
 
-    def test_a_revoked_key_says_when_and_why(self):
+    def test_revoked_key_shows_when_and_why_it_was_revoked(self):
         api_key, _ = self.issue(expires_at=NOW + DAY)
         before = self.show(api_key)
         self.api.delete(f"{path(api_key)}?reason=left%20in%20a%20log")
@@ -145,7 +145,7 @@ class KeyObjectTests(ApiTestCase):
         with time_machine.travel(NOW + 2 * DAY, tick=False):
             self.assertEqual(self.show(api_key)["status"], "revoked")
 
-    def test_names_its_maker_but_no_member_of_staff_and_none_of_their_words(self):
+    def test_key_object_names_the_creating_key_and_no_member_of_staff_or_their_reason(self):
         by_staff = ApiKey(organization=self.acme, name="x")
         issue(by_staff, actor=Actor.staff(self.sam))
         revoke(by_staff, actor=Actor.staff(self.sam), reason="suspicious customer")
@@ -164,7 +164,7 @@ class KeyObjectTests(ApiTestCase):
                 self.assertNotIn("sam", str(answer))
                 self.assertNotIn("suspicious", str(answer))
 
-    def test_never_holds_a_plaintext_or_a_digest(self):
+    def test_key_object_holds_no_plaintext_and_no_digest(self):
         api_key, old = self.issue()
         new = self.rotate(self.api, api_key)
         text = self.api.get(path(api_key)).content.decode()
@@ -174,7 +174,7 @@ class KeyObjectTests(ApiTestCase):
         for digest in KeySecret.objects.values_list("digest", flat=True):
             self.assertNotIn(bytes(digest).hex(), text)
 
-    def test_last_use_is_the_latest_of_any_secret_to_the_minute(self):
+    def test_last_used_at_of_a_key_is_the_latest_of_its_secrets_to_the_minute(self):
         api_key, old = self.issue()
         new = self.rotate(self.api, api_key, overlap_seconds=604800)
         steps: list[tuple[ApiClient, int, str]] = [
@@ -194,7 +194,7 @@ class KeyObjectTests(ApiTestCase):
         uses = [secret["last_used_at"] for secret in self.show(api_key)["secrets"]]
         self.assertEqual(uses, ["2026-03-11T10:31:30Z", "2026-03-11T10:32:01Z"])
 
-    def test_the_use_of_a_secret_that_has_ended_still_counts_as_the_keys(self):
+    def test_last_used_at_of_a_key_counts_ended_secrets(self):
         api_key, old = self.issue()
         old.get("/v1/auth/me")
         self.rotate(self.api, api_key, overlap_seconds=0)
@@ -204,14 +204,14 @@ class KeyObjectTests(ApiTestCase):
 
 
 class WhoMayTests(ApiTestCase):
-    def test_every_key_sees_itself_and_a_restricted_one_nobody_else(self):
+    def test_restricted_key_can_get_itself_and_no_other(self):
         other, client = self.issue()
         narrow, restricted = self.issue(scopes=list(ALL_SCOPES[:-1]))
         self.assertEqual(restricted.get(path(narrow)).status_code, 200)
         self.assertEqual(client.get(path(narrow)).status_code, 200)
         self.assertRefused(restricted.get(path(other)), 403, "insufficient_scope")
 
-    def test_a_restricted_key_cannot_tell_which_ids_exist(self):
+    def test_restricted_key_cannot_tell_existing_ids_from_unknown_ones(self):
         other, _ = self.issue()
         _, restricted = self.issue(scopes=["tests:read"])
         answers = {
@@ -220,7 +220,7 @@ class WhoMayTests(ApiTestCase):
         }
         self.assertEqual(len(answers), 1)
 
-    def test_whatever_is_not_there_for_the_caller_is_the_same_404(self):
+    def test_unknown_id_of_a_key_is_the_same_404_as_one_of_another_organization_or_mode(self):
         api_key, client = self.issue()
         foreign, _ = self.issue(organization=self.globex)
         sandbox, _ = self.issue(livemode=False)
@@ -255,7 +255,7 @@ class WhoMayTests(ApiTestCase):
             self.assertEqual(len(answers), 1, name)
         self.assertEqual(self.actions(foreign) + self.actions(sandbox), ["issued", "issued"])
 
-    def test_an_id_of_no_keys_shape_costs_no_query(self):
+    def test_malformed_key_id_costs_no_query(self):
         api_key, client = self.issue()
         client.get("/v1/auth/me")
         with self.assertNumQueries(1):
@@ -266,7 +266,7 @@ class WhoMayTests(ApiTestCase):
         with self.assertNumQueries(4):
             client.get(path(api_key))
 
-    def test_head_answers_like_get_without_a_body(self):
+    def test_key_object_answers_head_without_a_body(self):
         api_key, client = self.issue()
         response = client.head(path(api_key))
         self.assertEqual((response.status_code, response.content), (200, b""))

@@ -1,4 +1,4 @@
-"""A key's own monthly share of the plan's tests, so that one runaway key cannot eat the month."""
+"""Tests of `max_tests_per_month`, the key's share: one runaway key cannot use up the month."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -32,7 +32,7 @@ class KeyShareTestCase(ApiTestCase):
         return (client or self.manager).change(f"/v1/keys/{key_id}", body)
 
     def assertShare(self, response: Answer, share: int | None) -> str:
-        """Check what the answer shows of a key and what is stored; return the key's id."""
+        """Check the share in the answer and in the database; return the key's id."""
         self.assertLess(response.status_code, 300, response.content)
         key_id: str = response.json()["id"]
         self.assertEqual(response.json()["max_tests_per_month"], share)
@@ -43,13 +43,13 @@ class KeyShareTestCase(ApiTestCase):
 
 
 class TermsTests(KeyShareTestCase):
-    def test_is_a_number_or_null_or_nothing_said(self):
+    def test_share_on_create_is_a_number_null_or_absent(self):
         self.assertShare(self.make(), None)
         self.assertShare(self.make(max_tests_per_month=None), None)
         for share in (0, 1, 250, LARGEST):
             self.assertShare(self.make(max_tests_per_month=share), share)
 
-    def test_can_be_changed_to_any_of_them_and_is_kept_where_nothing_is_said(self):
+    def test_share_can_be_patched_and_is_kept_if_absent(self):
         key_id = self.assertShare(self.make(max_tests_per_month=5), 5)
         self.assertShare(self.manager.change(f"/v1/keys/{key_id}", {"name": "y"}), 5)
         for share in (7, 0, None, 5):
@@ -59,7 +59,7 @@ class TermsTests(KeyShareTestCase):
         )
         self.assertEqual(event.changes, {"max_tests_per_month": [None, 5]})
 
-    def test_is_a_whole_number_within_bounds(self):
+    def test_share_must_be_an_integer_within_bounds(self):
         key_id = self.make().json()["id"]
         wrong: list[object] = [-1, LARGEST + 1, 1.5, 5.0, "5", True, [], {}, 10**30]
         for share in wrong:
@@ -69,7 +69,7 @@ class TermsTests(KeyShareTestCase):
                         refused, 400, "parameter_invalid", field="max_tests_per_month"
                     )
 
-    def test_takes_a_key_that_manages_keys(self):
+    def test_share_change_needs_a_managing_key(self):
         restricted_key, restricted = self.issue(scopes=["tests:read"], max_tests_per_month=5)
         refused = self.change(restricted_key.id, 6, restricted)
         self.assertRefused(refused, 403, "insufficient_scope")
@@ -80,7 +80,7 @@ class CeilingTests(KeyShareTestCase):
         super().setUp()
         self.maker_key, self.maker = self.issue(max_tests_per_month=10)
 
-    def test_a_key_gives_no_larger_share_than_its_own(self):
+    def test_key_cannot_grant_a_larger_share_than_its_own(self):
         self.assertShare(self.make(self.maker, max_tests_per_month=10), 10)
         self.assertShare(self.make(self.maker, max_tests_per_month=0), 0)
         for share in (11, None):
@@ -88,11 +88,11 @@ class CeilingTests(KeyShareTestCase):
             error = self.assertRefused(refused, 403, "exceeds_caller", field="max_tests_per_month")
             self.assertIn("10", error["message"])
 
-    def test_a_key_passes_its_own_on_where_nothing_is_said(self):
+    def test_create_without_a_share_inherits_the_callers(self):
         self.assertShare(self.make(self.maker), 10)
         self.assertShare(self.make(self.manager), None)
 
-    def test_holds_what_the_maker_has_at_the_moment_of_writing(self):
+    def test_share_ceiling_is_the_callers_share_at_the_time_of_writing(self):
         self.assertShare(self.change(self.maker_key.id, 3), 3)
         refused = self.make(self.maker, max_tests_per_month=10)
         self.assertRefused(refused, 403, "exceeds_caller", field="max_tests_per_month")
@@ -118,7 +118,7 @@ class EnforcementTests(KeyShareTestCase):
         self.assertEqual(before, after)
         return error
 
-    def test_a_share_that_is_used_up_is_said_and_costs_the_organization_nothing(self):
+    def test_used_up_share_is_quota_exceeded_and_uses_none_of_the_organizations_quota(self):
         client = self.issue(max_tests_per_month=2)[1]
         for _ in range(2):
             self.assertEqual(self.run_test(client).status_code, 201)
@@ -130,23 +130,23 @@ class EnforcementTests(KeyShareTestCase):
         self.assertEqual(self.run_test(self.manager).status_code, 201)
         self.assertUsed(3)
 
-    def test_a_share_of_nothing_grants_nothing(self):
+    def test_share_of_zero_allows_no_test(self):
         self.assertFull(self.issue(max_tests_per_month=0)[1], limit=0, used=0)
 
-    def test_the_organizations_limit_holds_under_every_share(self):
+    def test_organization_limit_holds_below_a_larger_share(self):
         client = self.issue(max_tests_per_month=100)[1]
         self.agree(tests_limit=1)
         self.assertEqual(self.run_test(client).status_code, 201)
         error = self.assertFull(client, limit=1, used=1)
         self.assertIn("your plan", error["message"])
 
-    def test_a_share_holds_where_the_plan_has_no_limit(self):
+    def test_share_holds_on_an_unlimited_plan(self):
         self.agree(plan=Plan.objects.get(slug="enterprise"))
         client = self.issue(max_tests_per_month=1)[1]
         self.assertEqual(self.run_test(client).status_code, 201)
         self.assertFull(client, limit=1, used=1)
 
-    def test_what_a_key_used_before_it_got_a_share_counts_against_it(self):
+    def test_new_share_counts_tests_used_before_it_was_set(self):
         api_key, client = self.issue()
         for _ in range(2):
             self.run_test(client)
@@ -155,7 +155,7 @@ class EnforcementTests(KeyShareTestCase):
         self.change(api_key.id, 3)
         self.assertEqual(self.run_test(client).status_code, 201)
 
-    def test_a_share_is_the_keys_whichever_secret_is_presented(self):
+    def test_share_is_common_to_all_secrets_of_the_key(self):
         api_key, client = self.issue(max_tests_per_month=2)
         self.run_test(client)
         new = ApiClient(self.manager.send(f"/v1/keys/{api_key.id}/rotate", {}).json()["key"])
@@ -163,7 +163,7 @@ class EnforcementTests(KeyShareTestCase):
         self.assertFull(client)
         self.assertFull(new)
 
-    def test_a_share_starts_anew_with_the_month_even_where_the_plans_tests_do_not(self):
+    def test_share_resets_monthly_even_if_the_plans_tests_do_not(self):
         self.agree(plan=Plan.objects.get(slug="free"))
         client = self.issue(max_tests_per_month=1)[1]
         self.assertEqual(self.run_test(client).status_code, 201)
@@ -172,7 +172,7 @@ class EnforcementTests(KeyShareTestCase):
         self.assertEqual(self.run_test(client).status_code, 201)
         self.assertUsed(2)
 
-    def test_the_sandbox_is_not_held_to_it(self):
+    def test_share_does_not_limit_the_sandbox(self):
         client = self.issue(livemode=False, max_tests_per_month=1)[1]
         for _ in range(3):
             self.assertEqual(self.run_test(client).status_code, 201)

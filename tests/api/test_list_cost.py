@@ -1,4 +1,4 @@
-"""A page of keys costs the same however many keys there are and however far down it lies."""
+"""Tests of the cost of `GET /v1/keys`: the same for any number of keys and any page."""
 
 import re
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ class ListCostTests(ApiTestCase):
         self.api.get("/v1/auth/me")  # So that no request below is a first use.
 
     def plan(self, query: str) -> dict[str, Any]:
-        """Return how PostgreSQL carries out the statement that fetches the page."""
+        """Return PostgreSQL's plan of the statement that fetches the page."""
         with CaptureQueriesContext(
             connection,
         ) as queries:
@@ -67,13 +67,13 @@ class ListCostTests(ApiTestCase):
             plan: dict[str, Any] = cursor.fetchone()[0][0]["Plan"]
         return plan
 
-    def test_takes_as_many_queries_for_any_number_of_keys(self):
+    def test_key_list_takes_the_same_queries_for_any_number_of_keys(self):
         self.api.get("/v1/keys")  # Notes the use of its scopes, once a day.
         for query in ("limit=1", "limit=100", f"limit=100&starting_after={self.deep}"):
             with self.subTest(query), self.assertNumQueries(5 if "after" in query else 4):
                 self.api.get(f"/v1/keys?{query}")
 
-    def test_reads_the_page_off_the_index_without_sorting(self):
+    def test_key_list_reads_its_page_from_the_index_without_sorting(self):
         for query in [
             "",
             f"starting_after={self.deep}",
@@ -85,7 +85,7 @@ class ListCostTests(ApiTestCase):
                 kinds = [(node["Node Type"], node.get("Index Name")) for node in nodes]
                 self.assertEqual(kinds, [("Limit", None), ("Index Scan", "api_key_newest")])
 
-    def test_a_deep_page_reads_about_as_much_as_the_first(self):
+    def test_key_list_reads_no_more_blocks_for_a_deep_page_than_for_the_first(self):
         first = self.plan("")["Shared Hit Blocks"]
         for query in (f"starting_after={self.deep}", f"ending_before={self.deep}"):
             deep = self.plan(query)["Shared Hit Blocks"]
@@ -93,7 +93,7 @@ class ListCostTests(ApiTestCase):
 
 
 def nodes_over_keys(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the nodes that find the page's keys; a SubPlan looks at the secrets of one of them."""
+    """Yield the plan nodes that find the page's keys, without the SubPlans over secrets."""
     yield plan
     for child in plan.get("Plans", []):
         if child["Parent Relationship"] != "SubPlan":

@@ -1,4 +1,4 @@
-"""`GET /v1/keys` finds the keys that pass every filter given, and refuses what is no filter."""
+"""Tests of the filters of `GET /v1/keys`: combined with AND, and refused if malformed."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -32,7 +32,7 @@ class StatusAndScopeTests(FilterTestCase):
         self.api.delete(f"/v1/keys/{both.id}")
         self.issue(name="later", expires_at=NOW + 2 * DAY)
 
-    def test_status_divides_the_keys_into_three(self):
+    def test_status_filter_divides_keys_into_active_expired_and_revoked(self):
         with time_machine.travel(NOW + DAY, tick=False):
             for status, names in [
                 ("active", ["caller", "reader", "later"]),
@@ -43,22 +43,22 @@ class StatusAndScopeTests(FilterTestCase):
                 page = self.api.get(f"/v1/keys?status={status}").json()["data"]
                 self.assertEqual({key["status"] for key in page}, {status})
 
-    def test_a_key_is_expired_from_its_very_end_on(self):
+    def test_status_filter_calls_a_key_expired_from_its_exact_end_on(self):
         with time_machine.travel(NOW + DAY - timedelta(microseconds=1), tick=False):
             self.assertFinds(self.api, "status=expired")
 
-    def test_scope_finds_the_keys_that_hold_it_among_others(self):
+    def test_scope_filter_finds_keys_holding_the_scope_among_others(self):
         self.assertFinds(self.api, "scope=tests:read", "caller", "reader", "gone", "later")
         self.assertFinds(self.api, "scope=billing:manage", "caller", "later")
 
-    def test_filters_are_combined_with_and(self):
+    def test_key_filters_are_combined_with_and(self):
         self.assertFinds(self.api, "scope=tests:read&status=active", "caller", "reader", "later")
         self.assertFinds(self.api, "scope=tests:read&status=revoked", "gone")
         self.assertFinds(self.api, "scope=tests:read&status=active&name=AD", "reader")
         self.assertFinds(self.api, "status=active&expires_within_days=2&name=late", "later")
         self.assertFinds(self.api, "status=revoked&scope=billing:manage")
 
-    def test_pages_and_cursors_walk_the_filtered_list(self):
+    def test_filtered_key_list_can_be_paged_by_cursor(self):
         found: list[str] = []
         query = "status=active&limit=1"
         more = True
@@ -73,7 +73,7 @@ class StatusAndScopeTests(FilterTestCase):
 
 @time_machine.travel(NOW, tick=False)
 class TimeTests(FilterTestCase):
-    def test_unused_are_keys_old_enough_that_nobody_used_within_these_days(self):
+    def test_unused_for_days_finds_old_enough_keys_without_recent_use(self):
         _, api = self.issue(name="caller")
         self.issue(name="never used")
         _, old = self.issue(name="used at once")
@@ -94,7 +94,7 @@ class TimeTests(FilterTestCase):
                 with self.subTest(days):
                     self.assertFinds(api, f"unused_for_days={days}", *names)
 
-    def test_the_use_of_any_of_its_secrets_is_a_use(self):
+    def test_unused_for_days_counts_the_use_of_any_secret(self):
         _, api = self.issue(name="caller")
         rotated, old = self.issue(name="rotated")
         new = self.rotate(api, rotated, overlap_seconds=604800)
@@ -106,7 +106,7 @@ class TimeTests(FilterTestCase):
             new.get("/v1/auth/me")
             self.assertFinds(api, "unused_for_days=2")
 
-    def test_expiring_are_keys_whose_end_is_to_come_within_these_days(self):
+    def test_expires_within_days_finds_keys_ending_in_the_future_only(self):
         _, api = self.issue(name="caller")
         for name, end in [("1", DAY), ("2", 2 * DAY), ("2+", 2 * DAY + timedelta(seconds=1))]:
             self.issue(name=name, expires_at=NOW + end)
@@ -118,7 +118,7 @@ class TimeTests(FilterTestCase):
 
 
 class NameTests(FilterTestCase):
-    def test_is_found_by_any_part_in_any_case_literally(self):
+    def test_name_filter_matches_any_part_literally_in_any_case(self):
         _, api = self.issue(name="Release %_ bot")
         self.issue(name="ÜBERSICHT 鍵 🔑")
         self.issue(name='O\'Brien \\ "x"')
@@ -145,7 +145,7 @@ class BadParameterTests(ApiTestCase):
     def setUp(self) -> None:
         self.api = self.issue()[1]
 
-    def test_a_value_that_is_not_allowed_is_refused_on_its_parameter(self):
+    def test_invalid_filter_value_is_refused_with_its_parameter(self):
         days = ["0", "3651", "-1", "1.5", "", "a", "1e3", "٣", "9" * 30, "%00", "30d"]
         for name, values in {
             "status": ["", "Active", "ACTIVE", "live", "active,revoked", "%00", "active%0A"],
@@ -159,11 +159,11 @@ class BadParameterTests(ApiTestCase):
                     response = self.api.get(f"/v1/keys?{name}={value}")
                     self.assertRefused(response, 400, "parameter_invalid", field=name)
 
-    def test_the_bounds_themselves_are_taken(self):
+    def test_bounds_of_the_day_filters_are_inclusive(self):
         for query in ("unused_for_days=1", "unused_for_days=3650", "expires_within_days=3650"):
             self.assertEqual(self.api.get(f"/v1/keys?{query}").status_code, 200)
 
-    def test_a_query_that_is_not_utf_8_is_refused_and_does_nothing(self):
+    def test_query_that_is_not_utf_8_is_refused_and_does_nothing(self):
         api_key, _ = self.issue()
         for url, field in (
             ("/v1/keys?limit=5&name=%FF%ED%A0%80", "name"),
@@ -183,12 +183,12 @@ class BadParameterTests(ApiTestCase):
         api_key.refresh_from_db()
         self.assertEqual(api_key.revoked_reason, "Geschäft & more")
 
-    def test_a_misspelt_value_is_told_the_right_one(self):
+    def test_misspelt_filter_value_suggests_the_right_one(self):
         for query, meant in [("status=Active", "active"), ("scope=test:read", "tests:read")]:
             error = self.api.get(f"/v1/keys?{query}").json()["error"]
             self.assertIn(f"Did you mean {meant}?", error["message"])
 
-    def test_an_unknown_parameter_is_refused_and_told_what_was_meant(self):
+    def test_unknown_list_parameter_is_refused_and_suggests_the_right_one(self):
         for query, field, meant in [
             ("stauts=active", "stauts", "status"),
             ("Limit=5", "Limit", "limit"),
@@ -210,7 +210,7 @@ class BadParameterTests(ApiTestCase):
                 else:
                     self.assertNotIn("Did you mean", error["message"])
 
-    def test_a_parameter_given_twice_is_refused_though_it_be_the_same(self):
+    def test_repeated_parameter_is_refused_even_with_the_same_value(self):
         for query, field in [
             ("limit=5&limit=5", "limit"),
             ("status=active&name=x&status=revoked", "status"),
@@ -220,10 +220,10 @@ class BadParameterTests(ApiTestCase):
                 response = self.api.get(f"/v1/keys?{query}")
                 self.assertRefused(response, 400, "parameter_invalid", field=field)
 
-    def test_authority_is_asked_before_the_query_is_looked_at(self):
+    def test_authentication_comes_before_reading_the_query(self):
         self.assertRefused(self.client.get("/v1/keys?limit=0"), 401, "api_key_missing")
 
-    def test_endpoints_without_parameters_take_none(self):
+    def test_endpoint_without_parameters_refuses_any(self):
         api_key, _ = self.issue(scopes=list(ALL_SCOPES[:1]))
         path = f"/v1/keys/{api_key.id}"
         for response in [

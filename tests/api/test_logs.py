@@ -1,4 +1,4 @@
-"""The log: a line a request, no key in any of them, and none that a client can forge."""
+"""Tests of the log: one line per request, without a key, and none that a client can forge."""
 
 import logging
 import re
@@ -27,7 +27,7 @@ FIND = "apikeys.api.context.auth_context"
 
 
 def spellings(key: str) -> list[str]:
-    """Return ways to write a key that whoever decodes the line reads as the key."""
+    """Return spellings of a key that a reader of the line would decode to the key."""
     everywhere = "".join(f"%{ord(c):02X}" for c in key)
     return [
         key,
@@ -47,7 +47,7 @@ class RequestLineTests(ApiTestCase):
         (line,) = logs.records()
         return line
 
-    def test_says_who_asked_what_and_how_it_ended(self):
+    def test_request_line_says_who_asked_what_and_how_it_ended(self):
         api_key, client = self.issue()
         with captured_logs() as logs:
             response = client.get("/v1/auth/me", REMOTE_ADDR="192.0.2.1")
@@ -70,7 +70,7 @@ class RequestLineTests(ApiTestCase):
             },
         )
 
-    def test_names_the_route_and_never_the_path(self):
+    def test_request_line_names_the_route_and_never_the_path(self):
         api_key, client = self.issue()
         for path, route, status in [
             ("/v1/auth/me?limit=1", "v1/auth/me", 400),
@@ -88,7 +88,7 @@ class RequestLineTests(ApiTestCase):
                 self.assertNotIn("nothing", logs.getvalue())
                 self.assertNotIn(api_key.id, str(line["route"]))
 
-    def test_a_refused_request_names_no_caller_and_takes_none_from_before(self):
+    def test_request_line_of_an_unauthenticated_request_names_no_caller(self):
         api_key, client = self.issue()
         client.get("/v1/auth/me")
         revoke(api_key, actor=mock.Mock(type="cli", id="", label="test"), reason="")
@@ -102,25 +102,25 @@ class RequestLineTests(ApiTestCase):
             line = self.one_line(logs)
             self.assertEqual((line["key"], line["organization"]), (None, None))
 
-    def test_a_method_nobody_knows_is_not_repeated(self):
+    def test_unknown_method_is_logged_as_other(self):
         with captured_logs() as logs:
             self.client.generic("RK_LIVE", "/v1/auth/me")
         self.assertEqual(self.one_line(logs)["method"], "other")
 
     @override_settings(TRUSTED_PROXY_COUNT=1)
-    def test_the_address_is_the_one_that_the_proxy_saw(self):
+    def test_request_line_has_the_address_the_trusted_proxy_saw(self):
         for forwarded, address in [("10.0.0.1, 192.0.2.7", "192.0.2.7"), ("nonsense", None)]:
             with captured_logs() as logs:
                 self.client.get("/healthz", headers={"X-Forwarded-For": forwarded})
             self.assertEqual(self.one_line(logs)["address"], address)
 
-    def test_asks_the_database_nothing_even_of_someone_logged_in(self):
+    def test_request_line_costs_no_query_even_with_a_session(self):
         browser = self.staff()
         with captured_logs() as logs, self.assertNumQueries(0):
             browser.get("/healthz")
         self.assertEqual(len(logs.lines), 1)
 
-    def test_is_readable_in_development(self):
+    def test_request_line_is_readable_in_development(self):
         _, client = self.issue()
         with captured_logs(TextFormatter) as logs:
             client.get("/v1/auth/me")
@@ -128,7 +128,9 @@ class RequestLineTests(ApiTestCase):
 
 
 class OneLineTests(ApiTestCase):
-    """What strangers and outages cause is a line a request: with the route, no word of theirs."""
+    """What strangers and outages cause is one log line per request: with the route, without their
+    text.
+    """
 
     def assertOneLine(self, client: Client, method: str, url: str, status: int, **sent: Any) -> Any:
         client.raise_request_exception = False
@@ -140,7 +142,7 @@ class OneLineTests(ApiTestCase):
         self.assertNotIn("MARK", logs.getvalue())
         return line
 
-    def test_a_request_that_django_refuses(self):
+    def test_request_refused_by_django_is_one_line_without_the_clients_text(self):
         stranger, browser = Client(enforce_csrf_checks=True), self.staff()
         form = {"content_type": "application/x-www-form-urlencoded"}
         many = "&".join(f"MARK{n}=1" for n in range(2000))
@@ -175,7 +177,7 @@ class OneLineTests(ApiTestCase):
             with self.subTest(method=method, url=url[:60], sent=str(sent)[:60]):
                 self.assertOneLine(client, method, url, status, **sent)
 
-    def test_a_database_that_is_away_is_named_on_the_line_of_each_503(self):
+    def test_lost_database_is_named_on_the_line_of_each_503(self):
         _, client = self.issue()
         away = OperationalError("MARK")
         away.__cause__ = psycopg.errors.AdminShutdown("MARK")
@@ -197,12 +199,12 @@ class OneLineTests(ApiTestCase):
                     state = "57P01" if error is away else "no "
                     self.assertIn(state, line["fault"])
 
-    def test_what_no_column_can_hold_is_the_senders_mistake_and_a_line(self):
+    def test_data_error_of_a_page_is_400_and_one_line(self):
         browser, error = self.staff(), DataError("MARK")
         with mock.patch("staff.keys.keys.ApiKeyAdmin.get_queryset", side_effect=error):
             self.assertOneLine(browser, "GET", "/admin/apikeys/apikey/", 400)
 
-    def test_a_bug_of_a_page_is_under_the_request_id_and_not_under_its_path(self):
+    def test_bug_in_a_page_is_logged_under_the_request_id_without_its_path(self):
         browser = self.staff()
         browser.raise_request_exception = False
         bug = RuntimeError("broke")
@@ -219,7 +221,7 @@ class OneLineTests(ApiTestCase):
 
 
 class BugTests(ApiTestCase):
-    def test_leaves_its_traceback_under_the_request_id_and_no_key(self):
+    def test_bug_traceback_is_logged_under_the_request_id_without_a_key(self):
         _, client = self.issue()
         client.raise_request_exception = False
         for formatter in (JsonFormatter, TextFormatter):
@@ -235,7 +237,7 @@ class BugTests(ApiTestCase):
                 self.assertNotIn(client.key[17:], logs.getvalue())
 
     @override_settings(DEBUG=True)
-    def test_djangos_own_report_shows_no_key(self):
+    def test_django_exception_report_shows_no_key(self):
         key = new_plaintext(livemode=True)
         request = RequestFactory().get("/", headers={"Referer": key.replace("_", "%5F")})
         reporter_class: Any = get_exception_reporter_class(request)
@@ -248,7 +250,7 @@ class BugTests(ApiTestCase):
 
 
 class RedactionTests(SimpleTestCase):
-    def test_hides_a_key_however_it_is_spelled_and_keeps_its_locator(self):
+    def test_redaction_hides_a_key_in_any_spelling_and_keeps_its_locator(self):
         key = new_plaintext(livemode=False)
         for spelling in spellings(key):
             with self.subTest(spelling[:20]):
@@ -261,7 +263,7 @@ class RedactionTests(SimpleTestCase):
         for adjacent in (f"{key}{spellings(key)[1]}", f"{spellings(key)[1]}{key}"):
             self.assertNotIn(key[17:], redact(adjacent))
 
-    def test_leaves_alone_what_is_no_key(self):
+    def test_redaction_keeps_text_that_is_no_key(self):
         key = new_plaintext(livemode=True)
         for text in (
             "100% of work",
@@ -274,12 +276,12 @@ class RedactionTests(SimpleTestCase):
             self.assertEqual(redact(text), text)
             self.assertFalse(holds_key(text))
 
-    def test_an_invisible_character_does_not_hide_a_key_from_a_message(self):
+    def test_quoted_input_hides_a_key_with_an_invisible_character_in_it(self):
         key = new_plaintext(livemode=True)
         shown = quote_input(f"{key[:4]}\u200b{key[4:]}", limit=200)
         self.assertNotIn(key[17:], shown)
 
-    def test_takes_hostile_text_in_its_stride(self):
+    def test_redaction_keeps_long_hostile_text_unchanged(self):
         for text in ("%25" * 50_000, "rk_live_" * 20_000, "%2525" * 30_000 + "rk"):
             self.assertEqual(redact(text), text)
 
@@ -287,7 +289,7 @@ class RedactionTests(SimpleTestCase):
 class LineTests(SimpleTestCase):
     HOSTILE = 'x\n{"level": "FORGED"}\r\n2030 INFO forged: \x1b[2K\x85\u2028\u2029\u202e\x00'
 
-    def test_no_input_ends_a_line_or_steers_a_terminal(self):
+    def test_logged_text_cannot_end_the_line_or_control_a_terminal(self):
         log = logging.getLogger("reachscore.test")
         for formatter in (JsonFormatter, TextFormatter):
             with captured_logs(formatter) as logs:
@@ -304,12 +306,12 @@ class LineTests(SimpleTestCase):
             starts = [line for line in written.splitlines() if not line.startswith("    ")]
             self.assertEqual(len(starts), 1)
 
-    def test_what_utf_8_cannot_write_is_written_all_the_same(self):
+    def test_lone_surrogate_is_logged_escaped(self):
         record = logging.LogRecord("reachscore.test", logging.ERROR, "", 0, "\ud800", (), None)
         for formatter in (JsonFormatter(), TextFormatter()):
             self.assertIn("d800", formatter.format(record).encode().decode())
 
-    def test_no_request_ends_a_line(self):
+    def test_request_path_cannot_end_a_log_line(self):
         for path in ("/%0aforged", "/v1/%0d%0aforged", "/admin/%e2%80%a8?a=%0aforged"):
             for formatter in (JsonFormatter, TextFormatter):
                 with captured_logs(formatter) as logs:
@@ -317,7 +319,7 @@ class LineTests(SimpleTestCase):
                 self.assertEqual(len(logs.lines), 1)
                 self.assertNotIn("forged", logs.getvalue())
 
-    def test_a_record_that_cannot_be_formatted_is_told_of_and_not_shown(self):
+    def test_unformattable_record_is_reported_and_not_shown(self):
         key = new_plaintext(livemode=True)
         record = logging.makeLogRecord({"name": "reachscore.test", "msg": "%d", "args": (key,)})
         with captured_logs() as logs:
@@ -326,7 +328,7 @@ class LineTests(SimpleTestCase):
 
 
 class NothingGoesRoundTests(SimpleTestCase):
-    """In processes of their own: pytest has hooks and handlers on the loggers here."""
+    """Run in processes of their own, because pytest puts hooks and handlers on the loggers here."""
 
     def run_there(self, code: str, *, check: bool = True) -> str:
         done = subprocess.run(
@@ -340,7 +342,7 @@ class NothingGoesRoundTests(SimpleTestCase):
         )
         return done.stdout + done.stderr
 
-    def test_only_the_root_has_a_handler(self):
+    def test_root_logger_alone_has_a_handler(self):
         code = (
             "import logging, granian.log; from django.core.servers import basehttp; "
             "print([(n, l.handlers) for n, l in logging.root.manager.loggerDict.items() "
@@ -352,7 +354,7 @@ class NothingGoesRoundTests(SimpleTestCase):
         )
         self.assertEqual(self.run_there(code).strip(), "[] 1")
 
-    def test_what_python_writes_by_itself_is_redacted_too(self):
+    def test_warnings_and_uncaught_exceptions_are_redacted(self):
         key = new_plaintext(livemode=True)
         text = f"broke on {key}"
         raising = f"(_ for _ in ()).throw(ValueError('{text}'))"

@@ -1,4 +1,4 @@
-"""Plan quotas: what is within them is counted; what is beyond is refused and counts nothing."""
+"""Tests of plan quotas (meters): use within the quota is counted, use beyond it refused."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,7 +39,7 @@ class MeterTestCase(ApiTestCase):
     def assertFull(
         self, meter: Meter, n: int = 1, *, client: ApiClient | None = None
     ) -> dict[str, Any]:
-        """Check that `n` more are refused and counted nowhere; return what the refusal says."""
+        """Check that `n` more are refused and not counted; return the refusal's details."""
         before = sorted(Usage.objects.values_list()), sorted(KeyMonth.objects.values_list())
         with self.assertRaises(QuotaExceeded) as refused:
             self.consume(meter, n, client=client)
@@ -49,7 +49,7 @@ class MeterTestCase(ApiTestCase):
 
 
 class ConsumeTests(MeterTestCase):
-    def test_counts_up_to_the_limit_and_not_one_more(self):
+    def test_consume_counts_up_to_the_limit_and_no_further(self):
         self.agree(tests_limit=5, domains_limit=5)
         for meter, resets_at in ((Meter.TESTS, "2026-04-01T00:00:00Z"), (Meter.DOMAINS, None)):
             with self.subTest(meter):
@@ -61,27 +61,27 @@ class ConsumeTests(MeterTestCase):
                 self.assertEqual(self.assertFull(meter)["used"], 5)
                 self.assertEqual(self.used(meter), 5)
 
-    def test_a_first_call_larger_than_the_limit_is_refused(self):
+    def test_consume_larger_than_the_limit_is_refused_on_first_use(self):
         self.agree(tests_limit=5, domains_limit=5)
         for meter in Meter:
             self.assertEqual(self.assertFull(meter, 6)["used"], 0)
             self.consume(meter, 5)
             self.assertEqual(self.used(meter), 5)
 
-    def test_a_limit_of_nothing_grants_nothing(self):
+    def test_consume_under_a_limit_of_zero_is_refused(self):
         self.agree(tests_limit=0, domains_limit=0)
         for meter in Meter:
             details = self.assertFull(meter)
             self.assertEqual((details["limit"], details["used"]), (0, 0))
 
-    def test_no_limit_is_never_reached(self):
+    def test_consume_without_a_limit_is_never_refused(self):
         self.agree(plan=Plan.objects.get(slug="enterprise"))
         for meter in Meter:
             self.consume(meter, 3_000_000_000)
             self.consume(meter)
             self.assertEqual(self.used(meter), 3_000_000_001)
 
-    def test_less_than_one_is_a_mistake_of_the_program(self):
+    def test_consume_or_release_of_less_than_one_raises_value_error(self):
         caller = self.as_caller(self.api)
         for n in (0, -1):
             with self.assertRaises(ValueError):
@@ -90,7 +90,7 @@ class ConsumeTests(MeterTestCase):
                 meters.release(caller, Meter.DOMAINS, n)
         self.assertEqual(Usage.objects.count(), 0)
 
-    def test_what_is_rolled_back_was_not_counted(self):
+    def test_consume_in_a_rolled_back_transaction_is_not_counted(self):
         for meter in Meter:
             with self.assertRaises(ZeroDivisionError), transaction.atomic():
                 self.consume(meter, 3)
@@ -98,7 +98,7 @@ class ConsumeTests(MeterTestCase):
             self.assertEqual(self.used(meter), 0)
         self.assertEqual(KeyMonth.objects.count(), 0)
 
-    def test_a_refusal_that_is_caught_leaves_the_transaction_whole(self):
+    def test_consume_refusal_leaves_the_transaction_usable(self):
         self.agree(tests_limit=1)
         with transaction.atomic():
             self.consume(Meter.DOMAINS)
@@ -106,7 +106,7 @@ class ConsumeTests(MeterTestCase):
             self.consume(Meter.TESTS)
         self.assertEqual((self.used(Meter.TESTS), self.used(Meter.DOMAINS)), (1, 1))
 
-    def test_another_organizations_use_counts_not(self):
+    def test_consume_does_not_count_against_another_organization(self):
         stranger = self.issue(organization=self.globex)[1]
         self.agree(domains_limit=1)
         self.consume(Meter.DOMAINS)
@@ -114,7 +114,7 @@ class ConsumeTests(MeterTestCase):
         self.assertFull(Meter.DOMAINS)
         self.assertFull(Meter.DOMAINS, client=stranger)
 
-    def test_the_sandbox_is_never_refused_and_counted_apart(self):
+    def test_consume_in_sandbox_is_never_refused_and_counted_apart(self):
         sandbox = self.issue(livemode=False, max_tests_per_month=1)[1]
         self.agree(tests_limit=1, domains_limit=0)
         self.consume(Meter.TESTS)
@@ -128,7 +128,7 @@ class ConsumeTests(MeterTestCase):
 
 
 class ReleaseTests(MeterTestCase):
-    def test_makes_room(self):
+    def test_release_of_a_domain_frees_quota(self):
         self.agree(domains_limit=2)
         self.consume(Meter.DOMAINS, 2)
         meters.release(self.as_caller(self.api), Meter.DOMAINS)
@@ -136,14 +136,14 @@ class ReleaseTests(MeterTestCase):
         self.consume(Meter.DOMAINS)
         self.assertFull(Meter.DOMAINS)
 
-    def test_tests_cannot_be_released_in_any_month_or_mode(self):
+    def test_release_of_tests_raises_value_error(self):
         self.consume(Meter.TESTS, 2)
         for client in (self.api, self.issue(livemode=False)[1]):
             with self.assertRaisesMessage(ValueError, "cannot be released"):
                 meters.release(self.as_caller(client), Meter.TESTS)
         self.assertEqual(self.used(Meter.TESTS), 2)
 
-    def test_never_goes_below_nothing(self):
+    def test_release_never_goes_below_zero(self):
         caller = self.as_caller(self.api)
         meters.release(caller, Meter.DOMAINS)
         self.assertEqual(self.used(Meter.DOMAINS), 0)
@@ -153,21 +153,21 @@ class ReleaseTests(MeterTestCase):
         self.consume(Meter.DOMAINS)
         self.assertEqual(self.used(Meter.DOMAINS), 1)
 
-    def test_is_rolled_back_with_the_rest(self):
+    def test_release_in_a_rolled_back_transaction_is_undone(self):
         self.consume(Meter.DOMAINS, 2)
         with self.assertRaises(ZeroDivisionError), transaction.atomic():
             meters.release(self.as_caller(self.api), Meter.DOMAINS)
             raise ZeroDivisionError
         self.assertEqual(self.used(Meter.DOMAINS), 2)
 
-    def test_takes_nothing_from_the_other_mode(self):
+    def test_release_does_not_affect_the_other_mode(self):
         self.consume(Meter.DOMAINS, 2)
         meters.release(self.as_caller(self.issue(livemode=False)[1]), Meter.DOMAINS)
         self.assertEqual(self.used(Meter.DOMAINS), 2)
 
 
 class MeteredTests(MeterTestCase):
-    """What the decorator does with each way a view can end; tests.sibling has views that use it."""
+    """Tests of the decorator `metered` on views of tests.sibling, for each way a view can end."""
 
     def call(self, meter: Meter, *, status: int = 201) -> Response:
         class View:
@@ -186,13 +186,13 @@ class MeteredTests(MeterTestCase):
     def made(self) -> bool:
         return Organization.objects.filter(name="made").exists()
 
-    def test_counts_one_where_the_view_succeeds(self):
+    def test_metered_view_that_succeeds_counts_one(self):
         for meter in Meter:
             for status in (200, 201, 204):
                 self.assertEqual(self.call(meter, status=status).status_code, status)
             self.assertEqual(self.used(meter), 3)
 
-    def test_undoes_and_counts_nothing_where_it_does_not(self):
+    def test_metered_view_that_fails_is_rolled_back_and_not_counted(self):
         for meter in Meter:
             for status in (400, 404, 409):
                 self.assertEqual(self.call(meter, status=status).status_code, status)
@@ -200,7 +200,7 @@ class MeteredTests(MeterTestCase):
                 self.call(meter, status=500)
             self.assertEqual((self.used(meter), self.made()), (0, False))
 
-    def test_undoes_what_the_quota_does_not_grant(self):
+    def test_metered_view_over_quota_is_rolled_back(self):
         self.agree(tests_limit=0, domains_limit=0)
         for meter in Meter:
             with self.assertRaises(QuotaExceeded):
@@ -209,7 +209,7 @@ class MeteredTests(MeterTestCase):
 
 
 class TermsTests(MeterTestCase):
-    def test_a_month_turns_by_itself_and_domains_stand(self):
+    def test_test_meter_resets_with_the_month_and_domains_do_not(self):
         self.agree(tests_limit=2, domains_limit=1)
         self.consume(Meter.TESTS, 2)
         self.consume(Meter.DOMAINS)
@@ -221,7 +221,7 @@ class TermsTests(MeterTestCase):
         self.assertEqual(self.assertFull(Meter.TESTS)["resets_at"], "2026-05-01T00:00:00Z")
         self.assertFull(Meter.DOMAINS)
 
-    def test_the_free_plans_tests_are_granted_once(self):
+    def test_test_meter_of_the_free_plan_never_resets(self):
         stranger = self.issue(organization=self.globex)[1]
         self.consume(Meter.TESTS, 25, client=stranger)
         for moment in (APRIL, datetime(2027, 6, 1, tzinfo=UTC)):
@@ -229,7 +229,7 @@ class TermsTests(MeterTestCase):
             details = self.assertFull(Meter.TESTS, client=stranger)
             self.assertEqual(details, {"limit": 25, "used": 25, "resets_at": None})
 
-    def test_a_plan_holds_from_the_next_request_on(self):
+    def test_changed_plan_holds_for_meters_from_the_next_request_on(self):
         client = self.issue(organization=self.globex)[1]
         self.consume(Meter.TESTS, 25, client=client)
         self.assertFull(Meter.TESTS, client=client)
@@ -241,7 +241,7 @@ class TermsTests(MeterTestCase):
         self.agree(self.globex, plan=Plan.objects.get(slug="enterprise"))
         self.consume(Meter.TESTS, 10_000, client=client)
 
-    def test_a_lowered_limit_takes_nothing_away_and_gives_nothing_more(self):
+    def test_lowered_limit_keeps_what_was_used_and_grants_no_more(self):
         self.consume(Meter.TESTS, 100)
         self.consume(Meter.DOMAINS, 10)
         self.agree(plan=Plan.objects.get(slug="starter"), tests_limit=50)
@@ -253,7 +253,7 @@ class TermsTests(MeterTestCase):
         meters.release(self.as_caller(self.api), Meter.DOMAINS)
         self.consume(Meter.DOMAINS)
 
-    def test_an_override_stands_in_place_of_the_plans_limit(self):
+    def test_overridden_limit_replaces_the_plans(self):
         self.agree(tests_limit=1500)
         self.consume(Meter.TESTS, 1500)
         self.assertEqual(self.assertFull(Meter.TESTS)["limit"], 1500)

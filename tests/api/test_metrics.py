@@ -1,4 +1,4 @@
-"""`/metrics`: shut without its token, the sum of all workers, and nothing of the clients' in it."""
+"""Tests of `/metrics`: shut without its token, summed over all workers, free of client text."""
 
 import io
 import os
@@ -23,7 +23,6 @@ from unittest import mock
 
 import pytest
 import time_machine
-from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
 from django.test import SimpleTestCase, override_settings
 from django.utils import timezone
@@ -32,7 +31,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from apikeys.format import new_plaintext
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
-from reachscore.environment import token
 from reachscore.server import metrics_folder
 from tests.support.cast import ApiClient, ApiTestCase
 from tests.support.demo_server import ROOT, free_port, manage
@@ -42,7 +40,7 @@ Samples = dict[tuple[str, str], float]
 
 
 def samples(text: str) -> Samples:
-    """Read the exposition: each sample's value by its name and its labels' values."""
+    """Parse the exposition; return each sample's value by its name and label values."""
     return {
         (sample.name, " ".join(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(text)
@@ -52,7 +50,7 @@ def samples(text: str) -> Samples:
 
 class ShutTests(SimpleTestCase):
     @override_settings(METRICS_TOKEN="")
-    def test_without_a_token_it_is_as_if_there_were_nothing(self):
+    def test_metrics_without_a_configured_token_are_a_plain_404(self):
         for method in ("get", "head", "post", "options", "delete"):
             for headers in ({}, {"Authorization": "Bearer "}, {"Authorization": f"Bearer {TOKEN}"}):
                 with self.subTest(method=method, headers=headers):
@@ -64,7 +62,7 @@ class ShutTests(SimpleTestCase):
                     self.assertEqual(*names)
 
     @override_settings(METRICS_TOKEN=TOKEN)
-    def test_opens_to_the_token_alone(self):
+    def test_metrics_open_to_the_token_only(self):
         response = self.client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
         self.assertEqual(response.status_code, 200)
         self.assertTrue(response["Content-Type"].startswith("text/plain; version="))
@@ -87,21 +85,6 @@ class ShutTests(SimpleTestCase):
                 self.assertEqual(response["WWW-Authenticate"], 'Bearer realm="metrics"')
                 self.assertNotIn("reachscore", response.content.decode())
 
-    def test_a_weak_token_is_refused_without_showing_it(self):
-        for value in (
-            "short",
-            "x" * 15,
-            "a token with spaces",
-            "tökentökentöken12",
-            "x" * 20 + "\n",
-        ):
-            with self.assertRaises(ImproperlyConfigured) as caught:
-                token({"METRICS_TOKEN": value}, "METRICS_TOKEN")
-            self.assertIn("METRICS_TOKEN", str(caught.exception))
-            self.assertNotIn(value, str(caught.exception))
-        self.assertEqual(token({"METRICS_TOKEN": "x" * 16}, "METRICS_TOKEN"), "x" * 16)
-        self.assertEqual(token({}, "METRICS_TOKEN"), "")
-
 
 @override_settings(METRICS_TOKEN=TOKEN)
 class CountTests(ApiTestCase):
@@ -110,7 +93,7 @@ class CountTests(ApiTestCase):
         return answer.content.decode()
 
     def counted(self, act: Callable[[], object]) -> Samples:
-        """Return what `act` added; the scrapes count themselves, so their route is left out."""
+        """Return what `act` added, without the scrapes' own route."""
         before = samples(self.scrape())
         act()
         after = samples(self.scrape())
@@ -120,7 +103,7 @@ class CountTests(ApiTestCase):
             if value != before.get(sample, 0) and not sample[1].startswith("metrics")
         }
 
-    def test_requests_by_route_and_status_with_their_time(self):
+    def test_metrics_count_requests_by_route_and_status_with_their_time(self):
         _, client = self.issue()
 
         def act() -> None:
@@ -135,7 +118,7 @@ class CountTests(ApiTestCase):
         self.assertEqual(counted["reachscore_request_seconds_bucket", "+Inf v1/auth/me"], 3)
         self.assertGreater(counted["reachscore_request_seconds_sum", "v1/auth/me"], 0)
 
-    def test_authentications_by_result(self):
+    def test_metrics_count_authentications_by_result(self):
         expiring, late = self.issue(expires_at=timezone.now() + timedelta(minutes=5))
         _, stranger = self.issue(organization=self.globex)
         self.globex.suspend(actor=Actor.cli(), reason="unpaid")
@@ -162,7 +145,7 @@ class CountTests(ApiTestCase):
             },
         )
 
-    def test_keys_issued_and_revoked_once_each(self):
+    def test_metrics_count_each_issued_and_revoked_key_once(self):
         _, client = self.issue()
 
         def act() -> None:
@@ -176,7 +159,7 @@ class CountTests(ApiTestCase):
         self.assertEqual(counted["reachscore_keys_total", "issued"], 2)
         self.assertEqual(counted["reachscore_keys_total", "revoked"], 1)
 
-    def test_database_errors_of_the_api_of_pages_and_of_readyz(self):
+    def test_metrics_count_database_errors_of_api_pages_and_readyz(self):
         _, client = self.issue()
         browser = self.staff()
         for broken, url in [
@@ -194,7 +177,7 @@ class CountTests(ApiTestCase):
                 counted = self.counted(act)
                 self.assertEqual(counted["reachscore_database_errors_total", "operational"], 1)
 
-    def test_no_label_comes_from_a_client(self):
+    def test_metrics_have_no_label_from_a_client(self):
         key = new_plaintext(livemode=True)
         for path in (f"/x-marks/{key}", "/v1/x-marks", "/admin/x-marks/", "/admin/r/7/x-marks/"):
             for client in (ApiClient(key), ApiClient("x-marks"), self.staff()):
@@ -216,7 +199,7 @@ class CountTests(ApiTestCase):
 def serving(
     port: int, workers: int, *, prefix: Sequence[str] = (), **environ: str
 ) -> Iterator["subprocess.Popen[str]"]:
-    """Run `manage.py serve` on the tests' cluster; it has ended after the block."""
+    """Run `manage.py serve` on the tests' cluster until the block ends."""
     assert manage("migrate", "-v0").returncode == 0
     command = [sys.executable, "manage.py", "serve", f"--port={port}", f"--workers={workers}"]
     environ = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", **environ}
@@ -242,7 +225,7 @@ def serving(
 
 
 def fetch(port: int, path: str, **headers: str) -> tuple[int, str]:
-    """GET over a connection of its own, so that any worker may answer; 0 where none does."""
+    """GET over a new connection, so that any worker may answer; return status 0 if none does."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=10) as response:
@@ -254,7 +237,7 @@ def fetch(port: int, path: str, **headers: str) -> tuple[int, str]:
         return 0, ""
 
 
-def test_the_answer_is_the_sum_of_all_workers_and_nothing_stays_behind(tmp_path: Path) -> None:
+def test_metrics_are_the_sum_of_all_workers_and_leave_no_file(tmp_path: Path) -> None:
     port = free_port()
     with serving(port, 3, METRICS_TOKEN=TOKEN, TMPDIR=str(tmp_path)) as server:
         for _ in range(60):
@@ -315,7 +298,7 @@ def test_full_disk_costs_metrics_and_no_request(tmp_path: Path) -> None:
 
 class MetricFileTests(SimpleTestCase):
     def run_worker(self, code: str, folder: str) -> None:
-        """Run `code` in a process that has `metrics` and keeps their values in `folder`."""
+        """Run `code` in a process with `metrics`, whose values are kept in `folder`."""
         done = subprocess.run(
             [sys.executable, "-c", f"from web.telemetry import metrics\n{code}"],
             cwd=ROOT,
@@ -326,7 +309,7 @@ class MetricFileTests(SimpleTestCase):
         )
         self.assertEqual(done.returncode, 0, done.stderr)
 
-    def test_file_that_is_empty_or_torn_is_left_out_of_the_scrape(self):
+    def test_empty_or_torn_metric_file_is_left_out_of_the_scrape(self):
         with tempfile.TemporaryDirectory() as folder:
             self.run_worker("for n in range(3): metrics.count_authentication('ok')", folder)
             (whole,) = Path(folder).glob("counter_*.db")
@@ -367,7 +350,7 @@ class MetricFileTests(SimpleTestCase):
             self.assertEqual(answer.status_code, 200)
             os.mkdir(folder)
 
-    def test_space_is_taken_before_it_is_written_to(self):
+    def test_metric_file_has_its_space_allocated_before_it_is_written(self):
         code = "for n in range(400): metrics.count_request(route=str(n), status=200, seconds=1)"
         with tempfile.TemporaryDirectory() as folder:
             self.run_worker(code, folder)
@@ -388,15 +371,8 @@ class MetricFileTests(SimpleTestCase):
         self.assertIn("Metrics are off", stderr.getvalue())
 
 
-def test_without_a_token_no_folder_is_made(tmp_path: Path) -> None:
+def test_server_without_a_metrics_token_makes_no_folder(tmp_path: Path) -> None:
     port = free_port()
     with serving(port, 1, TMPDIR=str(tmp_path)):
         assert fetch(port, "/metrics")[0] == 404
         assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("value", ["short", "with a space in it"])
-def test_production_refuses_to_start_with_a_weak_token(value: str) -> None:
-    done = manage("check", METRICS_TOKEN=value)
-    assert done.returncode != 0
-    assert "METRICS_TOKEN must have at least 16 characters" in done.stderr

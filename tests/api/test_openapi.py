@@ -1,4 +1,4 @@
-"""The OpenAPI document and the docs pages say what the API really does."""
+"""Tests of the OpenAPI document and the docs pages: they say what the API does."""
 
 import html
 import re
@@ -20,7 +20,7 @@ class OpenApiTests(ApiTestCase):
         operation: dict[str, Any] = self.document["paths"][path][method]
         return operation
 
-    def test_is_openapi_3_1_and_public(self):
+    def test_openapi_document_is_public_version_3_1_and_lists_every_operation(self):
         response = Client().get("/v1/openapi.json")
         self.assertEqual(response.status_code, 200)
         self.assertEqual(response["Content-Type"], "application/json")
@@ -39,13 +39,13 @@ class OpenApiTests(ApiTestCase):
             },
         )
 
-    def test_every_endpoint_takes_a_bearer_key(self):
+    def test_openapi_operations_take_a_bearer_key(self):
         (name,) = self.document["components"]["securitySchemes"]
         self.assertEqual(self.document["components"]["securitySchemes"][name]["scheme"], "bearer")
         for method, path in (("post", "/v1/keys"), ("get", "/v1/auth/me")):
             self.assertEqual(self.operation(method, path)["security"], [{name: []}])
 
-    def test_every_operation_names_the_headers_of_its_answers_and_of_the_sandbox(self):
+    def test_openapi_operations_name_their_answers_headers_and_the_sandbox_header(self):
         window = {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
         for path, methods in self.document["paths"].items():
             for method, operation in methods.items():
@@ -66,7 +66,7 @@ class OpenApiTests(ApiTestCase):
                         found = {status for status, names in headers.items() if name in names}
                         self.assertEqual(found, statuses & set(headers))
 
-    def test_its_own_examples_fit_its_schemas(self):
+    def test_openapi_examples_fit_their_schemas(self):
         for methods in self.document["paths"].values():
             for operation in methods.values():
                 contents = [r["content"] for r in operation["responses"].values()]
@@ -80,7 +80,7 @@ class OpenApiTests(ApiTestCase):
                         for example in media["examples"].values():
                             validator.validate(example["value"])
 
-    def test_the_request_schema_refuses_what_the_api_refuses(self):
+    def test_openapi_request_schema_refuses_what_the_api_refuses(self):
         schema = self.operation("post", "/v1/keys")["requestBody"]["content"]["application/json"]
         validator = jsonschema.Draft202012Validator({**self.document, **schema["schema"]})
         for body, valid in [
@@ -101,12 +101,12 @@ class OpenApiTests(ApiTestCase):
             with self.subTest(body):
                 self.assertEqual(validator.is_valid(body), valid)
 
-    def test_the_scopes_are_described(self):
+    def test_openapi_document_describes_every_scope(self):
         text = str(self.document)
         for scope in Scope:
             self.assertIn(f"`{scope.value}` {scope.label.lower()}", text)
 
-    def test_every_response_names_the_request_id_and_a_401_the_challenge(self):
+    def test_openapi_responses_name_the_request_id_and_401_and_403_the_challenge(self):
         for methods in self.document["paths"].values():
             for operation in methods.values():
                 for status, response in operation["responses"].items():
@@ -117,22 +117,22 @@ class OpenApiTests(ApiTestCase):
 
 
 class PageTests(ApiTestCase):
-    def test_the_error_page_has_an_anchor_and_a_way_out_for_every_code(self):
+    def test_error_page_has_an_anchor_and_a_fix_for_every_code(self):
         page = html.unescape(Client().get("/docs/errors").content.decode())
         for code, problem in CATALOGUE.items():
             self.assertIn(f'id="{code}"', page)
             self.assertIn(problem.fix, page)
 
-    def test_a_refusal_points_at_the_anchor(self):
+    def test_error_doc_url_points_at_the_codes_anchor(self):
         error = Client().get("/v1/auth/me").json()["error"]
         self.assertEqual(error["doc_url"], "http://testserver/docs/errors#api_key_missing")
 
-    def test_home_leads_to_everything(self):
+    def test_home_page_links_to_docs_admin_and_the_first_request(self):
         page = Client().get("/").content.decode()
         for path in ("/docs", "/docs/errors", "/v1/openapi.json", "/admin/", "/v1/auth/me"):
             self.assertIn(path, page)
 
-    def test_no_page_loads_anything_from_elsewhere(self):
+    def test_page_loads_nothing_from_another_origin(self):
         for path in ("/", "/docs", "/docs/errors"):
             page = Client().get(path).content.decode()
             loaded = re.findall(r"""<(?:script|link|img)[^>]*(?:src|href)=["']([^"']+)""", page)
@@ -140,11 +140,11 @@ class PageTests(ApiTestCase):
             for address in loaded:
                 self.assertTrue(address.startswith(("/", "data:")), address)
 
-    def test_the_reference_is_only_read(self):
+    def test_api_reference_refuses_post_and_options(self):
         for method in ("options", "post"):
             self.assertEqual(getattr(Client(), method)("/docs").status_code, 405)
 
-    def test_swagger_reads_our_document(self):
+    def test_swagger_loads_this_services_document(self):
         page = Client().get("/docs").content.decode()
         script = re.search(r'<script src="(/docs\?script[^"]*)"', page)
         self.assertIsNotNone(script)

@@ -1,4 +1,4 @@
-"""Every endpoint really answers with every status that is documented of it, as documented."""
+"""Tests that every endpoint answers with every documented status, as documented."""
 
 import json
 from datetime import timedelta
@@ -27,7 +27,7 @@ OURS = {
 
 
 def closed(schema: Any) -> Any:
-    """Return a schema that takes no member which it does not name."""
+    """Return the schema with unnamed members forbidden."""
     if isinstance(schema, list):
         return [closed(part) for part in schema]
     if not isinstance(schema, dict):
@@ -52,7 +52,7 @@ class RealAnswerTests(ApiTestCase):
         return operation
 
     def assertDocumented(self, method: str, path: str, response: Answer) -> None:
-        """Check that this status is documented, with our headers, and the body fits its schema."""
+        """Check that the status is documented with its headers and the body fits the schema."""
         responses = self.closed["paths"][path][method]["responses"]
         self.assertIn(str(response.status_code), responses)
         documented = responses[str(response.status_code)]
@@ -76,7 +76,9 @@ class RealAnswerTests(ApiTestCase):
         return self.api.generic(method.upper(), path, data, **options)
 
     def refusals(self, method: str, path: str, *, body: object, url: str) -> list[Answer]:
-        """Return the answers that any endpoint has, and those of all that are about one key."""
+        """Return the refusals common to all endpoints, and those common to all endpoints of one
+        key.
+        """
         answers = [
             Client().generic(method.upper(), url),
             self.ask(method, f"{url}?nope=1", body),
@@ -106,7 +108,7 @@ class RealAnswerTests(ApiTestCase):
         return answers
 
     def good(self, method: str, path: str, url: str) -> list[Answer]:
-        """Return the answers to right requests of all the kinds that the endpoint knows."""
+        """Return answers to valid requests of every kind this endpoint takes."""
         end = {"expires_at": (timezone.now() + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")}
         token = {"HTTP_IDEMPOTENCY_KEY": "one"}
         requests: dict[tuple[str, str], list[tuple[str, object]]] = {

@@ -1,4 +1,4 @@
-"""Every page tells the browser what it may load and run: nothing inline, nothing foreign."""
+"""Tests of the pages' security headers: a strict Content-Security-Policy and nothing inline."""
 
 import re
 from datetime import datetime, timedelta
@@ -35,7 +35,7 @@ INLINE = re.compile(
 
 
 class SecurityTxtTests(TestCase):
-    def test_security_txt_names_the_contact_or_is_not_found(self):
+    def test_security_txt_names_the_contact_or_is_404_without_one(self):
         path = "/.well-known/security.txt"
         self.assertEqual(self.client.get(path).status_code, 404)
         with override_settings(SECURITY_CONTACT="mailto:security@example.com"):
@@ -49,7 +49,7 @@ class SecurityTxtTests(TestCase):
 
 
 class ContentSecurityPolicyTests(ApiTestCase):
-    def test_every_page_but_the_api_reference_is_strict(self):
+    def test_every_page_but_the_api_reference_has_the_strict_csp(self):
         browser = self.staff()
         anonymous = ("/", "/docs/errors", "/admin/login/", "/nope", "/healthz", "/favicon.ico")
         for client, paths in ((Client(), anonymous), (browser, ADMIN_PAGES)):
@@ -58,7 +58,7 @@ class ContentSecurityPolicyTests(ApiTestCase):
                     policy = client.get(path)["Content-Security-Policy"]
                     self.assertEqual(set(policy.split("; ")), STRICT)
 
-    def test_the_api_reference_may_style_inline_and_no_more(self):
+    def test_api_reference_csp_adds_inline_style_and_data_images_only(self):
         for path in ("/docs", "/docs?script="):
             policy = set(self.client.get(path)["Content-Security-Policy"].split("; "))
             self.assertEqual(
@@ -66,11 +66,11 @@ class ContentSecurityPolicyTests(ApiTestCase):
             )
             self.assertLess(STRICT, policy)
 
-    def test_an_answer_of_the_api_has_none(self):
+    def test_api_answer_has_no_csp(self):
         for path in ("/v1/nope", "/v1/openapi.json"):
             self.assertNotIn("Content-Security-Policy", self.client.get(path))
 
-    def test_no_page_holds_anything_inline(self):
+    def test_page_holds_no_inline_script_or_style(self):
         browser = self.staff()
         for path in ("/", "/docs/errors", *ADMIN_PAGES):
             with self.subTest(path):
@@ -79,7 +79,7 @@ class ContentSecurityPolicyTests(ApiTestCase):
             with self.subTest(template.name):
                 self.assertNotRegex(template.read_text(), INLINE)
 
-    def test_a_form_without_its_token_is_answered_by_a_page_of_ours(self):
+    def test_post_without_a_csrf_token_gets_our_403_page(self):
         browser = Client(enforce_csrf_checks=True)
         response = browser.post("/admin/login/", {"username": "sam"})
         self.assertContains(response, "could not be checked", status_code=403)
@@ -88,7 +88,7 @@ class ContentSecurityPolicyTests(ApiTestCase):
 
 
 class FaviconTests(ApiTestCase):
-    def test_every_page_names_the_icon_and_a_browser_that_guesses_finds_it(self):
+    def test_page_names_the_icon_and_favicon_ico_redirects_to_it(self):
         browser = self.staff()
         for path in ("/", "/docs", "/docs/errors", "/admin/", "/admin/apikeys/apikey/add/"):
             self.assertContains(browser.get(path), "/static/reachscore/favicon.svg")

@@ -1,4 +1,4 @@
-"""What a request asks of the database: pinned, so that nobody adds a query without noticing."""
+"""Pinned query counts of every hot path: an added query fails here."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -26,7 +26,7 @@ class QueryCountTests(ApiTestCase):
             response = client.get(path)
         self.assertEqual(response.status_code, status, response.content)
 
-    def test_a_malformed_key_costs_none_and_an_unknown_one_a_single_read(self):
+    def test_malformed_key_costs_no_query_and_an_unknown_one_a_single_read(self):
         self.assertQueries(0, 401, "/v1/auth/me", Client())
         self.assertQueries(0, 401, "/v1/auth/me", ApiClient("nonsense"))
         self.assertQueries(0, 401, "/v1/auth/me", ApiClient(self.api.key[:-1] + "!"))
@@ -34,19 +34,19 @@ class QueryCountTests(ApiTestCase):
             unknown = ApiClient(new_plaintext(livemode=True))
             self.assertQueries(1, 401, "/v1/auth/me", unknown)
 
-    def test_a_request_without_a_look_at_the_database_costs_one(self):
+    def test_request_refused_before_its_view_queries_costs_one_query(self):
         path = "/v1/auth/me?nope=1"  # Refused after authentication, before the view.
         self.assertQueries(2, 400, path, self.api)
         self.assertQueries(1, 400, path, self.api)
 
-    def test_the_turn_of_the_minute_of_last_use_costs_one_more_once(self):
+    def test_last_use_costs_one_more_query_once_per_minute(self):
         self.api.get("/v1/auth/me")
         self.assertQueries(1, 200, "/v1/auth/me", self.api)
         self.clock.shift(60)
         self.assertQueries(2, 200, "/v1/auth/me", self.api)
         self.assertQueries(1, 200, "/v1/auth/me", self.api)
 
-    def test_the_turn_of_the_day_of_a_scope_costs_one_more_once(self):
+    def test_scope_use_costs_one_more_query_once_per_day(self):
         page = 2  # Authentication, and the page of tests.
         self.api.get("/v1/tests")
         self.assertQueries(page, 200, "/v1/tests", self.api)
@@ -55,7 +55,7 @@ class QueryCountTests(ApiTestCase):
         self.assertQueries(page + 1, 200, "/v1/tests", self.api)
         self.assertQueries(page, 200, "/v1/tests", self.api)
 
-    def test_auth_me_costs_one_in_either_mode_and_under_any_plan(self):
+    def test_auth_me_costs_one_query_in_either_mode_and_on_any_plan(self):
         self.acme.change_plan(
             actor=Actor.cli(),
             reason="test",
@@ -66,7 +66,7 @@ class QueryCountTests(ApiTestCase):
             client.get("/v1/auth/me")
             self.assertQueries(1, 200, "/v1/auth/me", client)
 
-    def test_a_refusal_for_the_rate_or_a_simulated_one_costs_what_authentication_does(self):
+    def test_rate_limited_or_simulated_request_costs_the_one_query_of_authentication(self):
         sandbox = self.issue(livemode=False)[1]
         sandbox.get("/v1/auth/me")
         with self.assertNumQueries(1):
@@ -75,7 +75,7 @@ class QueryCountTests(ApiTestCase):
         self.assertQueries(1, 429, "/v1/auth/me", sandbox)
         self.assertQueries(1, 429, "/v1/tests", sandbox)
 
-    def test_the_other_reads_cost_a_fixed_number_however_much_there_is(self):
+    def test_read_endpoints_cost_a_fixed_number_of_queries_for_any_number_of_keys(self):
         for path, number in (
             ("/v1/usage", 2),
             (f"/v1/keys/{self.api_key.id}", 4),
@@ -89,7 +89,7 @@ class QueryCountTests(ApiTestCase):
                 self.issue()
             self.assertQueries(number, 200, path, self.api)
 
-    def test_creating_a_key_takes_twelve_statements_and_six_more_to_be_repeatable(self):
+    def test_create_costs_twelve_queries_and_six_more_with_an_idempotency_key(self):
         self.api.send("/v1/keys", {"name": "x"})  # Notes the day of its scopes.
         for headers, number in (({}, 12), ({"Idempotency-Key": "t-1"}, 18)):
             with self.assertNumQueries(number):

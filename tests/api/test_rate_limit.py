@@ -1,4 +1,4 @@
-"""So many requests a minute, an organization and mode; every answer says how many are left."""
+"""Tests of the rate limit: requests per minute of each organization and mode, told in headers."""
 
 from datetime import UTC, datetime, timedelta
 from unittest import mock
@@ -20,7 +20,7 @@ HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
 
 class RateLimitTestCase(ApiTestCase):
-    """It is twenty seconds past noon, and Acme has three requests a minute."""
+    """The clock stands at 20 s past noon, and Acme may send three requests a minute."""
 
     limit = 3
 
@@ -52,7 +52,7 @@ class RateLimitTestCase(ApiTestCase):
 class HeaderTests(RateLimitTestCase):
     limit = 100
 
-    def test_are_on_every_answer_to_a_counted_caller_refused_or_not(self):
+    def test_rate_limit_headers_are_on_every_answer_to_a_counted_caller(self):
         restricted = self.restricted()
         broken = ApiClient(self.api.key)
         broken.raise_request_exception = False
@@ -82,7 +82,7 @@ class HeaderTests(RateLimitTestCase):
                 self.assertEqual(response.status_code, status)
                 self.assertWindow(response, 100, 100 - remaining)
 
-    def test_are_on_no_answer_to_whom_nothing_is_counted(self):
+    def test_rate_limit_headers_are_absent_if_no_caller_was_counted(self):
         elsewhere = self.issue(allowed_ips=["192.0.2.7"])[1]
         revoked_key, revoked = self.issue()
         revoke(revoked_key, actor=Actor.cli())
@@ -112,7 +112,7 @@ class HeaderTests(RateLimitTestCase):
             self.assertNoWindow(response)
         self.assertEqual((RateWindow.objects.count(), KeyDay.objects.count()), (0, 0))
 
-    def test_are_missing_where_there_is_no_limit(self):
+    def test_rate_limit_headers_are_absent_without_a_limit(self):
         client = self.issue(organization=self.organization("Initech", "enterprise"))[1]
         for _ in range(50):
             response = self.ask(client)
@@ -120,13 +120,15 @@ class HeaderTests(RateLimitTestCase):
             self.assertNoWindow(response)
         self.assertEqual(KeyDay.objects.get().requests, 50)
 
-    def test_nothing_of_one_answer_is_left_on_the_next(self):
+    def test_rate_limit_headers_do_not_leak_into_the_next_answer(self):
         self.ask()
         self.assertNoWindow(Client().get("/v1/auth/me"))
 
 
 class LimitTests(RateLimitTestCase):
-    def test_the_last_request_within_it_succeeds_and_the_next_is_told_when_to_come_back(self):
+    def test_rate_limit_passes_its_last_request_and_refuses_the_next_with_retry_after(
+        self,
+    ):
         for remaining in (2, 1, 0):
             response = self.ask()
             self.assertEqual(response.status_code, 200)
@@ -138,7 +140,7 @@ class LimitTests(RateLimitTestCase):
             self.assertEqual(response["Retry-After"], "40")
             self.assertIn("40 s", error["fix"])
 
-    def test_a_clock_that_is_ahead_shuts_nobody_out_for_longer_than_a_minute(self):
+    def test_rate_limit_window_written_by_a_fast_clock_blocks_for_a_minute_at_most(self):
         for ahead in (timedelta(seconds=45), timedelta(minutes=10), timedelta(days=400)):
             with self.subTest(ahead), time_machine.travel(NOON + ahead, tick=False):
                 RateWindow.objects.all().delete()
@@ -152,7 +154,7 @@ class LimitTests(RateLimitTestCase):
                 self.assertEqual(response.status_code, 200)
                 self.assertWindow(response, 3, 2)
 
-    def test_who_waits_as_long_as_was_said_is_served(self):
+    def test_request_after_the_announced_retry_after_is_served(self):
         self.use_up()
         for seconds in (0.5, 25.25, 13.99):
             self.clock.shift(seconds)
@@ -162,7 +164,7 @@ class LimitTests(RateLimitTestCase):
         self.clock.shift(int(refused["Retry-After"]))
         self.assertEqual(self.ask().status_code, 200)
 
-    def test_a_missing_scope_is_said_before_a_limit_that_is_reached(self):
+    def test_insufficient_scope_takes_precedence_over_a_reached_rate_limit(self):
         restricted = self.restricted()
         self.use_up()
         refused = restricted.send("/v1/keys", {"name": "x"})
@@ -170,13 +172,13 @@ class LimitTests(RateLimitTestCase):
         self.assertWindow(refused, 3, 0)
         self.assertRefused(self.ask(restricted), 429, "rate_limit_exceeded")
 
-    def test_a_request_beyond_the_limit_does_nothing(self):
+    def test_rate_limited_request_does_nothing(self):
         self.use_up()
         refused = self.api.send("/v1/keys", {"name": "x"})
         self.assertRefused(refused, 429, "rate_limit_exceeded")
         self.assertNothingWritten(refused)
 
-    def test_holds_for_all_keys_of_a_mode_together_and_for_no_other(self):
+    def test_rate_limit_is_shared_by_all_keys_of_the_organization_and_mode(self):
         second = self.issue()[1]
         sandbox = self.issue(livemode=False)[1]
         stranger = self.issue(organization=self.globex)[1]
@@ -185,13 +187,13 @@ class LimitTests(RateLimitTestCase):
         self.assertWindow(self.ask(sandbox), 3, 2)
         self.assertWindow(self.ask(stranger), 20, 19)
 
-    def test_the_sandbox_is_limited_as_well(self):
+    def test_rate_limit_holds_in_the_sandbox(self):
         sandbox = self.issue(livemode=False)[1]
         self.use_up(sandbox)
         self.assertRefused(self.ask(sandbox), 429, "rate_limit_exceeded")
         self.assertWindow(self.ask(), 3, 2)
 
-    def test_failed_authentications_use_none_of_it(self):
+    def test_failed_authentication_uses_none_of_the_rate_limit(self):
         for key in ("nonsense", new_plaintext(livemode=True), self.api.key[:-1] + "!"):
             for _ in range(10):
                 self.assertEqual(self.ask(ApiClient(key)).status_code, 401)
@@ -201,12 +203,12 @@ class LimitTests(RateLimitTestCase):
 
 
 class TermsTests(RateLimitTestCase):
-    def test_is_that_of_the_plan(self):
+    def test_rate_limit_is_the_plans(self):
         for plan, limit in {"free": 20, "starter": 60, "team": 120, "business": 300}.items():
             client = self.issue(organization=self.organization("Initech", plan))[1]
             self.assertWindow(self.ask(client), limit, limit - 1)
 
-    def test_an_override_holds_from_the_next_request_on_and_what_was_counted_stays(self):
+    def test_rate_limit_override_holds_from_the_next_request_on_and_keeps_the_count(self):
         self.use_up()
         self.assertRefused(self.ask(), 429, "rate_limit_exceeded")
         self.agree(requests_per_minute=10)
@@ -216,7 +218,7 @@ class TermsTests(RateLimitTestCase):
         self.agree(requests_per_minute=None)
         self.assertWindow(self.ask(), 120, 113)
 
-    def test_a_plan_holds_from_the_next_request_on_too(self):
+    def test_rate_limit_of_a_changed_plan_holds_from_the_next_request_on(self):
         self.agree(requests_per_minute=None)
         self.assertWindow(self.ask(), 120, 119)
         self.agree(plan=Plan.objects.get(slug="business"))
@@ -226,7 +228,7 @@ class TermsTests(RateLimitTestCase):
         self.agree(requests_per_minute=5)
         self.assertWindow(self.ask(), 5, 2)
 
-    def test_a_limit_of_none_at_all_refuses_everything(self):
+    def test_rate_limit_of_zero_refuses_every_request(self):
         self.agree(requests_per_minute=0)
         refused = self.ask()
         self.assertRefused(refused, 429, "rate_limit_exceeded")
@@ -238,7 +240,7 @@ class WindowTests(RateLimitTestCase):
         window = RateWindow.objects.get(organization=self.acme, livemode=True)
         return window.started_at, window.requests
 
-    def test_ends_with_the_minute_and_not_before(self):
+    def test_rate_limit_window_ends_exactly_with_the_minute(self):
         self.use_up()
         self.clock.move_to(NOON.replace(second=59, microsecond=999_999))
         refused = self.ask()
@@ -250,7 +252,7 @@ class WindowTests(RateLimitTestCase):
         self.assertEqual(response["RateLimit-Remaining"], "2")
         self.assertEqual(response["RateLimit-Reset"], str(NEXT_MINUTE + 60))
 
-    def test_never_goes_back_a_late_request_counts_into_the_newer_one(self):
+    def test_rate_limit_counts_a_late_request_into_the_newer_window(self):
         self.clock.move_to(NOON.replace(minute=1, second=5))
         self.ask()
         self.clock.move_to(NOON.replace(second=59))
@@ -265,7 +267,7 @@ class WindowTests(RateLimitTestCase):
         self.assertRefused(refused, 429, "rate_limit_exceeded")
         self.assertEqual(refused["Retry-After"], "60")
 
-    def test_is_one_row_however_many_minutes_go_by(self):
+    def test_rate_limit_keeps_one_row_over_many_minutes(self):
         for _ in range(5):
             self.ask()
             self.clock.shift(MINUTE * 7)

@@ -1,4 +1,4 @@
-"""A retry answers the same key with a fresh secret, as long as nobody presented the first one."""
+"""Tests of replays: a retried create gets the same key with a fresh secret until one was used."""
 
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ from tests.support.retries import NOW, RetryTestCase
 
 
 class ReplayTests(RetryTestCase):
-    def test_create_answers_the_same_key_with_a_fresh_secret_in_place_of_the_first(self):
+    def test_replayed_create_answers_the_same_key_with_a_fresh_secret(self):
         first = self.create(body={"name": "CI", "scopes": ["tests:read"]})
         again = self.create(body={"name": "CI", "scopes": ["tests:read"]})
 
@@ -27,7 +27,7 @@ class ReplayTests(RetryTestCase):
         self.assertEqual(len(again.json()["secrets"]), 1)
         self.assertEqual(ApiKey.objects.count(), 2)
 
-    def test_of_many_answers_only_the_last_ones_secret_works(self):
+    def test_replayed_create_leaves_only_the_last_secret_working(self):
         clients = [self.made(self.create())]
         for _ in range(4):
             clients.append(self.replayed(self.create()))
@@ -38,7 +38,7 @@ class ReplayTests(RetryTestCase):
             self.assertEnded(client)
         self.assertWorks(clients[-1])
 
-    def test_a_replay_writes_an_event_that_names_both_secrets_by_their_locators(self):
+    def test_replayed_create_records_both_locators_in_its_event(self):
         first, again = self.create().json(), self.create().json()
 
         events = self.client_of_key.get(f"/v1/keys/{first['id']}/events").json()["data"]
@@ -49,12 +49,12 @@ class ReplayTests(RetryTestCase):
         self.assertEqual(events[0]["changes"], {"secret": locators})
         self.assertEqual(events[0]["actor"], {"type": "key", "id": self.key.id, "label": "CI"})
 
-    def test_it_shows_the_key_as_it_is_now(self):
+    def test_replayed_create_shows_the_key_as_it_is_now(self):
         key_id = self.create().json()["id"]
         self.client_of_key.change(f"/v1/keys/{key_id}", {"name": "Renamed"})
         self.assertEqual(self.create().json()["name"], "Renamed")
 
-    def test_a_secret_that_was_used_is_not_replaced(self):
+    def test_replay_after_the_secret_was_used_is_refused_and_changes_nothing(self):
         client = self.made(self.create())
         self.assertWorks(client)
         before = self.state()
@@ -63,14 +63,14 @@ class ReplayTests(RetryTestCase):
         self.assertEqual(self.state(), before)
         self.assertWorks(client)
 
-    def test_of_a_replayed_secret_the_same_is_true(self):
+    def test_replay_after_a_replayed_secret_was_used_is_refused(self):
         self.made(self.create())
         client = self.replayed(self.create())
         self.assertWorks(client)
         self.assertUsed(self.create())
         self.assertWorks(client)
 
-    def test_a_valid_secret_that_was_refused_for_the_rate_was_used(self):
+    def test_rate_limited_request_counts_as_use_of_the_secret(self):
         client = self.made(self.create())
         acme = Organization.objects.filter(pk=self.acme.pk)
         acme.update(requests_per_minute=0)
@@ -78,7 +78,7 @@ class ReplayTests(RetryTestCase):
         acme.update(requests_per_minute=100_000)
         self.assertUsed(self.create())
 
-    def test_a_valid_secret_that_was_refused_for_its_address_was_used(self):
+    def test_request_from_a_wrong_address_counts_as_use_of_the_secret(self):
         client = self.made(self.create(body={"name": "CI", "allowed_ips": ["192.0.2.7"]}))
         self.assertRefused(client.get("/v1/auth/me"), 403, "ip_not_allowed")
         before = self.state()
@@ -86,7 +86,7 @@ class ReplayTests(RetryTestCase):
         self.assertEqual(self.state(), before)
         self.assertEqual(client.get("/v1/auth/me", REMOTE_ADDR="192.0.2.7").status_code, 200)
 
-    def test_a_valid_secret_that_was_refused_while_suspended_was_used(self):
+    def test_request_while_suspended_counts_as_use_of_the_secret(self):
         client = self.made(self.create())
         self.acme.suspend(actor=Actor.cli(), reason="unpaid")
         self.assertRefused(client.get("/v1/auth/me"), 403, "organization_suspended")
@@ -94,7 +94,7 @@ class ReplayTests(RetryTestCase):
         self.assertUsed(self.create())
         self.assertWorks(client)
 
-    def test_what_was_not_that_secret_is_no_use_of_it(self):
+    def test_mistyped_secret_and_a_get_by_another_key_are_no_use_of_the_secret(self):
         client = self.made(self.create())
         mistyped = ApiClient(client.key[:-1] + ("a" if client.key[-1] != "a" else "b"))
         self.assertRefused(mistyped.get("/v1/auth/me"), 401, "api_key_invalid")
@@ -102,25 +102,25 @@ class ReplayTests(RetryTestCase):
         self.replayed(self.create())
 
     def state(self) -> list[object]:
-        """Return what no refused replay may change."""
+        """Return everything a refused replay must leave unchanged."""
         tables = (ApiKey, KeySecret, RememberedRequest, AuditEvent)
         return [list(table.objects.order_by("pk").values()) for table in tables]
 
 
 class MovedOnTests(RetryTestCase):
-    """The key of the first answer has moved on: there is nothing to repeat."""
+    """The created key has changed since: there is no first answer left to repeat."""
 
-    def test_after_a_rotation(self):
+    def test_replay_after_a_rotation_is_refused(self):
         created = ApiKey.objects.get(pk=self.create().json()["id"])
         newest = self.rotate(self.client_of_key, created)
         self.assertUsed(self.create())
         self.assertWorks(newest)
 
-    def test_after_it_was_revoked(self):
+    def test_replay_after_a_revocation_is_refused(self):
         self.client_of_key.delete(f"/v1/keys/{self.create().json()['id']}")
         self.assertUsed(self.create())
 
-    def test_after_a_cascade_ended_its_secret(self):
+    def test_replay_after_a_cascade_ended_the_callers_secret_is_refused(self):
         thief, stolen = self.issue()
         # The thief has a secret of the caller's, and sends the caller's request again with it.
         taken = self.rotate(stolen, self.key)
@@ -133,7 +133,7 @@ class MovedOnTests(RetryTestCase):
         self.assertEqual(owner.get(f"/v1/keys/{created}").json()["secrets"], [])
         self.assertRefused(self.create(by=taken), 401, "api_key_expired")
 
-    def test_after_it_expired(self):
+    def test_replay_after_the_created_key_expired_is_refused(self):
         with time_machine.travel(NOW, tick=False) as clock:
             key_id = self.create().json()["id"]
             self.client_of_key.change(f"/v1/keys/{key_id}", {"expires_at": "2026-03-11T11:30:00Z"})
@@ -142,7 +142,7 @@ class MovedOnTests(RetryTestCase):
             clock.shift(timedelta(seconds=1))
             self.assertUsed(self.create())
 
-    def test_a_life_that_is_over_cannot_be_asked_for_again(self):
+    def test_replay_of_a_body_whose_expiry_has_passed_is_refused(self):
         body = {"name": "CI", "expires_at": "2026-03-11T11:30:00Z"}
         with time_machine.travel(NOW, tick=False) as clock:
             self.made(self.create(body=body))

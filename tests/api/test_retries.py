@@ -1,4 +1,4 @@
-"""A request with an Idempotency-Key may be sent again: what is made with it is never made twice."""
+"""Tests of Idempotency-Key: a request sent again with it creates nothing twice."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from tests.support.retries import CI, HEADER, NOW, RetryTestCase
 
 
 class HeaderTests(RetryTestCase):
-    def test_bare_or_quoted_it_is_the_same_token(self):
+    def test_idempotency_key_bare_or_quoted_is_the_same_token(self):
         for first, again in [
             ("5f3b-11", '"5f3b-11"'),
             ("  5f3b-12 ", "5f3b-12"),
@@ -34,12 +34,12 @@ class HeaderTests(RetryTestCase):
                 self.replayed(again_answer)
                 self.assertEqual(again_answer.json()["id"], made.json()["id"])
 
-    def test_tokens_that_differ_at_all_are_two(self):
+    def test_idempotency_keys_differing_at_all_are_two_tokens(self):
         for token in ("abc", "ABC", "ab c", "abc'", "'abc'", "abc,abc"):
             with self.subTest(token):
                 self.made(self.create(token))
 
-    def test_anything_else_is_refused_and_nothing_made(self):
+    def test_malformed_idempotency_key_is_refused_and_nothing_made(self):
         for token in (
             "",
             " ",
@@ -69,7 +69,7 @@ class HeaderTests(RetryTestCase):
                 self.assertRefused(response, 400, "parameter_invalid", field=HEADER)
                 self.assertNothingWritten(response)
 
-    def test_a_key_in_it_is_refused_and_not_repeated(self):
+    def test_api_key_as_idempotency_key_is_refused_and_not_repeated(self):
         key = self.client_of_key.key
         for token in (key, f'"{key}"', f"retry-{key}-1", key.replace("_", "%5F"), key[:-6]):
             with self.subTest(token.replace(key[17:], "…")):
@@ -78,7 +78,7 @@ class HeaderTests(RetryTestCase):
                 self.assertNotIn(key[17:40], response.content.decode())
                 self.assertNothingWritten(response)
 
-    def test_without_it_each_sending_makes_a_key(self):
+    def test_create_without_an_idempotency_key_makes_a_key_each_time(self):
         ids = {self.client_of_key.send("/v1/keys", CI).json()["id"] for _ in range(2)}
         self.assertEqual(len(ids), 2)
         self.assertEqual(RememberedRequest.objects.count(), 0)
@@ -90,7 +90,7 @@ class SameRequestTests(RetryTestCase):
             "/v1/keys", text, content_type="application/json", headers={HEADER: "t-1"}
         )
 
-    def test_spacing_escapes_and_order_of_members_do_not_matter(self):
+    def test_retry_with_other_spacing_escapes_or_member_order_is_the_same_request(self):
         first = self.post('{"name":"CI é","scopes":["tests:read"]}')
         self.made(first)
         for text in (
@@ -104,7 +104,7 @@ class SameRequestTests(RetryTestCase):
                 self.assertEqual(again.json()["id"], first.json()["id"])
 
     @time_machine.travel(NOW, tick=False)
-    def test_another_body_is_another_request(self):
+    def test_retry_with_another_body_is_idempotency_key_reused(self):
         first = self.create(body={"name": "CI", "scopes": ["tests:read"]})
         client = self.made(first)
         events = AuditEvent.objects.count()
@@ -124,7 +124,7 @@ class SameRequestTests(RetryTestCase):
         self.assertEqual(AuditEvent.objects.count(), events)
         self.assertWorks(client)
 
-    def test_another_keys_token_is_its_own(self):
+    def test_idempotency_key_belongs_to_the_calling_key(self):
         _, sibling = self.issue()
         _, sandbox = self.issue(livemode=False)
         _, globex = self.issue(organization=self.globex)
@@ -138,13 +138,13 @@ class SameRequestTests(RetryTestCase):
         self.made(self.create("t-2", {"name": "a"}))
         self.made(self.create("t-2", {"name": "b"}, by=sibling))
 
-    def test_the_calling_key_stays_the_same_when_it_is_rotated(self):
+    def test_retry_with_the_calling_keys_rotated_secret_is_the_same_request(self):
         response = self.create(body={"name": "CI"})
         self.made(response)
         newest = ApiClient(rotate(self.key, actor=Actor.cli(), overlap=timedelta(0)))
         self.assertEqual(self.create(by=newest).json()["id"], response.json()["id"])
 
-    def test_a_refused_request_is_not_remembered(self):
+    def test_refused_request_is_not_remembered(self):
         for refused in ({}, {"name": ""}, {"name": "CI", "scope": []}, {"name": "CI", "scopes": 5}):
             self.assertEqual(self.create(body=refused).status_code, 400)
         ApiKey.objects.filter(pk=self.key.pk).update(scopes=["tests:read"])
@@ -157,7 +157,7 @@ class SameRequestTests(RetryTestCase):
 
         self.made(self.create())
 
-    def test_it_is_remembered_for_24_hours(self):
+    def test_request_is_remembered_for_24_hours(self):
         with time_machine.travel(NOW, tick=False) as clock:
             first = self.create().json()
             clock.shift(timedelta(hours=12))
@@ -179,7 +179,7 @@ class SameRequestTests(RetryTestCase):
 
 
 class KeptTests(RetryTestCase):
-    def test_nothing_that_is_kept_reveals_a_secret_or_a_token(self):
+    def test_remembered_request_holds_no_secret_and_no_token(self):
         secrets = [self.create("t-secret-token").json()["key"] for _ in range(2)]
         (created,) = RememberedRequest.objects.values()
 

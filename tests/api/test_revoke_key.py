@@ -1,4 +1,4 @@
-"""`DELETE /v1/keys/{id}` stops a key at once and for good; once more changes nothing."""
+"""Tests of `DELETE /v1/keys/{id}`: revocation is immediate, final and idempotent."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
@@ -24,7 +24,7 @@ class RevokeTests(ApiTestCase):
     def setUp(self) -> None:
         self.api = self.issue(name="manager")[1]
 
-    def test_answers_with_the_key_revoked_and_it_works_no_more(self):
+    def test_revoke_answers_the_revoked_key_and_ends_every_secret(self):
         api_key, client = self.issue()
         new = self.rotate(self.api, api_key)
         before = self.api.get(path(api_key)).json()
@@ -43,7 +43,7 @@ class RevokeTests(ApiTestCase):
             self.assertRefused(secret.get("/v1/auth/me"), 401, "api_key_invalid")
         self.assertEqual(self.api.get(path(api_key)).json(), response.json())
 
-    def test_once_more_changes_nothing_the_first_reason_stays(self):
+    def test_second_revoke_changes_nothing_and_keeps_the_first_reason(self):
         api_key, _ = self.issue()
         first = self.api.delete(path(api_key, "reason=first")).json()
         with time_machine.travel(NOW + timedelta(hours=1), tick=False):
@@ -52,7 +52,7 @@ class RevokeTests(ApiTestCase):
                 self.assertEqual((response.status_code, response.json()), (200, first))
         self.assertEqual(self.actions(api_key), ["issued", "revoked"])
 
-    def test_the_event_says_who_and_why(self):
+    def test_revoke_event_says_who_and_why(self):
         api_key, _ = self.issue()
         self.api.delete(path(api_key, "reason=exposed"))
         event = AuditEvent.objects.latest("sequence")
@@ -62,7 +62,7 @@ class RevokeTests(ApiTestCase):
         )
         self.assertEqual((event.changes, event.livemode), ({}, True))
 
-    def test_every_key_revokes_itself_by_any_of_its_secrets(self):
+    def test_key_can_revoke_itself_with_any_of_its_secrets(self):
         for scopes in (list(ALL_SCOPES), ["tests:read"]):
             for by in ("newest", "retiring"):
                 with self.subTest(f"{len(scopes)} {by}"):
@@ -74,7 +74,7 @@ class RevokeTests(ApiTestCase):
                         response = client.delete(path(api_key))
                         self.assertRefused(response, 401, "api_key_invalid")
 
-    def test_a_restricted_key_revokes_no_other(self):
+    def test_restricted_key_cannot_revoke_another(self):
         other, client = self.issue()
         _, restricted = self.issue(scopes=list(ALL_SCOPES[:-1]))
         for target in (path(other), "/v1/keys/key_000000000000"):
@@ -82,13 +82,13 @@ class RevokeTests(ApiTestCase):
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
         self.assertEqual(self.actions(other), ["issued"])
 
-    def test_an_expired_key_can_be_revoked_too(self):
+    def test_expired_key_can_be_revoked(self):
         api_key, client = self.issue(expires_at=NOW + timedelta(seconds=1))
         with time_machine.travel(NOW + timedelta(seconds=1), tick=False):
             self.assertEqual(self.api.delete(path(api_key)).json()["status"], "revoked")
             self.assertRefused(client.get("/v1/auth/me"), 401, "api_key_invalid")
 
-    def test_staffs_revocation_is_final_for_the_customer_and_gives_no_reason(self):
+    def test_revocation_by_staff_is_final_and_hides_its_reason(self):
         api_key, _ = self.issue()
         revoke(api_key, actor=Actor.staff(self.sam), reason="fraud")
         answer = self.api.delete(path(api_key, "reason=ours")).json()
@@ -96,7 +96,7 @@ class RevokeTests(ApiTestCase):
         api_key.refresh_from_db()
         self.assertEqual(api_key.revoked_reason, "fraud")
 
-    def test_children_of_a_revoked_key_live_on_without_a_cascade(self):
+    def test_revoke_without_cascade_spares_the_children(self):
         maker, making = self.make(self.api)
         _, child = self.make(making)
         answer = self.api.delete(path(maker, "cascade=false")).json()
@@ -105,7 +105,7 @@ class RevokeTests(ApiTestCase):
 
 
 class ReasonTests(ApiTestCase):
-    def test_is_kept_trimmed_up_to_200_characters_in_any_script(self):
+    def test_revoke_reason_is_kept_trimmed_up_to_200_characters(self):
         _, api = self.issue()
         for reason, kept in [
             ("", None),
@@ -121,7 +121,7 @@ class ReasonTests(ApiTestCase):
                 self.assertEqual(response.status_code, 200)
                 self.assertEqual(response.json()["revoked_reason"], kept)
 
-    def test_what_is_no_reason_or_no_parameter_is_refused_and_revokes_nothing(self):
+    def test_revoke_with_an_invalid_reason_or_parameter_is_refused_and_revokes_nothing(self):
         api_key, api = self.issue()
         key = quote(api.key)
         for query, code, field in [
@@ -148,7 +148,7 @@ class ReasonTests(ApiTestCase):
                 self.assertNotIn(api.key[-20:], str(error))
                 self.assertEqual(self.actions(api_key), ["issued"])
 
-    def test_a_bad_reason_is_refused_though_the_key_is_revoked_already(self):
+    def test_revoke_with_an_invalid_reason_is_refused_for_a_revoked_key_too(self):
         _, api = self.issue()
         api_key, _ = self.issue()
         api.delete(path(api_key))

@@ -1,4 +1,4 @@
-"""`POST /v1/keys/{id}/rotate` gives a key a new secret; the old one lives on, never too long."""
+"""Tests of `POST /v1/keys/{id}/rotate`: a new secret, with a bounded overlap of the old one."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,7 +33,7 @@ class RotateTests(ApiTestCase):
             self.assertIn("newest secret", error["fix"])
         return bool(response.status_code == 200)
 
-    def test_answers_with_the_key_as_it_was_and_a_new_secret_once(self):
+    def test_rotate_answers_the_unchanged_key_and_the_new_secret_once(self):
         before = self.old.get(f"/v1/keys/{self.key.id}").json()
 
         response = self.old.send(path(self.key), {})
@@ -53,12 +53,12 @@ class RotateTests(ApiTestCase):
         self.assertEqual(shown.json(), answer)
         self.assertNotIn(plaintext[17:], shown.content.decode())
 
-    def test_both_secrets_are_the_same_caller_meanwhile(self):
+    def test_rotate_leaves_both_secrets_as_the_same_caller_during_the_overlap(self):
         new = self.rotate(self.old, self.key)
         self.assertEqual(new.get("/v1/auth/me").json(), self.old.get("/v1/auth/me").json())
         self.assertEqual(new.get("/v1/auth/me").json()["key_id"], self.key.id)
 
-    def test_the_old_secret_lives_for_a_day_unless_said_otherwise(self):
+    def test_rotate_overlap_is_a_day_by_default_and_up_to_a_week(self):
         for fields, overlap in [
             ({}, DAY),
             ({"overlap_seconds": 1}, SECOND),
@@ -73,14 +73,14 @@ class RotateTests(ApiTestCase):
                     self.assertFalse(self.works(old))
                     self.assertTrue(self.works(new))
 
-    def test_no_overlap_ends_the_old_secret_at_once(self):
+    def test_rotate_without_overlap_ends_the_old_secret_at_once(self):
         new = self.rotate(self.old, self.key, overlap_seconds=0)
         self.assertFalse(self.works(self.old))
         self.assertTrue(self.works(new))
         with time_machine.travel(NOW - SECOND, tick=False):  # Whatever another machine's clock says
             self.assertFalse(self.works(self.old))
 
-    def test_no_body_an_empty_one_and_no_fields_are_the_same(self):
+    def test_rotate_takes_no_body_or_an_empty_one_as_no_fields(self):
         table: list[tuple[bytes, dict[str, Any]]] = [
             (b"", {}),
             (b"", {"CONTENT_LENGTH": "0"}),
@@ -96,7 +96,7 @@ class RotateTests(ApiTestCase):
                 ends = [secret["expires_at"] for secret in response.json()["secrets"]]
                 self.assertEqual(ends, [None, "2026-03-12T10:30:00Z"])
 
-    def test_what_is_no_overlap_is_refused_and_rotates_nothing(self):
+    def test_rotate_with_an_invalid_overlap_is_refused_and_rotates_nothing(self):
         for overlap in [
             -1, 604801, 10**18, -(10**18), 1.5, 0.0, 1e3, "60", "", None, True, False, [60], {},
         ]:  # fmt: skip
@@ -118,7 +118,7 @@ class RotateTests(ApiTestCase):
         self.assertEqual(KeySecret.objects.count(), 1)
         self.assertEqual(self.actions(self.key), ["issued"])
 
-    def test_a_second_rotation_ends_the_oldest_at_once_so_that_two_live(self):
+    def test_second_rotation_ends_the_oldest_secret_so_that_two_live(self):
         second = self.rotate(self.old, self.key, overlap_seconds=604800)
         third = self.rotate(second, self.key, overlap_seconds=3600)
         self.assertEqual([self.works(c) for c in (self.old, second, third)], [False, True, True])
@@ -127,7 +127,7 @@ class RotateTests(ApiTestCase):
         secrets = fourth.get(f"/v1/keys/{self.key.id}").json()["secrets"]
         self.assertEqual(len(secrets), 2)
 
-    def test_a_rotation_after_the_last_one_ran_out_is_a_first_one_again(self):
+    def test_rotation_after_the_last_overlap_ended_is_recorded_as_a_first_one(self):
         second = self.rotate(self.old, self.key, overlap_seconds=60)
         with time_machine.travel(NOW + DAY, tick=False):
             third = self.rotate(second, self.key, overlap_seconds=60)
@@ -135,7 +135,7 @@ class RotateTests(ApiTestCase):
             event = AuditEvent.objects.latest("sequence")
         self.assertCountEqual(event.changes, ["secret", "old_secret_ends"])
 
-    def test_no_rotation_lengthens_a_life(self):
+    def test_rotation_does_not_extend_the_keys_expiry(self):
         end = NOW + timedelta(hours=1)
         api_key, old = self.issue(expires_at=end)
         new = self.rotate(old, api_key, overlap_seconds=604800)
@@ -148,14 +148,14 @@ class RotateTests(ApiTestCase):
             for client in (old, new):
                 self.assertRefused(client.get("/v1/auth/me"), 401, "api_key_expired")
 
-    def test_a_key_lengthened_later_does_not_lengthen_the_old_secret(self):
+    def test_extending_a_key_does_not_extend_its_retiring_secret(self):
         api_key, old = self.issue(expires_at=NOW + timedelta(hours=1))
         new = self.rotate(self.old, api_key, overlap_seconds=604800)
         self.old.change(f"/v1/keys/{api_key.id}", {"expires_at": None})
         with time_machine.travel(NOW + timedelta(hours=1), tick=False):
             self.assertEqual([self.works(old), self.works(new)], [False, True])
 
-    def test_an_inactive_key_is_not_rotated(self):
+    def test_rotate_of_an_inactive_key_is_refused(self):
         revoked, _ = self.issue()
         self.old.delete(f"/v1/keys/{revoked.id}")
         expired, _ = self.issue(expires_at=NOW + SECOND)
@@ -164,7 +164,7 @@ class RotateTests(ApiTestCase):
                 self.assertRefused(self.old.send(path(api_key), {}), 409, "key_not_active")
                 self.assertEqual(api_key.secrets.count(), 1)
 
-    def test_the_event_names_the_secrets_by_their_locators(self):
+    def test_rotate_event_names_the_secrets_by_their_locators(self):
         second = self.rotate(self.old, self.key, overlap_seconds=60)
         third = self.rotate(second, self.key, overlap_seconds=0)
         first, last = AuditEvent.objects.filter(action="api_key.rotated").order_by("sequence")
@@ -184,7 +184,7 @@ class RotateTests(ApiTestCase):
             },
         )
 
-    def test_the_key_that_rotated_is_noted_with_the_secret(self):
+    def test_rotated_secret_records_the_key_that_issued_it(self):
         root, client = self.issue()
         self.rotate(client, self.key)
         newest, _ = self.key.newest_and_retiring()
@@ -195,7 +195,7 @@ class RotateTests(ApiTestCase):
 
 @time_machine.travel(NOW, tick=False)
 class AgainTests(ApiTestCase):
-    """While the new secret was never used, rotating again replaces it."""
+    """Rotating again while the new secret is unused replaces it."""
 
     def setUp(self) -> None:
         _, self.api = self.issue()
@@ -209,7 +209,7 @@ class AgainTests(ApiTestCase):
         for client in clients:
             self.assertRefused(client.get("/v1/auth/me"), 401, "api_key_expired")
 
-    def test_the_unused_secret_is_replaced_and_the_older_one_ends_no_later(self):
+    def test_rotate_again_replaces_the_unused_secret_and_never_extends_the_older_one(self):
         for overlaps, minutes, end in [
             ((3600, 3600), 10, "2026-03-11T11:30:00Z"),
             ((3600, 604800), 59, "2026-03-11T11:30:00Z"),
@@ -229,19 +229,19 @@ class AgainTests(ApiTestCase):
                 for client in (self.old, new):
                     self.assertEqual(client.get("/v1/auth/me").status_code, 200)
 
-    def test_no_overlap_ends_the_older_one_at_once(self):
+    def test_rotate_again_without_overlap_ends_the_older_secret_at_once(self):
         first = self.rotate(self.api, self.key, overlap_seconds=3600)
         new = self.rotate(self.api, self.key, overlap_seconds=0)
         self.assertEqual(self.live(), {new.key[8:16]: None})
         self.assertEnded(self.old, first)
 
-    def test_staff_replaces_it_too(self):
+    def test_rotate_again_by_staff_replaces_the_unused_secret(self):
         self.rotate(self.api, self.key)
         new = ApiClient(rotate(self.key, actor=Actor.staff(self.sam), overlap=7 * DAY))
         end = "2026-03-12T10:30:00Z"
         self.assertEqual(self.live(), {self.old.key[8:16]: end, new.key[8:16]: None})
 
-    def test_the_event_names_all_three_secrets(self):
+    def test_rotate_again_event_names_all_three_secrets(self):
         first = self.rotate(self.api, self.key, overlap_seconds=3600)
         new = self.rotate(self.api, self.key, overlap_seconds=60)
         event = AuditEvent.objects.latest("sequence")
@@ -255,7 +255,7 @@ class AgainTests(ApiTestCase):
             },
         )
 
-    def test_a_secret_that_was_presented_is_retired_and_not_replaced(self):
+    def test_rotate_again_retires_a_secret_that_was_presented(self):
         acme = Organization.objects.filter(pk=self.acme.pk)
         for status, limit, fields in [
             (200, 100_000, {}),
@@ -273,7 +273,7 @@ class AgainTests(ApiTestCase):
                 self.assertEqual(self.live(), {first.key[8:16]: end, new.key[8:16]: None})
                 self.assertEnded(self.old)
 
-    def test_where_no_rotation_is_open_an_unused_newest_secret_is_retired(self):
+    def test_rotate_retires_an_unused_newest_secret_if_no_rotation_is_open(self):
         with time_machine.travel(NOW, tick=False) as clock:
             first = self.rotate(self.api, self.key, overlap_seconds=60)
             clock.shift(timedelta(seconds=60))
@@ -285,7 +285,7 @@ class AgainTests(ApiTestCase):
             self.assertEqual(self.live(), {second.key[8:16]: end, third.key[8:16]: None})
         self.assertEnded(self.old, first)
 
-    def test_an_idempotency_key_has_no_effect(self):
+    def test_rotate_ignores_an_idempotency_key(self):
         for token in ("t-1", "t-1", '"', "é", "x" * 256, self.api.key):
             response = self.api.send(path(self.key), {}, **{"Idempotency-Key": token})
             self.assertEqual(response.status_code, 200)

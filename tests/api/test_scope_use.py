@@ -1,4 +1,4 @@
-"""Which scopes a key really exercises, so that the others can be taken away."""
+"""Tests of scope use: which scopes a key exercises, so that unused ones can be removed."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -40,7 +40,7 @@ class ScopeUseTests(ApiTestCase):
 
 
 class ExerciseTests(ScopeUseTests):
-    def test_reading_exercises_the_reading_scope_and_writing_the_writing_one(self):
+    def test_reading_exercises_the_read_scope_and_writing_the_write_scope(self):
         api_key, client = self.issue(scopes=["tests:read", "tests:write", "billing:manage"])
         self.assertEqual(
             self.shown(api_key)["scope_usage"],
@@ -53,7 +53,7 @@ class ExerciseTests(ScopeUseTests):
         client.get("/v1/usage")
         self.assertExercised(api_key, ["tests:read", "tests:write", "billing:manage"])
 
-    def test_a_refused_call_exercises_nothing(self):
+    def test_refused_call_exercises_no_scope(self):
         api_key, client = self.issue(scopes=["tests:read", "tests:write"])
         self.acme.change_plan(actor=Actor.cli(), reason="test", tests_limit=0)
         self.assertEqual(client.get("/v1/tests?page=2").status_code, 400)
@@ -65,7 +65,7 @@ class ExerciseTests(ScopeUseTests):
         self.acme.change_plan(actor=Actor.cli(), reason="test", requests_per_minute=1000)
         self.assertExercised(api_key, [])
 
-    def test_managing_keys_exercises_all_eight(self):
+    def test_managing_keys_exercises_all_scopes(self):
         for manage in (
             lambda client: client.get("/v1/keys"),
             lambda client: client.send("/v1/keys", {"name": "x"}),
@@ -79,26 +79,26 @@ class ExerciseTests(ScopeUseTests):
             self.assertLess(manage(client).status_code, 300)
             self.assertExercised(api_key, list(ALL_SCOPES))
 
-    def test_a_managing_call_that_is_refused_exercises_none(self):
+    def test_refused_managing_call_exercises_no_scope(self):
         api_key, client = self.issue()
         self.assertEqual(client.send("/v1/keys", {"scope": []}).status_code, 400)
         self.assertEqual(client.get("/v1/keys/key_000000000000").status_code, 404)
         self.assertExercised(api_key, [])
 
-    def test_what_every_key_may_do_exercises_none(self):
+    def test_call_open_to_every_key_exercises_no_scope(self):
         api_key, client = self.issue()
         for path in ("/v1/auth/me", f"/v1/keys/{api_key.id}", f"/v1/keys/{api_key.id}/usage"):
             self.assertEqual(client.get(path).status_code, 200)
         self.assertExercised(api_key, [])
 
-    def test_a_simulated_call_exercises_none(self):
+    def test_simulated_call_exercises_no_scope(self):
         manager = self.issue(livemode=False)[1]
         api_key, client = self.issue(livemode=False)
         client.simulate("internal_error", "/v1/tests")
         shown = manager.get(f"/v1/keys/{api_key.id}").json()
         self.assertEqual(set(shown["scope_usage"].values()), {None})
 
-    def test_the_day_is_utcs_and_a_second_use_of_it_writes_nothing(self):
+    def test_scope_use_is_written_once_per_utc_day(self):
         api_key, client = self.issue(scopes=["tests:read"])
         self.clock.move_to(datetime(2026, 3, 10, 23, 59, 59, tzinfo=UTC))
         self.assertEqual(self.writes(client), 1)
@@ -113,7 +113,7 @@ class ExerciseTests(ScopeUseTests):
         client.get("/v1/tests")
         self.assertExercised(api_key, ["tests:read"], day="2026-03-11")
 
-    def test_a_day_that_no_right_clock_wrote_is_replaced(self):
+    def test_scope_use_dated_in_an_implausible_future_is_replaced(self):
         api_key, client = self.issue(scopes=["tests:read"])
         for ahead, day in ((1, "2026-03-11"), (2, TODAY)):
             ScopeGrant.objects.update(last_exercised_on=NOON.date() + ahead * DAY)
@@ -130,7 +130,7 @@ class ExerciseTests(ScopeUseTests):
 
 
 class UnusedScopeTests(ScopeUseTests):
-    def test_a_scope_granted_30_days_ago_and_never_exercised_is_unused(self):
+    def test_scope_granted_30_days_ago_and_never_exercised_is_unused(self):
         api_key, client = self.issue(name="Import", scopes=["tests:read", "tests:write"])
         client.get("/v1/tests")
         self.clock.move_to(NOON + 30 * DAY - timedelta(seconds=1))
@@ -140,7 +140,7 @@ class UnusedScopeTests(ScopeUseTests):
         client.send("/v1/tests", {"subject": "x"})
         self.assertEqual(self.shown(api_key)["unused_scopes"], [])
 
-    def test_keys_with_unused_scopes_can_be_found_and_those_without(self):
+    def test_over_privileged_filter_finds_keys_with_and_without_unused_scopes(self):
         self.issue(name="Idle", scopes=["tests:read"])
         busy = self.issue(name="Busy", scopes=["tests:read"])[1]
         busy.get("/v1/tests")
@@ -153,7 +153,7 @@ class UnusedScopeTests(ScopeUseTests):
         refused = self.manager.get("/v1/keys?over_privileged=yes")
         self.assertRefused(refused, 400, "parameter_invalid", field="over_privileged")
 
-    def test_a_scope_taken_away_and_granted_anew_starts_anew(self):
+    def test_scope_removed_and_granted_again_starts_as_never_exercised(self):
         api_key, client = self.issue(name="Import", scopes=["tests:read", "tests:write"])
         client.send("/v1/tests", {"subject": "x"})
         path = f"/v1/keys/{api_key.id}"
@@ -169,7 +169,7 @@ class UnusedScopeTests(ScopeUseTests):
         self.clock.shift(30 * DAY)
         self.assertEqual(self.shown(api_key)["unused_scopes"], ["tests:read", "tests:write"])
 
-    def test_a_change_of_anything_else_leaves_the_grants_as_they_are(self):
+    def test_change_of_another_field_keeps_the_scope_grants(self):
         api_key, client = self.issue(name="Import", scopes=["tests:read", "tests:write"])
         client.get("/v1/tests")
         self.clock.shift(30 * DAY)
@@ -179,7 +179,7 @@ class UnusedScopeTests(ScopeUseTests):
         self.assertEqual(shown["scope_usage"], {"tests:read": TODAY, "tests:write": None})
         self.assertEqual(shown["unused_scopes"], ["tests:write"])
 
-    def test_is_shown_wherever_a_key_is_shown(self):
+    def test_scope_usage_is_shown_in_get_and_list(self):
         api_key, _ = self.issue(scopes=[Scope.TESTS_READ])
         self.assertEqual(self.shown(api_key)["scope_usage"], {"tests:read": None})
         listed = {key["id"]: key for key in self.manager.get("/v1/keys").json()["data"]}

@@ -1,4 +1,4 @@
-"""Who fails to get in stands in the security log: counted, bounded, and without what they typed."""
+"""Tests of the security log: failed authentications counted and bounded, without what was typed."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ class FailedAuthenticationTests(ApiTestCase):
         client = ApiClient(key) if key else Client()
         self.assertEqual(client.get("/v1/auth/me", REMOTE_ADDR=address).status_code, 401)
 
-    def test_are_one_line_a_minute_by_reason_and_address(self):
+    def test_failed_authentications_are_one_line_a_minute_by_reason_and_address(self):
         unknown = new_plaintext(livemode=True)
         with captured_logs() as logs, time_machine.travel(timezone.now(), tick=False) as clock:
             for _ in range(3):
@@ -59,7 +59,7 @@ class FailedAuthenticationTests(ApiTestCase):
         )
         self.assertNotIn(unknown[17:], logs.getvalue())
 
-    def test_the_next_failure_after_the_minute_begins_a_new_count(self):
+    def test_failed_authentication_after_the_minute_begins_a_new_count(self):
         with captured_logs() as logs, time_machine.travel(timezone.now(), tick=False) as clock:
             self.refused()
             clock.shift(timedelta(minutes=3))
@@ -69,7 +69,7 @@ class FailedAuthenticationTests(ApiTestCase):
         counts = [line["failures"][0]["count"] for line in security_lines(logs)]
         self.assertEqual(counts, [1, 1])
 
-    def test_every_refusal_of_a_key_counts_and_no_success_does(self):
+    def test_failed_authentications_count_every_refusal_of_a_key_and_no_success(self):
         expiring, late = self.issue(expires_at=timezone.now() + timedelta(minutes=5))
         _, stranger = self.issue(organization=self.globex)
         self.globex.suspend(actor=Actor.cli(), reason="unpaid")
@@ -83,7 +83,7 @@ class FailedAuthenticationTests(ApiTestCase):
         reasons = [failure["reason"] for failure in line["failures"]]
         self.assertEqual(sorted(reasons), ["api_key_expired", "organization_suspended"])
 
-    def test_take_a_bounded_memory_however_many_addresses_there_are(self):
+    def test_failed_authentications_take_bounded_memory_for_any_number_of_addresses(self):
         failures = FailedAuthentications()
         with captured_logs() as logs:
             for number in range(5_000):
@@ -97,7 +97,7 @@ class FailedAuthenticationTests(ApiTestCase):
         rest = {failure["address"]: failure["count"] for failure in line["failures"][:2]}
         self.assertEqual(rest, {"others": 5_000 - MOST_ADDRESSES, "0.0.0.0": 2})
 
-    def test_are_counted_exactly_by_many_threads(self):
+    def test_failed_authentications_are_counted_exactly_by_many_threads(self):
         failures = FailedAuthentications()
         address = "192.0.2.1"
 
@@ -113,7 +113,7 @@ class FailedAuthenticationTests(ApiTestCase):
         counted = sum(line["failures"][0]["count"] for line in security_lines(logs))
         self.assertEqual(counted, 4_000)
 
-    def test_are_written_at_the_end_of_the_process_too(self):
+    def test_failed_authentications_are_written_at_the_end_of_the_process(self):
         count = (
             "import django; django.setup(); "
             "from web.telemetry.security_log import failed_authentications as failures; "
@@ -143,19 +143,19 @@ class FailedLogInTests(ApiTestCase):
         self.assertNotIn(password, logs.getvalue())
         return security_lines(logs)
 
-    def test_are_a_line_each_with_the_name_and_the_address(self):
+    def test_failed_log_in_is_one_line_with_name_and_address(self):
         (line,) = self.log_in("sam", "wrong horse")
         self.assertEqual(line["message"], "failed log-in")
         self.assertEqual((line["user"], line["address"]), ('"sam"', "127.0.0.1"))
 
-    def test_show_no_name_that_nobody_has_because_people_type_passwords_there(self):
+    def test_failed_log_in_line_hides_a_name_that_is_no_account(self):
         (line,) = self.log_in("correct horse", "wrong horse")
         self.assertEqual(line["user"], '"(nobody\'s)"')
 
-    def test_are_none_when_the_password_is_right(self):
+    def test_successful_log_in_writes_no_security_line(self):
         self.assertEqual(self.log_in("sam", "correct horse"), [])
 
-    def test_show_no_key_that_was_pasted_for_a_name_or_a_password(self):
+    def test_failed_log_in_line_shows_no_key_typed_as_name_or_password(self):
         key = new_plaintext(livemode=True)
         for typed in (key, key.replace("_", "%5F"), f"{key[:5]}\u200b{key[5:]}", f"{key}\nforged"):
             (line,) = self.log_in(typed, key)

@@ -1,4 +1,4 @@
-"""GET /v1/auth/me has a short way past DRF: it must lead to where the long one leads."""
+"""Tests of the short way of `GET /v1/auth/me` past DRF: it answers as the long way does."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -39,7 +39,7 @@ class ShortWayTests(ApiTestCase):
         self.api_key, self.api = self.issue()
 
     def assertSame(self, client: Client, status: int, **headers: str) -> None:
-        """Check status, body and headers, less what differs from request to request."""
+        """Check that status, body and headers are equal except for what differs per request."""
         told = []
         for way in (short, long):
             answer = way(client, **headers)
@@ -50,7 +50,7 @@ class ShortWayTests(ApiTestCase):
             told.append((body, kept, set(answer.headers)))
         self.assertEqual(*told)
 
-    def test_is_taken_by_a_plain_get_and_by_nothing_else(self):
+    def test_short_way_is_taken_by_a_plain_get_only(self):
         others: list[Callable[[], Answer]] = [
             lambda: long(self.api),
             lambda: self.api.get(f"{ME}?require=tests:read"),
@@ -67,18 +67,18 @@ class ShortWayTests(ApiTestCase):
                     ask()
                 self.assertEqual(drf.call_count, number)
 
-    def test_stands_for_exactly_these_rules(self):
-        """Whatever the long way comes to ask more, the short one has to ask, too."""
+    def test_short_way_checks_exactly_the_view_classes_rules(self):
+        """A rule added to the view must be added to the short way, too."""
         view = AuthContextView
         self.assertEqual(view.authentication_classes, [BearerAuthentication])
         self.assertEqual(view.permission_classes, [AnyCaller])
         self.assertEqual(view.throttle_classes, [RateLimit])
 
-    def test_leads_to_the_same_answer_in_either_mode(self):
+    def test_short_way_answers_the_same_in_either_mode(self):
         for client in (self.api, self.issue(livemode=False)[1], self.restricted()):
             self.assertSame(client, 200)
 
-    def test_leads_to_the_same_refusal_without_a_usable_key(self):
+    def test_short_way_refuses_an_unusable_key_the_same(self):
         for client in (
             Client(),
             Client(headers={"X-Api-Key": "rk_live_…"}),
@@ -88,7 +88,7 @@ class ShortWayTests(ApiTestCase):
         ):
             self.assertSame(client, 401)
 
-    def test_leads_to_the_same_refusal_of_what_a_known_key_may_not(self):
+    def test_short_way_refuses_a_known_keys_forbidden_request_the_same(self):
         bound = self.issue(allowed_ips=["192.0.2.0/24"])[1]
         self.assertSame(bound, 403)
         revoke(self.api_key, actor=Actor.cli(), reason="test")
@@ -100,11 +100,11 @@ class ShortWayTests(ApiTestCase):
         self.acme.suspend(actor=Actor.cli(), reason="test")
         self.assertSame(self.issue()[1], 403)
 
-    def test_leads_to_the_same_refusal_over_the_rate(self):
+    def test_short_way_refuses_over_the_rate_limit_the_same(self):
         self.acme.change_plan(actor=Actor.cli(), reason="test", requests_per_minute=0)
         self.assertSame(self.api, 429)
 
-    def test_leads_to_the_same_rehearsal(self):
+    def test_short_way_simulates_the_same(self):
         sandbox = self.issue(livemode=False)[1]
         for code, status in (
             ("quota_exceeded", 403),
@@ -116,7 +116,7 @@ class ShortWayTests(ApiTestCase):
             self.assertSame(sandbox, status, **{"ReachScore-Simulate": code})
         self.assertSame(self.api, 400, **{"ReachScore-Simulate": "internal_error"})
 
-    def test_leads_to_the_same_answer_when_something_breaks(self):
+    def test_short_way_answers_database_errors_and_bugs_the_same(self):
         self.api.raise_request_exception = False
         for error, status in ((OperationalError, 503), (ZeroDivisionError, 500)):
             with mock.patch("apikeys.api.context.auth_context", side_effect=error):

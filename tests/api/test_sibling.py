@@ -1,4 +1,4 @@
-"""A sibling gets authentication, scopes, modes, quotas and the one error shape from here."""
+"""Tests of a sibling service: authentication, scopes, modes, quotas and errors from here."""
 
 import re
 from io import StringIO
@@ -36,7 +36,7 @@ class SiblingTests(ApiTestCase):
     def without(self, scope: Scope) -> ApiClient:
         return self.issue(scopes=[held for held in ALL_SCOPES if held != scope])[1]
 
-    def test_a_live_test_runs_and_counts(self):
+    def test_sibling_live_test_runs_and_counts(self):
         with self.captureOnCommitCallbacks(execute=True):
             answer = self.live.send("/v1/tests", {"subject": "Spring sale"})
 
@@ -46,7 +46,7 @@ class SiblingTests(ApiTestCase):
         usage = self.live.get("/v1/auth/me").json()["usage"]
         self.assertEqual((usage["tests_this_month"], usage["tests_limit"]), (1, 1000))
 
-    def test_a_simulated_test_is_done_at_once_sends_nothing_and_counts_apart(self):
+    def test_sibling_sandbox_test_completes_at_once_sends_nothing_and_counts_apart(self):
         with self.captureOnCommitCallbacks(execute=True):
             answer = self.sandbox.send("/v1/tests", {"subject": "Spring sale"})
 
@@ -55,7 +55,7 @@ class SiblingTests(ApiTestCase):
         self.assertEqual(self.used(Meter.TESTS), 0)
         self.assertEqual(self.sandbox.get("/v1/auth/me").json()["usage"]["tests_this_month"], 1)
 
-    def test_each_mode_and_organization_sees_its_own_only(self):
+    def test_sibling_objects_are_isolated_by_mode_and_organization(self):
         stranger = self.issue(organization=self.globex)[1]
         for client in (self.live, self.sandbox, stranger):
             client.send("/v1/tests", {"subject": "x"})
@@ -67,7 +67,7 @@ class SiblingTests(ApiTestCase):
             self.assertRefused(client.delete(f"/v1/domains/{domain}"), 404, "resource_not_found")
         self.assertEqual(self.used(Meter.DOMAINS), 1)
 
-    def test_lists_have_pages(self):
+    def test_sibling_lists_are_paged(self):
         made = [self.live.send("/v1/tests", {"subject": "x"}).json()["id"] for _ in range(3)]
         first = self.live.get("/v1/tests?limit=2").json()
         second = self.live.get(f"/v1/tests?starting_after={first['data'][-1]['id']}").json()
@@ -75,7 +75,7 @@ class SiblingTests(ApiTestCase):
         seen = {test["id"] for test in first["data"] + second["data"]}
         self.assertEqual(seen, set(made))
 
-    def test_every_method_wants_its_scope(self):
+    def test_sibling_methods_each_need_their_scope(self):
         subject, name = {"subject": "x"}, {"name": "example.com"}
         reads = self.without(Scope.TESTS_WRITE)
         self.assertEqual(reads.get("/v1/tests").status_code, 200)
@@ -89,7 +89,7 @@ class SiblingTests(ApiTestCase):
         refused = no_domains.delete("/v1/domains/dom_000000000000")
         self.assertRefused(refused, 403, "insufficient_scope")
 
-    def test_a_full_quota_is_said_with_its_numbers_and_nothing_is_made(self):
+    def test_sibling_full_quota_is_refused_with_its_numbers_and_makes_nothing(self):
         self.change_limits(tests_limit=1, domains_limit=1)
         self.live.send("/v1/tests", {"subject": "x"})
         self.live.send("/v1/domains", {"name": "one.example"})
@@ -106,7 +106,7 @@ class SiblingTests(ApiTestCase):
         for _ in range(2):
             self.assertEqual(self.sandbox.send("/v1/tests", {"subject": "x"}).status_code, 201)
 
-    def test_a_domain_that_goes_makes_room_and_one_that_is_there_takes_none(self):
+    def test_sibling_domain_removed_frees_quota_and_one_added_again_uses_none(self):
         self.change_limits(domains_limit=1)
         one = self.live.send("/v1/domains", {"name": "one.example"})
         again = self.live.send("/v1/domains", {"name": "ONE.example"})
@@ -116,7 +116,7 @@ class SiblingTests(ApiTestCase):
         self.assertEqual((removed.status_code, removed.json()), (200, one.json()))
         self.assertEqual(self.live.send("/v1/domains", {"name": "two.example"}).status_code, 201)
 
-    def test_a_refused_body_counts_nothing(self):
+    def test_sibling_refused_body_counts_nothing(self):
         for body, code, field in [
             ({}, "missing_required_field", "subject"),
             ({"subject": 5}, "parameter_invalid", "subject"),
@@ -131,7 +131,7 @@ class SiblingTests(ApiTestCase):
         self.assertRefused(self.client.get("/v1/tests"), 401, "api_key_missing")
         self.assertEqual(self.used(Meter.TESTS), 0)
 
-    def test_its_openapi_document_fits_its_answers(self):
+    def test_sibling_openapi_document_fits_its_answers(self):
         document: dict[str, Any] = SchemaGenerator(urlconf="tests.sibling.service").get_schema(
             public=True
         )
@@ -147,13 +147,13 @@ class SiblingTests(ApiTestCase):
             schema = documented["content"]["application/json"]["schema"]
             jsonschema.Draft202012Validator({**document, **schema}).validate(answer.json())
 
-    def test_its_tables_are_those_of_its_migration(self):
+    def test_sibling_models_match_their_migration(self):
         call_command("makemigrations", "sibling", check=True, dry_run=True, stdout=StringIO())
 
 
 @override_settings(ROOT_URLCONF="tests.sibling.service")
 class SiblingRaceTests(CommittedTestCase):
-    def test_a_domain_that_is_removed_twice_at_once_makes_room_once(self):
+    def test_sibling_domain_removed_concurrently_frees_quota_once(self):
         client = self.issue()[1]
         for name in ("one.example", "two.example"):
             domain = client.send("/v1/domains", {"name": name}).json()["id"]
@@ -165,7 +165,7 @@ class SiblingRaceTests(CommittedTestCase):
         self.assertEqual(sorted(in_threads(*[remove] * 4)), [200, 404, 404, 404])
         self.assertEqual(client.get("/v1/auth/me").json()["usage"]["domains"], 1)
 
-    def test_a_domain_that_is_added_by_many_at_once_is_one(self):
+    def test_sibling_domain_added_concurrently_is_made_once(self):
         client = self.issue()[1]
 
         def add() -> int:
@@ -177,7 +177,7 @@ class SiblingRaceTests(CommittedTestCase):
         self.assertEqual(client.get("/v1/auth/me").json()["usage"]["domains"], 1)
 
 
-def test_the_guide_for_siblings_shows_this_very_code():
+def test_sibling_guide_shows_this_very_code():
     guide = (ROOT / "docs" / "siblings.md").read_text()
     sibling = [file.read_text() for file in (ROOT / "tests" / "sibling").glob("*.py")]
     shown = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)

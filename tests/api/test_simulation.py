@@ -1,4 +1,4 @@
-"""A test key can rehearse every error, as a live caller would get it: ReachScore-Simulate."""
+"""Tests of ReachScore-Simulate: a sandbox key can get every error as a live caller would."""
 
 import html
 import re
@@ -49,7 +49,7 @@ class SimulationTestCase(ApiTestCase):
 
 
 class EveryCodeTests(SimulationTestCase):
-    def test_every_code_can_be_rehearsed_but_the_missing_key_and_the_rehearsal_itself(self):
+    def test_every_code_can_be_simulated_except_the_listed_ones(self):
         self.assertEqual(set(CATALOGUE) - set(CODES), NOT_TO_REHEARSE)
         for code in NOT_TO_REHEARSE:
             error = self.assertRefused(
@@ -60,7 +60,7 @@ class EveryCodeTests(SimulationTestCase):
             )
             self.assertIn(f"The error {code} cannot be simulated.", error["message"])
 
-    def test_every_code_has_its_status_type_and_headers(self):
+    def test_simulated_error_has_the_codes_status_type_and_headers(self):
         for code in CODES:
             with self.subTest(code):
                 response = self.sandbox.simulate(code)
@@ -82,7 +82,7 @@ class EveryCodeTests(SimulationTestCase):
                 window = [name for name in WINDOW if name in response.headers]
                 self.assertEqual(window, [] if code in WITHOUT_WINDOW else list(WINDOW))
 
-    def test_the_notice_of_a_keys_end_is_given_to_who_is_known(self):
+    def test_simulated_error_carries_the_expiry_header_if_the_caller_is_known(self):
         ending = self.issue(livemode=False, expires_at=NOON + timedelta(days=5))[1]
         for code, given in [
             ("internal_error", True),
@@ -95,7 +95,7 @@ class EveryCodeTests(SimulationTestCase):
             response = ending.simulate(code)
             self.assertEqual("ReachScore-Key-Expires-At" in response.headers, given, code)
 
-    def test_nothing_is_done_but_counting_the_request(self):
+    def test_simulated_request_does_nothing_but_count(self):
         before = AuditEvent.objects.count()
         for number, code in enumerate(CODES, 1):
             headers = {"ReachScore-Simulate": code, "Idempotency-Key": f"{code}-once"}
@@ -113,12 +113,12 @@ class EveryCodeTests(SimulationTestCase):
 
 
 class DecisionTests(SimulationTestCase):
-    def test_a_key_that_does_not_work_is_refused_for_that(self):
+    def test_simulation_by_an_unusable_key_is_refused_for_the_key(self):
         revoke(self.sandbox_key, actor=Actor.cli())
         self.assertRefused(self.sandbox.simulate("quota_exceeded"), 401, "api_key_invalid")
         self.assertRefused(ApiClient("x").simulate("quota_exceeded"), 401, "api_key_invalid")
 
-    def test_the_real_limit_comes_first(self):
+    def test_simulation_over_the_real_rate_limit_is_refused_for_it(self):
         self.acme.change_plan(actor=Actor.cli(), reason="test", requests_per_minute=1)
         self.assertRefused(self.sandbox.simulate("internal_error"), 500, "internal_error")
         for client in (self.sandbox, self.live):
@@ -127,7 +127,7 @@ class DecisionTests(SimulationTestCase):
             self.assertRefused(refused, 429, "rate_limit_exceeded")
             self.assertEqual(refused["Retry-After"], "40")
 
-    def test_scopes_and_what_is_asked_for_do_not_matter(self):
+    def test_simulation_ignores_scopes_paths_ids_and_bodies(self):
         restricted = self.issue(livemode=False, scopes=["webhooks:manage"])[1]
         for path in ("/v1/keys", "/v1/keys/key_000000000000", "/v1/usage", "/v1/keys?page=2"):
             refused = restricted.simulate("key_limit_reached", path)
@@ -135,18 +135,18 @@ class DecisionTests(SimulationTestCase):
         response = restricted.send("/v1/keys", {"no": 1}, **{"ReachScore-Simulate": "invalid_json"})
         self.assertRefused(response, 400, "invalid_json")
 
-    def test_a_path_and_a_method_that_there_are_not_come_first(self):
+    def test_simulation_of_an_unknown_path_or_method_is_refused_for_that(self):
         self.assertRefused(self.sandbox.simulate("x", "/v1/nope"), 404, "resource_not_found")
         wrong = self.sandbox.patch("/v1/auth/me", headers={"ReachScore-Simulate": "quota_exceeded"})
         self.assertRefused(wrong, 405, "method_not_allowed")
 
-    def test_a_live_key_is_told_to_use_a_test_key(self):
+    def test_simulation_by_a_live_key_is_simulate_in_live_mode(self):
         for code in ("internal_error", "nonsense", ""):
             refused = self.live.simulate(code)
             self.assertRefused(refused, 400, "simulate_in_live_mode", field="ReachScore-Simulate")
             self.assertEqual(refused["RateLimit-Limit"], "100000")
 
-    def test_an_unknown_code_is_told_which_there_are(self):
+    def test_simulation_of_an_unknown_code_lists_the_codes(self):
         for wish, hint in [
             ("quota_exeeded", "Did you mean quota_exceeded?"),
             ("INTERNAL_ERROR", "Did you mean internal_error?"),
@@ -165,7 +165,7 @@ class DecisionTests(SimulationTestCase):
             self.assertNotIn(self.live.key[20:], refused.content.decode())
             self.assertLess(len(refused.content), 3000)
 
-    def test_works_on_a_siblings_endpoints(self):
+    def test_simulation_works_on_a_siblings_endpoints(self):
         headers = {"ReachScore-Simulate": "quota_exceeded"}
         refused = self.sandbox.send("/v1/tests", {"subject": "x"}, **headers)
         error = self.assertRefused(refused, 403, "quota_exceeded")
@@ -175,7 +175,7 @@ class DecisionTests(SimulationTestCase):
         )
         self.assertEqual(EmailTest.objects.count(), 0)
 
-    def test_the_answer_tells_the_callers_own_numbers(self):
+    def test_simulated_error_shows_the_callers_own_limits(self):
         self.acme.change_plan(actor=Actor.cli(), reason="test", tests_limit=7)
         self.assertEqual(self.sandbox.simulate("quota_exceeded").json()["error"]["limit"], 7)
         limited = self.sandbox.simulate("rate_limit_exceeded")
@@ -183,7 +183,7 @@ class DecisionTests(SimulationTestCase):
         ends_at = int(NOON.replace(minute=1, second=0).timestamp())
         self.assertEqual(numbers, ["100000", "0", str(ends_at), "40"])
 
-    def test_an_unlimited_organization_can_rehearse_limits_too(self):
+    def test_simulated_limits_are_numbers_for_an_unlimited_organization(self):
         unlimited = self.issue(livemode=False, organization=self.organization("X", "enterprise"))[1]
         limited = unlimited.simulate("rate_limit_exceeded")
         self.assertRefused(limited, 429, "rate_limit_exceeded")
@@ -192,7 +192,7 @@ class DecisionTests(SimulationTestCase):
 
 
 class LogTests(SimulationTestCase):
-    def test_a_rehearsal_is_logged_as_one_and_neither_as_a_bug_nor_as_a_break_in(self):
+    def test_simulation_is_logged_as_such_and_neither_as_bug_nor_as_failed_authentication(self):
         with captured_logs() as logs:
             for code in ("internal_error", "temporarily_unavailable", "api_key_invalid"):
                 self.sandbox.simulate(code)
@@ -216,7 +216,7 @@ class LogTests(SimulationTestCase):
         self.assertEqual([record["status"] for record in requests], [500, 503, 401])
         self.assertEqual([record["simulated"] for record in requests], [True] * 3)
 
-    def test_only_a_rehearsal_is_logged_as_one(self):
+    def test_request_line_is_marked_simulated_only_if_it_is(self):
         with captured_logs() as logs:
             self.sandbox.simulate("internal_error")
             self.sandbox.get("/v1/auth/me")
@@ -225,7 +225,7 @@ class LogTests(SimulationTestCase):
         requests = logs.records("reachscore.request")
         self.assertEqual([record.get("simulated") for record in requests], [True, None, None, None])
 
-    def test_a_rehearsal_is_counted_apart_so_that_it_wakes_no_operator(self):
+    def test_simulation_is_counted_apart_in_metrics(self):
         def counted() -> dict[str, float]:
             names = ("simulated", "500", "503", "401")
             values = {
@@ -243,7 +243,7 @@ class LogTests(SimulationTestCase):
 
 
 class ErrorPageTests(SimulationTestCase):
-    def test_has_a_curl_for_every_code_that_can_be_rehearsed(self):
+    def test_error_page_has_a_curl_for_every_code_that_can_be_simulated(self):
         page = html.unescape(self.client.get("/docs/errors").content.decode())
         curls = re.findall(
             r'curl -i (\S+) -H "Authorization: Bearer \$KEY" \\\n  -H "ReachScore-Simulate: (\w+)"',

@@ -1,4 +1,4 @@
-"""A rehearsed error looks like the real one: each is provoked with a live key and compared."""
+"""Tests of simulation fidelity: each error is provoked with a live key and compared."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ class FidelityTests(ApiTestCase):
     def agree(self, **limits: int | None) -> None:
         self.acme.change_plan(actor=Actor.cli(), reason="test", **limits)
 
-    def test_every_code_answers_as_it_does_in_earnest(self):
+    def test_simulated_error_has_the_form_of_the_real_one_for_every_code(self):
         self.assertEqual([code for code in CODES if not hasattr(self, code)], [])
         for code in CODES:
             with self.subTest(code), transaction.atomic():
@@ -67,7 +67,7 @@ class FidelityTests(ApiTestCase):
                     self.assertRegex(answer.headers[name], rf"^{form}$")
         self.assertEqual(in_rehearsal["doc_url"], in_earnest["doc_url"])
 
-    def test_both_say_the_same_where_there_is_one_thing_to_say(self):
+    def test_simulated_error_equals_the_real_one_unless_it_depends_on_the_request(self):
         exact = set(CODES) - {
             # These name what the very request was about.
             "insufficient_scope",

@@ -1,4 +1,4 @@
-"""The pages' files in pieces: a range of any length."""
+"""Tests of byte ranges of static files."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ SIZE = len(CONTENT)
 
 
 class RangeTests(SimpleTestCase):
-    def test_a_range_is_answered_with_its_bytes_and_no_range_with_416(self):
+    def test_static_range_is_answered_with_its_bytes_or_416(self):
         for given, status, expected in (
             ("bytes=0-0", 206, CONTENT[:1]),
             ("bytes=5-5", 206, CONTENT[5:6]),

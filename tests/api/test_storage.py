@@ -1,4 +1,4 @@
-"""What the database holds proves a key, and gives none away."""
+"""Tests of storage: digests under peppers, constraints, and events in the verb's transaction."""
 
 import re
 import secrets
@@ -22,7 +22,7 @@ OLD, NEW, OTHER = (secrets.token_bytes(32) for _ in range(3))
 
 
 class PlaintextTests(ApiTestCase):
-    def test_no_table_holds_a_key_nor_the_secret_part_of_one(self):
+    def test_no_table_holds_a_key_or_its_secret_part(self):
         _, client = self.issue()
         made = client.send("/v1/keys", {"name": "CI"}).json()["key"]
         self.staff().get("/admin/apikeys/apikey/")
@@ -39,13 +39,13 @@ class PlaintextTests(ApiTestCase):
             self.assertNotIn(key[17:], everything)
             self.assertNotIn(key[17:49], everything)
 
-    def test_neither_str_nor_repr_shows_more_than_the_public_parts(self):
+    def test_str_and_repr_show_no_secret(self):
         api_key, client = self.issue()
         secret = api_key.secrets.get()
         for text in (str(api_key), repr(api_key), str(secret), repr(secret)):
             self.assertNotIn(client.key[17:30], text)
 
-    def test_the_digest_is_keyed(self):
+    def test_digest_depends_on_the_pepper(self):
         _, client = self.issue()
         self.assertEqual([bytes(KeySecret.objects.get().digest)], verifying_digests(client.key))
         with override_settings(API_KEY_PEPPERS={1: OTHER}):
@@ -53,7 +53,7 @@ class PlaintextTests(ApiTestCase):
 
 
 class PepperTests(ApiTestCase):
-    def test_the_first_listed_signs_and_every_other_verifies(self):
+    def test_first_pepper_signs_and_every_other_verifies(self):
         with override_settings(API_KEY_PEPPERS={7: OLD}):
             old = self.issue()[1]
         with override_settings(API_KEY_PEPPERS={3: NEW, 7: OLD}):
@@ -62,7 +62,7 @@ class PepperTests(ApiTestCase):
             self.assertEqual(old.get("/v1/auth/me").status_code, 200)
             self.assertEqual(new.get("/v1/auth/me").status_code, 200)
 
-    def test_use_moves_a_secret_to_the_signing_pepper_so_that_the_old_one_can_go(self):
+    def test_use_renews_a_digest_under_the_first_pepper_so_that_the_old_one_can_go(self):
         with override_settings(API_KEY_PEPPERS={7: OLD}):
             used, unused = self.issue()[1], self.issue()[1]
         with override_settings(API_KEY_PEPPERS={9: NEW, 7: OLD}):
@@ -73,7 +73,7 @@ class PepperTests(ApiTestCase):
             self.assertEqual(used.get("/v1/auth/me").status_code, 200)
             self.assertRefused(unused.get("/v1/auth/me"), 401, "api_key_invalid")
 
-    def test_a_refused_secret_is_not_moved(self):
+    def test_refused_secrets_digest_is_not_renewed(self):
         with override_settings(API_KEY_PEPPERS={7: OLD}):
             api_key, client = self.issue()
         revoke(api_key, actor=Actor.cli())
@@ -81,7 +81,7 @@ class PepperTests(ApiTestCase):
             client.get("/v1/auth/me")
         self.assertEqual(KeySecret.objects.get().pepper_id, 7)
 
-    def test_a_missing_pepper_makes_the_service_unready_and_only_its_keys_fail(self):
+    def test_missing_pepper_fails_readyz_and_only_its_own_keys(self):
         for peppers, ready in [
             ({7: OLD}, True),
             ({3: NEW, 7: OLD}, True),
@@ -100,7 +100,7 @@ class PepperTests(ApiTestCase):
                 working = old.get("/v1/auth/me").status_code == 200
                 self.assertEqual(working, ready)
 
-    def test_only_a_secret_that_could_still_authenticate_needs_its_pepper(self):
+    def test_missing_pepper_of_secrets_that_cannot_authenticate_does_not_fail_readyz(self):
         cli, hour = Actor.cli(), timedelta(hours=1)
 
         def leave(api_key: ApiKey) -> None:
@@ -149,7 +149,7 @@ class PepperTests(ApiTestCase):
                 self.assertIs(KeySecret.objects.need_missing_pepper(), needed)
                 self.assertEqual(KeySecret.objects.count_by_pepper().get(7, 0), int(needed))
 
-    def test_missing_pepper_is_looked_for_in_ranges_of_the_index(self):
+    def test_missing_pepper_is_searched_by_index_ranges(self):
         with (
             override_settings(API_KEY_PEPPERS={9: NEW, 3: OLD}),
             connection.cursor() as cursor,
@@ -167,28 +167,28 @@ class PepperTests(ApiTestCase):
 
 
 class ConstraintTests(ApiTestCase):
-    """The database refuses what the code would never write."""
+    """The database refuses what the code never writes."""
 
     def refused(self, constraint: str, **columns: object) -> None:
         with self.assertRaisesMessage(IntegrityError, constraint), transaction.atomic():
             ApiKey.objects.update(**columns)
 
-    def test_scopes_are_never_empty_unknown_or_null(self):
+    def test_constraint_refuses_empty_unknown_or_null_scopes(self):
         self.issue()
         for scopes in ([], ["tests:delete"], ["tests:read", "*"], [None], ["tests:read", None]):
             with self.subTest(scopes):
                 self.refused("api_key_scopes_known_and_not_empty", scopes=scopes)
 
-    def test_a_key_ends_after_it_began(self):
+    def test_constraint_refuses_an_expiry_before_creation(self):
         self.issue()
         past = timezone.now() - timedelta(days=1)
         self.refused("api_key_expires_after_creation", expires_at=past)
 
-    def test_only_a_revoked_key_has_a_reason(self):
+    def test_constraint_refuses_a_revocation_reason_on_a_live_key(self):
         self.issue()
         self.refused("api_key_reason_only_if_revoked", revoked_reason="leaked")
 
-    def test_a_digest_is_32_bytes_and_stored_once(self):
+    def test_constraint_refuses_a_short_or_repeated_digest(self):
         api_key, _ = self.issue()
         stored = api_key.secrets.get()
 
@@ -209,7 +209,7 @@ class ConstraintTests(ApiTestCase):
 
 
 class AuditEventTests(ApiTestCase):
-    def test_each_verb_writes_one_event_that_says_who_did_what(self):
+    def test_verbs_each_write_one_event_saying_who_did_what(self):
         _, client = self.issue()
         made = client.send("/v1/keys", {"name": "CI", "scopes": ["tests:read"]}).json()
         api_key = ApiKey.objects.get(pk=made["id"])
@@ -236,7 +236,7 @@ class AuditEventTests(ApiTestCase):
         self.assertIs(issued.livemode, True)
         self.assertRegex(issued.id, r"^evt_[0-9A-Za-z]{12}$")
 
-    def test_what_changes_nothing_writes_nothing(self):
+    def test_verb_that_changes_nothing_writes_no_event(self):
         api_key, _ = self.issue()
         revoke(api_key, actor=Actor.cli(), reason="first")
         before = AuditEvent.objects.count()
@@ -248,7 +248,7 @@ class AuditEventTests(ApiTestCase):
         self.assertEqual(AuditEvent.objects.count(), before)
         self.assertEqual((api_key.revoked_at, api_key.revoked_reason), (first, "first"))
 
-    def test_what_cannot_be_recorded_does_not_happen(self):
+    def test_verb_whose_event_cannot_be_written_is_rolled_back(self):
         api_key, client = self.issue()
         # The number that the next event needs is taken: a stand-in for any failing insert.
         AuditEvent.objects.create(
@@ -263,7 +263,7 @@ class AuditEventTests(ApiTestCase):
 
 
 class RoleTests(ApiTestCase):
-    def test_these_tests_run_as_the_role_that_serves(self):
+    def test_tests_run_as_the_production_database_role(self):
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT current_user, pg_has_role(current_user, 'pg_database_owner', 'usage')"

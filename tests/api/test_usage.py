@@ -1,4 +1,4 @@
-"""What was used: each key's requests by day, and the organization's month."""
+"""Tests of usage: each key's requests by day, and the organization's month."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -41,7 +41,7 @@ class KeyUsageTests(UsageTestCase):
         self.assertEqual(response.status_code, 200, response.content)
         return response.json()
 
-    def test_is_one_entry_a_day_the_oldest_first_days_without_requests_zero(self):
+    def test_key_usage_is_one_entry_a_day_oldest_first_with_zero_for_idle_days(self):
         self.use(2)
         self.clock.shift(2 * DAY)
         self.use()
@@ -60,26 +60,26 @@ class KeyUsageTests(UsageTestCase):
             },
         )
 
-    def test_is_of_30_days_where_nothing_is_said_and_of_a_leap_year_at_most(self):
+    def test_key_usage_is_30_days_by_default_and_at_most_366(self):
         days = self.usage()["days"]
         self.assertEqual((len(days), days[0]["date"]), (30, "2026-02-09"))
         self.assertEqual(len(self.usage("?days=1")["days"]), 1)
         self.assertEqual(len(self.usage("?days=366")["days"]), 366)
 
-    def test_takes_nothing_else_than_a_number_of_days(self):
+    def test_key_usage_days_must_be_a_number_within_bounds(self):
         for days in ("0", "367", "-1", "1.5", "ten", "", "+5", "1e1", "9" * 20, "٣"):
             with self.subTest(days):
                 response = self.api.get(f"/v1/keys/{self.watched.id}/usage", {"days": days})
                 self.assertRefused(response, 400, "parameter_invalid", field="days")
 
-    def test_a_day_ends_at_midnight_in_utc(self):
+    def test_key_usage_day_ends_at_midnight_utc(self):
         self.clock.move_to(datetime(2026, 3, 10, 23, 59, 59, 999_999, tzinfo=UTC))
         self.use()
         self.clock.move_to(datetime(2026, 3, 11, tzinfo=UTC))
         self.use(2)
         self.assertEqual([day["requests"] for day in self.usage("?days=2")["days"]], [1, 2])
 
-    def test_counts_refused_requests_and_those_over_the_limit_apart(self):
+    def test_key_usage_counts_rate_limited_requests_apart_from_the_rest(self):
         self.agree(requests_per_minute=3)
         self.use(5)
         self.clock.shift(60)
@@ -93,7 +93,7 @@ class KeyUsageTests(UsageTestCase):
         own = restricted[1].get(f"/v1/keys/{restricted[0].id}/usage?days=1").json()["days"]
         self.assertEqual(own, [{"date": "2026-03-10", "requests": 3, "limited": 0}])
 
-    def test_a_restricted_key_sees_its_own_and_nobody_another_organizations(self):
+    def test_key_usage_is_shown_to_the_key_itself_and_managers_of_its_organization_and_mode(self):
         restricted_key, restricted = self.issue(scopes=["tests:read"])
         path = "/v1/keys/{}/usage"
         self.assertEqual(restricted.get(path.format(restricted_key.id)).status_code, 200)
@@ -118,7 +118,7 @@ class OrganizationUsageTests(UsageTestCase):
         self.assertEqual(response.status_code, 200, response.content)
         return response.json()
 
-    def test_has_the_documented_form(self):
+    def test_usage_answers_the_documented_fields(self):
         self.use(Meter.TESTS, 145, period=date(2026, 3, 1))
         self.use(Meter.DOMAINS, 3, period=ALWAYS)
         self.agree(requests_per_minute=2)
@@ -138,13 +138,13 @@ class OrganizationUsageTests(UsageTestCase):
         self.assertEqual(answer, expected)
         self.assertEqual(list(answer), list(expected))
 
-    def test_takes_billing_manage_and_nothing_less(self):
+    def test_usage_needs_billing_manage(self):
         billing = self.issue(scopes=["billing:manage"])[1]
         self.assertEqual(billing.get("/v1/usage").status_code, 200)
         error = self.assertRefused(self.restricted().get("/v1/usage"), 403, "insufficient_scope")
         self.assertEqual(error["missing_scopes"], ["billing:manage"])
 
-    def test_a_month_turns_by_itself(self):
+    def test_usage_month_begins_in_utc(self):
         self.use(Meter.TESTS, 145, period=date(2026, 3, 1))
         self.use(Meter.DOMAINS, 3, period=ALWAYS)
         self.clock.move_to(datetime(2026, 3, 31, 23, 59, 59, tzinfo=UTC))
@@ -159,19 +159,19 @@ class OrganizationUsageTests(UsageTestCase):
         self.clock.move_to(datetime(2026, 12, 31, 23, 59, tzinfo=UTC))
         self.assertEqual(self.usage()["period_end"], "2027-01-01T00:00:00Z")
 
-    def test_what_is_beyond_a_lowered_limit_is_overage(self):
+    def test_usage_beyond_a_lowered_limit_is_overage(self):
         self.use(Meter.TESTS, 145, period=date(2026, 3, 1))
         self.agree(tests_limit=100)
         self.assertEqual(self.usage()["tests"], {"used": 145, "limit": 100, "overage": 45, **APRIL})
 
-    def test_no_limit_is_null_and_has_no_overage(self):
+    def test_usage_without_a_limit_is_null_and_has_no_overage(self):
         self.use(Meter.TESTS, 5, period=date(2026, 3, 1))
         self.agree(plan=Plan.objects.get(slug="enterprise"))
         answer = self.usage()
         self.assertEqual(answer["tests"], {"used": 5, "limit": None, "overage": 0, **APRIL})
         self.assertEqual(answer["domains"], {"used": 0, "limit": None})
 
-    def test_the_free_plans_tests_are_counted_over_the_months(self):
+    def test_usage_of_the_free_plans_tests_spans_months(self):
         self.agree(plan=Plan.objects.get(slug="free"))
         self.use(Meter.TESTS, 25, period=ALWAYS)
         self.clock.shift(60 * DAY)
@@ -181,7 +181,7 @@ class OrganizationUsageTests(UsageTestCase):
         sandbox = self.usage(self.issue(livemode=False)[1])
         self.assertEqual(sandbox["tests"], {"used": 0, "limit": None, "overage": 0, **never})
 
-    def test_each_mode_and_organization_has_numbers_of_its_own(self):
+    def test_usage_is_separate_for_each_mode_and_organization(self):
         self.use(Meter.TESTS, 145, period=date(2026, 3, 1))
         self.use(Meter.TESTS, 7, period=date(2026, 3, 1), livemode=False)
         self.assertEqual(self.usage()["api_calls"]["total"], 1)

@@ -1,4 +1,4 @@
-"""Ends of keys and secrets: the second that is shown is the one from which they are refused."""
+"""Tests of whole seconds: keys and secrets are refused from exactly the second that is shown."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -25,7 +25,7 @@ class WholeSecondTests(ApiTestCase):
         self.clock.move_to(end)
         self.assertRefused(client.get("/v1/auth/me"), 401, "api_key_expired")
 
-    def test_a_rotated_out_secret_is_refused_at_the_second_that_is_shown(self):
+    def test_rotated_out_secret_is_refused_from_the_second_shown(self):
         api_key, old = self.issue()
         for overlap in (1, 60):
             with self.subTest(overlap):
@@ -35,14 +35,14 @@ class WholeSecondTests(ApiTestCase):
                 self.assertEndsWhenShown(old, shown)
                 old = client
 
-    def test_a_child_of_a_rotated_out_secret_ends_at_the_second_that_is_shown(self):
+    def test_child_of_a_rotated_out_secret_is_refused_from_the_second_shown(self):
         api_key, old = self.issue()
         self.rotate(old, api_key, overlap_seconds=60)
         child, client = self.make(old)
         self.assertEqual(child.expires_at, datetime(2026, 3, 11, 10, 31, tzinfo=UTC))
         self.assertEndsWhenShown(client, "2026-03-11T10:31:00Z")
 
-    def test_an_end_with_a_fraction_is_stored_rounded_down_by_every_verb(self):
+    def test_expiry_with_a_fraction_is_stored_rounded_down_by_every_verb(self):
         end = NOW + timedelta(days=1)
         whole = end.replace(microsecond=0)
         api_key, _ = self.issue(expires_at=end)
@@ -55,7 +55,7 @@ class WholeSecondTests(ApiTestCase):
             made = manager.send("/v1/keys", {"name": "n", "expires_at": text})
             self.assertEqual(made.json()["expires_at"], "2026-03-11T10:30:05Z")
 
-    def test_an_end_within_the_present_second_is_past(self):
+    def test_expiry_within_the_present_second_is_refused_as_past(self):
         _, client = self.issue()
         body = {"name": "n", "expires_at": "2026-03-11T10:30:00.950Z"}
         response = client.send("/v1/keys", body)
