@@ -1,4 +1,4 @@
-"""Whoever must not touch a key does not, by any endpoint; and afterwards nothing of it changed."""
+"""Tests of attackers: every endpoint repels each kind, and nothing of the victim changes."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -49,7 +49,7 @@ def change(client: Client, path: str, body: object) -> Answer:
 
 @time_machine.travel(NOW, tick=False)
 class AttackTestCase(ApiTestCase):
-    """The victim is being rotated, has an end, a list of addresses, and a child."""
+    """The victim is being rotated and has an expiry, allowed addresses, and a child."""
 
     def setUp(self) -> None:
         self.victim, holder = self.issue(
@@ -60,7 +60,7 @@ class AttackTestCase(ApiTestCase):
         self.path = f"/v1/keys/{self.victim.id}"
 
     def state(self) -> list[Any]:
-        """Return all that is stored of the victim and of its child."""
+        """Return everything stored of the victim and of its child."""
         ids = [self.victim.id, self.child.id]
         return [
             list(ApiKey.objects.filter(pk__in=ids).order_by("pk").values()),
@@ -80,7 +80,7 @@ class AttackerTests(AttackTestCase):
         default: tuple[int, str],
         others: dict[str, tuple[int, str] | int] | None = None,
     ) -> None:
-        """Check the answer to each attack, and that none had an effect on the victim."""
+        """Check the answer to each attack and that none changed the victim."""
         before = self.state()
         for name, attack in ATTACKS.items():
             with self.subTest(name):
@@ -97,33 +97,33 @@ class AttackerTests(AttackTestCase):
                 for told in ("victim", self.victim.id, self.child.id):
                     self.assertNotIn(told, response.content.decode())
 
-    def test_a_stranger_and_a_made_up_key(self):
+    def test_request_without_a_key_or_with_an_unknown_one_is_repelled_everywhere(self):
         self.assertRepelled(Client(), (401, "api_key_missing"))
         stranger = ApiClient(new_plaintext(livemode=True))
         self.assertRepelled(stranger, (401, "api_key_invalid"))
 
-    def test_another_organization(self):
+    def test_key_of_another_organization_is_repelled_everywhere(self):
         _, client = self.issue(organization=self.globex)
         own = {"me": 200, "list": 200, "create": 201}
         self.assertRepelled(client, (404, "resource_not_found"), {**own})
 
-    def test_another_mode(self):
+    def test_key_of_another_mode_is_repelled_everywhere(self):
         _, client = self.issue(livemode=False)
         own = {"me": 200, "list": 200, "create": 201}
         self.assertRepelled(client, (404, "resource_not_found"), {**own})
 
-    def test_a_restricted_key(self):
+    def test_restricted_key_is_repelled_everywhere(self):
         for scopes in (["tests:read"], list(ALL_SCOPES[:-1])):
             _, client = self.issue(scopes=scopes)
             own = {"me": 200, "list": 200}
             self.assertRepelled(client, (403, "insufficient_scope"), {**own})
 
-    def test_an_expired_key(self):
+    def test_expired_key_is_repelled_everywhere(self):
         _, client = self.issue(expires_at=NOW + SECOND)
         with time_machine.travel(NOW + SECOND, tick=False):
             self.assertRepelled(client, (401, "api_key_expired"))
 
-    def test_a_secret_that_has_been_rotated_out(self):
+    def test_rotated_out_secret_is_repelled_everywhere(self):
         api_key, client = self.issue()
         self.rotate(client, api_key, overlap_seconds=1)
         with time_machine.travel(NOW + SECOND, tick=False):
@@ -132,18 +132,18 @@ class AttackerTests(AttackTestCase):
         self.rotate(client, api_key, overlap_seconds=0)
         self.assertRepelled(client, (401, "api_key_expired"))
 
-    def test_a_revoked_key(self):
+    def test_revoked_key_is_repelled_everywhere(self):
         api_key, client = self.issue()
         revoke(api_key, actor=Actor.cli())
         self.assertRepelled(client, (401, "api_key_invalid"))
 
-    def test_a_key_bound_to_addresses_calling_from_elsewhere(self):
+    def test_key_from_a_wrong_address_is_repelled_everywhere(self):
         _, client = self.issue(allowed_ips=["192.0.2.0/24", "2001:db8::/32"])
         self.assertRepelled(client, (403, "ip_not_allowed"))
         client.defaults["HTTP_X_FORWARDED_FOR"] = "192.0.2.7"
         self.assertRepelled(client, (403, "ip_not_allowed"))
 
-    def test_a_suspended_organization_even_against_its_own_keys(self):
+    def test_key_of_a_suspended_organization_is_repelled_everywhere(self):
         _, client = self.issue()
         self.acme.suspend(actor=Actor.cli(), reason="unpaid")
         self.assertRepelled(client, (403, "organization_suspended"))

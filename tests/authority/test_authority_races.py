@@ -1,7 +1,7 @@
-"""A caller that loses its authority between authentication and write does nothing, by any verb.
+"""Tests of a caller that loses its authority between authentication and write: it does nothing.
 
-Each request has authenticated and waits for the organization's lock; whoever holds that takes the
-caller's authority away. tests.authority.test_authority does the same to a creation in every detail.
+Each request has authenticated and waits for the organization's lock. The transaction that holds
+the lock takes the caller's authority away.
 """
 
 from collections.abc import Callable
@@ -78,7 +78,7 @@ class LostAuthorityTests(RaceTestCase):
         tables = (ApiKey, KeySecret, RememberedRequest, AuditEvent)
         return [list(table.objects.order_by("pk").values()) for table in tables]
 
-    def test_all_of_it_is_done_where_nothing_was_lost(self):
+    def test_waiting_verbs_are_carried_out_if_the_caller_lost_nothing(self):
         with self.queue() as queue:
             self.lock_organization()
             queue.add(*self.others.values())
@@ -86,20 +86,20 @@ class LostAuthorityTests(RaceTestCase):
             with self.subTest(verb):
                 self.assertEqual(answer.status_code, 201 if "issue" in verb else 200)
 
-    def test_narrowed(self):
+    def test_waiting_verbs_do_nothing_if_the_caller_was_restricted(self):
         def narrow() -> None:
             change(self.caller, actor=Actor.cli(), scopes=["tests:read"])
 
         self.assertNothingDone(self.others, narrow, 403, "insufficient_scope")
 
-    def test_limited(self):
+    def test_waiting_verbs_do_nothing_if_the_caller_was_given_a_share(self):
         def limit() -> None:
             change(self.caller, actor=Actor.cli(), max_tests_per_month=5)
 
         calls = {verb: self.others[verb] for verb in ("change", "rotate", "finish_rotation")}
         self.assertNothingDone(calls, limit, 403, "exceeds_caller")
 
-    def test_its_secret_is_being_rotated_out(self):
+    def test_waiting_verbs_do_nothing_if_the_callers_secret_is_being_rotated_out(self):
         def retire() -> None:
             rotate(self.caller, actor=Actor.cli(), overlap=timedelta(days=1))
 
@@ -107,31 +107,31 @@ class LostAuthorityTests(RaceTestCase):
         calls["rotate itself"] = self.on_itself["rotate itself"]
         self.assertNothingDone(calls, retire, 403, "exceeds_caller")
 
-    def test_bound_to_other_addresses(self):
+    def test_waiting_verbs_do_nothing_if_the_caller_was_bound_to_other_addresses(self):
         def bind() -> None:
             change(self.caller, actor=Actor.cli(), allowed_ips=["192.0.2.0/24"])
 
         self.assertNothingDone(self.others | self.on_itself, bind, 403, "ip_not_allowed")
 
-    def test_suspended(self):
+    def test_waiting_verbs_do_nothing_if_the_organization_was_suspended(self):
         def suspend() -> None:
             self.acme.suspend(actor=Actor.cli(), reason="unpaid")
 
         self.assertNothingDone(self.others | self.on_itself, suspend, 403, "organization_suspended")
 
-    def test_expired(self):
+    def test_waiting_verbs_do_nothing_if_the_caller_expired(self):
         def expire() -> None:
             ApiKey.objects.filter(pk=self.caller.pk).update(expires_at=timezone.now())
 
         self.assertNothingDone(self.others | self.on_itself, expire, 401, "api_key_expired")
 
-    def test_revoked(self):
+    def test_waiting_verbs_do_nothing_if_the_caller_was_revoked(self):
         def end_key() -> None:
             revoke(self.caller, actor=Actor.cli())
 
         self.assertNothingDone(self.others | self.on_itself, end_key, 401, "api_key_invalid")
 
-    def test_its_secret_ended(self):
+    def test_waiting_verbs_do_nothing_if_the_callers_secret_ended(self):
         def end() -> None:
             rotate(self.caller, actor=Actor.cli(), overlap=timedelta(0))
 

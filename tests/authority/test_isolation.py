@@ -1,4 +1,4 @@
-"""The two modes change nothing of each other's; work on one key delays no other key's requests."""
+"""Tests of isolation: between modes, and between work on one key and requests of others."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def our_models() -> Iterator[type[models.Model]]:
 
 
 def rows_of(model: type[models.Model], *, livemode: bool) -> models.QuerySet[Any]:
-    """Return a model's rows of one mode, wherever the mode stands."""
+    """Return a model's rows of one mode, by the model's path to `livemode`."""
     names = {field.name for field in model._meta.get_fields()}
     for path in ("livemode", "api_key__livemode", "caller__livemode"):
         if path.split("__")[0] in names:
@@ -54,7 +54,7 @@ def snapshot(*, livemode: bool) -> Rows:
 @override_settings(ROOT_URLCONF="tests.sibling.service")
 class ModeTests(ApiTestCase):
     def do_everything(self, client: ApiClient) -> None:
-        """Call every endpoint, with success and without."""
+        """Call every endpoint, with and without success."""
         made = client.send("/v1/keys", {"name": "x"}, **{"Idempotency-Key": "made-once"}).json()
         path = f"/v1/keys/{made['id']}"
         for response in (
@@ -97,7 +97,7 @@ class ModeTests(ApiTestCase):
             self.clients[livemode].send("/v1/tests", {"subject": "there before"})
             self.clients[livemode].send("/v1/domains", {"name": "before.example"})
 
-    def test_nothing_done_in_one_mode_changes_a_row_of_the_other(self):
+    def test_requests_in_one_mode_change_no_row_of_the_other(self):
         for livemode in (True, False):
             with self.subTest(livemode=livemode):
                 own, other = snapshot(livemode=livemode), snapshot(livemode=not livemode)
@@ -110,7 +110,7 @@ class ModeTests(ApiTestCase):
                 }
                 self.assertEqual(changed, set(own))
 
-    def test_nothing_done_in_one_mode_shows_in_the_answers_of_the_other(self):
+    def test_requests_in_sandbox_change_no_number_in_live_answers(self):
         def numbers() -> list[Any]:
             usage = self.clients[True].get("/v1/usage").json()
             usage["api_calls"]["total"] = None  # This very question is one more.
@@ -122,7 +122,7 @@ class ModeTests(ApiTestCase):
 
 
 class DelayTests(CommittedTestCase):
-    """What one connection holds while others ask, with locks as they are in production."""
+    """What one connection holds while others ask, with the lock settings of production."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -138,7 +138,7 @@ class DelayTests(CommittedTestCase):
 
     @contextmanager
     def in_progress(self, work: Callable[[], object]) -> Iterator[None]:
-        """Have another connection do `work` and hold it back from its commit meanwhile."""
+        """Do `work` in another connection and hold back its commit until the block ends."""
         done, commit = threading.Event(), threading.Event()
 
         def hold() -> None:
@@ -166,11 +166,7 @@ class DelayTests(CommittedTestCase):
     def lock_secret(self) -> None:
         KeySecret.objects.select_for_update().get(api_key=self.api_key)
 
-    def test_a_held_secret_row_delays_nobody_not_even_its_own_key(self):
-        with self.in_progress(self.lock_secret):
-            self.assertServed(*self.bystanders, self.held)
-
-    def test_a_held_secret_whose_minute_of_last_use_turned_delays_nobody_either(self):
+    def test_locked_secret_delays_no_request_even_if_last_use_is_due(self):
         long_ago = timedelta(hours=1)
         KeySecret.objects.update(last_used_at=models.F("last_used_at") - long_ago)
         with self.in_progress(self.lock_secret):
@@ -182,7 +178,7 @@ class DelayTests(CommittedTestCase):
         assert later is not None
         self.assertGreater(later - noted, timedelta(minutes=59))
 
-    def test_a_held_key_row_delays_nobody_on_a_new_day_either(self):
+    def test_locked_key_delays_no_request_even_on_a_new_day(self):
         KeyDay.objects.all().delete()
 
         def lock_key() -> None:
@@ -191,7 +187,7 @@ class DelayTests(CommittedTestCase):
         with self.in_progress(lock_key):
             self.assertServed(*self.bystanders, self.held)
 
-    def test_a_rotation_in_progress_delays_nobody(self):
+    def test_rotation_in_progress_delays_no_request(self):
         def turn() -> None:
             rotate(self.api_key, actor=Actor.cli(), overlap=timedelta(0))
 
@@ -199,7 +195,7 @@ class DelayTests(CommittedTestCase):
             self.assertServed(*self.bystanders, self.held)
         self.assertRefused(self.held.get("/v1/auth/me"), 401, "api_key_expired")
 
-    def test_a_bulk_revocation_in_progress_delays_nobody(self):
+    def test_bulk_revocation_in_progress_delays_no_request(self):
         children = [
             ApiClient(self.manager.send("/v1/keys", {"name": "x"}).json()["key"]) for _ in range(3)
         ]
@@ -215,7 +211,7 @@ class DelayTests(CommittedTestCase):
             self.assertRefused(child.get("/v1/auth/me"), 401, "api_key_invalid")
         self.assertServed(*self.bystanders, self.held)
 
-    def test_a_suspension_and_a_change_of_plan_in_progress_delay_nobody(self):
+    def test_suspension_and_plan_change_in_progress_delay_no_request(self):
         def change() -> None:
             self.acme.change_plan(actor=Actor.cli(), reason="test", tests_limit=5)
             self.acme.suspend(actor=Actor.cli(), reason="test")
@@ -226,7 +222,7 @@ class DelayTests(CommittedTestCase):
             self.assertServed(*self.bystanders, self.held)
         self.assertRefused(self.held.get("/v1/auth/me"), 403, "organization_suspended")
 
-    def test_a_creation_that_is_metered_delays_no_request(self):
+    def test_metered_creation_in_progress_delays_no_request(self):
         caller = self.as_caller(self.held)
 
         def make() -> None:

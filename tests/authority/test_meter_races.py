@@ -1,4 +1,4 @@
-"""Quotas are exact, whatever threads do at once: not one too many is granted, not one too few."""
+"""Tests of quotas under concurrency: exactly the quota is granted."""
 
 import random
 import threading
@@ -52,7 +52,7 @@ class MeterRaceTests(CommittedTestCase):
         parts = in_threads(*[lambda number=number: work(number) for number in range(threads)])
         return Counter(outcome for part in parts for outcome in part)
 
-    def test_3000_calls_of_50_threads_are_granted_exactly_1000(self):
+    def test_quota_grants_exactly_1000_of_3000_calls_by_50_threads(self):
         def consume(_: int) -> list[str]:
             take = partial(meters.consume, self.me, Meter.TESTS)
             return [attempt(take) for _ in range(60)]
@@ -63,7 +63,7 @@ class MeterRaceTests(CommittedTestCase):
         self.assertEqual(self.used(Meter.TESTS), LIMIT)
         self.assertEqual(KeyMonth.objects.get().tests, LIMIT)
 
-    def test_what_is_rolled_back_makes_room_for_another(self):
+    def test_quota_is_freed_by_a_concurrent_rollback(self):
         """Every third creation fails; calls go on until the quota is full, then none is granted."""
 
         def make(fails: bool) -> None:
@@ -83,7 +83,7 @@ class MeterRaceTests(CommittedTestCase):
         self.assertEqual(self.used(Meter.TESTS), LIMIT)
         self.assertEqual(KeyMonth.objects.get().tests, LIMIT)
 
-    def test_domains_that_come_and_go_are_never_more_than_the_limit(self):
+    def test_domain_quota_is_never_exceeded_while_domains_come_and_go(self):
         standing, most, lock = 0, 0, threading.Lock()
 
         def work(number: int) -> list[str]:
@@ -116,7 +116,7 @@ class MeterRaceTests(CommittedTestCase):
         self.assertLessEqual(most, 20)
         self.assertGreater(outcomes["refused"], 0)
 
-    def test_calls_of_different_size_fill_a_quota_and_never_more(self):
+    def test_quota_is_filled_and_not_exceeded_by_calls_of_different_size(self):
         def work(number: int) -> list[str]:
             size = number % 5 + 1
             take = partial(meters.consume, self.me, Meter.TESTS, size)
@@ -129,13 +129,13 @@ class MeterRaceTests(CommittedTestCase):
         self.assertLessEqual(granted, LIMIT)
         self.assertGreater(granted, LIMIT - 5)
 
-    def test_keys_that_run_at_once_are_each_held_to_their_share(self):
+    def test_shares_of_concurrent_keys_are_each_exact(self):
         outcomes = self.consume_with_shares(70, 50, None)
 
         self.assertEqual([outcomes[f"granted {number}"] for number in range(3)], [70, 50, 200])
         self.assertEqual(self.used(Meter.TESTS), 320)
 
-    def test_keys_that_run_at_once_are_together_held_to_the_plan(self):
+    def test_plan_quota_holds_over_the_shares_of_concurrent_keys(self):
         self.agree(tests_limit=200)
 
         outcomes = self.consume_with_shares(70, 50, None)
@@ -146,7 +146,7 @@ class MeterRaceTests(CommittedTestCase):
         self.assertLessEqual(granted[1], 50)
 
     def consume_with_shares(self, *shares: int | None) -> Counter[str]:
-        """Let a key of each share try 200 tests; return how each fared, as “granted 0”."""
+        """Let a key of each share try 200 tests; return the counts of outcomes, as “granted 0”."""
         keys = [self.issue(max_tests_per_month=share) for share in shares]
         callers = [self.as_caller(client) for _, client in keys]
 

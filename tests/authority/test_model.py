@@ -1,8 +1,8 @@
-"""Whatever sequence of calls: none succeeds that the model refuses, none is refused that it allows.
+"""Model-based test: any sequence of calls succeeds and fails exactly as the model says.
 
-Hypothesis makes the sequences up and looks for the shortest that goes wrong. Each runs over HTTP on
-the real database, in a transaction that is rolled back. Usually they are the same every time;
-`MODEL_EXAMPLES=5000 .venv/bin/pytest tests/authority/test_model.py` makes so many new ones up.
+Hypothesis generates the sequences and shrinks a failing one. Each runs over HTTP on the real
+database, in a transaction that is rolled back. They are the same every time, except that
+`MODEL_EXAMPLES=5000 .venv/bin/pytest tests/authority/test_model.py` generates as many new ones.
 """
 
 import os
@@ -63,7 +63,7 @@ VERBS = [
 
 
 class Lives(Compared):
-    """Of the keys of two organizations in both modes; each begins with an unrestricted one."""
+    """State machine over two organizations in both modes, each with one unrestricted key first."""
 
     def __init__(self, case: ApiTestCase) -> None:
         super().__init__(case)
@@ -212,7 +212,7 @@ class Lives(Compared):
             self.check_counts(done[0], vars(done[1]))
 
     def staff_suspend(self, data):
-        """Or resume who is suspended."""
+        """Suspend an organization, or resume it if it is suspended."""
         verb = "resume" if self.world.suspended else "suspend"
         organization = (*self.world.suspended, self.target(data).organization)[0]
         call = getattr(self.organizations[organization], verb)
@@ -222,7 +222,7 @@ class Lives(Compared):
     # How it is drawn
 
     def caller(self, data: st.DataObject, among: list[Secret] | None = None) -> Secret:
-        """Draw a secret to call with: mostly one that works."""
+        """Draw a secret to call with: usually one that works."""
         world = self.world
         secrets = among or world.secrets
         usable = [s for s in secrets if world.is_active(s.key) and world.is_live(s)]
@@ -232,14 +232,16 @@ class Lives(Compared):
         return data.draw(st.sampled_from(self.world.keys))
 
     def root(self, data: st.DataObject) -> Key:
-        """Draw a key for a cascade: mostly one that rotated another, or else made one."""
+        """Draw a key for a cascade: usually one that rotated another, or else made one."""
         rotated = [s.issuer.key for s in self.world.secrets if s.issuer and s.issuer.key != s.key]
         made = [key.maker.key for key in self.world.keys if key.maker]
         keys = [] if data.draw(rarely) else rotated or made
         return data.draw(st.sampled_from(keys or self.world.keys))
 
     def caller_and_target(self, data: st.DataObject) -> tuple[Secret, Key]:
-        """Draw a key, too: often the caller's own, mostly of its organization and mode."""
+        """Draw a caller and a target: often the caller itself, usually of its organization and
+        mode.
+        """
         by = self.caller(data)
         if data.draw(rarely):
             return by, self.target(data)
@@ -262,14 +264,14 @@ class Lives(Compared):
         return NEVER if end is None else end if end == INHERIT else self.world.now + end
 
     def send(self, data: st.DataObject, by: Secret, send: Send, token: str) -> None:
-        """Send a request, and remember how, so that it can be sent again."""
+        """Send a request and remember it, so that it can be sent again."""
         if token:
             self.sent.append((by.key, send))
         send(by, data.draw(places))
 
 
 class ModelTests(ApiTestCase):
-    def test_the_service_does_what_the_model_does(self):
+    def test_service_agrees_with_the_model_on_every_generated_sequence(self):
         Plan.objects.update(active_keys_limit=LIMIT, requests_per_minute=None)
         run_state_machine_as_test(
             partial(Lives, self),  # type: ignore[arg-type]

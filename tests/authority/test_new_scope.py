@@ -1,4 +1,4 @@
-"""A ninth scope: what docs/changing.md says of adding one holds."""
+"""Tests of adding a scope: what docs/changing.md says of a ninth scope holds."""
 
 from typing import Any
 from unittest import mock
@@ -17,7 +17,7 @@ STATES: tuple[Any, Any] = (None, None)  # Of the models, at which SQL does not l
 
 
 class ScopesAndMigrationsTests(SimpleTestCase):
-    def test_every_scope_is_in_the_first_migration_or_given_to_managing_keys_by_a_later_one(self):
+    def test_every_scope_is_in_the_first_migration_or_granted_to_managing_keys_by_a_later_one(self):
         migrations = MigrationLoader(None).disk_migrations.items()
         operations: list[Any] = [
             o for (app, _), m in migrations if app == "apikeys" for o in m.operations
@@ -46,10 +46,10 @@ class NewScopeTests(ApiTestCase):
         with connection.schema_editor() as editor:
             give_to_managing_keys(NEW).database_forwards("apikeys", editor, *STATES)
 
-    def test_without_the_data_migration_no_key_manages(self):
+    def test_new_scope_without_its_data_migration_leaves_no_key_managing(self):
         self.assertRefused(self.manager.send("/v1/keys", {"name": "x"}), 403, "insufficient_scope")
 
-    def test_with_it_managing_keys_manage_and_give_the_new_scope(self):
+    def test_new_scope_with_its_data_migration_is_held_and_granted_by_managing_keys(self):
         self.migrate()
         _, child = self.make(self.manager, scopes=[NEW])
         self.assertEqual(child.get("/v1/auth/me").json()["scopes"], [NEW])
@@ -59,7 +59,7 @@ class NewScopeTests(ApiTestCase):
         self.assertEqual(shown["scopes"], [*ALL_SCOPES, NEW])
         self.assertIn(NEW, shown["scope_usage"])
 
-    def test_with_it_restricted_keys_stay_as_they_were(self):
+    def test_new_scope_with_its_data_migration_leaves_restricted_keys_unchanged(self):
         self.migrate()
         self.limited.refresh_from_db()
         self.assertEqual(self.limited.scopes, list(ALL_SCOPES[:-1]))
@@ -67,7 +67,7 @@ class NewScopeTests(ApiTestCase):
             self.client_of_limited.send("/v1/keys", {"name": "x"}), 403, "insufficient_scope"
         )
 
-    def test_run_again_it_changes_nothing(self):
+    def test_second_run_of_the_scope_migration_changes_nothing(self):
         self.migrate()
         self.migrate()
         self.assertEqual(self.managing.grants.filter(scope=NEW).count(), 1)

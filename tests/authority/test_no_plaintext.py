@@ -1,8 +1,9 @@
-"""No plaintext anywhere: keys are presented wherever one fits, then looked for where one stays.
+"""Tests that no plaintext stays: keys are sent wherever one fits, then searched for.
 
-One key in every spelling, and again after its revocation. What another origin changes is the making
-alone, so keys of the others are presented once, plain but for bugs, and of the admin's queries and
-forms in those of the keys' pages; they are looked for everywhere, too.
+One key is sent in every spelling, and again after its revocation. Keys of the other origins
+differ
+in their making only, so they are sent once and in plain; except that bugs, and the queries and
+forms of the admin's key pages, get them in every spelling. They are searched for everywhere.
 """
 
 import html
@@ -168,7 +169,7 @@ PAGES_OF_KEYS = tuple(page for page in ADMIN_PAGES if "/apikey/" in page)
 
 
 def spellings(key: str) -> list[str]:
-    """Return the key plain, percent-encoded in two ways, twice over, and as admin URLs have it."""
+    """Return the key plain, percent-encoded in two ways, encoded twice, and as in admin URLs."""
     everywhere = "".join(f"%{ord(c):02X}" for c in key)
     return [key, key.replace("_", "%5F"), everywhere, quote(everywhere), admin_quote(key)]
 
@@ -177,7 +178,7 @@ Form = tuple[Client, str, dict[str, str]]  # Who is shown it, where it posts, it
 
 
 class Presenter:
-    """Sends one key wherever a request has room for one; remembers what came back to stay."""
+    """Sends one key wherever a request has room for one; keeps the cookies and answers."""
 
     def __init__(self, key: str, browser: Client, *, thoroughly: bool) -> None:
         self.key = key
@@ -190,7 +191,7 @@ class Presenter:
             client.raise_request_exception = False
 
     def everywhere(self, forms: list[Form]) -> None:
-        """Send it over the API and without credentials; and where forms are given, in the admin."""
+        """Send the key over the API, without credentials, and in the admin's forms if given."""
         self._around(Client(), PUBLIC_PAGES, ("/v1/auth/me", "/admin/login/"))
         self._around(self.clients[0], PUBLIC_PAGES, ("/v1/auth/me", "/v1/nope"))
         if forms:
@@ -243,7 +244,7 @@ class Presenter:
         yield self.key
 
     def _keep(self, response: Answer) -> None:
-        """Keep cookies, read as the service reads them; and every answer of the API."""
+        """Keep cookies, decoded as the service decodes them, and every answer of the API."""
         for name, morsel in response.cookies.items():
             self.stays.append(morsel.OutputString())
             if name == "messages" and morsel.value:
@@ -288,7 +289,7 @@ class NoPlaintextTests(ApiTestCase):
         return out.getvalue().strip()
 
     def _forms(self) -> dict[str, Form]:
-        """Return every form that any address of the admin shows, by what its action is called."""
+        """Return every form on any page of the admin, by the name of its action."""
         rotated, client = self.issue(name="Spare")
         self.rotate(client, rotated)
         parent, client = self.issue(name="Gone")
@@ -330,7 +331,7 @@ class NoPlaintextTests(ApiTestCase):
         forms["apikeys_apikey_add"][2]["organization"] = self.acme.pk
         return forms
 
-    def test_every_form_of_the_admin_is_in_the_table_with_values_that_it_takes(self):
+    def test_every_admin_form_is_tabled_with_values_that_it_accepts(self):
         forms = self._forms()
         self.assertEqual(set(forms), set(FORMS))
         for name, (browser, url, fields) in forms.items():
@@ -356,9 +357,9 @@ class NoPlaintextTests(ApiTestCase):
                 call_command(*command, stdout=io.StringIO(), stderr=io.StringIO())
 
     def _bugs(self, presenter: Presenter) -> None:
-        """Break a view of the API, a page and a piece of middleware over the key.
+        """Break a view of the API, a page and a middleware with the key in the exception.
 
-        In every spelling, whatever the origin: there are two formatters of the log.
+        In every spelling for each origin, because the log has two formatters.
         """
         for text in spellings(presenter.key):
             for broken, url in (
@@ -391,7 +392,7 @@ class NoPlaintextTests(ApiTestCase):
         return "\n".join(pages)
 
     def assertNowhere(self, key: str, places: dict[str, str]) -> None:
-        """Look for the whole key and its secret part, as written and as anyone may decode it."""
+        """Check that neither the key nor its secret part is there, as written or decoded."""
         for place, text in places.items():
             self.assertTrue(text, place)
             decoded = html.unescape(text).replace("_5F", "_")
@@ -438,17 +439,17 @@ class NoPlaintextTests(ApiTestCase):
         )
         self.assertIn("broke on", logs.getvalue())
 
-    def test_of_a_key_made_over_the_api(self):
+    def test_key_made_over_the_api_stays_nowhere(self):
         self._present_and_search("api", JsonFormatter, thoroughly=True)
 
-    def test_of_a_key_made_in_the_admin(self):
+    def test_key_made_in_the_admin_stays_nowhere(self):
         self._present_and_search("admin", TextFormatter)
 
-    def test_of_a_key_made_by_a_command(self):
+    def test_key_made_by_a_command_stays_nowhere(self):
         self._present_and_search("command", JsonFormatter)
 
-    def test_the_search_would_find_one(self):
-        """Each place, with a key put there past every rule."""
+    def test_plaintext_search_finds_a_planted_key(self):
+        """Each searched place gets a key planted, past every rule."""
         key = self.keys["api"]
         for spelling in spellings(key):
             with self.assertRaises(AssertionError):

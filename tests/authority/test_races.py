@@ -1,4 +1,4 @@
-"""Whatever verbs meet each other, the rules hold: real threads, real transactions."""
+"""Tests of verbs that meet each other: real threads, real transactions."""
 
 import time
 from collections import Counter
@@ -20,7 +20,7 @@ MANY = 8
 
 
 class RotationRaceTests(RaceTestCase):
-    def test_parallel_rotations_leave_two_live_secrets_and_each_its_event(self):
+    def test_concurrent_rotations_leave_two_live_secrets_and_one_event_each(self):
         target, first = self.issue()
         _, manager = self.issue()
         rotate = post(manager, f"/v1/keys/{target.pk}/rotate", {})
@@ -46,7 +46,7 @@ class RotationRaceTests(RaceTestCase):
         self.assertEqual(Counter(use.status_code for use in uses), {200: 1, 401: MANY - 1})
         self.assertEqual(get(first)().status_code, 200)
 
-    def test_of_parallel_rotations_by_a_keys_own_secret_one_is_carried_out(self):
+    def test_concurrent_rotations_by_the_keys_own_secret_succeed_once(self):
         for overlap, status, code in [(60, 403, "exceeds_caller"), (0, 401, "api_key_expired")]:
             with self.subTest(overlap):
                 key, old = self.issue(scopes=["tests:read"])
@@ -61,7 +61,7 @@ class RotationRaceTests(RaceTestCase):
                 newest = self.live_secrets(key.pk)[-1]
                 self.assertEqual(newest.locator, done.json()["key"][8:16])
 
-    def test_a_rotation_and_the_end_of_the_one_before_in_either_order(self):
+    def test_concurrent_rotation_and_finish_rotation_succeed_in_either_order(self):
         _, manager = self.issue()
         for order, live in [(["rotate", "finish_rotation"], 1), (["finish_rotation", "rotate"], 2)]:
             with self.subTest(order):
@@ -74,7 +74,7 @@ class RotationRaceTests(RaceTestCase):
                 self.assertEqual([answer.status_code for answer in answers], [200, 200])
                 self.assertEqual(len(self.live_secrets(key.pk)), live)
 
-    def test_a_rotation_and_a_revocation_in_either_order(self):
+    def test_concurrent_rotation_and_revocation_leave_no_live_secret_in_either_order(self):
         _, manager = self.issue()
         for order in (["rotate", "revoke"], ["revoke", "rotate"]):
             with self.subTest(order):
@@ -103,7 +103,7 @@ class CascadeRaceTests(RaceTestCase):
     def cascade(self, root: ApiKey) -> Call:
         return delete(self.manager, f"/v1/keys/{root.pk}?cascade=true")
 
-    def test_a_child_made_before_its_makers_cascade_is_revoked(self):
+    def test_child_made_just_before_its_makers_cascade_is_revoked(self):
         root, client = self.issue()
         make = post(client, "/v1/keys", {"name": "child"})
         child, cascade = self.in_order(make, self.cascade(root))
@@ -114,7 +114,7 @@ class CascadeRaceTests(RaceTestCase):
         self.assertRefused(get(ApiClient(child.json()["key"]))(), 401, "api_key_invalid")
         self.assertActive(self.manager)
 
-    def test_a_rotation_by_a_key_before_its_cascade_is_undone(self):
+    def test_secret_issued_just_before_its_issuers_cascade_is_ended(self):
         root, client = self.issue()
         target, owner = self.issue()
         rotate = post(client, f"/v1/keys/{target.pk}/rotate", {})
@@ -129,7 +129,7 @@ class CascadeRaceTests(RaceTestCase):
         self.assertEqual(secret.locator, owner.key[8:16])
         self.assertIsNotNone(secret.expires_at)
 
-    def test_neither_is_done_after_it(self):
+    def test_create_and_rotate_just_after_the_callers_cascade_are_refused(self):
         root, client = self.issue()
         target, owner = self.issue()
         cascade, *late = self.in_order(
@@ -143,7 +143,7 @@ class CascadeRaceTests(RaceTestCase):
         self.assertEqual(len(self.live_secrets(target.pk)), 1)
         self.assertActive(self.manager, owner)
 
-    def test_no_descendant_survives_whenever_the_cascade_comes(self):
+    def test_no_descendant_survives_a_cascade_at_any_time(self):
         for round_number in range(5):
             root, client = self.issue()
             plaintexts: list[str] = []
@@ -159,7 +159,7 @@ class CascadeRaceTests(RaceTestCase):
 
 
 def breed(maker: ApiClient, plaintexts: list[str]) -> None:
-    """Make children that rotate themselves and make children, until it is no longer allowed."""
+    """Make children that rotate themselves and make children, until that is refused."""
     for _ in range(10):
         made = post(maker, "/v1/keys", {"name": "child"})()
         if made.status_code == 401:
@@ -181,7 +181,7 @@ def stop(cascade: Call, *, after: float) -> None:
 
 
 class LimitRaceTests(RaceTestCase):
-    def test_the_key_limit_is_exact(self):
+    def test_key_limit_is_exact_under_concurrent_creates(self):
         _, client = self.issue()
         _, sandbox = self.issue(livemode=False)
         self.acme.plan.active_keys_limit = 10
@@ -202,7 +202,7 @@ class LimitRaceTests(RaceTestCase):
 
 
 class ChangeRaceTests(RaceTestCase):
-    def test_changes_of_different_fields_do_not_lose_each_other(self):
+    def test_concurrent_changes_of_different_fields_are_all_kept(self):
         key, _ = self.issue()
         _, manager = self.issue()
         changes = {
@@ -225,7 +225,7 @@ class ChangeRaceTests(RaceTestCase):
 
 
 class StaleFormTests(RaceTestCase):
-    def test_a_form_that_waited_for_the_lock_is_compared_with_the_key_as_it_is_then(self):
+    def test_form_that_waited_for_the_lock_is_compared_with_the_key_under_it(self):
         key, old = self.issue()
         browser = self.staff()
         url = f"/admin/apikeys/apikey/{quote(key.pk)}/rotate/"

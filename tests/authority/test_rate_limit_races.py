@@ -1,4 +1,4 @@
-"""The rate limit is exact: whatever threads and processes do at once, not one request too many."""
+"""Tests of the rate limit under concurrency: it is exact over threads and processes."""
 
 import os
 import random
@@ -33,7 +33,7 @@ class ThreadTests(CommittedTestCase):
         self.api_key, self.api = self.issue()
 
     @time_machine.travel(NOON, tick=False)
-    def test_200_requests_of_8_threads_are_120_successes_and_80_refusals(self):
+    def test_rate_limit_passes_exactly_120_of_200_requests_by_8_threads(self):
         def ask() -> list[int]:
             client = ApiClient(self.api.key)
             return [client.get("/v1/auth/me").status_code for _ in range(25)]
@@ -44,7 +44,7 @@ class ThreadTests(CommittedTestCase):
         today = KeyDay.objects.get()
         self.assertEqual((today.requests, today.limited), (200, 200 - LIMIT))
 
-    def test_every_one_of_1000_requests_of_20_threads_has_a_number_of_its_own(self):
+    def test_rate_limit_numbers_1000_requests_by_20_threads_uniquely(self):
         def count() -> list[int | None]:
             found = [fetch_caller(self.api.key, now=NOON, address=None) for _ in range(50)]
             return [row.requests_this_minute for row in found if row]
@@ -55,7 +55,7 @@ class ThreadTests(CommittedTestCase):
         today = KeyDay.objects.get()
         self.assertEqual((today.requests, today.limited), (1000, 1000 - LIMIT))
 
-    def test_a_burst_over_a_turning_minute_loses_and_gains_nothing(self):
+    def test_rate_limit_is_exact_for_a_burst_over_the_turn_of_a_minute(self):
         """Clocks differ by less than a minute, and statements overtake each other."""
 
         def count(number: int) -> list[tuple[float, int]]:
@@ -86,7 +86,7 @@ class ThreadTests(CommittedTestCase):
 
 
 class FourProcesses(ProductionServer):
-    """`manage.py serve` with four workers on the tests' own database, with the tests' secrets."""
+    """`manage.py serve` with four workers on the tests' database, with the tests' secrets."""
 
     def __init__(self) -> None:
         name, folder = (connection.settings_dict[part] for part in ("NAME", "HOST"))
@@ -106,7 +106,7 @@ class FourProcesses(ProductionServer):
 
 
 class ProcessTests(CommittedTestCase):
-    def test_200_requests_to_4_processes_are_120_successes_and_80_refusals(self):
+    def test_rate_limit_passes_exactly_120_of_200_requests_by_4_processes(self):
         self.acme.change_plan(actor=Actor.cli(), reason="the plan's", requests_per_minute=None)
         key = self.issue()[1].key
         with FourProcesses() as server, ThreadPoolExecutor(16) as pool:

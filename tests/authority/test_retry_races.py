@@ -1,4 +1,4 @@
-"""Retries that come at once, and one that meets the first use of what it would replace."""
+"""Tests of concurrent retries, and of a retry that meets the first use of the secret."""
 
 import time
 from collections import Counter
@@ -19,7 +19,7 @@ MANY = 20
 
 
 class ParallelRetryTests(RaceTestCase):
-    def test_many_at_once_leave_one_key_and_one_secret(self):
+    def test_concurrent_retries_leave_one_key_and_one_secret(self):
         _, caller = self.issue()
         send = post(caller, "/v1/keys", {"name": "CI"}, **TOKEN)
         once = in_threads(*[send] * MANY)
@@ -45,7 +45,7 @@ class ParallelRetryTests(RaceTestCase):
         self.assertEqual(get(last)().status_code, 200)
         self.assertEqual(ApiKey.objects.count(), 2)
 
-    def test_while_the_first_is_running_the_others_do_not_wait(self):
+    def test_concurrent_retry_of_a_running_request_is_refused_without_waiting(self):
         _, caller = self.issue()
         _, other = self.issue()
         send = post(caller, "/v1/keys", {"name": "CI"}, **TOKEN)
@@ -60,7 +60,7 @@ class ParallelRetryTests(RaceTestCase):
         self.assertEqual([answer.status_code for answer in queue.answers()], [201] * 3)
         self.assertEqual(send()["Idempotent-Replayed"], "true")
 
-    def test_a_first_that_is_refused_leaves_the_token_free(self):
+    def test_refused_first_request_leaves_the_idempotency_key_free(self):
         key, caller = self.issue()
         with self.queue() as queue:
             self.lock_organization()
@@ -77,7 +77,7 @@ class ParallelRetryTests(RaceTestCase):
 
 
 class FirstUseTests(RaceTestCase):
-    """The first use of a secret meets the request that would replace it as never used."""
+    """The first use of a secret meets the request that would replace it as unused."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -85,7 +85,7 @@ class FirstUseTests(RaceTestCase):
         self.key, self.old = self.issue()
 
     def begin(self, verb: str, token: str) -> tuple[ApiClient, Call, Call]:
-        """Show a secret; return its client, a use of it, and the request sent again."""
+        """Show a secret; return its client, a use of it, and the repeated request."""
         send = post(self.caller, "/v1/keys", {"name": "CI"}, **{"Idempotency-Key": token})
         if verb == "rotate":
             self.key, self.old = self.issue()
@@ -94,7 +94,7 @@ class FirstUseTests(RaceTestCase):
         return client, get(client), send
 
     def winner(self, verb: str, client: ApiClient, use: Answer, again: Answer) -> str:
-        """Check that one of the two won and the other was told; return which."""
+        """Check that one of the two won and the other was told; return the winner."""
         if use.status_code == 200:
             # It works on: of a rotation, for the overlap, and in place of the older one.
             self.assertEqual(get(client)().status_code, 200)
@@ -113,7 +113,7 @@ class FirstUseTests(RaceTestCase):
         self.assertEqual(get(ApiClient(again.json()["key"]))().status_code, 200)
         return "again"
 
-    def test_the_first_to_come_to_the_secrets_row_wins(self):
+    def test_first_to_lock_the_secrets_row_wins_between_use_and_replacement(self):
         for verb, first in product(("issue", "rotate"), ("use", "again")):
             with self.subTest(f"{verb}: {first}"):
                 client, use, again = self.begin(verb, first)
@@ -126,7 +126,7 @@ class FirstUseTests(RaceTestCase):
                     answers.reverse()
                 self.assertEqual(self.winner(verb, client, *answers), first)
 
-    def test_never_both_in_any_of_many_rounds(self):
+    def test_use_and_replacement_of_a_secret_never_both_win(self):
         for verb in ("issue", "rotate"):
             winners: Counter[str] = Counter()
             head_start = 0.005  # The other request has more to do before it comes to the row.
@@ -141,13 +141,13 @@ class FirstUseTests(RaceTestCase):
 
 
 def send_until_answered(send: Call) -> Answer:
-    """Wait and send again for as long as the same request is being carried out."""
+    """Repeat the call until it is no longer in progress; return its answer."""
     while (answer := send()).status_code == 409:
         time.sleep(0.05)
     return answer
 
 
 def later(call: Call, delay: float) -> Answer:
-    """Wait, and call."""
+    """Make the call after a delay."""
     time.sleep(delay)
     return call()

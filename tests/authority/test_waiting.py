@@ -1,4 +1,4 @@
-"""What a verb holds delays nobody whom it does not concern: real threads, real transactions."""
+"""Tests of waiting: which requests wait for a locked secret, in real threads and transactions."""
 
 from datetime import timedelta
 
@@ -8,17 +8,14 @@ from django.test import override_settings
 from django.utils import timezone
 
 from apikeys.models import KeySecret
-from apikeys.verbs.revoke import revoke_with_all_it_made
-from apikeys.verbs.rotate import rotate
-from audit.actor import Actor
 from tests.support.cast import ApiClient
 from tests.support.committed import in_threads
-from tests.support.races import RaceTestCase, get, post
+from tests.support.races import RaceTestCase, get
 
 
 class WaitingTests(RaceTestCase):
     def used_an_hour_ago(self, client: ApiClient) -> KeySecret:
-        """Use it, so that its next use is due to be noted, but is not its first."""
+        """Use the secret; date the use an hour back, so that the next one is due to be written."""
         self.assertEqual(get(client)().status_code, 200)
         secret = KeySecret.objects.get(locator=client.key[8:16])
         secret.last_used_at = timezone.now() - timedelta(hours=1)
@@ -26,11 +23,11 @@ class WaitingTests(RaceTestCase):
         return secret
 
     def assertAnswered(self, *calls, status: int = 200) -> None:
-        """Check that all are answered while the test goes on holding what it holds."""
+        """Check that all are answered while the test holds its lock."""
         answers = in_threads(*calls)
         self.assertEqual([answer.status_code for answer in answers], [status] * len(calls))
 
-    def test_a_held_secret_delays_neither_its_siblings_nor_its_own_second_use(self):
+    def test_locked_secret_delays_no_sibling_and_no_second_use(self):
         _, held = self.issue()
         _, sibling = self.issue()
         secret = self.used_an_hour_ago(held)
@@ -50,41 +47,9 @@ class WaitingTests(RaceTestCase):
         self.assertNotEqual(secret.last_used_at, before[0])
         self.assertEqual(secret.pepper_id, 2)
 
-    def test_only_a_first_use_waits_for_its_secrets_row(self):
+    def test_only_the_first_use_of_a_secret_waits_for_its_locked_row(self):
         _, unused = self.issue()
         with self.queue() as queue:
             self.lock_secret(unused)
             queue.add(get(unused))
         self.assertEqual([answer.status_code for answer in queue.answers()], [200])
-
-    def test_a_rotation_in_progress_delays_no_use_of_the_old_secret(self):
-        key, client = self.issue()
-        self.used_an_hour_ago(client)
-        with transaction.atomic():
-            rotate(key, actor=Actor.cli(), overlap=timedelta(hours=1))
-            self.assertAnswered(*[get(client)] * 4)
-
-    def test_a_bulk_revocation_in_progress_delays_no_other_key(self):
-        root, maker = self.issue()
-        makes = post(maker, "/v1/keys", {"name": "child"})
-        children = [ApiClient(makes().json()["key"]) for _ in range(20)]
-        _, sibling = self.issue()
-        _, globex = self.issue(organization=self.globex)
-
-        with transaction.atomic():
-            cascade = revoke_with_all_it_made(root, actor=Actor.cli())
-            self.assertEqual(cascade.keys_revoked, 20)
-            self.assertAnswered(
-                get(sibling),
-                get(sibling, "/v1/keys"),
-                get(sibling, f"/v1/keys/{root.pk}"),
-                get(sibling, f"/v1/keys/{root.pk}/events"),
-                get(globex, "/v1/keys"),
-                # Nothing is revoked before it is committed, and then all of it at once.
-                get(children[0]),
-                get(maker),
-            )
-            self.assertAnswered(post(globex, "/v1/keys", {"name": "theirs"}), status=201)
-        for client in (maker, *children):
-            self.assertRefused(get(client)(), 401, "api_key_invalid")
-        self.assertAnswered(get(sibling))
