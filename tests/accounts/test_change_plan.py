@@ -1,4 +1,4 @@
-"""`manage.py change_plan`: what an organization bought, and what was agreed on with it alone."""
+"""Tests of `manage.py change_plan`: an organization's plan and its own limits."""
 
 import io
 
@@ -15,7 +15,7 @@ class ChangePlanTests(ApiTestCase):
         self.client_of_globex = self.issue(organization=self.globex)[1]
 
     def call(self, *args: str) -> str:
-        """Run the command for Globex and return what it prints on stdout."""
+        """Run the command for Globex; return its stdout."""
         out, self.err = io.StringIO(), io.StringIO()
         options = (self.globex.id, "--reason", "contract 5", *args)
         call_command("change_plan", *options, stdout=out, stderr=self.err)
@@ -29,7 +29,7 @@ class ChangePlanTests(ApiTestCase):
     def overrides(self) -> list[int | None]:
         return [getattr(self.globex, name) for name in LIMITS]
 
-    def test_a_plan_is_bought_and_holds_at_once(self):
+    def test_change_plan_holds_from_the_next_request_on(self):
         self.assertEqual(self.call("--plan", "business"), "business\n")
         self.assertIn("Changed Globex", self.err.getvalue())
         response = self.client_of_globex.get("/v1/auth/me")
@@ -37,7 +37,7 @@ class ChangePlanTests(ApiTestCase):
         self.assertEqual(response.json()["organization"]["plan"], "business")
         self.assertEqual(response.json()["usage"]["tests_limit"], 7500)
 
-    def test_single_limits_stand_in_place_of_the_plans_until_they_are_given_back(self):
+    def test_change_plan_sets_single_limits_and_gives_them_back_to_the_plan(self):
         limits = ("--requests-per-minute=7", "--tests-limit=0", "--domains-limit=999999999")
         self.assertEqual(self.call(*limits), "free\n")
         self.assertEqual(self.overrides(), [7, 0, 999_999_999])
@@ -50,7 +50,7 @@ class ChangePlanTests(ApiTestCase):
             self.client_of_globex.get("/v1/auth/me").json()["usage"]["tests_limit"], 1000
         )
 
-    def test_every_change_is_an_event_with_what_it_was_before(self):
+    def test_change_plan_writes_one_event_with_before_and_after_if_anything_changes(self):
         self.call("--plan=starter", "--tests-limit=300")
         event = AuditEvent.objects.get(action="organization.plan_changed", reason="contract 5")
         self.assertEqual((event.actor_type, event.target_id), ("cli", self.globex.id))
@@ -59,7 +59,7 @@ class ChangePlanTests(ApiTestCase):
         self.assertIn("nothing changed", self.err.getvalue())
         self.assertEqual(AuditEvent.objects.filter(reason="contract 5").count(), 1)
 
-    def test_what_is_wrong_is_said_and_changes_nothing(self):
+    def test_change_plan_with_a_wrong_argument_says_so_and_changes_nothing(self):
         who, why = self.globex.id, "--reason=x"
         self.refused("Did you mean starter?", who, why, "--plan=startr")
         self.refused("no organization", "org_000000000000", why, "--plan=team")

@@ -1,4 +1,4 @@
-"""The commands print their value alone on stdout and everything else on stderr."""
+"""Tests of the commands: the value alone on stdout, everything else on stderr."""
 
 import io
 import secrets
@@ -16,7 +16,7 @@ from tests.support.cast import ApiClient, ApiTestCase
 
 class CommandTests(ApiTestCase):
     def call(self, *args: str) -> str:
-        """Run a command and return what it prints on stdout, less the one line's end."""
+        """Run a command; return its stdout without the one line's end."""
         out, self.err = io.StringIO(), io.StringIO()
         call_command(*args, stdout=out, stderr=self.err)
         self.assertEqual(out.getvalue().count("\n"), 1)
@@ -32,7 +32,7 @@ class CommandTests(ApiTestCase):
         self.assertEqual((organization.name, organization.plan_id), ("Initech", "starter"))
         self.assertEqual(AuditEvent.objects.get(target_id=organization_id).actor_type, "cli")
 
-    def test_create_organization_says_what_is_wrong(self):
+    def test_create_organization_with_a_wrong_argument_says_so(self):
         self.refused("Did you mean team?", "create_organization", "Initech", "--plan", "tema")
         self.refused("control characters", "create_organization", "a\x07b")
         self.assertEqual(Organization.objects.count(), 2)
@@ -43,7 +43,7 @@ class CommandTests(ApiTestCase):
         self.assertEqual((answer["key_name"], len(answer["scopes"])), ("CI", 8))
         self.assertNotIn(key, self.err.getvalue())
 
-    def test_issue_api_key_takes_scopes_an_end_and_the_sandbox(self):
+    def test_issue_api_key_takes_scopes_expiry_and_sandbox(self):
         key = self.call(
             "issue_api_key",
             self.acme.id,
@@ -59,7 +59,7 @@ class CommandTests(ApiTestCase):
         self.assertEqual(api_key.scopes, ["tests:read", "tests:write"])
         self.assertEqual(str(api_key.expires_at), "2030-01-31 11:00:00+00:00")
 
-    def test_issue_api_key_says_what_is_wrong(self):
+    def test_issue_api_key_with_a_wrong_argument_says_so(self):
         issue = ("issue_api_key", self.acme.id, "--name", "CI")
         self.refused("no organization", "issue_api_key", "org_nothing00000", "--name", "CI")
         self.refused("Did you mean tests:read?", *issue, "--scope", "tests:raed")
@@ -90,24 +90,24 @@ class CommandTests(ApiTestCase):
         self.assertIn("already revoked", self.err.getvalue())
         self.assertEqual(ApiKey.objects.get().revoked_reason, "first")
 
-    def test_revoke_api_key_needs_a_reason_and_forgives_spaces_around_the_key(self):
+    def test_revoke_api_key_needs_a_reason_and_strips_spaces_around_the_key(self):
         api_key, client = self.issue()
         self.refused("--reason must hold", "revoke_api_key", api_key.id, "--reason", " ")
         self.call("revoke_api_key", f" {client.key}\n", "--reason", "leaked")
         self.assertRefused(client.get("/v1/auth/me"), 401, "api_key_invalid")
 
-    def test_revoke_api_key_reads_no_nonsense_from_standard_input(self):
+    def test_revoke_api_key_refuses_nonsense_on_standard_input(self):
         for nonsense in ("", "\x00", "\udcff", "key_" + "x" * 10_000, "ü"):
             with mock.patch("sys.stdin", io.StringIO(nonsense)):
                 self.refused("no such key", "revoke_api_key", "-", "--reason", "x")
 
-    def test_revoke_api_key_finds_nothing_without_repeating_it(self):
+    def test_revoke_api_key_of_an_unknown_key_does_not_repeat_it(self):
         unknown = self.issue()[1].key[:-1]
         with self.assertRaises(CommandError) as caught:
             call_command("revoke_api_key", unknown, "--reason", "x")
         self.assertNotIn(unknown, str(caught.exception))
 
-    def test_key_peppers_counts_the_secrets_under_each(self):
+    def test_key_peppers_counts_the_secrets_under_each_pepper(self):
         old, new = secrets.token_bytes(32), secrets.token_bytes(32)
         with override_settings(API_KEY_PEPPERS={1: old}):
             client = self.issue()[1]
@@ -123,7 +123,7 @@ class CommandTests(ApiTestCase):
             self.out.getvalue().split("\n")[:3], ["2 2 signs", "3 0 verifies", "1 1 MISSING"]
         )
 
-    def test_encryption_keys_counts_the_apps_under_each_and_names_a_missing_one(self):
+    def test_encryption_keys_counts_second_factors_under_each_key_and_names_a_missing_one(self):
         out = io.StringIO()
         SecondFactor.objects.create(user=self.sam, key="0001ab")
         with override_settings(ENCRYPTION_KEYS={2: bytes(32), 1: bytes(32)}):

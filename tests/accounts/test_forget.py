@@ -1,4 +1,4 @@
-"""`manage.py forget` deletes what nothing needs any more, in short transactions."""
+"""Tests of `manage.py forget`: it deletes what is no longer needed, in short transactions."""
 
 import io
 import secrets
@@ -28,7 +28,7 @@ def forget() -> str:
 
 
 class ForgetTests(RetryTestCase):
-    def test_remembered_requests_go_after_24_hours_and_no_sooner(self):
+    def test_forget_deletes_remembered_requests_after_24_hours(self):
         with time_machine.travel(NOW, tick=False) as clock:
             for token in ("t-1", "t-2"):
                 self.create(token)
@@ -42,7 +42,7 @@ class ForgetTests(RetryTestCase):
             self.assertEqual(again.json()["id"], kept["id"])
             self.made(self.create("t-1"))
 
-    def test_key_days_go_after_13_whole_months(self):
+    def test_forget_deletes_key_days_after_13_whole_months(self):
         for now, oldest in [
             (datetime(2026, 1, 31, 23, 59, tzinfo=UTC), date(2024, 12, 1)),
             (datetime(2026, 2, 1, tzinfo=UTC), date(2025, 1, 1)),
@@ -57,7 +57,7 @@ class ForgetTests(RetryTestCase):
                 self.assertEqual(list(left), [days[1], days[0]])
             KeyDay.objects.all().delete()
 
-    def test_tries_to_log_in_go_when_they_have_ended(self):
+    def test_forget_deletes_log_in_tries_that_have_ended(self):
         with time_machine.travel(NOW, tick=False) as clock:
             LogInTries.add("a")
             clock.shift(timedelta(minutes=14))
@@ -67,7 +67,7 @@ class ForgetTests(RetryTestCase):
             self.assertIn("1 log-in tries\n", forget())
             self.assertEqual(LogInTries.objects.get().subject, "b")
 
-    def test_many_rows_go_in_batches(self):
+    def test_forget_deletes_in_batches(self):
         LogInTries.objects.bulk_create(
             LogInTries(subject=str(n), failed_at=NOW - COOL_OFF) for n in range(7)
         )
@@ -93,9 +93,9 @@ class ForgetTests(RetryTestCase):
 
 
 class CommittedForgetTests(CommittedTestCase):
-    """Outside of a test's transaction, as the command runs."""
+    """Outside a test's transaction, as the command runs."""
 
-    def test_ended_secrets_leave_a_dropped_pepper_and_live_ones_stay_on_it(self):
+    def test_forget_removes_ended_secrets_from_a_dropped_pepper_and_keeps_live_ones(self):
         peppers = [secrets.token_bytes(32) for _ in range(2)]
         with override_settings(API_KEY_PEPPERS={7: peppers[0]}):
             for _ in range(2):

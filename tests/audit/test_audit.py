@@ -1,4 +1,4 @@
-"""The audit log says who did what from where, and what it says stays as it was written."""
+"""Tests of the audit log: who did what from where, append-only."""
 
 from datetime import UTC, datetime
 
@@ -27,7 +27,7 @@ class AppendOnlyTests(ApiTestCase):
         ):
             cursor.execute(sql)
 
-    def test_the_role_that_serves_can_neither_change_nor_remove_an_event(self):
+    def test_runtime_role_cannot_change_or_delete_an_event(self):
         self.refused("UPDATE audit_auditevent SET reason = 'x'", APPEND_ONLY)
         self.refused("UPDATE audit_auditevent SET reason = 'x' WHERE false", APPEND_ONLY)
         self.refused("DELETE FROM audit_auditevent", APPEND_ONLY)
@@ -35,7 +35,7 @@ class AppendOnlyTests(ApiTestCase):
         for table in ("audit_auditevent", "audit_audithead"):
             self.refused(f"TRUNCATE {table}", "permission denied", ProgrammingError)
 
-    def test_nor_can_the_owner_while_the_triggers_are_there(self):
+    def test_owner_cannot_change_or_delete_an_event_while_the_triggers_exist(self):
         with as_owner():
             for table in ("audit_auditevent", "audit_audithead"):
                 self.refused(f"DELETE FROM {table}", APPEND_ONLY)
@@ -43,14 +43,14 @@ class AppendOnlyTests(ApiTestCase):
             self.refused("UPDATE audit_auditevent SET reason = 'x'", APPEND_ONLY)
             self.refused("UPDATE audit_audithead SET sequence = 0", ONE_STEP)
 
-    def test_an_insert_that_would_update_is_refused_too(self):
+    def test_upsert_on_an_event_is_refused(self):
         self.refused(
             "INSERT INTO audit_auditevent SELECT * FROM audit_auditevent"
             " ON CONFLICT (id) DO UPDATE SET reason = 'x'",
             APPEND_ONLY,
         )
 
-    def test_the_role_that_serves_cannot_take_the_triggers_away(self):
+    def test_runtime_role_cannot_disable_or_drop_the_triggers(self):
         for sql in (
             "ALTER TABLE audit_auditevent DISABLE TRIGGER USER",
             "DROP TRIGGER audit_event_append_only ON audit_auditevent",
@@ -68,13 +68,13 @@ class AppendOnlyTests(ApiTestCase):
             "SET session_replication_role = replica", "permission denied", ProgrammingError
         )
 
-    def test_a_head_moves_one_event_forward_and_no_other_way(self):
+    def test_audit_head_moves_forward_by_one_event_only(self):
         for change in ("sequence = 0", "sequence = sequence", "sequence = sequence + 2"):
             self.refused(f"UPDATE audit_audithead SET {change}", ONE_STEP)
         self.refused("UPDATE audit_audithead SET organization_id = 'org_x'", ONE_STEP)
         AuditHead.objects.filter(pk=self.acme.pk).update(sequence=2)
 
-    def test_the_migration_can_be_taken_back_and_applied_again(self):
+    def test_trigger_migration_can_be_reversed_and_applied_again(self):
         with as_owner() as cursor:
             call_command("migrate", "audit", "0001", verbosity=0)
             cursor.execute("DELETE FROM audit_auditevent WHERE false")
@@ -87,7 +87,7 @@ class OriginTests(ApiTestCase):
         answer = client.send("/v1/keys", {"name": "CI"}).json()
         return AuditEvent.objects.get(target_id=answer["id"])
 
-    def test_an_event_says_from_which_address_the_proxies_being_trusted(self):
+    def test_audit_event_has_the_address_the_trusted_proxies_name(self):
         _, client = self.issue()
         client.defaults["HTTP_X_FORWARDED_FOR"] = "6.6.6.6, 192.0.2.7, 2001:db8::0:1"
         for proxies, address in [
@@ -99,7 +99,7 @@ class OriginTests(ApiTestCase):
             with self.subTest(proxies), override_settings(TRUSTED_PROXY_COUNT=proxies):
                 self.assertEqual(self.made(client).ip, address)
 
-    def test_a_user_agent_is_cut_cleaned_and_rid_of_keys(self):
+    def test_audit_event_has_the_user_agent_cut_cleaned_and_redacted(self):
         _, client = self.issue()
         for sent, kept in [
             ("curl/8.5.0", "curl/8.5.0"),
@@ -113,7 +113,7 @@ class OriginTests(ApiTestCase):
             with self.subTest(sent):
                 self.assertEqual(self.made(client).user_agent, kept)
 
-    def test_staff_have_an_origin_and_commands_and_the_service_have_none(self):
+    def test_audit_event_by_staff_has_an_origin_and_one_by_command_or_system_has_none(self):
         browser = self.staff()
         browser.defaults["HTTP_USER_AGENT"] = "Firefox"
         url = f"/admin/accounts/organization/{quote(self.acme.id)}/suspend/"
@@ -134,7 +134,7 @@ class OriginTests(ApiTestCase):
             ],
         )
 
-    def test_staff_see_all_of_an_event_and_change_none(self):
+    def test_staff_can_view_every_column_of_an_event_and_change_none(self):
         _, client = self.issue()
         client.defaults["HTTP_USER_AGENT"] = "curl/8.5.0"
         event = self.made(client)
@@ -154,7 +154,7 @@ VARIED = ("id", "sequence", "target_id")
 
 
 class RecordTests(ApiTestCase):
-    def test_an_event_costs_one_update_of_the_head_and_one_insert(self):
+    def test_audit_event_costs_one_update_of_the_head_and_one_insert(self):
         with CaptureQueriesContext(
             connection,
         ) as queries:
@@ -162,7 +162,7 @@ class RecordTests(ApiTestCase):
         statements = [q["sql"] for q in queries if "audit_audit" in q["sql"]]
         self.assertEqual([sql.split()[0] for sql in statements], ["SELECT", "UPDATE", "INSERT"])
 
-    def test_the_events_of_one_target_come_out_of_an_index_newest_first(self):
+    def test_audit_events_of_a_target_are_read_from_an_index_newest_first(self):
         self.acme.suspend(actor=Actor.cli(), reason="unpaid")
         template = AuditEvent.objects.latest("sequence")
         columns = {name: getattr(template, name) for name in STORED if name not in VARIED}
@@ -178,7 +178,7 @@ class RecordTests(ApiTestCase):
         self.assertIn("audit_event_by_target", plan)
         self.assertNotIn("Sort", plan)
 
-    def test_a_seal_is_32_bytes(self):
+    def test_seal_must_be_32_bytes(self):
         for table in (AuditEvent, AuditHead):
             with self.assertRaisesMessage(IntegrityError, "seal_is_sha_256"), transaction.atomic():
                 table.objects.create(

@@ -1,4 +1,4 @@
-"""Heads that were kept elsewhere show what the audit log alone cannot: its end was cut off."""
+"""Tests of `verify_audit --expect`: heads kept elsewhere reveal a tail that was cut off."""
 
 import io
 import tempfile
@@ -19,7 +19,7 @@ class ExpectTests(VerifyTestCase):
         self.expect = ("--expect", str(self.file))
         self.file.write_text(self.heads)
 
-    def test_heads_kept_earlier_are_still_there_after_more_was_written(self):
+    def test_kept_heads_verify_after_more_events_were_written(self):
         self.verify(*self.expect)
         self.acme.resume(actor=Actor.cli(), reason="paid")
         later = self.verify(*self.expect)
@@ -30,7 +30,7 @@ class ExpectTests(VerifyTestCase):
         with mock.patch("sys.stdin", io.StringIO(later)):
             self.verify("--expect", "-")
 
-    def test_a_tail_cut_off_with_the_head_turned_back(self):
+    def test_kept_heads_reveal_a_tail_cut_off_with_its_head_turned_back(self):
         for last in (1, 5):
             cut = [delete(last + 1, 6), head(f"sequence = {last}, seal = {seal_of(last)}")]
             with self.subTest(last), self.tampered(*cut):
@@ -41,7 +41,7 @@ class ExpectTests(VerifyTestCase):
                     args=self.expect,
                 )
 
-    def test_a_log_written_anew_by_somebody_who_has_the_key(self):
+    def test_kept_heads_reveal_a_log_rewritten_with_the_right_key(self):
         back = [delete(5, 6), head(f"sequence = 4, seal = {seal_of(4)}")]
         with self.tampered(*back):
             for _ in range(2):
@@ -54,7 +54,7 @@ class ExpectTests(VerifyTestCase):
                 args=self.expect,
             )
 
-    def test_a_log_that_is_gone(self):
+    def test_kept_heads_reveal_a_log_that_is_gone(self):
         gone = f"{self.acme.id}: its head was kept, but the audit log is gone."
         with self.tampered(
             delete(1, 6),
@@ -66,7 +66,7 @@ class ExpectTests(VerifyTestCase):
             self.assertFound(gone, args=(*self.expect, "--organization", self.acme.id))
             self.verify(*self.expect, "--organization", self.globex.id)
 
-    def test_a_file_that_holds_anything_else_is_refused_before_anything_is_read(self):
+    def test_malformed_file_of_kept_heads_is_refused_without_a_query(self):
         good = self.heads.splitlines()[0]
         no_head = "is no head: it should hold an organization's id, a number and a seal"
         for text, message in [

@@ -1,4 +1,4 @@
-"""The audit log in production: the roles of deploy/roles.sql, and verify_audit as cron runs it."""
+"""Tests of the audit log in production: the roles of deploy/roles.sql, verify_audit as by cron."""
 
 import re
 import shlex
@@ -44,7 +44,7 @@ def verify(server: ProductionServer, *args: str) -> "subprocess.CompletedProcess
     )
 
 
-def test_a_cut_off_tail_is_found_with_the_heads_that_were_kept(
+def test_verify_audit_in_production_finds_a_cut_off_tail_by_the_kept_heads(
     server: ProductionServer, database: Database, tmp_path: Path
 ) -> None:
     organization = server.manage("create_organization", "Acme")
@@ -105,7 +105,7 @@ def test_a_cut_off_tail_is_found_with_the_heads_that_were_kept(
         "DROP TABLE audit_auditevent",
     ],
 )
-def test_the_runtime_role_cannot_touch_what_is_written(
+def test_runtime_role_in_production_cannot_change_the_audit_log(
     server: ProductionServer, database: Database, sql: str
 ) -> None:
     with (
@@ -115,7 +115,7 @@ def test_the_runtime_role_cannot_touch_what_is_written(
         connection.execute(sql.encode())
 
 
-def test_the_runtime_role_sees_how_old_the_snapshot_of_another_roles_dump_is(
+def test_runtime_role_sees_the_age_of_another_roles_snapshot(
     server: ProductionServer, database: Database
 ) -> None:
     with (
@@ -163,7 +163,7 @@ def test_nightly_unit_compares_with_the_heads_of_the_last_good_night(
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="There is no systemd here.")
-def test_systemd_understands_every_unit(tmp_path: Path) -> None:
+def test_systemd_units_verify(tmp_path: Path) -> None:
     units = [*(ROOT / "deploy").glob("*.service"), *(ROOT / "deploy").glob("*.timer")]
     for unit in units:
         # Executables and users are looked for.

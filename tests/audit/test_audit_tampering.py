@@ -1,4 +1,4 @@
-"""`verify_audit` finds, and names, whatever was done to the audit log behind its triggers."""
+"""Tests of `verify_audit` on a tampered log: it names what was done behind the triggers."""
 
 import secrets
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ class TamperingTests(VerifyTestCase):
         "seal_key_id": ("2", "9"),
     }
 
-    def test_an_edited_column(self):
+    def test_verify_audit_finds_an_edited_column(self):
         with override_settings(AUDIT_KEYS={1: OLD, 2: NEW}):
             self.acme = self.organization("Edited", "team")
             _, client = self.issue()
@@ -77,11 +77,11 @@ class TamperingTests(VerifyTestCase):
         # Those below put an event in another's place.
         self.assertEqual(columns - set(self.EDITS), {"id", "organization_id", "sequence"})
 
-    def test_an_edited_id(self):
+    def test_verify_audit_finds_an_edited_id(self):
         with self.tampered(change(3, "id = 'evt_forged'")):
             self.assertFound(f"{self.acme.id} event 3 (evt_forged): {CHANGED}; {self.rest(3)}.")
 
-    def test_an_event_given_to_another_organization(self):
+    def test_verify_audit_finds_an_event_moved_to_another_organization(self):
         only = ("--organization", self.acme.id)
         missing = (
             f"{self.acme.id} event 3: missing: so number 4 ({self.id_of(4)}) cannot be checked"
@@ -96,7 +96,7 @@ class TamperingTests(VerifyTestCase):
             said = f"{CHANGED}; of the 3 after it, 2 fit"
             self.assertFound(f"{self.event(3)}: {said}.", args=only)
 
-    def test_the_first_event_that_does_not_fit_is_named_with_the_state_of_the_rest(self):
+    def test_verify_audit_names_the_first_misfit_and_the_state_of_the_rest(self):
         moved = [change(3, "sequence = 1000"), *renumber(4, -1), change(999, "sequence = 6")]
         gap = "missing: so number {} ({{}}) cannot be checked"
         forged = [delete(3), change(4, "reason = 'x'")]
@@ -127,7 +127,7 @@ class TamperingTests(VerifyTestCase):
                 told = self.rest(after + missing, misfits=misfits, of=of)
                 self.assertFound(f"{self.acme.id}{event}: {what.format(named)}; {told}.")
 
-    def test_a_row_beyond_the_head(self):
+    def test_verify_audit_finds_a_row_beyond_the_head(self):
         beyond = f"{self.acme.id}: it has more events than the 6 its head counts."
         for statements in [
             [insert(7, like=6)],
@@ -137,7 +137,7 @@ class TamperingTests(VerifyTestCase):
             with self.subTest(statements), self.tampered(*statements):
                 self.assertFound(beyond)
 
-    def test_a_number_that_is_there_twice(self):
+    def test_verify_audit_finds_a_repeated_number(self):
         unique = "audit_event_numbered_once"
         drop = f"ALTER TABLE audit_auditevent DROP CONSTRAINT {unique}"
         try:
@@ -148,7 +148,7 @@ class TamperingTests(VerifyTestCase):
             columns = "(organization_id, sequence)"
             self.tamper(f"ALTER TABLE audit_auditevent ADD CONSTRAINT {unique} UNIQUE {columns}")
 
-    def test_a_tail_cut_off(self):
+    def test_verify_audit_finds_a_cut_off_tail(self):
         for last in (1, 4, 5):
             with self.subTest(last), self.tampered(delete(last + 1, 6)):
                 self.assertFound(
@@ -166,11 +166,11 @@ class TamperingTests(VerifyTestCase):
                 " cut off."
             )
 
-    def test_a_head_turned_back_under_its_events(self):
+    def test_verify_audit_finds_a_head_turned_back_below_its_events(self):
         with self.tampered(head(f"sequence = 4, seal = {seal_of(4)}")):
             self.assertFound(f"{self.acme.id}: it has more events than the 4 its head counts.")
 
-    def test_a_log_that_is_not_whole(self):
+    def test_verify_audit_finds_a_missing_head_or_log(self):
         log = self.acme.id
         gone = "DELETE FROM audit_audithead WHERE organization_id = ACME"
         empty = "sequence = 0, seal = decode(repeat('00', 32), 'hex')"
@@ -189,7 +189,7 @@ class TamperingTests(VerifyTestCase):
             with self.subTest(what), self.tampered(*statements):
                 self.assertFound(f"{log}: {what}.")
 
-    def test_every_log_with_a_fault_is_named_as_far_as_people_read(self):
+    def test_verify_audit_names_every_faulty_log_up_to_a_limit(self):
         with self.tampered("UPDATE audit_auditevent SET reason = 'x'"):
             self.assertFound(
                 *sorted(

@@ -1,4 +1,4 @@
-"""Seals are made of everything an event says, however it is spelled."""
+"""Tests of seals: each covers everything its event says, in one canonical form."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -13,7 +13,7 @@ from tests.support.cast import ApiTestCase
 class SealTests(ApiTestCase):
     KEY = bytes(range(32))
 
-    def test_the_form_that_is_sealed_does_not_depend_on_how_it_is_spelled(self):
+    def test_canonical_form_is_independent_of_spelling(self):
         noon = datetime(2030, 1, 31, 12, tzinfo=UTC)
         same = [
             {"created_at": noon, "ip": "::1.2.3.4", "changes": as_stored({"b": (1, "é"), "a": ()})},
@@ -33,7 +33,7 @@ class SealTests(ApiTestCase):
             b'"ip":"00000000000000000000000001020304/128"}',
         )
 
-    def test_what_differs_in_anything_has_another_seal(self):
+    def test_seals_differ_if_contents_predecessor_or_key_differ(self):
         contents: list[dict[str, object]] = [
             {},
             {"a": ""},
@@ -55,11 +55,11 @@ class SealTests(ApiTestCase):
         self.assertEqual(len(seals), len(contents) * len(befores) * len(keys))
         self.assertTrue(all(len(s) == 32 for s in seals))
 
-    def test_every_column_is_sealed_but_the_seal(self):
+    def test_seal_covers_every_column_but_itself(self):
         columns = {field.attname for field in AuditEvent._meta.concrete_fields}
         self.assertEqual(columns - set(AuditEvent.sealed_columns()), {"seal"})
 
-    def test_the_first_listed_key_seals_and_the_event_says_which(self):
+    def test_first_audit_key_seals_and_the_event_names_it(self):
         for keys in ({7: self.KEY}, {3: bytes(32), 7: self.KEY}):
             with override_settings(AUDIT_KEYS=keys):
                 self.issue()
@@ -72,7 +72,7 @@ class SealTests(ApiTestCase):
             [7, 3],
         )
 
-    def test_the_head_holds_the_seal_of_the_last_event(self):
+    def test_audit_head_holds_the_seal_of_the_last_event(self):
         self.issue()
         head = AuditHead.objects.get(pk=self.acme.pk)
         last = AuditEvent.objects.get(organization_id=self.acme.pk, sequence=head.sequence)

