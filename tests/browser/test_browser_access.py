@@ -1,4 +1,4 @@
-"""In a real browser staff set up their second factor and log in with it: clean, strict, usable."""
+"""Tests in a real browser of the second factor: set up, then log in with it."""
 
 import re
 import secrets
@@ -26,7 +26,7 @@ def browser() -> Iterator["Browser"]:
 
 @pytest.fixture(scope="module")
 def strict_server() -> Iterator[DemoServer]:
-    """A server that asks for a second factor, as production does."""
+    """Start a server that asks for a second factor, as production does."""
     with DemoServer(REACHSCORE_TEST_SECOND_FACTOR="true") as demo:
         yield demo
 
@@ -40,7 +40,7 @@ def window(browser: "Browser", strict_server: DemoServer) -> Iterator[Window]:
 
 
 def newcomer() -> str:
-    """Make a member of staff who has never logged in, and return the name."""
+    """Make a member of staff who has never logged in; return the name."""
     name = f"newcomer-{secrets.token_hex(4)}"
     command = ("createsuperuser", "--noinput", "--username", name, "--email", "")
     done = manage(*command, DJANGO_SUPERUSER_PASSWORD=PASSWORD)
@@ -61,7 +61,9 @@ def type_code(window: Window, code: str) -> None:
     window.press("Go on")
 
 
-def test_it_is_set_up_at_the_first_log_in_and_asked_at_the_next(window, strict_server, browser):
+def test_second_factor_is_set_up_at_the_first_log_in_and_asked_at_the_next(
+    window, strict_server, browser
+):
     name = newcomer()
     type_password(window, name)
     page = window.page
@@ -112,7 +114,7 @@ def test_it_is_set_up_at_the_first_log_in_and_asked_at_the_next(window, strict_s
 
 @pytest.fixture
 def home(browser: "Browser", strict_server: DemoServer) -> Iterator[Window]:
-    """A window at the address that passkeys belong to."""
+    """Open a window at the address to which passkeys belong."""
     opened = Window(browser, strict_server.url.replace("127.0.0.1", "localhost"))
     yield opened
     opened.context.close()
@@ -120,7 +122,7 @@ def home(browser: "Browser", strict_server: DemoServer) -> Iterator[Window]:
 
 
 def authenticator(window: Window) -> tuple["CDPSession", dict[str, str]]:
-    """Give the window's page a platform authenticator; return what removes it."""
+    """Give the window's page a platform authenticator; return the handle that removes it."""
     debugger = window.context.new_cdp_session(window.page)
     debugger.send("WebAuthn.enable")
     able = ("hasResidentKey", "hasUserVerification", "isUserVerified")
@@ -135,7 +137,7 @@ def make_passkey(window: Window, name: str) -> None:
 
 
 def make_first_passkey(window: Window, name: str) -> list[str]:
-    """Log in for the first time, make a passkey and return the recovery codes."""
+    """Log in for the first time and make a passkey; return the recovery codes."""
     type_password(window, name)
     window.press("Use a passkey instead")
     make_passkey(window, "Laptop")
@@ -146,9 +148,7 @@ def make_first_passkey(window: Window, name: str) -> list[str]:
     return codes
 
 
-def test_passkey_is_offered_where_the_browser_would_take_one_and_else_the_page_says_where(
-    window, home
-):
+def test_passkey_page_at_another_address_links_to_where_the_browser_takes_one(window, home):
     type_password(window, newcomer())
     window.press("Use a passkey instead")
     window.check_access()
@@ -158,7 +158,7 @@ def test_passkey_is_offered_where_the_browser_would_take_one_and_else_the_page_s
     assert there == window.page.url.replace(window.url, home.url)
 
 
-def test_passkey_is_made_then_shown_after_the_password_then_alone(home):
+def test_passkey_is_made_then_used_after_the_password_and_then_alone(home):
     name, page = newcomer(), home.page
     authenticator(home)
     make_first_passkey(home, name)
@@ -223,7 +223,7 @@ def test_lost_passkey_is_replaced_after_a_recovery_code_and_its_session_ends(hom
     assert home.page.url == f"{home.url}/admin/"
 
 
-def test_half_way_one_can_turn_back(window):
+def test_half_finished_log_in_can_be_abandoned(window):
     type_password(window, newcomer())
     window.press("Log in as somebody else")
     assert window.page.url.endswith("/admin/login/")

@@ -1,4 +1,4 @@
-"""Each flow of staff in a real browser, every page of it looked at by axe, light and dark."""
+"""Tests in a real browser of each flow of staff: axe on every page, light and dark."""
 
 import json
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def logged_in(browser: "Browser", server: DemoServer) -> Iterator[Window]:
 
 
 def fill(how: str) -> str:
-    """Call a function of browser_data in the server's database; return what it does, as JSON."""
+    """Call a function of browser_data in the server's database; return its JSON."""
     code = f"import json; from tests.support.browser_data import *; print(json.dumps({how}()))"
     filled = manage("shell", "--no-imports", "-c", code)
     assert filled.returncode == 0, filled.stderr
@@ -49,7 +49,7 @@ def staff(logged_in: Window) -> Iterator[Window]:
 
 
 def looked_at(staff: Window, figure: str = "") -> None:
-    """Check what holds for every page: access for all, no sideways scrolling."""
+    """Check what holds for every page: accessible, and no sideways scrolling."""
     staff.check_access()
     staff.check_layout()
     if figure:
@@ -69,7 +69,7 @@ def told(staff: Window) -> str:
     return staff.page.locator(".messagelist").inner_text()
 
 
-def test_what_a_row_of_the_list_says_finds_that_row(staff):
+def test_text_copied_from_a_row_of_the_key_list_finds_that_row(staff):
     staff.visit(KEYS)
     row = staff.page.locator("#result_list tbody tr", has_text="Contractor")
     key, owner = row.locator("th a").inner_text(), row.locator("td").nth(1).inner_text()
@@ -82,7 +82,7 @@ def test_what_a_row_of_the_list_says_finds_that_row(staff):
     looked_at(staff)
 
 
-def test_home_leads_to_what_needs_attention(staff):
+def test_home_links_to_the_keys_needing_attention(staff):
     staff.visit("/admin/")
     looked_at(staff, "home")
     staff.page.get_by_text("The same as a table").click()
@@ -93,7 +93,7 @@ def test_home_leads_to_what_needs_attention(staff):
     assert "Contractor" in staff.page.locator("#result_list").inner_text()
 
 
-def test_the_lists_and_forms_are_for_all(staff):
+def test_admin_lists_and_forms_are_accessible(staff):
     for path in (
         KEYS,
         f"{KEYS}?status=revoked&livemode__exact=0",
@@ -117,7 +117,7 @@ def test_the_lists_and_forms_are_for_all(staff):
         looked_at(staff, "keys" if path == KEYS else "")
 
 
-def test_a_leaked_key_is_found_by_pasting_it_and_revoked_with_all_it_made(staff):
+def test_leaked_key_is_found_by_pasting_it_and_revoked_with_its_descendants(staff):
     find(staff, "Key management")
     looked_at(staff, "key")
     staff.press("Revoke key")
@@ -138,7 +138,7 @@ def test_a_leaked_key_is_found_by_pasting_it_and_revoked_with_all_it_made(staff)
     stale.close()
 
 
-def test_a_key_is_rotated_and_its_secret_is_gone_on_reload_and_back(staff):
+def test_rotated_keys_secret_is_gone_after_reload_and_back(staff):
     find(staff, "Nightly import")
     key_page = staff.page.url
     staff.press("Rotate")
@@ -162,7 +162,7 @@ def test_a_key_is_rotated_and_its_secret_is_gone_on_reload_and_back(staff):
     assert "has ended" in told(staff)
 
 
-def test_a_rotation_of_a_key_revoked_meanwhile_is_told_so(staff):
+def test_rotation_of_a_key_revoked_meanwhile_says_so(staff):
     find(staff, "Old dashboard")
     with_form = staff.context.new_page()
     with_form.goto(staff.page.url.partition("change/")[0] + "rotate/")
@@ -175,7 +175,7 @@ def test_a_rotation_of_a_key_revoked_meanwhile_is_told_so(staff):
     with_form.close()
 
 
-def test_scopes_are_narrowed_and_name_end_and_addresses_changed(staff):
+def test_scopes_can_be_narrowed_and_name_expiry_and_addresses_changed(staff):
     find(staff, "Nightly import")
     staff.press("Narrow scopes")
     looked_at(staff)
@@ -197,7 +197,7 @@ def test_scopes_are_narrowed_and_name_end_and_addresses_changed(staff):
     assert "2029-12-31" in staff.page.locator(".facts").inner_text()
 
 
-def test_the_id_is_copied_and_the_page_says_so(staff):
+def test_copy_id_button_copies_the_id_and_says_so(staff):
     find(staff, "Nightly import")
     staff.context.grant_permissions(["clipboard-read", "clipboard-write"])
     staff.page.get_by_role("button", name="Copy id").press("Enter")
@@ -205,7 +205,7 @@ def test_the_id_is_copied_and_the_page_says_so(staff):
     assert staff.page.evaluate("navigator.clipboard.readText()").startswith("key_")
 
 
-def test_many_keys_are_narrowed_then_revoked_after_a_dry_run(staff):
+def test_selected_keys_are_narrowed_then_revoked_after_a_dry_run(staff):
     page = staff.page
     for action, button in [
         ("Narrow the selected keys to their used scopes", "Narrow 3 keys"),
@@ -230,7 +230,7 @@ def test_many_keys_are_narrowed_then_revoked_after_a_dry_run(staff):
         looked_at(staff, "progress")
 
 
-def test_an_organization_is_looked_at_changed_suspended_and_left(staff):
+def test_organization_can_be_viewed_changed_suspended_and_left(staff):
     page = staff.page
     staff.visit(f"{ORGANIZATIONS}?q=Initech")
     staff.press("Initech")
@@ -277,7 +277,7 @@ def test_an_organization_is_looked_at_changed_suspended_and_left(staff):
     looked_at(staff)
 
 
-def test_a_form_comes_back_as_typed_when_the_proof_is_old_and_asks_for_it_at_its_end(staff, server):
+def test_form_with_an_old_proof_comes_back_as_typed_and_asks_for_the_proof(staff, server):
     find(staff, "First test key")
     staff.press("Rotate")
     fill("forget_proofs")
@@ -293,7 +293,7 @@ def test_a_form_comes_back_as_typed_when_the_proof_is_old_and_asks_for_it_at_its
     staff.page.locator("#plaintext").wait_for()
 
 
-def test_a_refusal_has_the_menu_and_a_way_back(staff):
+def test_refusal_page_has_the_menu_and_a_way_back(staff):
     for path, status in (("/admin/nothing/", 404), (f"{KEYS}key_5Fnothing00000/change/", 404)):
         assert staff.page.goto(path).status == status
         looked_at(staff)
@@ -303,7 +303,7 @@ def test_a_refusal_has_the_menu_and_a_way_back(staff):
         staff.complaints.clear()  # That the answer was a 404.
 
 
-def test_everything_is_reached_by_keyboard(staff):
+def test_revocation_can_be_done_by_keyboard_alone(staff):
     find(staff, "First test key")
     page = staff.page
     page.get_by_role("link", name="Revoke key").focus()
@@ -323,7 +323,7 @@ def test_everything_is_reached_by_keyboard(staff):
     page.get_by_text("is revoked; its next request is refused").wait_for()
 
 
-def test_no_name_is_so_long_or_turned_that_it_hides_or_moves_what_stands_beside_it(staff):
+def test_long_or_right_to_left_name_hides_and_moves_nothing_beside_it(staff):
     page = staff.page
     for path in json.loads(fill("fill_with_long_names")):
         answer = page.request.get(path)
