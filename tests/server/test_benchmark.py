@@ -1,4 +1,4 @@
-"""The benchmark fills our tables by hand: a new column must not break it unseen."""
+"""Tests of the benchmark's filling of our tables: a new column must not break it."""
 
 from accounts.models import Organization, Usage
 from apikeys.models import KeyDay, KeySecret
@@ -12,7 +12,7 @@ IN_USE = SPREAD + HOT
 
 
 class SeedTests(ApiTestCase):
-    def test_filling_a_year_gives_each_key_its_secret_its_days_and_each_customer_its_events(self):
+    def test_benchmark_fill_gives_keys_secrets_and_days_and_organizations_events(self):
         organizations, events = Organization.objects.count(), AuditEvent.objects.count()
         with as_owner() as cursor:
             connection = cursor.connection

@@ -1,4 +1,4 @@
-"""A revocation in the middle of a burst, over all processes: no success that began after it."""
+"""Tests of a burst over all processes: no request that began after a key's end succeeds."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ Organization.objects.get(pk="{}").suspend(actor=Actor.cli(), reason="unpaid")
 
 @dataclass(frozen=True)
 class Sent:
-    """One request of the burst: when it began, and what was answered."""
+    """One request of the burst: when it began, and its answer."""
 
     began: float
     status: int
@@ -29,7 +29,7 @@ class Sent:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ProductionServer]:
-    """Two worker processes."""
+    """Start a server of two worker processes."""
     with ProductionServer(Database()) as production:
         yield production
 
@@ -46,15 +46,15 @@ def manager(server: ProductionServer, organization: str) -> str:
 
 @pytest.fixture
 def issued(server: ProductionServer, manager: str) -> dict[str, str]:
-    """A key as it was answered when it was made."""
+    """Issue a key; return the answer to its creation."""
     answer: dict[str, str] = server.ask("/v1/keys", key=manager, body={"name": "burst"}).json()
     return answer
 
 
 def burst(server: ProductionServer, key: str, end_it: Callable[[], object]) -> set[str]:
-    """Send with `key` from several clients, do `end_it` meanwhile, and check that it holds.
+    """Send with `key` from several clients, call `end_it` meanwhile, and check that it holds.
 
-    Returns the codes of the refusals.
+    Return the codes of the refusals.
     """
     over = Event()
 
@@ -83,7 +83,7 @@ def burst(server: ProductionServer, key: str, end_it: Callable[[], object]) -> s
     return {each.code for each in sent if each.code}
 
 
-def test_revoked(server, manager, issued):
+def test_revocation_during_a_burst_holds_from_its_answer_on(server, manager, issued):
     def revoke() -> None:
         answer = server.ask(f"/v1/keys/{issued['id']}", key=manager, method="DELETE")
         assert answer.json()["status"] == "revoked"
@@ -91,7 +91,7 @@ def test_revoked(server, manager, issued):
     assert burst(server, issued["key"], revoke) == {"api_key_invalid"}
 
 
-def test_revoked_with_its_maker(server, manager, issued):
+def test_cascade_during_a_burst_holds_from_its_answer_on(server, manager, issued):
     child = server.ask("/v1/keys", key=issued["key"], body={"name": "child"}).json()
 
     def cascade() -> None:
@@ -102,7 +102,7 @@ def test_revoked_with_its_maker(server, manager, issued):
     assert burst(server, child["key"], cascade) == {"api_key_invalid"}
 
 
-def test_rotated_out(server, manager, issued):
+def test_finished_rotation_during_a_burst_holds_from_its_answer_on(server, manager, issued):
     path = f"/v1/keys/{issued['id']}"
     newest = server.ask(f"{path}/rotate", key=manager, body={}).json()["key"]
 
@@ -114,7 +114,7 @@ def test_rotated_out(server, manager, issued):
     assert server.ask("/v1/auth/me", key=newest).status == 200
 
 
-def test_suspended(server, organization, issued):
+def test_suspension_during_a_burst_holds_from_its_commit_on(server, organization, issued):
     def suspend() -> None:
         server.manage("shell", "-c", SUSPEND.format(organization))
 

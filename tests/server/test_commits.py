@@ -1,4 +1,4 @@
-"""A commit that no synchronous replica confirms: its wait ends, and it is never taken for done."""
+"""Tests of a commit that no synchronous replica confirms: a bounded wait, and no success."""
 
 import json
 import os
@@ -35,7 +35,7 @@ IS_WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 @contextmanager
 def standby_away() -> Iterator["psycopg.Connection[tuple[Any, ...]]"]:
-    """Have every commit wait for a replica that there is not; yield a superuser's connection."""
+    """Make every commit wait for a replica that does not exist; yield a superuser's connection."""
     with superuser() as admin:
 
         def name_standbys(names: str) -> None:
@@ -64,7 +64,7 @@ class CommitTestCase(CommittedTestCase):
 
 
 class VerbTests(CommitTestCase):
-    def test_a_verb_that_no_replica_confirms_is_503_and_sent_again_is_so_too(self):
+    def test_unconfirmed_verb_is_503_and_so_is_its_repetition(self):
         key, client = self.issue()
         rotating, other = self.issue()[0], self.issue()[0]
         rotate(rotating, actor=Actor.cli(), overlap=timedelta(hours=1))
@@ -100,7 +100,7 @@ class VerbTests(CommitTestCase):
         active = ApiKey.objects.filter(revoked_at=None).values_list("name", flat=True)
         self.assertEqual(sorted(active), ["a", "b", "c"])
 
-    def test_a_creation_sent_again_with_its_token_shows_the_one_key(self):
+    def test_unconfirmed_create_repeated_with_its_idempotency_key_shows_the_one_key(self):
         client = self.issue()[1]
         with standby_away():
             lost = client.send("/v1/keys", {"name": "a"}, **TOKEN)
@@ -110,7 +110,7 @@ class VerbTests(CommitTestCase):
         self.assertEqual(ApiClient(answer.json()["key"]).get("/v1/auth/me").status_code, 200)
         self.assertEqual(ApiKey.objects.filter(name="a").count(), 1)
 
-    def test_what_only_reads_cannot_have_happened(self):
+    def test_fault_during_a_get_never_says_that_it_may_have_happened(self):
         fault = OperationalError()
         fault.__cause__ = CommitUnconfirmed()
         with mock.patch("apikeys.api.context.auth_context", side_effect=fault):
@@ -118,7 +118,7 @@ class VerbTests(CommitTestCase):
         error = self.assertRefused(answer, 503, "temporarily_unavailable")
         self.assertNotIn("happened", error["message"])
 
-    def test_pages_of_staff_are_503_too(self):
+    def test_unconfirmed_form_of_staff_is_503(self):
         staff, (key, _) = self.staff(), self.issue()
         self.client.raise_request_exception = staff.raise_request_exception = False
         pages: list[tuple[Client, str, dict[str, str]]] = [
@@ -135,8 +135,8 @@ class VerbTests(CommitTestCase):
                     again = "Send the same again until it succeeds. What can be read meanwhile"
                     self.assertContains(answer, again, status_code=503)
 
-    def test_a_page_that_only_reads_is_shown_or_503_whatever_becomes_of_its_session(self):
-        """Of one that is due to be written, and of one that is over and is deleted."""
+    def test_page_that_only_reads_is_shown_or_503_if_its_session_cannot_be_written(self):
+        """Both a session that is due to be written and one that has ended and is deleted."""
         staff, ended = self.session_seen(61), self.session_seen(31 * 60)
         with self.subTest("standby away"), standby_away():
             self.assertEqual(staff.get("/admin/").status_code, 200)
@@ -152,7 +152,7 @@ class VerbTests(CommitTestCase):
             self.assertBackSoon(staff)
 
     def session_seen(self, seconds: int) -> Client:
-        """Return a browser of staff whose last click that was noted was so long ago."""
+        """Return a browser of staff whose last noted click was this many seconds ago."""
         staff = self.staff()
         staff.raise_request_exception = False
         session = staff.session
@@ -167,7 +167,7 @@ class VerbTests(CommitTestCase):
 
 
 class StatisticsTests(CommitTestCase):
-    def test_statistics_wait_for_no_replica(self):
+    def test_statistics_do_not_wait_for_a_replica(self):
         hour_ago = timezone.now() - timedelta(hours=1)
         (_, unused), (used_key, used) = self.issue(), self.issue()
         KeySecret.objects.filter(api_key=used_key).update(last_used_at=hour_ago)
@@ -183,7 +183,7 @@ class StatisticsTests(CommitTestCase):
         self.assertEqual(KeySecret.objects.get(api_key=used_key).pepper_id, 2)
         self.assertTrue(ScopeGrant.objects.filter(api_key=used_key).exclude(last_exercised_on=None))
 
-    def test_a_log_in_that_no_replica_confirms_is_no_failed_try(self):
+    def test_unconfirmed_log_in_does_not_count_as_a_failed_one(self):
         self.client.raise_request_exception = False
         fields = {"username": "sam", "password": "correct horse"}
         with standby_away():
@@ -195,11 +195,11 @@ class StatisticsTests(CommitTestCase):
 
 class WaitTests(CommitTestCase):
     def rename(self) -> None:
-        """Commit a statement of its own, outside of any transaction."""
+        """Run a statement that commits by itself, outside a transaction."""
         Organization.objects.filter(pk=self.acme.pk).update(name="Acme 2")
 
     def interrupted(self, how: str) -> BaseException | None:
-        """Return what ends a statement whose commit waits, once somebody does this to it."""
+        """Return the error that ends a waiting commit if an operator cancels or terminates it."""
 
         def interrupt() -> None:
             with superuser() as admin:
@@ -214,7 +214,7 @@ class WaitTests(CommitTestCase):
             interruption.result()
         return caught.exception.__cause__
 
-    def test_a_wait_that_others_end_is_no_commit_either(self):
+    def test_commit_wait_ended_by_an_operator_is_unconfirmed(self):
         connection.settings_dict["LONGEST_WAIT"] = None
         for how in ("cancel", "terminate"):
             with self.subTest(how):
@@ -222,7 +222,7 @@ class WaitTests(CommitTestCase):
                 connection.close()
                 self.acme.resume(actor=Actor.cli(), reason="paid")
 
-    def test_a_single_statement_ends_too_and_the_connection_goes_on(self):
+    def test_unconfirmed_single_statement_ends_and_leaves_the_connection_usable(self):
         with standby_away():
             with self.assertRaises(OperationalError) as caught:
                 self.rename()
@@ -230,13 +230,13 @@ class WaitTests(CommitTestCase):
             self.assertEqual(Organization.objects.get(pk=self.acme.pk).name, "Acme 2")
         self.rename()
 
-    def test_a_long_statement_is_cancelled_and_did_not_happen(self):
+    def test_statement_over_its_time_limit_is_cancelled_and_had_no_effect(self):
         with self.assertRaises(OperationalError) as caught, connection.cursor() as cursor:
             cursor.execute("SELECT pg_sleep(20)")
         self.assertIsInstance(caught.exception.__cause__, psycopg.errors.QueryCanceled)
         self.rename()
 
-    def test_a_server_that_is_frozen_is_hung_up_on(self):
+    def test_frozen_database_server_is_given_up(self):
         connection.ensure_connection()
         backend = connection.connection.info.backend_pid
         began = time.monotonic()

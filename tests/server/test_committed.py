@@ -1,4 +1,4 @@
-"""The tests that commit see what other connections do, and leave the database as they found it."""
+"""Tests of CommittedTestCase: other connections see its rows, and it leaves the database empty."""
 
 import time
 
@@ -14,7 +14,7 @@ from tests.support.committed import CommittedTestCase, as_owner, in_threads
 
 
 class CommittedTests(CommittedTestCase):
-    def test_a_thread_sees_what_the_test_did_and_the_test_what_the_thread_did(self):
+    def test_threads_and_the_test_see_each_others_rows(self):
         _, client = self.issue()
 
         def make() -> int:
@@ -42,7 +42,7 @@ class CommittedTests(CommittedTestCase):
                 left = cursor.fetchone()[0]
         self.assertEqual(left, 0)
 
-    def test_what_a_thread_raises_is_raised_when_all_have_ended(self):
+    def test_exception_of_a_thread_is_raised_after_all_have_ended(self):
         def fail() -> None:
             raise ZeroDivisionError
 
@@ -53,7 +53,7 @@ class CommittedTests(CommittedTestCase):
             in_threads(fail, suspend)
         self.assertIsNotNone(Organization.objects.get(pk=self.acme.pk).suspended_at)
 
-    def test_the_teardown_empties_what_the_runtime_role_may_not_and_puts_the_plans_back(self):
+    def test_teardown_empties_protected_tables_and_restores_the_plans(self):
         self.staff().get("/admin/")
 
         self._fixture_teardown()
@@ -62,7 +62,7 @@ class CommittedTests(CommittedTestCase):
         for model in (Organization, User, ApiKey, AuditEvent):
             self.assertEqual(model._default_manager.count(), 0)
 
-    def test_the_owner_hands_the_connection_back(self):
+    def test_as_owner_restores_the_runtime_role(self):
         def role() -> str:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT current_user")

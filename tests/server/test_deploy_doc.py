@@ -1,4 +1,4 @@
-"""The steps of docs/deploy.md work as they are written, with an & in DATABASE_URL."""
+"""Tests of the steps of docs/deploy.md, run as written, with an & in DATABASE_URL."""
 
 import re
 import subprocess
@@ -29,7 +29,9 @@ def database() -> Database:
     return made
 
 
-def test_first_time_works_as_it_is_written(database: Database, tmp_path: Path) -> None:
+def test_first_time_steps_of_the_deploy_doc_work_as_written(
+    database: Database, tmp_path: Path
+) -> None:
     assert len(STEPS) == 10
     for folder in ("bin", "etc/systemd/system", "etc/nginx/conf.d"):
         (tmp_path / folder).mkdir(parents=True)
@@ -82,7 +84,7 @@ def test_first_time_works_as_it_is_written(database: Database, tmp_path: Path) -
     assert {"reachscore@.service", "reachscore-task@.timer"} < units
 
 
-def test_every_command_of_the_document_takes_the_settings_file() -> None:
+def test_manage_commands_in_the_deploy_doc_take_the_settings_file() -> None:
     blocks = re.findall(r"```sh\n(.*?)```", DOC, re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if "manage.py" in line]
     assert len(lines) >= 4

@@ -1,4 +1,4 @@
-"""Nothing hangs: whatever the database does, an answer comes, and the next good moment serves."""
+"""Tests of database faults: each request is answered in time, and service resumes by itself."""
 
 import time
 from collections.abc import Iterator
@@ -40,9 +40,7 @@ def assert_unavailable(answer: Answer) -> None:
     assert answer.json()["error"]["request_id"] == answer.headers["Request-Id"]
 
 
-def test_a_held_lock_ends_a_write_in_time_and_no_read_waits_for_it(
-    server, database, organization, key
-):
+def test_held_lock_fails_a_write_in_time_and_delays_no_read(server, database, organization, key):
     with database.connect() as holder, holder.transaction():
         holder.execute(
             "SELECT 1 FROM audit_audithead WHERE organization_id = %s FOR UPDATE",
@@ -60,7 +58,7 @@ def test_a_held_lock_ends_a_write_in_time_and_no_read_waits_for_it(
     assert sorted(name for (name,) in rows) == ["CI", "in time"]
 
 
-def test_a_commit_that_waits_for_a_replica_ends_and_delays_nobody_else(
+def test_commit_waiting_for_a_replica_ends_and_delays_no_other_request(
     server, database, organization, key
 ):
     unused = server.manage("issue_api_key", organization, "--name", "unused")
@@ -97,7 +95,7 @@ def test_a_commit_that_waits_for_a_replica_ends_and_delays_nobody_else(
         assert names.fetchone() == (1,)
 
 
-def test_a_locked_table_ends_authentication_in_time(server, database, key):
+def test_locked_table_fails_authentication_in_time(server, database, key):
     with database.connect() as holder, holder.transaction():
         holder.execute("LOCK TABLE apikeys_keysecret IN ACCESS EXCLUSIVE MODE")
         answer = server.ask("/v1/auth/me", key=key)
@@ -107,7 +105,7 @@ def test_a_locked_table_ends_authentication_in_time(server, database, key):
     assert server.ask("/v1/auth/me", key=key).status == 200
 
 
-def test_lost_connections_cost_not_one_request(server, database, key):
+def test_lost_database_connections_fail_no_request(server, database, key):
     for _ in range(3):
         with ThreadPoolExecutor(8) as pool:
             warm = list(pool.map(lambda _: server.ask("/v1/auth/me", key=key), range(16)))
@@ -119,7 +117,7 @@ def test_lost_connections_cost_not_one_request(server, database, key):
         assert server.ask("/admin/", cookie="sessionid=" + "a" * 32).status == 302
 
 
-def test_a_stopped_database_is_said_and_a_started_one_serves_again(server, database, key):
+def test_stopped_database_is_503_and_a_started_one_serves_again(server, database, key):
     database.stop()
     try:
         assert_unavailable(server.ask("/v1/auth/me", key=key))
@@ -137,7 +135,7 @@ def test_a_stopped_database_is_said_and_a_started_one_serves_again(server, datab
     assert server.ask("/readyz").status == 200
 
 
-def test_a_page_without_its_database_asks_for_patience(server, database):
+def test_stopped_database_shows_the_back_soon_page_to_staff(server, database):
     cookie = "sessionid=" + "a" * 32
     assert server.ask("/admin/", cookie=cookie).status == 302
     database.stop()
@@ -150,7 +148,7 @@ def test_a_page_without_its_database_asks_for_patience(server, database):
     assert server.ask("/admin/", cookie=cookie).status == 302
 
 
-def test_a_full_connection_limit_is_said_and_passes(server, database, key):
+def test_full_connection_limit_is_503_and_passes(server, database, key):
     database.run("ALTER DATABASE service CONNECTION LIMIT 0")
     try:
         database.cut_connections()
@@ -162,7 +160,7 @@ def test_a_full_connection_limit_is_said_and_passes(server, database, key):
     assert server.ask("/v1/auth/me", key=key).status == 200
 
 
-def test_a_read_only_database_is_said_and_passes(server, database, key):
+def test_read_only_database_is_503_for_writes_and_passes(server, database, key):
     database.run("ALTER DATABASE service SET default_transaction_read_only = on")
     try:
         database.cut_connections()
@@ -187,7 +185,7 @@ def test_a_read_only_database_is_said_and_passes(server, database, key):
         "DROP TABLE audit_auditevent",
     ],
 )
-def test_the_runtime_role_can_change_no_table(server, database, statement):
+def test_runtime_role_cannot_change_the_schema(server, database, statement):
     with database.connect() as connection:
         connection.execute("SET ROLE reachscore_app")
         connection.execute("SELECT count(*) FROM apikeys_apikey")
@@ -213,14 +211,14 @@ FOREIGN = {
 }
 
 
-def test_the_role_is_set_to_what_the_service_relies_on(server, database):
+def test_runtime_role_has_the_session_settings_the_service_relies_on(server, database):
     query = "SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = 'reachscore_app'"
     with database.connect() as connection:
         found = dict(line.split("=") for (line,) in connection.execute(query))
     assert found == SESSION
 
 
-def test_settings_of_the_role_make_no_difference(server, database, organization, key):
+def test_differing_role_settings_change_no_answer(server, database, organization, key):
     unused = server.ask("/v1/keys", key=key, body={"name": "never used"}).json()
     address = f"/v1/keys/{unused['id']}"
     before = server.ask(address, key=key).json()

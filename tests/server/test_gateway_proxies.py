@@ -1,4 +1,4 @@
-"""Through the documented nginx and HAProxy a client cannot forge its address or scheme."""
+"""Tests through the documented nginx and HAProxy: a client cannot forge its address or scheme."""
 
 import http.client
 import json
@@ -68,14 +68,14 @@ def server() -> Iterator[ProductionServer]:
 
 @pytest.fixture(scope="module")
 def staff(server: ProductionServer) -> None:
-    """Sam, and Kim, whom single sign-on calls sam@corp."""
+    """Make Sam, and Kim whose single sign-on name is sam@corp."""
     make = "from staff.models import User; make = User.objects.create_superuser; make('sam')"
     server.manage("shell", "-v0", "-c", f"{make}; make('kim', sso_name='sam@corp')")
 
 
 @pytest.fixture(scope="module")
 def keys(server: ProductionServer) -> dict[str, str]:
-    """A key that works from this machine alone, and one that works from elsewhere alone."""
+    """Issue a key for this machine's address only, and one for another address only."""
     made: dict[str, str] = json.loads(server.manage("shell", "-v0", "-c", MAKE_KEYS))
     return made
 
@@ -101,18 +101,18 @@ def proxy(request, server, tmp_path_factory) -> Iterator[Proxy]:
 
 
 def statuses(port: int, keys: dict[str, str], *lines: bytes) -> tuple[int, ...]:
-    """Return what the key of this machine and the one of elsewhere are answered."""
+    """Return the statuses answered to the key of this machine and to the other one."""
     return tuple(send(port, keys[which], *lines)[0] for which in ("here", "elsewhere"))
 
 
-def test_a_client_behind_a_proxy_spoils_its_own_request_at_most(proxy, keys):
+def test_forged_headers_behind_a_proxy_spoil_at_most_the_clients_own_request(proxy, keys):
     for lines in HARMLESS:
         assert statuses(proxy.port, keys, *lines) == UNHARMED, lines
     for lines in ALIASES:
         assert statuses(proxy.port, keys, *lines) in (UNHARMED, SPOILED), lines
 
 
-def test_an_alias_sent_straight_to_the_server_forges_nothing_in_either_order(server, keys):
+def test_header_alias_sent_straight_to_the_server_forges_nothing_in_either_order(server, keys):
     true = f"ReachScore-Gateway: {TOKEN} for=127.0.0.1 proto=https".encode()
     orders = [order for lines in ALIASES for order in ((true, *lines), (*lines, true))]
     seen = [statuses(server.port, keys, *lines) for lines in orders]
@@ -130,16 +130,14 @@ def test_an_alias_sent_straight_to_the_server_forges_nothing_in_either_order(ser
         assert statuses(server.port, keys, *lines) == expected, lines
 
 
-def test_without_the_header_probes_work_and_the_api_wants_https(server, keys):
+def test_request_without_the_gateway_header_is_https_required_and_probes_work(server, keys):
     assert [send(server.port, "", path=path)[0] for path in ("/healthz", "/readyz")] == [200, 200]
     status, body = send(server.port, keys["here"])
     assert (status, json.loads(body)["error"]["code"]) == (400, "https_required")
 
 
 @needs_nginx
-def test_a_body_over_the_limit_of_nginx_is_answered_as_the_service_answers_a_smaller_one(
-    server, keys, tmp_path
-):
+def test_body_over_nginx_limit_gets_the_services_own_413(server, keys, tmp_path):
     def post(port: int, size: int) -> tuple[dict[str, Any], dict[str, str]]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         headers = {"Authorization": f"Bearer {keys['here']}", "Content-Type": "application/json"}
@@ -168,7 +166,7 @@ def test_a_body_over_the_limit_of_nginx_is_answered_as_the_service_answers_a_sma
 
 
 @needs_nginx
-def test_nginx_passes_on_of_what_proxies_write_only_what_it_sets(tmp_path):
+def test_nginx_passes_only_the_proxy_headers_that_it_sets(tmp_path):
     sent = [line for lines in (*HARMLESS, *ALIASES) for line in lines]
     sent += [b"X-Forwarded-Host: evil", b"X-Forwarded-Port: 1"]
     with socket.create_server(("127.0.0.1", 0)) as upstream, ThreadPoolExecutor() as pool:
@@ -206,7 +204,7 @@ NAMES = (
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[int]:
-    """Stand in for what authenticates: 401 for nobody, else 200 and a name. Return its port."""
+    """Start a stand-in for the identity provider: 401, or 200 and a name. Return its port."""
 
     class Authenticating(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -226,7 +224,7 @@ def provider() -> Iterator[int]:
 
 
 def staff_names(server: ProductionServer) -> set[str]:
-    """Return who was logged in."""
+    """Return the names of the staff who logged in."""
     with server.database.connect() as connection:
         rows = connection.execute(
             "SELECT actor_label FROM audit_auditevent WHERE action = 'staff.logged_in'"
@@ -236,7 +234,7 @@ def staff_names(server: ProductionServer) -> set[str]:
 
 @needs_nginx
 @pytest.mark.parametrize("underscores", ["off", "on"])
-def test_staff_behind_the_documented_nginx_are_whom_the_provider_names_and_nobody_else(
+def test_single_sign_on_behind_nginx_logs_in_only_whom_the_provider_names(
     server, staff, provider, tmp_path, underscores
 ):
     running = start_nginx(
@@ -298,7 +296,7 @@ def test_staff_behind_the_documented_nginx_are_whom_the_provider_names_and_nobod
         running.stop()
 
 
-def test_header_sent_straight_to_the_server_names_staff_by_its_own_token_only(server, staff):
+def test_single_sign_on_header_sent_straight_to_the_server_needs_its_own_token(server, staff):
     def said(token: str, rest: str, name: str = "ReachScore-Gateway") -> bytes:
         return f"{name}: {token} for=127.0.0.1 proto=https{rest}".encode()
 

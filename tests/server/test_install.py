@@ -1,4 +1,4 @@
-"""`bin/install` finds a Python that works, mends a broken environment, or says what to do."""
+"""Tests of `bin/install`: it finds a Python, repairs the environment, or says what to do."""
 
 import hashlib
 import os
@@ -58,7 +58,7 @@ def install(clone: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_no_python_is_said_in_a_sentence(clone):
+def test_missing_python_is_told_in_a_sentence(clone):
     done = install(clone)
     assert done.returncode != 0
     assert "No Python 3.11 or newer" in done.stderr
@@ -66,7 +66,7 @@ def test_no_python_is_said_in_a_sentence(clone):
     assert not (clone / ".venv").exists()
 
 
-def test_a_shim_that_fails_is_passed_over(clone):
+def test_failing_python_shim_is_skipped(clone):
     program(clone, "python3", SHIM)
     program(clone, "python3.14", SHIM)
     program(clone, "python3.12", WORKING)
@@ -75,14 +75,14 @@ def test_a_shim_that_fails_is_passed_over(clone):
     assert (clone / ".venv" / "installed-requirements.txt").read_text() == "nothing==1\n"
 
 
-def test_python3_comes_first_and_a_second_time_nothing_is_done(clone):
+def test_python3_is_tried_first_and_a_second_run_does_nothing(clone):
     program(clone, "python3", WORKING)
     program(clone, "python3.14", SHIM)
     assert "Installing" in install(clone).stderr
     assert install(clone).stderr == ""
 
 
-def test_the_named_python_counts_and_a_bad_one_is_refused(clone):
+def test_python_variable_is_used_and_a_bad_one_refused(clone):
     program(clone, "python3", WORKING)
     program(clone, "mine", WORKING)
     assert install(clone, PYTHON="mine").returncode == 0
@@ -92,7 +92,7 @@ def test_the_named_python_counts_and_a_bad_one_is_refused(clone):
     assert "PYTHON=nothing-here is not a working Python" in done.stderr
 
 
-def test_an_interrupted_install_is_taken_up_again(clone):
+def test_interrupted_install_is_resumed(clone):
     program(clone, "python3", WORKING)
     (clone / "fail-install").touch()
     assert install(clone).returncode != 0
@@ -102,7 +102,7 @@ def test_an_interrupted_install_is_taken_up_again(clone):
     assert (clone / ".venv" / "installed-requirements.txt").exists()
 
 
-def test_an_environment_whose_python_is_gone_is_made_anew(clone):
+def test_environment_whose_python_is_gone_is_made_again(clone):
     program(clone, "python3", WORKING)
     install(clone)
     (clone / ".venv" / "bin" / "python").unlink()
@@ -112,16 +112,14 @@ def test_an_environment_whose_python_is_gone_is_made_anew(clone):
     assert "Making .venv" in done.stderr
 
 
-def test_new_requirements_are_installed(clone):
+def test_changed_requirements_are_installed(clone):
     program(clone, "python3", WORKING)
     install(clone)
     (clone / "requirements.txt").write_text("nothing==2\n")
     assert "Installing" in install(clone).stderr
 
 
-def test_settings_of_the_caller_change_nothing_and_a_stamp_means_that_all_is_installed(
-    clone, tmp_path
-):
+def test_callers_pip_settings_have_no_effect_and_a_stamp_means_all_is_installed(clone, tmp_path):
     pip = Path(pip_module.__file__).parents[1]  # Lent: ensurepip takes seconds.
     real = f"""#!/bin/sh
 [ "$2" != venv ] || set -- -m venv --without-pip .venv
@@ -164,7 +162,7 @@ case "$*" in "-m venv"*) echo {pip} > "$(echo .venv/lib/python3*/site-packages)/
     assert list(home.rglob("*")) == [home / "bin"]
 
 
-def test_a_clone_that_is_not_writable_is_named_in_a_sentence(clone):
+def test_clone_that_is_not_writable_is_named_in_a_sentence(clone):
     program(clone, "python3", WORKING)
     with tempfile.TemporaryDirectory() as folder:  # Unlike tmp_path it is open to others.
         shutil.copytree(clone, folder, symlinks=True, dirs_exist_ok=True)
@@ -178,7 +176,7 @@ def test_a_clone_that_is_not_writable_is_named_in_a_sentence(clone):
     assert done.stderr.count("\n") == 1
 
 
-def test_make_alone_prints_its_targets():
+def test_make_without_a_target_prints_the_targets():
     done = subprocess.run(
         ["make"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10
     )

@@ -1,4 +1,4 @@
-"""A setting that is malformed, missing or another environment's is named before anything starts."""
+"""Tests of malformed, missing or foreign settings: each is named before anything starts."""
 
 import os
 import runpy
@@ -56,7 +56,7 @@ MALFORMED = [
             *("postgres://user:hunter2@db/keys?sslmode=on", "postgres://u@db/keys?sslmod=require"),
         )
     ),
-    *((name, value) for name in FLAGS for value in ("True", "1", "yes", "on", "FALSE")),
+    *((name, value) for name in FLAGS for value in ("True", "1", "yes", "no", "on", "FALSE")),
     *(
         ("PUBLIC_URL", url)
         for url in (
@@ -88,9 +88,19 @@ MALFORMED = [
         )
     ),
     *(
-        (name, f"1:{KEY}{rest}")
+        (name, value)
         for name in ("API_KEY_PEPPERS", "AUDIT_KEYS", "ENCRYPTION_KEYS")
-        for rest in (",", "!", f",1:{KEY}")
+        for value in (
+            *(KEY, f"x:{KEY}", f"0:{KEY}", f"-1:{KEY}", f"40000:{KEY}", f"1:{KEY},1:{KEY}"),
+            *(f"1:{KEY},", "1:", "1:short", f"1:{KEY[:-3]}", f"1:{KEY}!", f"1:{KEY[:10]} {KEY}"),
+        )
+    ),
+    *(
+        ("GATEWAY_TOKEN", value)
+        for value in (
+            *(KEY[:31], f"{KEY},", f",{KEY}", f"{KEY}, {KEY}", f"{KEY},{KEY},{KEY}", f"{KEY};"),
+            *(f"{KEY}é", KEY * 6, " "),
+        )
     ),
     *(("TRUSTED_PROXY_COUNT", value) for value in ("-1", "1.0", "one", "100", "²")),
     *(
@@ -105,18 +115,18 @@ MALFORMED = [
         ("SECURITY_CONTACT", value)
         for value in ("me@x.example", "http://x.example", "mailto:a b@c", "https://")
     ),
-    *(("METRICS_TOKEN", value) for value in ("short", f"{KEY} {KEY}", f"{KEY}ö")),
+    *(("METRICS_TOKEN", value) for value in ("x" * 15, f"{KEY} {KEY}", f"{KEY}ö")),
 ]
 
 
 def settings_from(environ: dict[str, str]) -> dict[str, object]:
-    """Return the settings that a process with this environment has."""
+    """Return the settings of a process with this environment."""
     with mock.patch.object(os, "environ", environ):
         return runpy.run_path(str(ROOT / "reachscore" / "settings.py"))
 
 
 def manage(*command: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-    """Run manage.py with nothing else in its environment."""
+    """Run manage.py with this environment only."""
     run = "runpy.run_path('manage.py', run_name='__main__')"
     return python(f"import runpy, sys; sys.argv[:] = {['manage.py', *command]}; {run}", **environ)
 
@@ -150,7 +160,7 @@ def test_malformed_setting_is_named_without_its_value():
         {name: "" for name in ALL if name not in PRODUCTION},
     ],
 )
-def test_unusual_but_valid_setting_is_taken(environ):
+def test_unusual_but_valid_setting_is_accepted(environ):
     assert settings_from({**ALL, **environ})["PRODUCTION"]
 
 
@@ -163,9 +173,7 @@ def test_unusual_but_valid_setting_is_taken(environ):
         ("smtps://u:p@h?from=a@b.example", "smtp", ("h", 465), ("u", "p"), (False, True)),
     ],
 )
-def test_mail_goes_where_its_url_says_encrypted_if_there_is_a_password(
-    url, backend, place, login, encrypted
-):
+def test_email_url_decides_backend_host_login_and_encryption(url, backend, place, login, encrypted):
     read = settings_from({**ALL, "EMAIL_URL": url})
     assert read["EMAIL_BACKEND"] == f"django.core.mail.backends.{backend}.EmailBackend"
     if place:
@@ -214,7 +222,7 @@ for name in [*sorted(ours), *theirs.split()]:
         ({**PRODUCTION, "AUDIT_KEYS": ""}, "DATABASE_URL is set, so this is production, which"),
     ],
 )
-def test_every_command_refuses_with_one_sentence(environ, beginning):
+def test_bad_settings_end_every_command_with_one_sentence(environ, beginning):
     done = python(RUN_ALL, **environ)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -224,7 +232,7 @@ def test_every_command_refuses_with_one_sentence(environ, beginning):
     assert not done.stderr
 
 
-def test_serve_without_database_url_takes_an_explicit_debug():
+def test_serve_without_database_url_needs_an_explicit_debug():
     done = manage("serve")
     assert done.returncode == 1
     assert "DATABASE_URL is not set" in done.stderr
@@ -232,7 +240,7 @@ def test_serve_without_database_url_takes_an_explicit_debug():
 
 
 @pytest.mark.parametrize("command", [("migrate",), ("create_organization", "X"), ("key_peppers",)])
-def test_database_that_cannot_be_reached_is_told_without_a_traceback(command):
+def test_unreachable_database_is_told_without_a_traceback(command):
     away = {**PRODUCTION, "DATABASE_URL": "postgres://u:pa55word@127.0.0.1:1/x"}
     done = manage(*command, **away)
     assert done.returncode == 1
@@ -242,7 +250,7 @@ def test_database_that_cannot_be_reached_is_told_without_a_traceback(command):
     assert "Traceback" in manage(*command, "--traceback", **away).stderr
 
 
-def test_wsgi_application_refuses_with_one_sentence():
+def test_bad_settings_end_the_wsgi_import_with_one_sentence():
     done = python("import reachscore.wsgi", DATABASE_URL=URL)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1, done.stderr
@@ -274,7 +282,7 @@ def test_env_file_is_read_as_systemd_reads_it(tmp_path: Path, line: str, value: 
 
 
 @pytest.mark.parametrize("line", ["X", "export X=a", "X-Y=a", "X='a", 'X="a', "\ufeffX=a", "=a"])
-def test_env_file_with_a_line_that_is_no_setting_is_refused(tmp_path: Path, line: str):
+def test_env_file_with_a_malformed_line_is_refused(tmp_path: Path, line: str):
     file = tmp_path / "env"
     file.write_text(f"A=b\n{line}\n" if line[0] != "\ufeff" else line)
     with pytest.raises(ImproperlyConfigured, match=r"Line [12] of .* does not read NAME=value"):

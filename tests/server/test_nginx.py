@@ -1,4 +1,4 @@
-"""Behind the documented nginx: slow clients stop nobody, a rolling restart loses no request."""
+"""Tests behind the documented nginx: slow clients, rolling restarts, and refusals that arrive."""
 
 import http.client
 import json
@@ -39,7 +39,7 @@ def key(instances: list[ProductionServer]) -> str:
     return instances[0].manage("issue_api_key", organization, "--name", "CI")
 
 
-def test_clients_that_send_byte_by_byte_do_not_stop_the_others(proxy, key):
+def test_slow_clients_do_not_stop_the_others(proxy, key):
     # More of them than all workers of both instances have threads.
     stop = threading.Event()
 
@@ -67,7 +67,7 @@ def test_clients_that_send_byte_by_byte_do_not_stop_the_others(proxy, key):
     assert took < 10, took
 
 
-def test_a_rolling_restart_under_load_loses_no_request(proxy, instances, key):
+def test_rolling_restart_under_load_loses_no_request(proxy, instances, key):
     instances[0].database.run("UPDATE accounts_plan SET active_keys_limit = NULL")
     done: Counter[int | str] = Counter()
     stop = threading.Event()
@@ -98,8 +98,8 @@ def test_a_rolling_restart_under_load_loses_no_request(proxy, instances, key):
     assert done[200] > 50
 
 
-def test_a_stop_lets_a_running_request_end(instances, proxy, key):
-    """A request that waits for a lock when SIGTERM comes still gets its answer."""
+def test_stopping_server_answers_its_running_requests(instances, proxy, key):
+    """A request waiting for a lock at SIGTERM is still answered."""
     instance = instances[0]
     with instance.database.connect() as holder:
         holder.execute("BEGIN")
@@ -116,7 +116,7 @@ def test_a_stop_lets_a_running_request_end(instances, proxy, key):
     instance.start()
 
 
-def test_a_header_that_a_byte_of_the_client_empties_is_refused_or_named(instances, proxy, key):
+def test_forwarded_header_emptied_by_a_bad_byte_is_refused_and_named(instances, proxy, key):
     database, port, path, body = (
         instances[0].database,
         instances[0].port,
@@ -144,7 +144,7 @@ def test_a_header_that_a_byte_of_the_client_empties_is_refused_or_named(instance
     assert seen == [("(not readable)", "127.0.0.1"), ("(not readable)", "192.0.2.7")] * 3
 
 
-def test_503_in_the_one_error_shape_if_no_instance_answers(tmp_path):
+def test_nginx_without_an_instance_answers_503_in_the_error_envelope(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent, socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # Nothing listens there: 502. The other never answers: 504.
         for folder, socket_ in (("closed", closed), ("silent", silent)):
@@ -167,7 +167,7 @@ def test_503_in_the_one_error_shape_if_no_instance_answers(tmp_path):
             assert answer.headers["Request-Id"] == error["request_id"]
 
 
-def test_over_plain_http_pages_lead_to_the_service_itself_and_repeat_no_key(proxy):
+def test_nginx_redirects_plain_http_to_public_url_and_repeats_no_key(proxy):
     tail = "live_AAAAAAAA_"
     for path, status in (
         ("/docs", 301),
@@ -185,8 +185,8 @@ def test_over_plain_http_pages_lead_to_the_service_itself_and_repeat_no_key(prox
         connection.close()
 
 
-def test_a_refusal_of_a_body_that_nobody_read_reaches_the_client(proxy):
-    """A server that closes such a connection resets it, and nginx answers 502 in its place."""
+def test_refusal_before_the_body_was_read_reaches_the_client(proxy):
+    """A server that closed the connection would reset it, and nginx would answer 502."""
     answers: Counter[tuple[int, str | None]] = Counter()
 
     def refuse(_: int) -> None:

@@ -1,4 +1,4 @@
-"""Behind PgBouncer in transaction mode, set up as docs/deploy.md says, and set up wrongly."""
+"""Tests behind PgBouncer in transaction mode, configured as docs/deploy.md says and wrongly."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ LIMITS = ("SET lock_timeout = '2s'", "SET statement_timeout = '5s'")
 
 @contextmanager
 def pooled(database: Database, file: Path, *, more: str = "") -> Iterator[str]:
-    """Start PgBouncer and yield what DATABASE_URL is."""
+    """Start PgBouncer; yield its DATABASE_URL."""
     port = free_port()
     folder = database.cluster.host
     file.write_text(CONFIGURATION.format(folder=folder, port=port, more=more))
@@ -79,13 +79,13 @@ def server(database: Database, tmp_path_factory) -> Iterator[ProductionServer]:
 
 @pytest.fixture(scope="module")
 def key(server: ProductionServer) -> str:
-    """Issue a key, by commands that are pooled, too."""
+    """Issue a key by commands through the pool."""
     organization = server.manage("create_organization", "Acme", "--plan", "enterprise")
     return server.manage("issue_api_key", organization, "--name", "CI")
 
 
 def use(server: ProductionServer, key: str) -> None:
-    """Read and write from more threads than the pool has connections; each must be right."""
+    """Read and write from more threads than the pool has connections, and check each answer."""
 
     def one(number: int) -> None:
         name = f"child {number}"
@@ -102,7 +102,7 @@ def use(server: ProductionServer, key: str) -> None:
         list(pool.map(one, range(30)))
 
 
-def test_it_serves_and_warns_of_what_the_role_does_not_say(server, database, key):
+def test_service_behind_pgbouncer_warns_until_the_role_has_its_timeouts(server, database, key):
     (warning,) = server.ask("/readyz").json()["warnings"]
     assert warning.endswith(" differ, it should be: lock_timeout 2s, statement_timeout 5s.")
     database.run(*(f"ALTER ROLE reachscore_app {limit}" for limit in LIMITS))
@@ -113,7 +113,7 @@ def test_it_serves_and_warns_of_what_the_role_does_not_say(server, database, key
     assert "Checked" not in server.manage("verify_audit")
 
 
-def test_settings_of_the_role_that_differ_are_a_warning_and_not_503(server, database, key):
+def test_differing_role_settings_behind_pgbouncer_are_a_warning(server, database, key):
     database.run(
         "ALTER ROLE reachscore_app SET default_transaction_isolation = 'repeatable read'",
         "ALTER ROLE reachscore_app SET extra_float_digits = 0",
@@ -132,7 +132,7 @@ def test_settings_of_the_role_that_differ_are_a_warning_and_not_503(server, data
 
 
 @pytest.mark.parametrize("more", ["", "server_reset_query_always = 1"])
-def test_a_pooler_that_cannot_keep_prepared_statements_costs_no_request(
+def test_pooler_that_loses_prepared_statements_fails_no_request(
     server, database, key, tmp_path, more
 ):
     with pooled(database, tmp_path / "pgbouncer.ini", more=more) as url:
@@ -142,7 +142,7 @@ def test_a_pooler_that_cannot_keep_prepared_statements_costs_no_request(
             use(careless, key)
 
 
-def test_a_commit_that_no_replica_confirms_is_503_in_time(server, database, key):
+def test_unconfirmed_commit_behind_pgbouncer_is_503_in_time(server, database, key):
     reload = "SELECT pg_reload_conf()"
     database.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", reload)
     time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""What runs at every request is planned once a connection."""
+"""Tests of prepared statements: the statement of each request is planned once per connection."""
 
 import secrets
 from collections.abc import Callable
@@ -24,15 +24,12 @@ PLANS = """
 
 
 class PreparedTests(ApiTestCase):
-    def test_the_authenticating_statement_is_prepared_after_its_fifth_run(self):
-        self.assertEqual(len(self.plans_after(7)), 1)
-
-    def test_it_is_not_planned_anew_each_time(self):
+    def test_authenticating_statement_gets_a_generic_plan(self):
         ((generic, custom),) = self.plans_after(20)
         self.assertLessEqual(custom, 5)  # PostgreSQL tries that many before it settles.
         self.assertGreater(generic, 5)
 
-    def test_nor_while_a_pepper_is_rotated_out(self):
+    def test_authenticating_statement_gets_a_generic_plan_with_two_peppers(self):
         peppers = {2: secrets.token_bytes(32), **settings.API_KEY_PEPPERS}
         with override_settings(API_KEY_PEPPERS=peppers):
             ((generic, custom),) = self.plans_after(20)
@@ -50,7 +47,7 @@ class PreparedTests(ApiTestCase):
 
 
 class KeptCursorTests(CommittedTestCase):
-    def test_a_lost_cursor_or_connection_costs_no_request(self):
+    def test_lost_cursor_or_connection_fails_no_request(self):
         _, client = self.issue()
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
         connection.caller_cursor.close()  # type: ignore[attr-defined]
@@ -61,7 +58,7 @@ class KeptCursorTests(CommittedTestCase):
         connection.connection.close()
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
 
-    def test_statements_that_a_pooler_discards_cost_no_request(self):
+    def test_discarded_prepared_statements_fail_no_request(self):
         _, client = self.issue()
         for _ in range(7):
             for answer in (client.get("/v1/auth/me"), client.get("/v1/keys"), self.create(client)):
@@ -69,7 +66,7 @@ class KeptCursorTests(CommittedTestCase):
             # As a pooler would, unseen by psycopg.
             connection.connection.pgconn.exec_(b"DISCARD ALL")
 
-    def test_what_runs_on_another_of_a_poolers_connections_than_before_costs_no_request(self):
+    def test_statement_on_another_connection_of_a_pooler_fails_no_request(self):
         renew = partial(renew_digest, "plaintext", locator="locator", pepper_id=1)
         session = self.staff().session
 
@@ -83,7 +80,7 @@ class KeptCursorTests(CommittedTestCase):
                     write()
                     connection.connection.pgconn.exec_(b"DISCARD ALL")
 
-    def test_what_comes_first_after_a_migration_is_done_in_the_admin_as_in_the_api(self):
+    def test_first_statement_after_a_migration_succeeds_in_admin_and_api(self):
         staff, (_, client) = self.staff(), self.issue()
         keys = [self.issue()[0].pk for _ in range(8)]  # And their statements are prepared.
         leaked = {"category": "leaked", "keys": keys[0]}
@@ -108,7 +105,7 @@ class KeptCursorTests(CommittedTestCase):
     def create(self, client: ApiClient) -> Answer:
         return client.send("/v1/keys", {"name": "child"})
 
-    def test_only_what_failed_inside_a_transaction_is_run_once_more(self):
+    def test_statement_is_run_once_more_only_if_it_failed_inside_a_transaction(self):
         def fail(*, inside: bool) -> None:
             calls.append(inside)
             with transaction.atomic() if inside else nullcontext(), connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""The production server, as a newcomer starts it, answers real curl."""
+"""Tests of the production server as a newcomer starts it, by real curl."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def status(server: DemoServer, path: str, *options: str) -> int:
 
 
 @pytest.mark.parametrize("mode", ["live", "test"])
-def test_the_seeds_own_curls_give_the_documented_fields_in_order(server, mode):
+def test_curl_examples_of_the_seed_answer_the_documented_fields_in_order(server, mode):
     created = json.loads(run(SEED_CREATE.format(url=server.url, key=server.key(mode))))
     assert list(created)[: len(CREATED)] == CREATED
     assert created["name"] == "CI/CD Pipeline"
@@ -73,13 +73,13 @@ def test_the_seeds_own_curls_give_the_documented_fields_in_order(server, mode):
     assert list(me["usage"]) == ["tests_this_month", "tests_limit", "domains", "domains_limit"]
 
 
-def test_the_curls_that_a_first_run_prints_work_as_printed(server):
+def test_curl_commands_printed_by_a_first_run_work_as_printed(server):
     create, me = [line for line in server.output.splitlines() if line.startswith("curl ")]
     assert json.loads(run(create))["object"] == "api_key"
     assert json.loads(run(me))["key_name"] == "First live key"
 
 
-def test_a_command_beside_the_server_revokes_and_the_next_call_is_refused(server):
+def test_key_revoked_by_a_command_beside_the_server_is_refused_next(server):
     organization = json.loads(run(SEED_ME.format(url=server.url, key=server.key("live"))))
     issued = manage("issue_api_key", organization["organization"]["id"], "--name", "Beside")
     assert issued.returncode == 0, issued.stderr
@@ -93,14 +93,14 @@ def test_a_command_beside_the_server_revokes_and_the_next_call_is_refused(server
     assert status(server, "/v1/auth/me", "-H", authorization) == 401
 
 
-def test_pages_and_their_files_are_served(server):
+def test_pages_and_static_files_are_served(server):
     for path in ("/", "/docs", "/docs/errors", "/v1/openapi.json", "/admin/login/", "/readyz"):
         assert status(server, path) == 200, path
     for path in ("/static/admin/css/base.css", "/static/reachscore/site.css"):
         assert status(server, path) == 200, path
 
 
-def test_the_admins_password_works_and_is_no_default(server):
+def test_printed_admin_password_works_and_is_no_default(server):
     found = re.search(r"user admin, password (\S+)", server.output)
     assert found
     assert len(found[1]) >= 16
@@ -119,7 +119,7 @@ def test_the_admins_password_works_and_is_no_default(server):
     assert status(server, "/admin/login/?next=/admin/", *wrong) == 200
 
 
-def test_what_only_a_socket_can_send_is_refused_too(server):
+def test_malformed_http_that_only_a_socket_can_send_is_refused(server):
     key = server.key("live")
 
     def send(*lines: bytes, body: bytes = b"") -> bytes:
@@ -156,7 +156,7 @@ def test_what_only_a_socket_can_send_is_refused_too(server):
         assert expected in answer, (lines[0][:60], answer[:300])
 
 
-def test_a_body_that_no_endpoint_reads_is_refused_though_it_be_chunked(server):
+def test_unread_body_is_refused_even_if_chunked(server):
     bearer = ("-H", f"Authorization: Bearer {server.key('live')}")
     as_json = ("-H", "Content-Type: application/json")
     made = json.loads(run(SEED_CREATE.format(url=server.url, key=server.key("live"))))
@@ -191,7 +191,7 @@ def test_a_body_that_no_endpoint_reads_is_refused_though_it_be_chunked(server):
         ("POST", "/rotate", 'Content-Length: 170\r\n\r\n{"overlap_seconds": 0}'),
     ],
 )
-def test_a_body_that_is_cut_off_is_refused_and_changes_nothing(server, method, path, sent):
+def test_truncated_body_is_refused_and_changes_nothing(server, method, path, sent):
     made = json.loads(run(SEED_CREATE.format(url=server.url, key=server.key("live"))))
     head = f"{method} /v1/keys/{made['id']}{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     head += f"Authorization: Bearer {server.key('live')}\r\nContent-Type: application/json\r\n"
@@ -206,7 +206,7 @@ def test_a_body_that_is_cut_off_is_refused_and_changes_nothing(server, method, p
     assert [secret["key_hint"] for secret in shown["secrets"]] == [made["key_hint"]]
 
 
-def test_bytes_that_are_no_utf_8_and_codings_are_refused_by_the_server_too(server):
+def test_non_utf_8_query_and_content_coding_are_refused_by_the_server(server):
     bearer = ("-H", f"Authorization: Bearer {server.key('live')}")
     as_json = ("-H", "Content-Type: application/json")
     assert status(server, "/v1/keys?name=Gesch%E4ft", *bearer) == 400
@@ -220,21 +220,21 @@ def test_bytes_that_are_no_utf_8_and_codings_are_refused_by_the_server_too(serve
         assert status(server, file, "-H", f"Range: bytes={given}") == 206
 
 
-def test_no_charset_hides_a_key_in_the_url(server):
+def test_key_in_the_url_is_refused_under_any_charset(server):
     for charset in ("utf-16", "rot13", "undefined", "idna", "utf-8"):
         url = f"/v1/auth/me?x={server.key('test')}"
         assert status(server, url, "-H", f"Content-Type: a/b; charset={charset}") == 400, charset
         assert status(server, "/", "-H", f"Content-Type: a/b; charset={charset}") == 200
 
 
-def test_a_second_server_does_not_share_the_port_unnoticed(server):
+def test_second_server_on_the_same_port_is_refused(server):
     done = manage("serve", "--port", str(server.port))
     assert done.returncode == 1
     assert f"Port {server.port} cannot be used" in done.stderr
     assert "Or choose another: --port 8001." in done.stderr
 
 
-def test_nothing_is_logged_that_holds_a_key(server):
+def test_server_log_holds_no_key(server):
     key = server.key("test")
     printed = server.output.count(key)
     assert status(server, f"/v1/nope/{key}") == 400
@@ -245,7 +245,7 @@ def test_nothing_is_logged_that_holds_a_key(server):
     assert server.output.count(key[17:]) == printed
 
 
-def test_what_a_stranger_sends_is_a_line_each(server):
+def test_refused_requests_are_one_log_line_each(server):
     refused = {
         ("/admin/MARK" + "x" * 16_400,): 400,
         ("/admin/login/?MARK", "-d", "username=MARK"): 403,
@@ -263,7 +263,7 @@ def test_what_a_stranger_sends_is_a_line_each(server):
     assert "MARK" not in "".join(written)
 
 
-def test_a_second_run_shows_no_key_and_says_how_to_make_one(server):
+def test_second_run_shows_no_key_and_says_how_to_issue_one(server):
     with DemoServer() as second:
         assert "rk_" not in second.output
         assert "user admin; a new password: .venv/bin/python manage.py changepassword admin\n" in (
@@ -274,7 +274,7 @@ def test_a_second_run_shows_no_key_and_says_how_to_make_one(server):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
-def test_a_killed_run_leaves_no_server_behind(server):
+def test_killed_run_leaves_no_server(server):
     with DemoServer() as second:
         second.process.kill()
         second.process.wait()
@@ -289,7 +289,7 @@ def test_a_killed_run_leaves_no_server_behind(server):
         second.stop()
 
 
-def test_two_first_runs_at_once_share_what_they_make():
+def test_two_concurrent_first_runs_share_one_organization():
     cluster = f"{tempfile.gettempdir()}/reachscore-tests-{uuid.uuid4().hex[:12]}"
     with ThreadPoolExecutor() as pool:
         runs = [
@@ -304,7 +304,7 @@ def test_two_first_runs_at_once_share_what_they_make():
     assert outputs[1].count("\n  live ") == 1
 
 
-def test_a_taken_port_is_said_in_a_sentence(server):
+def test_taken_port_of_the_demo_is_told_in_a_sentence(server):
     done = manage("run_demo", "--port", str(server.port))
     assert done.returncode == 1
     assert f"Port {server.port} cannot be used" in done.stderr

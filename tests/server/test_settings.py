@@ -1,4 +1,4 @@
-"""Development needs no environment at all; production refuses to start without its secrets."""
+"""Tests of the settings: development needs no environment, production needs its secrets."""
 
 import base64
 import json
@@ -11,13 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from django.core.exceptions import ImproperlyConfigured
 
 from reachscore.environment import (
-    count,
     database_from_url,
     development_secrets,
-    flag,
     gateway_tokens,
     numbered_keys,
 )
@@ -53,7 +50,7 @@ def python(code: str, **environ: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize("missing", [name for name in PRODUCTION if name != "DATABASE_URL"])
-def test_production_refuses_to_start_without(missing):
+def test_production_without_a_required_setting_does_not_start(missing):
     environ = {name: value for name, value in PRODUCTION.items() if name != missing}
     done = python(SHOW, **environ)
     assert done.returncode != 0
@@ -62,7 +59,7 @@ def test_production_refuses_to_start_without(missing):
         assert value not in done.stderr
 
 
-def test_all_that_is_missing_is_said_at_once():
+def test_missing_settings_are_all_named_at_once():
     done = python(SHOW, DATABASE_URL=PRODUCTION["DATABASE_URL"])
     assert "AUDIT_KEYS, ENCRYPTION_KEYS, ALLOWED_HOSTS, PUBLIC_URL." in done.stderr
 
@@ -82,7 +79,7 @@ def test_all_that_is_missing_is_said_at_once():
         ),
     ],
 )
-def test_a_database_url_means_production_unless_debug(environ, production, debug, engine):
+def test_database_url_means_production_unless_debug(environ, production, debug, engine):
     done = python(SHOW, **environ)
     assert json.loads(done.stdout)[:3] == [production, debug, engine], done.stderr
 
@@ -97,7 +94,7 @@ def test_a_database_url_means_production_unless_debug(environ, production, debug
         ({"SECOND_FACTOR_REQUIRED": "no"}, None),
     ],
 )
-def test_production_asks_staff_for_a_second_factor_unless_told_otherwise(environ, required):
+def test_second_factor_is_required_in_production_by_default(environ, required):
     shown = python(
         "from django.conf import settings as s; print(s.SECOND_FACTOR_REQUIRED)", **environ
     )
@@ -107,7 +104,7 @@ def test_production_asks_staff_for_a_second_factor_unless_told_otherwise(environ
         assert shown.stdout.strip() == str(required), shown.stderr
 
 
-def test_production_imports_nothing_of_the_development_database():
+def test_production_does_not_import_the_development_database():
     show = (
         "import django, sys; django.setup(); from django.db import connection; connection.vendor; "
         "print([name for name in sys.modules if name.startswith('reachscore.devdb')])"
@@ -116,7 +113,7 @@ def test_production_imports_nothing_of_the_development_database():
     assert "reachscore.devdb.base" in python(show).stdout
 
 
-def test_development_listens_to_loopback_names_only():
+def test_development_allows_loopback_hosts_only():
     assert json.loads(python(SHOW).stdout)[3] == ["127.0.0.1", "localhost", "[::1]"]
 
 
@@ -127,71 +124,7 @@ def test_prepared_statements_can_be_switched_off(value, threshold):
     assert f"'prepare_threshold': {threshold}" in done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("value", ["True", "1", "yes", "no", "FALSE", " true"])
-def test_a_switch_is_exactly_true_or_false(value):
-    with pytest.raises(ImproperlyConfigured, match="DEBUG must be true or false"):
-        flag({"DEBUG": value}, "DEBUG", default=False)
-
-
-@pytest.mark.parametrize("value", ["-1", "1.0", "one", "100", "²", " 1"])
-def test_a_number_of_proxies_is_a_number(value):
-    with pytest.raises(ImproperlyConfigured, match="TRUSTED_PROXY_COUNT must be a number"):
-        count({"TRUSTED_PROXY_COUNT": value}, "TRUSTED_PROXY_COUNT", default=0)
-    assert count({"TRUSTED_PROXY_COUNT": "2"}, "TRUSTED_PROXY_COUNT", default=0) == 2
-    assert count({}, "TRUSTED_PROXY_COUNT", default=0) == 0
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "",
-        KEY,
-        f"x:{KEY}",
-        f"0:{KEY}",
-        f"-1:{KEY}",
-        f"40000:{KEY}",
-        f"1:{KEY},1:{KEY}",
-        f"1:{KEY},",
-        "1:",
-        "1:short",
-        f"1:{KEY[:-3]}",
-        f"1:{KEY}!",
-        f"1:{KEY[:10]} {KEY[10:]}",
-    ],
-    ids=lambda value: f"{len(value)} long",  # The values are random.
-)
-def test_a_bad_list_of_peppers_is_refused_without_showing_it(value):
-    with pytest.raises(ImproperlyConfigured) as caught:
-        numbered_keys({"API_KEY_PEPPERS": value}, "API_KEY_PEPPERS")
-    assert "API_KEY_PEPPERS" in str(caught.value)
-    assert KEY[:8] not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        KEY[:31],
-        f"{KEY},",
-        f",{KEY}",
-        f"{KEY}, {KEY}",
-        f"{KEY},{KEY},{KEY}",
-        f"{KEY} ",
-        f"{KEY}\n",
-        f"{KEY};",
-        f'"{KEY}"',
-        f"{KEY}é",
-        KEY * 6,
-        " ",
-    ],
-    ids=lambda value: f"{len(value)} long",
-)
-def test_a_malformed_gateway_token_is_refused_without_showing_it(value):
-    with pytest.raises(ImproperlyConfigured, match=r"^GATEWAY_TOKEN must hold") as caught:
-        gateway_tokens({"GATEWAY_TOKEN": value}, "GATEWAY_TOKEN")
-    assert KEY[:8] not in str(caught.value)
-
-
-def test_one_or_two_gateway_tokens_are_read_and_weak_or_shared_ones_are_refused_in_production():
+def test_one_or_two_gateway_tokens_are_accepted_and_weak_or_shared_ones_refused():
     assert gateway_tokens({}, "GATEWAY_TOKEN") == ()
     assert gateway_tokens({"GATEWAY_TOKEN": ""}, "GATEWAY_TOKEN") == ()
     both = gateway_tokens({"GATEWAY_TOKEN": f"{KEY},{'0' * 32}"}, "GATEWAY_TOKEN")
@@ -210,7 +143,7 @@ def test_peppers_keep_their_order_and_may_be_padded():
     assert list(read.items()) == [(2, first), (1, second)]
 
 
-def test_a_database_url_is_read_as_libpq_reads_it():
+def test_database_url_is_parsed_as_libpq_does():
     read = database_from_url("postgres://us%40er:p%3Ass@db.example:6432/keys?sslmode=require")
     assert read == {
         "ENGINE": "web.database",
@@ -223,13 +156,7 @@ def test_a_database_url_is_read_as_libpq_reads_it():
     }
 
 
-def test_a_bad_database_url_is_refused_without_showing_it():
-    with pytest.raises(ImproperlyConfigured, match="DATABASE_URL") as caught:
-        database_from_url("postgres://user:hunter2@[bad")
-    assert "hunter2" not in str(caught.value)
-
-
-def test_development_secrets_are_made_once_and_are_the_owners_alone(tmp_path):
+def test_development_secrets_are_made_once_and_readable_by_the_owner_only(tmp_path):
     file = tmp_path / "local" / "secrets.json"
     with ThreadPoolExecutor(8) as pool:
         read = list(pool.map(development_secrets, [file] * 8))
@@ -239,7 +166,7 @@ def test_development_secrets_are_made_once_and_are_the_owners_alone(tmp_path):
     assert set(read[0]) == {"SECRET_KEY", "API_KEY_PEPPERS", "AUDIT_KEYS", "ENCRYPTION_KEYS"}
 
 
-def test_development_secrets_made_by_an_older_version_are_kept_and_completed(tmp_path):
+def test_development_secrets_of_an_older_version_are_kept_and_completed(tmp_path):
     file = tmp_path / "secrets.json"
     file.write_text(json.dumps({"SECRET_KEY": "old", "AUDIT_KEYS": f"1:{KEY}"}))
     read = development_secrets(file)
@@ -248,7 +175,7 @@ def test_development_secrets_made_by_an_older_version_are_kept_and_completed(tmp
     assert development_secrets(file) == read
 
 
-def test_public_url_in_development_is_localhost_and_any_origin_when_set():
+def test_public_url_is_localhost_in_development_unless_set():
     show = "from django.conf import settings as s; print(s.PUBLIC_URL)"
     for environ, shown in (
         ({}, "http://localhost:8000"),
@@ -258,7 +185,7 @@ def test_public_url_in_development_is_localhost_and_any_origin_when_set():
         assert python(show, **environ).stdout.strip() == shown
 
 
-def test_an_old_python_is_told_so_before_django_is_imported():
+def test_old_python_is_refused_before_django_is_imported():
     code = (
         "import sys; sys.version_info = (3, 9, 2); sys.modules['django'] = None; "
         "exec(compile(open('manage.py').read(), 'manage.py', 'exec'))"

@@ -1,4 +1,4 @@
-"""A migration beside a warm server costs not one request: what was prepared is prepared anew."""
+"""Tests of a migration beside a warm server: stale prepared statements fail no request."""
 
 import re
 import urllib.error
@@ -55,7 +55,7 @@ def server(database: Database) -> Iterator[ProductionServer]:
 
 
 class Use:
-    """One of everything that the service does: reads, verbs and pages."""
+    """One use of everything the service does: reads, verbs and pages."""
 
     def __init__(self, server: ProductionServer) -> None:
         self.server = server
@@ -78,7 +78,7 @@ class Use:
             self.send(path, **fields)
 
     def send(self, path: str, **fields: str) -> list[str]:
-        """Send a form that leads elsewhere; return the cookies that are set."""
+        """Send a form that redirects; return the cookies set."""
         origin = f"https://127.0.0.1:{self.server.port}"
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.server.port}{path}",
@@ -125,6 +125,6 @@ def use(server: ProductionServer) -> Use:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_schema_that_changes_beside_a_warm_server_costs_no_request(use, database, change):
+def test_schema_change_beside_a_warm_server_fails_no_request(use, database, change):
     database.run(*CHANGES[change])
     use.often(4)

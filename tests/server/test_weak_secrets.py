@@ -1,4 +1,4 @@
-"""Production does not start on secrets that anybody could guess, nor on one used for two things."""
+"""Tests of weak secrets: production refuses guessable secrets and one used for two purposes."""
 
 import secrets
 
@@ -31,19 +31,19 @@ GOOD["ENCRYPTION_KEYS"] = f"1:{E}"
     ],
     ids=lambda value: value if isinstance(value, str) else "",  # The values are random.
 )
-def test_a_weak_or_shared_secret_is_refused_and_named_without_showing_it(changed, named):
+def test_weak_or_shared_secret_is_refused_and_named_but_not_shown(changed, named):
     with pytest.raises(ImproperlyConfigured) as caught:
         refuse_weak_secrets(GOOD | changed)
     assert named in str(caught.value)
     assert not any(secret[:20] in str(caught.value) for secret in (A, B, C, D))
 
 
-def test_what_the_readme_makes_is_not_refused():
+def test_secrets_made_as_the_readme_says_are_accepted():
     refuse_weak_secrets(GOOD)
     refuse_weak_secrets({**GOOD, "GATEWAY_TOKEN": f"{secrets.token_urlsafe(32)},{B[::-1]}"})
 
 
-def test_production_refuses_weak_secrets_and_development_may_have_them():
+def test_production_refuses_weak_secrets_and_development_accepts_them():
     weak = {**PRODUCTION, "SECRET_KEY": f"django-insecure-{A}"}
     done = python(SHOW, **weak)
     assert done.returncode != 0

@@ -1,4 +1,4 @@
-"""The production server's processes: bounded requests, workers that come back and that end."""
+"""Tests of the production server's processes: bounded requests, and workers that are replaced."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ HEAD = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "127.0.0.1", *
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ProductionServer]:
-    """A server in whose environment are variables that could be taken for headers."""
+    """Start a server whose environment has variables that look like headers."""
     production = ProductionServer(Database())
     production.environ |= {
         "METRICS_TOKEN": TOKEN,
@@ -32,7 +32,7 @@ def server() -> Iterator[ProductionServer]:
 
 
 def send(server: ProductionServer, *parts: str, seconds: float = 10) -> str:
-    """Send raw text and return what comes until the connection is closed, or for some seconds."""
+    """Send raw text; return what arrives until the connection closes or the time is over."""
     received = b""
     with socket.create_connection(("127.0.0.1", server.port), timeout=seconds) as client:
         client.sendall("".join(parts).encode())
@@ -44,13 +44,13 @@ def send(server: ProductionServer, *parts: str, seconds: float = 10) -> str:
     return received.decode()
 
 
-def test_a_header_that_was_not_sent_is_not_taken_from_the_environment(server):
+def test_environment_variable_is_not_taken_for_a_header(server):
     close = "Host: 127.0.0.1\r\nConnection: close\r\n\r\n"
     assert " 401 " in send(server, "GET /metrics HTTP/1.1\r\n", close)[:20]
     assert "https_required" in send(server, "GET /v1/auth/me HTTP/1.1\r\n", close)
 
 
-def test_a_head_is_bounded_and_no_media_type_or_cookie_takes_long(server):
+def test_request_head_is_bounded_and_parsed_in_time(server):
     for header, status in (
         ('Content-Type: a/b;x="' + ";" * 30_000, 200),
         ('Cookie: sessionid="' + "\\" * 30_000, 200),
@@ -66,7 +66,7 @@ def test_a_head_is_bounded_and_no_media_type_or_cookie_takes_long(server):
         assert time.monotonic() - began < 0.5, header[:20]
 
 
-def test_a_refusal_leaves_no_unread_body_on_a_kept_connection(server):
+def test_refusal_leaves_no_unread_body_on_a_kept_connection(server):
     post = f"POST /v1/keys HTTP/1.1\r\n{HEAD}Authorization: Bearer x\r\nContent-Type: a/b\r\n"
     last = f"GET /healthz HTTP/1.1\r\n{HEAD}Connection: close\r\n\r\n"
     chunk = f"{2**16:x}\r\n{' ' * 2**16}\r\n"
@@ -84,7 +84,7 @@ def test_a_refusal_leaves_no_unread_body_on_a_kept_connection(server):
         assert answer.lower().count("connection: close") == 1, (body[:40], answer)
 
 
-def test_a_client_that_stalls_in_its_body_gets_its_refusal_after_two_seconds(server):
+def test_stalled_body_is_refused_after_two_seconds(server):
     stalled = f"POST /nope HTTP/1.1\r\n{HEAD}Content-Length: 60000\r\n\r\n", " "
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
         began = time.monotonic()
@@ -116,13 +116,13 @@ def workers_of(server: ProductionServer) -> list[int]:
 
 
 def requests_counted(server: ProductionServer) -> float:
-    """Return how often /nope was asked for, as all workers add it up."""
+    """Return the number of requests to /nope, summed over all workers."""
     text = server.ask("/metrics", key=TOKEN).body
     name = 'reachscore_requests_total{route="unknown",status="404"} '
     return float(text.split(name)[1].split("\n")[0])
 
 
-def test_a_killed_worker_is_replaced_and_what_it_counted_stays(server):
+def test_killed_worker_is_replaced_and_its_counts_are_kept(server):
     for _ in range(20):
         assert server.ask("/nope").status == 404
     before, workers = requests_counted(server), workers_of(server)
