@@ -6,7 +6,7 @@ from typing import Final
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.utils.crypto import get_random_string
 
-from apikeys.format import digest, locator_of
+from apikeys.plaintext import digest, locator_of
 from apikeys.scopes import ALL_SCOPES
 from bench.database import Connection
 

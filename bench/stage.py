@@ -15,7 +15,7 @@ from socket import socket
 from subprocess import PIPE
 from typing import Final
 
-from apikeys.format import new_plaintext
+from apikeys.plaintext import new_plaintext
 from bench.database import Database
 from bench.machine import ROOT, running, say
 from bench.seed import HOT, ORGANIZATIONS, SPREAD, fill, fill_peers, renew_peer_keys, store

@@ -1,7 +1,7 @@
 """Detection and redaction of API keys in text.
 
 The shape of a key is in this lowest room because all code that writes client input (logs, messages,
-request ids) must recognise a key. `apikeys.format` builds on it.
+request ids) must recognise a key. `apikeys.plaintext` builds on it.
 """
 
 import re

@@ -6,7 +6,7 @@ from typing import Final
 from apikeys.authentication.caller import Caller
 from apikeys.authentication.last_use import note_use, renew_digest
 from apikeys.authentication.statement import fetch_caller
-from apikeys.format import signing_pepper_id
+from apikeys.plaintext import signing_pepper_id
 from apikeys.refusals import (
     ApiKeyExpired,
     ApiKeyInvalid,

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from apikeys.authentication.admission import admit_caller
 from apikeys.authentication.caller import Caller
 from apikeys.authentication.simulation import refuse_as_asked
-from apikeys.format import is_well_formed
+from apikeys.plaintext import is_well_formed
 from apikeys.refusals import ApiKeyInvalid, ApiKeyMissing
 from web.context import current
 from web.errors.refusals import Refusal

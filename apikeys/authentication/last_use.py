@@ -5,7 +5,7 @@ from typing import Final
 
 from django.db import connection
 
-from apikeys.format import signing_digest
+from apikeys.plaintext import signing_digest
 from web.context import current
 
 PRECISION_SECONDS: Final = 60

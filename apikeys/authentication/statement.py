@@ -9,7 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from accounts.models.usage import ALWAYS
 from apikeys.authentication.caller import Caller
-from apikeys.format import verifying_digests
+from apikeys.plaintext import verifying_digests
 from web.database.broken_connections import close_if_broken
 
 # In this order:

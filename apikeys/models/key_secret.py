@@ -13,7 +13,7 @@ from django.db.models.functions import Length
 from django.db.models.lookups import Exact
 from django.utils import timezone
 
-from apikeys.format import LOCATOR_LENGTH, verifying_digests
+from apikeys.plaintext import LOCATOR_LENGTH, verifying_digests
 
 # Of secrets that ended before their pepper was dropped: a number that no pepper has.
 NO_PEPPER: Final = 0

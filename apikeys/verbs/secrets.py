@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from apikeys.format import locator_of, new_plaintext, signing_digest
 from apikeys.models import ApiKey, KeySecret
+from apikeys.plaintext import locator_of, new_plaintext, signing_digest
 from web.input.moments import whole_second
 
 

@@ -13,9 +13,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils.http import urlencode
 
-from apikeys.format import LOCATOR_LENGTH, is_well_formed
 from apikeys.models import ApiKey, KeySecret
 from apikeys.networks import clean_networks
+from apikeys.plaintext import LOCATOR_LENGTH, is_well_formed
 from staff.kit.lists import LONGEST_SEARCH, EndlessAdmin
 from staff.kit.search import MOST_WORDS, holds
 from staff.kit.verb_page import VerbAdmin

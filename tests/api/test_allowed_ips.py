@@ -5,8 +5,8 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.test import override_settings
 
-from apikeys.format import checksum
 from apikeys.models import ApiKey
+from apikeys.plaintext import checksum
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
 from tests.support.cast import ApiClient, ApiTestCase

@@ -5,8 +5,8 @@ from datetime import timedelta
 from django.test import Client
 from django.utils import timezone
 
-from apikeys.format import checksum, new_plaintext
 from apikeys.models import KeySecret
+from apikeys.plaintext import checksum, new_plaintext
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
 from tests.support.cast import Answer, ApiTestCase

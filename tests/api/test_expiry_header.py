@@ -5,8 +5,8 @@ from typing import Any
 
 import time_machine
 
-from apikeys.format import new_plaintext
 from apikeys.models import ApiKey
+from apikeys.plaintext import new_plaintext
 from apikeys.verbs.change import change
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor

@@ -8,7 +8,7 @@ from detect_secrets.core.secrets_collection import SecretsCollection
 from detect_secrets.settings import default_settings
 from django.test import SimpleTestCase
 
-from apikeys.format import checksum, is_well_formed, locator_of, new_plaintext
+from apikeys.plaintext import checksum, is_well_formed, locator_of, new_plaintext
 
 # As the common scanners write them, seven in all, the last few of one family.
 STRIPE_PATTERNS = {

@@ -15,7 +15,7 @@ from django.db import DataError, InterfaceError, OperationalError
 from django.test import Client, RequestFactory, SimpleTestCase, override_settings
 from django.views.debug import get_exception_reporter_class
 
-from apikeys.format import new_plaintext
+from apikeys.plaintext import new_plaintext
 from apikeys.verbs.revoke import revoke
 from tests.support.captured import Captured, captured_logs, the_handler
 from tests.support.cast import ApiTestCase

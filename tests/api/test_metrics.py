@@ -28,7 +28,7 @@ from django.test import SimpleTestCase, override_settings
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from apikeys.format import new_plaintext
+from apikeys.plaintext import new_plaintext
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
 from reachscore.server import metrics_folder

@@ -6,7 +6,7 @@ import time_machine
 from django.test import Client, override_settings
 
 from accounts.models import Plan
-from apikeys.format import new_plaintext
+from apikeys.plaintext import new_plaintext
 from audit.actor import Actor
 from tests.support.cast import ApiClient, ApiTestCase
 

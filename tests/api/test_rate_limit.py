@@ -7,8 +7,8 @@ import time_machine
 from django.test import Client
 
 from accounts.models import Organization, Plan, RateWindow
-from apikeys.format import new_plaintext
 from apikeys.models import KeyDay
+from apikeys.plaintext import new_plaintext
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
 from tests.support.cast import Answer, ApiClient, ApiTestCase

@@ -12,7 +12,7 @@ import time_machine
 from django.test import Client
 from django.utils import timezone
 
-from apikeys.format import new_plaintext
+from apikeys.plaintext import new_plaintext
 from audit.actor import Actor
 from tests.support.captured import Captured, captured_logs
 from tests.support.cast import ApiClient, ApiTestCase

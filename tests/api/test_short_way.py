@@ -11,8 +11,8 @@ from rest_framework.views import APIView
 
 from apikeys.api.context import AuthContextView
 from apikeys.authentication import BearerAuthentication
-from apikeys.format import new_plaintext
 from apikeys.permissions import AnyCaller
+from apikeys.plaintext import new_plaintext
 from apikeys.throttling import RateLimit
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor

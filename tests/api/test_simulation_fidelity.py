@@ -10,7 +10,7 @@ from django.test import override_settings
 
 from accounts.models import Plan
 from apikeys.authentication.simulation import CODES
-from apikeys.format import new_plaintext
+from apikeys.plaintext import new_plaintext
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
 from tests.support.cast import Answer, ApiClient, ApiTestCase

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.test import Client
 
-from apikeys.format import new_plaintext
+from apikeys.plaintext import new_plaintext
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
 from tests.support.cast import Answer, ApiClient, ApiTestCase

@@ -10,8 +10,8 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from apikeys.format import verifying_digests
 from apikeys.models import ApiKey, KeySecret
+from apikeys.plaintext import verifying_digests
 from apikeys.verbs.revoke import revoke
 from apikeys.verbs.rotate import finish_rotation, rotate
 from audit.actor import Actor

@@ -7,8 +7,8 @@ from typing import Any
 import time_machine
 from django.test import Client
 
-from apikeys.format import new_plaintext
 from apikeys.models import ApiKey, KeySecret
+from apikeys.plaintext import new_plaintext
 from apikeys.scopes import ALL_SCOPES
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor

@@ -5,7 +5,7 @@ from urllib.parse import quote as url_quote
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from apikeys.format import new_plaintext
+from apikeys.plaintext import new_plaintext
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
 from tests.staff.test_admin import KEYS, ORGANIZATIONS, AdminTestCase, page_of

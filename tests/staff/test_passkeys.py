@@ -11,7 +11,7 @@ from django.contrib.sessions.models import Session
 from django.core import mail
 from django.test import Client, override_settings
 
-from apikeys.format import new_plaintext
+from apikeys.plaintext import new_plaintext
 from audit.actor import Actor
 from audit.models import AuditEvent
 from staff.login import factors

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from apikeys.format import new_plaintext
+from apikeys.plaintext import new_plaintext
 from audit.models import AuditEvent
 from staff.login.lockout import MOST_TRIES
 from staff.models import SecondFactor, User

@@ -3,8 +3,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from apikeys.format import is_well_formed
 from apikeys.models import ApiKey, KeySecret
+from apikeys.plaintext import is_well_formed
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
 from web.commands import VerbCommand

@@ -1,6 +1,7 @@
-"""The key's shape, and its digest: `rk_live_` + locator + `_` + secret + checksum.
+"""A key's plaintext: how it is made, its shape, and its digest under a pepper.
 
-Eight characters before an underscore, so that no secret scanner takes it for a Stripe key (their
+The shape is `rk_live_` or `rk_test_` + locator + `_` + secret + checksum:
+eight characters before an underscore, so that no secret scanner takes it for a Stripe key (their
 rules want ten or more there); a checksum, so that a typo is seen without asking the database.
 """
 
