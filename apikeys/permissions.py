@@ -62,7 +62,7 @@ class ManagesKeys(BasePermission):
 
 
 class AnyKey(ManagesKeys):
-    """Every caller. `api.filters.visible_keys` cuts the list to the keys that it may see."""
+    """Every caller. `api.querysets.visible_keys` cuts the list to the keys that it may see."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         return not caller_of(request).is_unrestricted or super().has_permission(request, view)

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apikeys.api.context import AuthContextView, UsageView
+from apikeys.api.me_and_usage import AuthContextView, UsageView
 from apikeys.api.views import KeyViewSet
 
 urlpatterns = [

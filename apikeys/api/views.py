@@ -21,7 +21,7 @@ from apikeys.api.documentation import (
     TOKEN,
     endpoint,
 )
-from apikeys.api.filters import filtered, keys_of, presentable, visible_keys
+from apikeys.api.querysets import filtered, keys_of, presentable, visible_keys
 from apikeys.authentication.caller import caller_of
 from apikeys.models import ApiKey, KeyDay
 from apikeys.permissions import AnyKey, ManagesKeys, ManagesKeysOrItself

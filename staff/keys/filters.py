@@ -10,7 +10,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.plans import PLANS
-from apikeys.api.filters import filtered, unused_for
+from apikeys.api.querysets import filtered, unused_for
 from apikeys.models import ApiKey, KeySecret, KeyStatus
 from apikeys.scopes import ALL_SCOPES
 from staff.kit.lists import ChoiceFilter, ColumnFilter, badge, moment

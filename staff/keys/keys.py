@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from apikeys.api.filters import presentable
+from apikeys.api.querysets import presentable
 from apikeys.models import ApiKey, KeyDay, KeySecret
 from audit.models import AuditEvent
 from staff.keys.bulk import BULK_PAGES

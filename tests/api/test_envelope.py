@@ -284,7 +284,7 @@ class BugTests(ApiTestCase):
                 self.subTest(debug=debug),
                 override_settings(DEBUG=debug),
                 mock.patch(
-                    "apikeys.api.context.auth_context", side_effect=RuntimeError("the cause")
+                    "apikeys.api.me_and_usage.auth_context", side_effect=RuntimeError("the cause")
                 ),
                 self.assertLogs("reachscore.api", logging.ERROR) as logs,
             ):

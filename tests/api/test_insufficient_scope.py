@@ -2,7 +2,7 @@
 
 from unittest import mock
 
-from apikeys.api.context import UsageView
+from apikeys.api.me_and_usage import UsageView
 from apikeys.permissions import Closed
 from apikeys.scopes import ALL_SCOPES
 from tests.support.cast import Answer, ApiTestCase

@@ -74,7 +74,7 @@ class HeaderTests(RateLimitTestCase):
             with self.subTest(status):
                 if status == 500:
                     with mock.patch(
-                        "apikeys.api.context.auth_context", side_effect=ZeroDivisionError
+                        "apikeys.api.me_and_usage.auth_context", side_effect=ZeroDivisionError
                     ):
                         response = ask()
                 else:

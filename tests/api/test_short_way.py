@@ -9,7 +9,7 @@ from django.db import OperationalError
 from django.test import Client
 from rest_framework.views import APIView
 
-from apikeys.api.context import AuthContextView
+from apikeys.api.me_and_usage import AuthContextView
 from apikeys.authentication import BearerAuthentication
 from apikeys.permissions import AnyCaller
 from apikeys.plaintext import new_plaintext
@@ -119,5 +119,5 @@ class ShortWayTests(ApiTestCase):
     def test_short_way_answers_database_errors_and_bugs_the_same(self):
         self.api.raise_request_exception = False
         for error, status in ((OperationalError, 503), (ZeroDivisionError, 500)):
-            with mock.patch("apikeys.api.context.auth_context", side_effect=error):
+            with mock.patch("apikeys.api.me_and_usage.auth_context", side_effect=error):
                 self.assertSame(self.api, status)

@@ -198,9 +198,9 @@ class FidelityTests(ApiTestCase):
         return self.live.send(KEYS, {"name": "x"}, **{"Idempotency-Key": "twice"})
 
     def temporarily_unavailable(self) -> Answer:
-        with mock.patch("apikeys.api.context.auth_context", side_effect=OperationalError):
+        with mock.patch("apikeys.api.me_and_usage.auth_context", side_effect=OperationalError):
             return self.live.get(ME)
 
     def internal_error(self) -> Answer:
-        with mock.patch("apikeys.api.context.auth_context", side_effect=ZeroDivisionError):
+        with mock.patch("apikeys.api.me_and_usage.auth_context", side_effect=ZeroDivisionError):
             return self.live.get(ME)

@@ -363,7 +363,7 @@ class NoPlaintextTests(ApiTestCase):
         """
         for text in spellings(presenter.key):
             for broken, url in (
-                ("apikeys.api.context.auth_context", "/v1/auth/me"),
+                ("apikeys.api.me_and_usage.auth_context", "/v1/auth/me"),
                 ("web.handler.refusals.ResourceNotFound", "/v1/nope"),
                 ("staff.keys.keys.ApiKeyAdmin.get_queryset", "/admin/apikeys/apikey/"),
                 ("django.core.handlers.base.BaseHandler.resolve_request", "/v1/auth/me"),
