@@ -150,7 +150,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 X_FRAME_OPTIONS = "DENY"  # For browsers that do not know frame-ancestors.
-MESSAGE_STORAGE = "web.redacting.RedactingStorage"
+MESSAGE_STORAGE = "web.django_redaction.RedactingStorage"
 
 ROOT_URLCONF = "reachscore.urls"
 WSGI_APPLICATION = "reachscore.wsgi.application"
@@ -215,7 +215,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "web.output.negotiation.SteadyNegotiation",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "web.handler.handle_exception",
+    "EXCEPTION_HANDLER": "web.exception_handlers.handle_exception",
     "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": None,
 }
@@ -243,7 +243,7 @@ SPECTACULAR_SETTINGS = {
 # One handler, on the root: a logger with a handler of its own would bypass the redaction. Django's
 # and granian's loggers have one until they are named here.
 LOGGING_CONFIG = "web.telemetry.logs.configure"
-DEFAULT_EXCEPTION_REPORTER = "web.redacting.RedactingReporter"
+DEFAULT_EXCEPTION_REPORTER = "web.django_redaction.RedactingReporter"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

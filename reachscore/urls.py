@@ -5,7 +5,7 @@ from django.views.generic import RedirectView
 from apikeys.api.urls import urlpatterns as api_patterns
 from reachscore import health
 from staff.login import sso
-from web import handler
+from web import exception_handlers
 from web.output import pages
 from web.telemetry import exposition
 
@@ -13,7 +13,7 @@ urlpatterns = [
     *api_patterns,
     path("", pages.home, name="home"),
     path("v1/openapi.json", pages.OpenApiView.as_view(), name="openapi"),
-    re_path(r"^v1(?:/[\s\S]*)?\Z", handler.unknown_path, name="unknown"),
+    re_path(r"^v1(?:/[\s\S]*)?\Z", exception_handlers.unknown_path, name="unknown"),
     path("docs", pages.DocsView.as_view(), name="docs"),
     path("docs/", RedirectView.as_view(pattern_name="docs")),
     path("docs/errors", pages.errors, name="errors"),
@@ -26,6 +26,6 @@ urlpatterns = [
     path("readyz", health.readyz),
 ]
 
-handler404 = handler.not_found
-handler400 = handler.bad_request
-handler500 = handler.server_error
+handler404 = exception_handlers.not_found
+handler400 = exception_handlers.bad_request
+handler500 = exception_handlers.server_error

@@ -23,7 +23,7 @@ from apikeys.authentication.caller import Caller, caller_of
 from apikeys.models import KeyDay
 from apikeys.permissions import AnyCaller, requires
 from apikeys.scopes import Scope
-from web.handler import handle_exception
+from web.exception_handlers import handle_exception
 from web.input.body import has_body
 from web.input.fields import Constant, MomentField, StringListField
 from web.json_response import json_response

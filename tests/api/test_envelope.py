@@ -297,7 +297,7 @@ class BugTests(ApiTestCase):
     def test_bug_outside_a_view_answers_the_error_envelope(self):
         client = Client(raise_request_exception=False)
         with (
-            mock.patch("web.handler.unknown_path", side_effect=RuntimeError),
+            mock.patch("web.exception_handlers.unknown_path", side_effect=RuntimeError),
             mock.patch(
                 "django.core.handlers.base.BaseHandler.resolve_request",
                 side_effect=RuntimeError("the cause"),
