@@ -1,4 +1,4 @@
-"""Throttling: the plan's requests a minute. The statement of authentication counts them."""
+"""Throttling (429): the plan's requests a minute, counted by `authentication.statement`."""
 
 from typing import Any
 

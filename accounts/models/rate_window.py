@@ -4,10 +4,10 @@ from accounts.models.organization import Organization
 
 
 class RateWindow(models.Model):
-    """A fixed-window rate counter: requests of an organization and mode since `started_at`.
+    """The rate limit's counter (fixed window): an organization's requests since `started_at`.
 
-    Each new minute overwrites the row. Only the statement that authenticates a request writes it.
-    The table is unlogged: a crash of the database loses the current minute's count at most.
+    One row for each mode, overwritten by each new minute. Only the statement that authenticates a
+    request writes it. The table is unlogged: a crash of the database loses this minute at most.
     """
 
     pk = models.CompositePrimaryKey("organization_id", "livemode")

@@ -5,7 +5,7 @@ from typing import Final
 
 from apikeys.authentication.caller import Caller
 from apikeys.authentication.last_use import note_use, renew_digest
-from apikeys.authentication.statement import fetch_caller
+from apikeys.authentication.statement import find_and_count
 from apikeys.plaintext import signing_pepper_id
 from apikeys.refusals import (
     ApiKeyExpired,
@@ -70,7 +70,7 @@ def add_rate_headers(*, limit: int, remaining: int, ends_at: int) -> None:
 
 def _fetch_live(plaintext: str, *, now: datetime, address: str | None) -> Caller:
     """Raise ApiKeyInvalid, ApiKeyExpired or SecretEnded if the key or its secret is over."""
-    caller = fetch_caller(plaintext, now=now, address=address)
+    caller = find_and_count(plaintext, now=now, address=address)
     if caller is None or caller.is_revoked:
         raise ApiKeyInvalid
     if caller.key_is_expired:

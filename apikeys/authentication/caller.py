@@ -64,7 +64,7 @@ class Caller(NamedTuple):
         return int(self.window_started_at) + SECONDS_A_WINDOW if self.window_started_at else 0
 
     def require_rate(self, *, now: datetime) -> None:
-        """Raise RateLimitExceeded if the request is beyond the minute's limit."""
+        """Raise RateLimitExceeded (429) if this request, counted already, is over the limit."""
         limit = self.requests_per_minute
         if limit is not None and (self.requests_this_minute or 0) > limit:
             seconds = self.window_ends_at - int(now.timestamp())

@@ -1,4 +1,4 @@
-"""The one statement behind every authenticated request: finds who calls, and counts the call."""
+"""The one statement of every authenticated request: finds the caller, counts for the rate limit."""
 
 from datetime import datetime
 from functools import cache
@@ -101,7 +101,7 @@ FIND_CALLER: Final = """
 """
 
 
-def fetch_caller(plaintext: str, *, now: datetime, address: str | None) -> Caller | None:
+def find_and_count(plaintext: str, *, now: datetime, address: str | None) -> Caller | None:
     """Find the key that a well-formed plaintext proves, in any state, and count the request if the
     key may be used. Return None for a plaintext that was never issued."""
     digests = verifying_digests(plaintext)

@@ -12,7 +12,7 @@ import time_machine
 from django.db import connection
 
 from accounts.models import RateWindow
-from apikeys.authentication.statement import fetch_caller
+from apikeys.authentication.statement import find_and_count
 from apikeys.models import KeyDay
 from audit.actor import Actor
 from tests.support.cast import ApiClient
@@ -46,7 +46,7 @@ class ThreadTests(CommittedTestCase):
 
     def test_rate_limit_numbers_1000_requests_by_20_threads_uniquely(self):
         def count() -> list[int | None]:
-            found = [fetch_caller(self.api.key, now=NOON, address=None) for _ in range(50)]
+            found = [find_and_count(self.api.key, now=NOON, address=None) for _ in range(50)]
             return [row.requests_this_minute for row in found if row]
 
         numbers = [number for part in in_threads(*[count] * 20) for number in part]
@@ -63,7 +63,7 @@ class ThreadTests(CommittedTestCase):
             answers = []
             for step in range(50):
                 now = NOON + timedelta(seconds=step + around.uniform(-2, 2))
-                row = fetch_caller(self.api.key, now=now, address=None)
+                row = find_and_count(self.api.key, now=now, address=None)
                 assert row is not None
                 assert row.window_started_at is not None
                 assert row.requests_this_minute is not None
