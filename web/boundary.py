@@ -29,7 +29,7 @@ _MEDIA_TYPE: Final = re.compile(
     rf'(?:;[ \t]*(?:{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*")[ \t]*)?)*'
 )
 
-MOST_BODY_BYTES: Final = 2**20  # As in deploy/nginx.conf.
+MOST_BODY_BYTES: Final = 2**20  # Of pages, as in deploy/nginx.conf; the API: MOST_API_BYTES.
 UNREAD_SECONDS: Final = 2.0
 # A stalling client blocks a thread until it hangs up, so each process drains one body at a time. If
 # the lock is not free within LOCK_SECONDS, the connection is closed instead.

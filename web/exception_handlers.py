@@ -1,4 +1,7 @@
-"""Exception handlers of DRF and Django: every exception becomes the error envelope."""
+"""Exception handlers of DRF and Django: every exception under /v1 becomes the error envelope.
+
+`web.errors.refusals.refusal_response` writes the envelope.
+"""
 
 import logging
 import sys

@@ -1,4 +1,7 @@
-"""Every error code of the API, for the responses and for the page /docs/errors."""
+"""Every error code of the API, for the responses and for the page /docs/errors.
+
+docs/changing.md says how to add one.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +17,8 @@ TYPE_BY_STATUS: Final = {
 }
 OTHER_TYPE: Final = "invalid_request_error"
 
-MAX_BODY_BYTES: Final = 64 * 1024
+# web.input.body refuses more. deploy/nginx.conf and docs/security.md repeat the number.
+MOST_API_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ CATALOGUE: Final[dict[str, Problem]] = {
         "Send a JSON body with a Content-Length header, as curl -d does, and not chunked.",
     ),
     "request_too_large": Problem(
-        413, f"The request body is larger than {MAX_BODY_BYTES // 1024} KiB.", "Send less at once."
+        413, f"The request body is larger than {MOST_API_BYTES // 1024} KiB.", "Send less at once."
     ),
     "unsupported_media_type": Problem(
         415, "The request body is not declared as JSON.", "Send “Content-Type: application/json”."

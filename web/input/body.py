@@ -10,7 +10,7 @@ from django.utils.http import parse_header_parameters
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
-from web.errors.catalogue import MAX_BODY_BYTES
+from web.errors.catalogue import MOST_API_BYTES
 from web.errors.refusals import InvalidJson, OfCatalogue, ParameterUnknown
 from web.redaction import quote_input
 
@@ -57,7 +57,7 @@ def refuse_by_headers(request: Request) -> None:
     length = request.META.get("CONTENT_LENGTH", "")
     if not (length.isascii() and length.isdecimal()):
         raise OfCatalogue("length_required")
-    if len(length) > MOST_LENGTH_DIGITS or int(length) > MAX_BODY_BYTES:
+    if len(length) > MOST_LENGTH_DIGITS or int(length) > MOST_API_BYTES:
         raise OfCatalogue("request_too_large")
     if int(length) == 0:
         return
