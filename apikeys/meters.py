@@ -1,6 +1,6 @@
-"""Plan usage, for the services that live on this one: count what was made, or learn it is over.
+"""Quotas, for the services that live on this one: count what was made, or refuse it as too much.
 
-Both functions take part in the caller's transaction: what is rolled back was not counted.
+All functions take part in the caller's transaction: what is rolled back was not counted.
 """
 
 from collections.abc import Callable

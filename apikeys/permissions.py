@@ -62,7 +62,10 @@ class ManagesKeys(BasePermission):
 
 
 class AnyKey(ManagesKeys):
-    """Every caller. `api.querysets.visible_keys` cuts the list to the keys that it may see."""
+    """Every caller; notes that an unrestricted one exercised its scopes.
+
+    `api.querysets.visible_keys` leaves a restricted key only itself to list.
+    """
 
     def has_permission(self, request: Request, view: Any) -> bool:
         return not caller_of(request).is_unrestricted or super().has_permission(request, view)

@@ -1,3 +1,5 @@
+"""An organization: the customer. `near_limit` has those close to a limit of their plan."""
+
 from __future__ import annotations
 
 from datetime import datetime

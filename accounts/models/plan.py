@@ -1,3 +1,5 @@
+"""A plan: the limits that an organization bought."""
+
 from __future__ import annotations
 
 from django.db import models

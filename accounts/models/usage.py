@@ -1,3 +1,5 @@
+"""Usage of a plan by meter, and the quota, exact under concurrency."""
+
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 

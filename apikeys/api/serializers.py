@@ -1,4 +1,4 @@
-"""What the endpoints take: bodies and queries, read by these classes."""
+"""What the endpoints take: bodies and queries. `answers.py` has what they answer with."""
 
 from typing import Any, Final
 

@@ -9,7 +9,7 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.utils import timezone
 
-UNUSED_AFTER: Final = timedelta(days=30)
+UNUSED_AFTER: Final = timedelta(days=30)  # Of a scope; of a key, each query says after how long.
 
 
 class KeyDay(models.Model):

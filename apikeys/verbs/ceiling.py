@@ -1,4 +1,4 @@
-"""What the key behind a verb may do, read again under the organization's lock."""
+"""The ceiling: what the key behind a verb may do and give, read again under the lock."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -33,9 +33,9 @@ def end_secret(secret: KeySecret) -> None:
 def rotate_out(
     secret: KeySecret, overlap: timedelta, *, at_the_latest: datetime | None
 ) -> datetime:
-    """Let a secret end after `overlap`, at a whole second, or earlier if it would already.
+    """Let an old secret live on for `overlap`, and return when it ends: at a whole second.
 
-    Return when it ends.
+    It never outlives `at_the_latest`, its key's end, nor an end of its own that is earlier.
     """
     now = timezone.now()
     if not overlap:

@@ -20,7 +20,7 @@ Keys = QuerySet[ApiKey]
 EXPIRING_WITHIN: Final = timedelta(days=30)
 WEEK: Final = timedelta(days=7)
 # The rules of attention: how long a live key may lie unused, and how long wait for its first use.
-LYING_IDLE: Final = timedelta(days=90)
+LYING_IDLE: Final = timedelta(days=90)  # Labels and links say "90 days", too.
 FIRST_USE_WITHIN: Final = timedelta(days=30)
 
 

@@ -51,7 +51,7 @@ def begin(request: HttpRequest, user: User, **_: Any) -> None:
 
 
 def end_of(session: SessionBase) -> str:
-    """Return why a session of staff is over, for people to read; empty if it is not."""
+    """Return a text that says why a session is over: old, idle or half-way; "" if it is not."""
     moment = now()
     since_began = moment - session.get(BEGAN_AT, 0)
     if since_began >= settings.SESSION_COOKIE_AGE:

@@ -1,3 +1,5 @@
+"""Failed tries to log in, counted here; `staff.login.lockout` decides by them."""
+
 from datetime import timedelta
 from typing import Final
 

@@ -1,3 +1,5 @@
+"""Accounts of staff."""
+
 from __future__ import annotations
 
 from typing import Any, ClassVar

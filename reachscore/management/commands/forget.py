@@ -1,3 +1,5 @@
+"""Retention: which rows are deleted, and when. A table whose rows age belongs in here."""
+
 from collections.abc import Callable
 from datetime import date
 from typing import Any, Final
