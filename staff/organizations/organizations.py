@@ -14,7 +14,7 @@ from accounts.models import Organization, Plan
 from accounts.models.near_limit import NEAR_PERCENT, near_limit
 from accounts.models.organization import OVERRIDES
 from accounts.models.usage import used_now
-from apikeys.api.filters import presentable
+from apikeys.api.querysets import presentable
 from apikeys.models import KeyStatus
 from audit.models import AuditEvent
 from staff.audit.events import with_key_names
