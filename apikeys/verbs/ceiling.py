@@ -77,11 +77,10 @@ class ActingKey:
 
         A secret that is being rotated out has an end.
         """
-        limits = (self.expires_at, self.api_key.allowed_ips, self.api_key.max_tests_per_month)
-        return any(limit is not None for limit in limits)
+        return any(self.own(name) is not None for name in INHERITABLE)
 
     def own(self, name: str) -> Any:
-        """Return what this key has of `expires_at`, `allowed_ips` or `max_tests_per_month`."""
+        """Return what this key has of a field of INHERITABLE."""
         return self.expires_at if name == "expires_at" else getattr(self.api_key, name)
 
     def require_managing(self) -> None:
