@@ -169,6 +169,7 @@ TEMPLATES = [
         },
     }
 ]
+FORM_RENDERER = "staff.kit.forms.Renderer"
 
 AUTH_USER_MODEL = "staff.User"
 LOGIN_REDIRECT_URL = "admin:index"  # Used in place of an unsafe `next`.

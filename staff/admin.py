@@ -1,4 +1,4 @@
-"""Everything that staff see in the Django admin."""
+"""Imports all modules of the admin's pages, and names the site."""
 
 from django.contrib import admin
 
@@ -10,5 +10,5 @@ from staff.organizations import organizations  # noqa: F401
 admin.site.site_header = "ReachScore keys"
 admin.site.site_title = "ReachScore keys"
 admin.site.index_title = "What needs attention"
-# Few kinds of rows, and wide lists of them: links over the page take less room.
+# Links over the page take less room: there are few models, and their lists are wide.
 admin.site.enable_nav_sidebar = False

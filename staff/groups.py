@@ -1,4 +1,4 @@
-"""Who may do what in the admin: the groups of staff and their rights, in this one place."""
+"""The groups of staff and their permissions."""
 
 from itertools import chain
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 from django.apps import apps as installed
 from django.contrib.auth.management import create_permissions
 
-# By model, the codenames of rights.
+# Codenames of permissions, by model.
 Rights = dict[str, tuple[str, ...]]
 
 LOOK: Final[Rights] = {
@@ -15,7 +15,7 @@ LOOK: Final[Rights] = {
     "accounts.plan": ("view_plan",),
     "apikeys.apikey": ("view_apikey",),
 }
-# What each group has besides.
+# The permissions of each group besides LOOK.
 GROUPS: Final[dict[str, Rights]] = {
     "Key managers": {
         "apikeys.apikey": ("issue_apikey", "narrow_apikey", "revoke_apikey", "rotate_apikey"),
@@ -37,10 +37,10 @@ GROUPS: Final[dict[str, Rights]] = {
 
 
 def make_groups(apps: Any) -> None:
-    """Make the groups with their rights, or give those that are there what they lack.
+    """Create missing groups, and add missing permissions to the others.
 
-    `apps` are Django's, or those of a migration. The rows of rights are made, too: Django would
-    make them after the last migration only.
+    `apps` is Django's registry or a migration's. Also creates the rows of permissions, which Django
+    creates only after the last migration.
     """
     for label in ("accounts", "apikeys", "audit", "auth", "staff"):
         create_permissions(installed.get_app_config(label), verbosity=0, apps=apps)

@@ -1,7 +1,7 @@
-"""Accounts and groups of staff in the admin: superusers change them, and every right is recorded.
+"""Accounts and groups of staff: superusers change them, and every change of rights is an event.
 
-Each change begins with the lock of the service's own audit log, as every verb does, inside the
-transaction that the admin opens: what is recorded as before and after was so.
+Each change takes the lock of the service's audit log first, as every verb does, inside the admin's
+transaction. So the event's values before and after are exact.
 """
 
 from collections.abc import Callable
@@ -31,24 +31,24 @@ from staff.models import User
 NAMES: Final = Folded("username", "first_name", "last_name", "email")
 Changes = dict[str, tuple[Any, Any]]
 
-# Django makes rights of every table, sessions included; these are the ones that pages ask for.
+# The permissions that pages ask for. Django makes some for every table, sessions included.
 OFFERED: Final = set(chain(*(chain(*rights.values()) for rights in (LOOK, *GROUPS.values()))))
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> Changes:
-    """Return field: (before, after) of what differs; None stands for what was not there."""
+    """Return {field: (before, after)} for the fields that differ. A missing value is None."""
     pairs = {name: (before.get(name), after.get(name)) for name in {**before, **after}}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 class ResetSecondFactor(VerbPage):
-    """Take the second factor of somebody who lost it away."""
+    """Remove all second factors of somebody who has lost one."""
 
     slug = "reset_second_factor"
     label = "Reset second factor"
     takes_recent_password = True
     consequence = (
-        "Make sure, by voice or in person, that it is really they who ask. "
+        "Make sure, by voice or in person, that it is really this person who asks. "
         "Their sessions end, and they must set up a new one at their next log-in."
     )
     is_locked = False
@@ -64,25 +64,29 @@ class ResetSecondFactor(VerbPage):
 
 
 class OnlySuperusersChange(PlainList):
-    """Who may edit accounts or groups could give themselves every right, so nobody else may."""
+    """Only superusers may edit: anyone who may edit accounts or groups can take every right."""
 
-    noun: str  # Of the events.
-    rights: Callable[[Any], dict[str, Any]]  # What a row may do, to be compared.
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return cast(User, request.user).is_superuser
+    actions = None  # No changes from a list.
+    filter_horizontal = ()  # That box has no label for screen readers.
+    noun: str  # The first half of the events' actions.
+    rights: Callable[[Any], dict[str, Any]]  # Returns the rights that a stored row gives.
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return cast(User, request.user).is_superuser
 
+    has_add_permission = has_change_permission
+
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Return Django's form, which is valid with the proof only."""
+        """Return Django's form, valid only if the user gave the proof."""
         form_class: Any = super().get_form(request, *args, **kwargs)
         is_proved = self.has_change_permission(request) and proved(request)
 
         class ProvedForm(form_class):  # type: ignore[misc]
             def is_valid(self) -> bool:
-                return super().is_valid() and is_proved
+                is_valid = super().is_valid() and is_proved
+                if not is_valid and self.instance.pk:  # The page's title names the stored row.
+                    self.instance.refresh_from_db()
+                return is_valid
 
         return ProvedForm
 
@@ -91,66 +95,57 @@ class OnlySuperusersChange(PlainList):
             kwargs["queryset"] = Permission.objects.filter(codename__in=OFFERED)
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
-    def get_actions(self, request: HttpRequest) -> Any:
-        """Offer none: a list is no place for such changes."""
-        return {}
-
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Lock, remember the rights from before, save."""
-        with AuditLog.of(SERVICE):  # Held until the admin's own transaction ends.
+        """Lock the log, note the rights before, and save."""
+        with AuditLog.of(SERVICE):  # Held until the admin's transaction ends.
             form.rights_before = self.rights(obj)
             super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Save groups and permissions, and record what is different now."""
+        """Save groups and permissions, and record the changes of rights."""
         super().save_related(request, form, formsets, change)
         changes = differences(form.rights_before, self.rights(form.instance))
         if changes:
             self.record("changed" if change else "created", request, form.instance, changes)
 
     def record(self, done: str, request: HttpRequest, obj: Any, changes: Changes) -> None:
-        """Write the event into the service's own log."""
+        """Write an event into the service's log."""
         with AuditLog.of(SERVICE) as audit:
             audit.record(f"{self.noun}.{done}", obj, actor=staff_of(request), changes=changes)
 
 
 class StaffAdmin(OnlySuperusersChange, UserAdmin):  # type: ignore[type-arg]
-    """Accounts: made, changed and disabled, never deleted."""
+    """Accounts, which are added, changed and disabled, but never deleted."""
 
     noun = "staff"
+    rights = staticmethod(User.rights)
     list_display = ("username", "is_active", "is_staff", "is_superuser", "last_login")
     finds = staticmethod(lambda rows, text: rows.alias(words=NAMES).filter(holds(text, "words")))
-    # Times are facts; as fields they have no labels that a screen reader finds, nor has Django's
-    # box for choosing out of many.
     readonly_fields = ("last_login", "date_joined")
-    filter_horizontal = ()
     fieldsets = (
         (None, {"fields": ("username", "sso_name", "password")}),
         *(UserAdmin.fieldsets or ())[1:],
     )
-    # Without Django's choice of no password, which speaks of LDAP.
+    # Django's own form offers "no password", with a text about LDAP.
     add_form = UserCreationForm
     add_fieldsets = ((None, {"fields": ("username", "is_staff", "password1", "password2")}),)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> Any:
-        """Take a new account for one of staff: others have no use here."""
+        """Tick "Staff status" for a new account: others have no use here."""
         return {"is_staff": True, **super().get_changeform_initial_data(request)}
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Show nothing of the password's hash to those who only look."""
+        """Hide the password's hash from users who may only view."""
         fieldsets = super().get_fieldsets(request, obj)
         if self.has_change_permission(request, obj):
             return fieldsets
         return [(None, {"fields": ("username", "sso_name")}), *fieldsets[1:]]
 
-    def rights(self, obj: Any) -> dict[str, Any]:
-        return cast(User, obj).rights()
-
     def record(self, done: str, request: HttpRequest, obj: Any, changes: Changes) -> None:
-        """Record it; an account that is shut out loses its factors and sessions."""
+        """Record the change. Remove the factors and sessions of an account that is shut out."""
         super().record(done, request, obj, changes)
         if (True, False) in (changes.get("is_active"), changes.get("is_staff")):
             reset(obj, actor=staff_of(request), reason="The account was shut out.")
@@ -159,7 +154,7 @@ class StaffAdmin(OnlySuperusersChange, UserAdmin):  # type: ignore[type-arg]
         return [*verb_urls(self, [ResetSecondFactor]), *super().get_urls()]
 
     def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Set somebody's password, which ends their sessions, and record that it was set."""
+        """Set a colleague's password, which ends their sessions, and record an event."""
         if not self.has_change_permission(request):
             raise PermissionDenied
         if (asked := proof_asked(request, "Change password")) is not None:
@@ -172,16 +167,13 @@ class StaffAdmin(OnlySuperusersChange, UserAdmin):  # type: ignore[type-arg]
 
 
 class StaffGroupAdmin(OnlySuperusersChange, GroupAdmin):
-    """Groups: whoever deletes one takes its rights from its members, so that is recorded."""
+    """Groups. Deleting one takes its rights from its members, so that is an event, too."""
 
-    filter_horizontal = ()
     noun = "group"
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return cast(User, request.user).is_superuser
+    has_delete_permission = OnlySuperusersChange.has_change_permission
 
     def rights(self, obj: Any) -> dict[str, Any]:
-        """Return what members of the group may, as it is stored now; empty if it is not stored."""
+        """Return the group's name and permissions as stored, or {} if it is not stored."""
         stored = Group.objects.filter(pk=obj.pk).first()
         if stored is None:
             return {}
@@ -201,7 +193,7 @@ class StaffGroupAdmin(OnlySuperusersChange, GroupAdmin):
             super().delete_model(request, obj)
 
 
-admin.site.unregister(TOTPDevice)  # That shows everybody's secrets.
+admin.site.unregister(TOTPDevice)  # Its pages show the secrets of all.
 admin.site.register(User, StaffAdmin)
 admin.site.unregister(Group)
 admin.site.register(Group, StaffGroupAdmin)

@@ -20,7 +20,7 @@ from audit.export import in_pieces, note_export
 from audit.models import SERVICE, AuditEvent, AuditHead
 from staff.audit.export import FORMATS
 from staff.audit.filters import ActionFilter, ActorFilter, WhereAndWhen, matching
-from staff.kit.lists import EndlessAdmin, Rows, staff_of
+from staff.kit.lists import Rows, staff_of
 from staff.kit.verb_page import VerbAdmin
 from staff.login.proof import proved
 
@@ -29,7 +29,7 @@ PAGES: Final = {"organization": "accounts_organization", "api_key": "apikeys_api
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(EndlessAdmin, VerbAdmin):
+class AuditEventAdmin(VerbAdmin):
     list_display = ("created", "done", "target", "change", "who", "organization")
     list_filter = (ActionFilter, ActorFilter, WhereAndWhen)
     search_fields = ("reason",)  # Makes Django show the search box; `matching` searches.

@@ -16,7 +16,7 @@ from django.utils.http import urlencode
 from apikeys.models import ApiKey, KeySecret
 from apikeys.networks import clean_networks
 from apikeys.plaintext import LOCATOR_LENGTH, is_well_formed
-from staff.kit.lists import LONGEST_SEARCH, EndlessAdmin
+from staff.kit.lists import LONGEST_SEARCH
 from staff.kit.search import MOST_WORDS, holds
 from staff.kit.verb_page import VerbAdmin
 from web.errors.refusals import ParameterInvalid
@@ -46,7 +46,7 @@ def matching(keys: QuerySet[ApiKey], text: str) -> QuerySet[ApiKey]:
     return keys
 
 
-class FindByKeyAdmin(EndlessAdmin, VerbAdmin):
+class FindByKeyAdmin(VerbAdmin):
     """A list whose search box posts, because no URL may hold a key; see admin/search_form.html."""
 
     search_fields = ("name",)  # Django shows the box for it; `matching` looks further.

@@ -88,7 +88,7 @@ class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
         return format_html_join("", "{}", old)
 
     def get_urls(self) -> list[URLPattern]:
-        return [*verb_urls(self, BULK_PAGES, "bulk/{}/", "bulk_"), *super().get_urls()]
+        return [*verb_urls(self, BULK_PAGES, "bulk/", "bulk_"), *super().get_urls()]
 
     def get_actions(self, request: HttpRequest) -> Any:
         """Offer what this member of staff may do to many keys; each answers with its dry run."""

@@ -1,16 +1,42 @@
-"""What the forms of verbs share: a reason, lines of text, and how they say a refusal."""
+"""Forms: a reason, a line of text, refusals beside their fields, and no key shown again."""
 
-from typing import Any
+from typing import Any, Final
 
 from django import forms
+from django.forms.renderers import DjangoTemplates
+from django.forms.utils import ErrorList
 
 from web.errors.catalogue import CATALOGUE
 from web.errors.refusals import Refusal
 from web.input.text import clean_line
+from web.redaction import holds_key
+
+HOLDS_KEY: Final = "This holds an API key: leave it out."
+
+
+class QuietField(forms.BoundField):
+    """Shows no value that holds an API key: the refused form would carry the key on."""
+
+    def value(self) -> Any:
+        value = super().value()
+        return "" if holds_key(str(value)) else value
+
+    @property
+    def errors(self) -> ErrorList:
+        """Return the errors without keys: some of Django's quote what was typed."""
+        errors: ErrorList = super().errors
+        errors.data = [HOLDS_KEY if holds_key(str(error)) else error for error in errors]
+        return errors
+
+
+class Renderer(DjangoTemplates):
+    """Django's, for the setting FORM_RENDERER, so that no form of ours can forget QuietField."""
+
+    bound_field_class = QuietField
 
 
 class LineField(forms.CharField):
-    """One line of text under the rules of the verbs, whose refusals it says of its label."""
+    """A line of text, checked as the verbs check theirs, with the label in the errors."""
 
     widget = forms.TextInput(attrs={"class": "vTextField"})
 
@@ -24,8 +50,6 @@ class LineField(forms.CharField):
 
 
 class ReasonForm(forms.Form):
-    """Why: kept in the audit log."""
-
     reason = LineField(
         label="Reason",
         max_length=200,
@@ -34,7 +58,7 @@ class ReasonForm(forms.Form):
 
 
 def show_refusal(refusal: Refusal, form: forms.Form) -> None:
-    """Put a refusal over the form, or beside its field in the form's words."""
+    """Add a refusal to the form's errors: beside its field with the field's label, else on top."""
     if refusal.field not in form.fields:
         form.add_error(None, refusal.message)
     else:
@@ -44,6 +68,6 @@ def show_refusal(refusal: Refusal, form: forms.Form) -> None:
 
 
 def said_of(refusal: Refusal) -> list[str]:
-    """Return what is wrong, and how to mend it if that says more than the first."""
+    """Return what is wrong, and how to mend it if the refusal has a text of its own for that."""
     has_more = refusal.fix != CATALOGUE["parameter_invalid"].fix
     return [refusal.message, *([refusal.fix] if has_more else [])]

@@ -1,4 +1,4 @@
-"""Lists of rows in the admin: they are read, filtered and paged without being counted."""
+"""Lists of rows in the admin: filtered, and paged without a count."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -23,27 +23,27 @@ from web.input.text import composed
 
 LONGEST_SEARCH: Final = 200  # No stored text is longer.
 LAST_PAGE: Final = 100_000
-# Beyond this the exact number helps nobody, and counting on would read the whole table.
+# A count of all rows would read the whole table, and a larger number helps nobody.
 MOST_COUNTED: Final = 1000
 NOTHING: Final = format_html('<span class="quiet">{}</span>', "—")
 Rows = QuerySet[Any]
 
 
 def staff_of(request: HttpRequest) -> Actor:
-    """Return the member of staff behind an admin request, as the audit log names them."""
+    """Return the actor of an admin request."""
     return Actor.staff(cast(User, request.user))
 
 
 def counted(rows: Rows) -> tuple[int, str]:
-    """Return how many rows there are, up to MOST_COUNTED and one, and that in words."""
+    """Return the number of rows, at most MOST_COUNTED + 1, and the same as text."""
     count = rows[: MOST_COUNTED + 1].count()
     return count, f"{count:,}" if count <= MOST_COUNTED else f"{MOST_COUNTED:,}+"
 
 
 class PlainList(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Filters its list by what `list_filter` declares: 400 for `?created_at__year=99999999999`."""
+    """Takes only lookups that `list_filter` declares: no `created_at__year=99999999999`."""
 
-    # What its search box finds; None: the words in `search_fields`, as Django does.
+    # Searches the rows for a text. None: search `search_fields`, as Django does.
     finds: Callable[[Rows, str], Rows] | None = None
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
@@ -54,7 +54,7 @@ class PlainList(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_search_results(
         self, request: HttpRequest, queryset: Rows, search_term: str
     ) -> tuple[Rows, bool]:
-        """Search in the form in which texts are stored: trimmed, in NFC."""
+        """Search for the text as texts are stored: trimmed, in NFC."""
         text = composed(search_term.strip(), max_length=LONGEST_SEARCH)
         if len(text) > LONGEST_SEARCH:
             return queryset.none(), False
@@ -67,41 +67,27 @@ class PlainList(admin.ModelAdmin):  # type: ignore[type-arg]
         return reverse(f"admin:{self.url_name}_{verb}", args=[quote(obj.pk)])
 
     def list_url(self) -> str:
-        """Return the address of the list."""
         return reverse(f"admin:{self.url_name}_changelist")
 
     @property
     def url_name(self) -> str:
-        """What the admin's names of addresses begin with."""
+        """The first part of the names of this model's URL patterns."""
         return f"{self.opts.app_label}_{self.opts.model_name}"
 
 
-class ReadOnlyAdmin(PlainList):
-    """Shows rows and changes none."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 class UncountedPaginator(Paginator):  # type: ignore[type-arg]
-    """Finds one page and whether there is another: the ids first, out of an index alone."""
+    """Reads one page and whether there is another one: ids first, by an index-only scan."""
 
     object_list: Rows
     rows: Callable[[Rows], Rows]
 
     @cached_property
     def count(self) -> int:
-        """Return more than there is: a count reads the whole table."""
+        """Return a number that no list reaches: a count would read the whole table."""
         return LAST_PAGE * self.per_page
 
     def page(self, number: int | str) -> Page[Any]:
-        """Return a page of `rows`. From then on `num_pages` is this page, or the next."""
+        """Return a page of `rows`, and set `num_pages` to this page or the next one."""
         number = self.validate_number(number)
         start = (number - 1) * self.per_page
         ids = list(self.object_list.values_list("pk", flat=True)[start : start + self.per_page + 1])
@@ -111,24 +97,32 @@ class UncountedPaginator(Paginator):  # type: ignore[type-arg]
 
     @property
     def found(self) -> str:
-        """Say how many rows all pages hold."""
+        """Return the number of rows on all pages, as text."""
         return counted(self.object_list.order_by())[1]
 
 
-class EndlessAdmin(ReadOnlyAdmin):
-    """Has a list that may be long; `empty_hint` says what to do where it is empty."""
+class ReadOnlyAdmin(PlainList):
+    """Shows rows in a list of any length, and changes none."""
 
     list_per_page = 50
     list_max_show_all = 0
     show_full_result_count = False
-    show_facets = ShowFacets.NEVER  # They are counts, of every choice of every filter.
+    show_facets = ShowFacets.NEVER  # Each facet is a count.
     change_list_template = "admin/endless_list.html"
-    empty_hint: ClassVar[str] = "Nothing here."
-    # By a filter and its choice, the column that says why a row is there.
+    empty_hint: ClassVar[str] = "Nothing here."  # Shown in an empty list.
+    # By a filter and its choice: the column that shows why a row is in the list.
     columns_of: ClassVar[dict[tuple[str, str], str]] = {}
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    has_delete_permission = has_change_permission
+
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        """Show what was filtered by in place of the last column."""
+        """Replace the last column by those of `columns_of` if the list is filtered so."""
         shown = list(super().get_list_display(request))
         asked = [name for query, name in self.columns_of.items() if query in request.GET.items()]
         return [*shown[:-1], *asked] if asked else shown
@@ -141,7 +135,7 @@ class EndlessAdmin(ReadOnlyAdmin):
         return paginator
 
     def rows(self, queryset: Rows) -> Rows:
-        """Return these rows of one page with all that the columns show."""
+        """Return the rows of one page with all values that the columns show."""
         return queryset
 
     @admin.display(description="created", ordering="created_at")
@@ -156,7 +150,7 @@ class EndlessAdmin(ReadOnlyAdmin):
 
 
 class ColumnFilter(admin.SimpleListFilter):
-    """Keeps the rows with the chosen value in one column."""
+    """Keeps the rows that have the chosen value in a column."""
 
     column: ClassVar[str]
     values: ClassVar[Callable[[], list[tuple[str, str]]]]
@@ -169,7 +163,7 @@ class ColumnFilter(admin.SimpleListFilter):
 
 
 class ChoiceFilter(admin.SimpleListFilter):
-    """Keeps the rows that the chosen function keeps; a value it does not know filters nothing."""
+    """Keeps the rows that the chosen function keeps. An unknown choice keeps all."""
 
     narrowed: ClassVar[dict[str, Callable[[Rows], Rows]]]
     labels: ClassVar[dict[str, str]] = {}
@@ -183,12 +177,12 @@ class ChoiceFilter(admin.SimpleListFilter):
 
 
 def badge(kind: str, text: str = "") -> SafeString:
-    """Return a word on a coloured ground; the word says it all, the colour only helps."""
+    """Return a word on a coloured ground. The colour says no more than the word."""
     return format_html('<span class="badge badge-{}">{}</span>', kind, text or kind)
 
 
 def moment(value: datetime | None, never: str = "") -> SafeString:
-    """Return day, hour and minute in UTC; `never`, or a dash, for none."""
+    """Return day, hour and minute in UTC. For None, return `never` or a dash."""
     if value is None:
         return format_html('<span class="quiet">{}</span>', never) if never else NOTHING
     exact = format_moment(value)

@@ -22,7 +22,6 @@ from staff.kit.forms import LineField, ReasonForm
 from staff.kit.lists import (
     MOST_COUNTED,
     ChoiceFilter,
-    EndlessAdmin,
     ReadOnlyAdmin,
     Rows,
     badge,
@@ -62,7 +61,7 @@ class AttentionFilter(ChoiceFilter):
 
 
 @admin.register(Organization)
-class OrganizationAdmin(EndlessAdmin, VerbAdmin):
+class OrganizationAdmin(VerbAdmin):
     list_display = ("name", "id", "plan", "status", "contact_email", "created")
     columns_of = {("attention", "near"): "used"}
     list_filter = (AttentionFilter, "plan")
