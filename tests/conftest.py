@@ -1,4 +1,4 @@
-"""Fixtures that more than one file of tests wants."""
+"""Fixtures shared by several files of tests, and the marks of their folders."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -30,7 +30,7 @@ RUNTIME_ROLE = """
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Remove the clusters of runs that were killed: nobody else comes to use them."""
+    """Remove the clusters left by killed runs."""
     if not hasattr(config, "workerinput"):
         for home in Path(gettempdir()).glob("reachscore-[tf]*-*"):  # Of tests and faults.
             with suppress(OSError):  # Another user's.
@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup, django_db_blocker) -> Iterator[None]:
-    """Let the tests use the database as the role that serves in production, not as its owner."""
+    """Use the database as the production role, not as its owner."""
     options = connection.settings_dict["OPTIONS"]
     with django_db_blocker.unblock():
         with connection.cursor() as cursor:
@@ -63,6 +63,6 @@ def django_db_setup(django_db_setup, django_db_blocker) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[DemoServer]:
-    """A first run of the service: its output holds two keys and the admin's password."""
+    """Start a first run of the service; its output holds two keys and the admin's password."""
     with DemoServer() as demo:
         yield demo

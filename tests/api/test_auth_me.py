@@ -95,13 +95,6 @@ class AuthContextTests(ApiTestCase):
         _, client = self.issue(organization=self.organization("Initech", "team"))
         self.assertEqual(client.get("/v1/auth/me").json()["usage"]["tests_this_month"], 0)
 
-    def test_auth_me_takes_one_query_and_a_second_if_last_use_is_written(self):
-        _, client = self.issue()
-        with self.assertNumQueries(2):
-            client.get("/v1/auth/me")
-        with self.assertNumQueries(1):
-            client.get("/v1/auth/me")
-
     def test_auth_me_answers_head_without_a_body(self):
         _, client = self.issue()
         response = client.head("/v1/auth/me")

@@ -1,4 +1,4 @@
-"""What the sibling keeps. Every row says whose it is and of which mode."""
+"""The sibling's tables. Every row says which organization and mode it belongs to."""
 
 from __future__ import annotations
 

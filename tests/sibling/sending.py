@@ -1,4 +1,4 @@
-"""What reaches beyond the database: in this sibling, a list of what would have been sent."""
+"""Sending beyond the database: in this sibling, a list of what would have been sent."""
 
 from tests.sibling.models import EmailTest
 

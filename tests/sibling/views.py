@@ -87,7 +87,7 @@ class DomainsView(ApiView):
         },
     )
     def post(self, request: Request) -> Response:
-        """Add a domain; one that is there already is shown as it is, and counts nothing."""
+        """Add a domain; one that exists is answered as it is, and counts nothing."""
         caller = caller_of(request)
         name = self.body(serializers.DomainRequest)["name"]
         with transaction.atomic():

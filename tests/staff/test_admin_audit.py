@@ -1,4 +1,4 @@
-"""The audit log in the admin: found, shown as before and after, exported."""
+"""Tests of the audit log in the admin: its list, search, filters and export."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ class AuditTestCase(AdminTestCase):
 
 
 class ListTests(AuditTestCase):
-    def test_shows_what_changed_as_before_and_after(self):
+    def test_event_list_shows_changes_as_before_and_after_escaped(self):
         api_key, _ = self.issue(scopes=["tests:read", "tests:write"])
         change(api_key, actor=Actor.cli(), scopes=["tests:read"], reason="<b>fewer</b>")
         page = self.browser.get(EVENTS).content.decode()
@@ -54,7 +54,7 @@ class ListTests(AuditTestCase):
         event = AuditEvent.objects.get(action="api_key.changed")
         self.assertContains(self.browser.get(page_of(EVENTS, event.id)), bytes(event.seal).hex())
 
-    def test_filters_by_action_actor_organization_and_day(self):
+    def test_event_list_filters_by_action_actor_organization_and_day(self):
         api_key, client = self.issue()
         client.send("/v1/keys", {"name": "Child"})
         revoke(api_key, actor=Actor.staff(self.sam), reason="unused")
@@ -70,13 +70,13 @@ class ListTests(AuditTestCase):
         self.assertEqual(self.listed(actor="key", organization=self.globex.id), [])
         self.assertContains(self.browser.get(EVENTS, {"since": "gestern"}), "Enter a valid date")
 
-    def test_the_filter_offers_every_action_that_there_is(self):
+    def test_event_action_filter_offers_every_action_that_occurred(self):
         self.issue()
         self.assertEqual(
             AuditEvent.actions(), ["api_key.issued", "organization.created", "staff.created"]
         )
 
-    def test_finds_ids_addresses_requests_names_and_words(self):
+    def test_event_search_finds_ids_addresses_requests_names_and_words(self):
         api_key, client = self.issue()
         client.send("/v1/keys", {"name": "Child"})
         why = {"category": "left", "reason": "moved to Mars"}
@@ -97,7 +97,7 @@ class ListTests(AuditTestCase):
             with self.subTest(q):
                 self.assertEqual(self.listed(q=q), actions)
 
-    def test_takes_under_ten_queries_and_counts_nothing(self):
+    def test_event_list_takes_under_ten_queries_and_counts_nothing(self):
         for _ in range(20):
             self.issue()
         with CaptureQueriesContext(connection) as queries:
@@ -107,7 +107,7 @@ class ListTests(AuditTestCase):
 
 
 class ExportTests(AuditTestCase):
-    def test_csv_holds_what_the_list_finds_and_no_formula(self):
+    def test_csv_export_holds_what_the_list_finds_and_no_formula(self):
         api_key, _ = self.issue(name='=HYPERLINK("http://evil.example")')
         revoke(api_key, actor=Actor.staff(self.sam), reason="=1+1")
         rows = list(csv.DictReader(self.export("csv", f"organization={self.acme.id}")))
@@ -119,12 +119,12 @@ class ExportTests(AuditTestCase):
             for cell in row.values():
                 self.assertFalse(cell.startswith(("=", "+", "-", "@", "\t", "\r")), cell)
 
-    def test_defuses_every_beginning_of_a_formula(self):
+    def test_csv_cell_beginning_like_a_formula_is_quoted(self):
         for beginning in "=+-@＝＋－＠\t\r\n":
             self.assertEqual(defused(f"{beginning}1"), f"'{beginning}1")
         self.assertEqual([defused(v) for v in (None, 5, "a=b")], ["", "5", "a=b"])
 
-    def test_json_lines_hold_every_column(self):
+    def test_json_lines_export_holds_every_column(self):
         self.issue()
         lines = [json.loads(line) for line in self.export("jsonl", "action=api_key.issued")]
         self.assertEqual(len(lines), 1)
@@ -133,7 +133,7 @@ class ExportTests(AuditTestCase):
         self.assertEqual(lines[0]["changes"], event.changes)
         self.assertEqual(lines[0]["seal"], bytes(event.seal).hex())
 
-    def test_streams_all_pages_some_at_a_time(self):
+    def test_export_streams_all_events_in_batches(self):
         for _ in range(7):
             self.issue()
         with mock.patch.object(audit_export, "AT_A_TIME", 3):
@@ -141,7 +141,7 @@ class ExportTests(AuditTestCase):
         self.assertEqual(len(lines), len({line["id"] for line in lines}))
         self.assertEqual(len(lines), 3 + 7)
 
-    def test_is_an_event_of_the_organization_or_of_the_service(self):
+    def test_export_is_an_event_of_the_filtered_organization_or_the_service(self):
         self.export("csv", f"organization={self.acme.id}&action=api_key.issued")
         event = AuditEvent.objects.get(action="audit_log.exported")
         self.assertEqual((event.organization_id, event.actor_label), (self.acme.id, "sam"))
@@ -154,7 +154,7 @@ class ExportTests(AuditTestCase):
         exports = AuditEvent.objects.filter(organization_id=SERVICE, action=event.action)
         self.assertEqual(exports.count(), 2)
 
-    def test_takes_its_own_right_a_format_and_post(self):
+    def test_export_needs_its_own_permission_a_known_format_and_post(self):
         looker = self.colleague("view_auditevent")
         self.assertNotContains(looker.get(EVENTS), "JSON Lines")
         self.assertEqual(looker.post(f"{EVENTS}export/", {"format": "csv"}).status_code, 403)

@@ -1,4 +1,4 @@
-"""Many keys at once: a dry run that changes nothing, then a line a key; safe to send again."""
+"""Tests of bulk actions: a dry run first, then one line per key, idempotent."""
 
 from datetime import timedelta
 from html import unescape
@@ -33,7 +33,7 @@ class BulkTestCase(AdminTestCase):
         return self.browser.post(f"{KEYS}?{query}", chosen)
 
     def listed(self, dry_run: Answer) -> dict[str, str]:
-        """Return what the dry run's form would send."""
+        """Return the fields that the dry run's form would send."""
         form = dry_run.context["form"]
         return {"keys": form["keys"].value()}
 
@@ -43,7 +43,7 @@ class BulkTestCase(AdminTestCase):
         return unescape(b"".join(response.streaming_content).decode())
 
     def half_used(self, name: str, **fields: object) -> ApiKey:
-        """Issue a key that has held its scopes for long and exercised one."""
+        """Issue a key that has held its scopes for long and exercised one of them."""
         given = {"scopes": ["tests:read", "tests:write"], **fields}
         api_key, _ = self.issue(name=name, **given)
         long_ago = timezone.now() - timedelta(days=100)
@@ -53,7 +53,7 @@ class BulkTestCase(AdminTestCase):
 
 
 class RevokeManyTests(BulkTestCase):
-    def test_lists_and_counts_first_then_revokes_each_with_one_event(self):
+    def test_bulk_revoke_lists_and_counts_first_then_revokes_each_with_one_event(self):
         keys = [self.issue(name=f"Key {n}")[0] for n in range(3)]
         client = self.issue(name="Spared")[1]
         revoke(keys[2], actor=Actor.cli())
@@ -76,14 +76,14 @@ class RevokeManyTests(BulkTestCase):
         self.assertEqual(LogEntry.objects.count(), 2)
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
 
-    def test_events_name_the_request_that_they_were_part_of(self):
+    def test_bulk_revoke_events_name_their_request(self):
         dry = self.select("revoke_selected", self.issue()[0])
         response: Answer = self.browser.post(REVOKE, {**self.listed(dry), "category": "left"})
         list(response.streaming_content)
         event = AuditEvent.objects.get(action="api_key.revoked")
         self.assertEqual((event.request_id, event.ip), (response["Request-Id"], "127.0.0.1"))
 
-    def test_sent_again_it_changes_nothing(self):
+    def test_bulk_revoke_sent_again_changes_nothing(self):
         dry = self.select("revoke_selected", self.issue()[0])
         form = {**self.listed(dry), "category": "left"}
         self.carry_out(REVOKE, form)
@@ -92,7 +92,7 @@ class RevokeManyTests(BulkTestCase):
         self.assertIn("was revoked already", again)
         self.assertEqual(AuditEvent.objects.filter(action="api_key.revoked").count(), 1)
 
-    def test_all_pages_of_a_filter_are_what_the_dry_run_listed(self):
+    def test_bulk_revoke_of_all_pages_revokes_only_what_the_dry_run_listed(self):
         self.issue(name="Old import")
         self.issue(name="Other")
         dry = self.select(
@@ -103,13 +103,13 @@ class RevokeManyTests(BulkTestCase):
         gone = ApiKey.objects.exclude(revoked_at=None).values_list("name", flat=True)
         self.assertEqual(list(gone), ["Old import"])
 
-    def test_counts_the_keys_of_each_organization_the_most_first(self):
+    def test_bulk_dry_run_counts_keys_by_organization_most_first(self):
         keys = [self.issue(organization=self.globex)[0], *(self.issue()[0] for _ in range(2))]
         page = self.select("revoke_selected", *keys).content.decode()
         ours = page.index(f"<bdi>{self.acme.name}</bdi>: 2 keys")
         self.assertGreater(page.index(f"<bdi>{self.globex.name}</bdi>: 1 key<"), ours)
 
-    def test_the_list_says_how_many_keys_are_on_all_pages(self):
+    def test_key_list_says_how_many_keys_are_on_all_pages(self):
         for _ in range(3):
             self.issue()
         with mock.patch("staff.keys.keys.ApiKeyAdmin.list_per_page", 2):
@@ -118,7 +118,7 @@ class RevokeManyTests(BulkTestCase):
                     page = self.browser.get(KEYS)
                 self.assertContains(page, f"Select all pages: {found} API keys")
 
-    def test_all_of_an_organization(self):
+    def test_bulk_revoke_takes_all_keys_of_an_organization(self):
         self.issue()
         self.issue(livemode=False)
         theirs, _ = self.issue(organization=self.globex)
@@ -129,7 +129,7 @@ class RevokeManyTests(BulkTestCase):
         again = self.browser.get(REVOKE, {"organization": self.acme.id}, follow=True)
         self.assertContains(again, "nothing to do to these keys")
 
-    def test_one_that_fails_leaves_the_others_done_and_says_so(self):
+    def test_bulk_revoke_with_one_failure_does_the_others_and_says_so(self):
         keys = [self.issue(name=f"Key {n}")[0] for n in range(3)]
         dry = self.select("revoke_selected", *keys)
         calls = []
@@ -148,7 +148,7 @@ class RevokeManyTests(BulkTestCase):
         self.assertEqual(ApiKey.objects.filter(revoked_at=None).count(), 2)
         self.assertIn("2 of 3 keys revoked", self.carry_out(REVOKE, form))
 
-    def test_needs_a_reason_and_keys_of_a_dry_run(self):
+    def test_bulk_revoke_needs_a_reason_and_the_keys_of_a_dry_run(self):
         api_key, client = self.issue()
         for form in (
             {"keys": api_key.pk},
@@ -164,13 +164,13 @@ class RevokeManyTests(BulkTestCase):
         page = self.carry_out(REVOKE, {"keys": "key_nothing00000", "category": "left"})
         self.assertIn("is no key", page)
 
-    def test_more_than_can_be_done_at_once_are_refused_before(self):
+    def test_bulk_action_on_too_many_keys_is_refused_before_the_dry_run(self):
         keys = [self.issue()[0] for _ in range(3)]
         with mock.patch("staff.keys.bulk.MOST_AT_ONCE", 2):
             answer = self.select("revoke_selected", *keys)
         self.assertEqual(answer["Location"], KEYS)
 
-    def test_takes_the_right_on_the_action_the_dry_run_and_the_form(self):
+    def test_bulk_action_needs_its_permission_in_the_list_the_dry_run_and_the_form(self):
         api_key, client = self.issue()
         self.browser = self.colleague("view_apikey")
         self.assertNotContains(self.browser.get(KEYS), "revoke_selected")
@@ -183,7 +183,7 @@ class RevokeManyTests(BulkTestCase):
 
 
 class NarrowManyTests(BulkTestCase):
-    def test_takes_from_each_what_it_never_used(self):
+    def test_bulk_narrow_removes_the_unused_scopes_of_each_key(self):
         key = self.half_used("Half")
         dry = self.select("narrow_selected", key)
         self.assertContains(dry, "loses tests:write; keeps tests:read")
@@ -194,7 +194,7 @@ class NarrowManyTests(BulkTestCase):
         event = AuditEvent.objects.get(action="api_key.changed")
         self.assertEqual((event.reason, event.actor_label), ("fewest scopes", "sam"))
 
-    def test_leaves_keys_that_used_nothing_or_are_new_as_they_are(self):
+    def test_bulk_narrow_spares_new_keys_and_keys_that_used_no_scope(self):
         unused = self.half_used("Unused")
         ScopeGrant.objects.filter(api_key=unused).update(last_exercised_on=None)
         new, _ = self.issue(scopes=["tests:read", "tests:write"])
@@ -206,7 +206,7 @@ class NarrowManyTests(BulkTestCase):
             key.refresh_from_db()
             self.assertEqual(len(key.scopes), 2)
 
-    def test_managing_keys_are_listed_apart_and_left_out_unless_chosen(self):
+    def test_bulk_narrow_leaves_managing_keys_out_unless_chosen(self):
         manager = self.half_used("Manager", scopes=list(ALL_SCOPES))
         dry = self.select("narrow_selected", manager, self.half_used("Half"))
         self.assertContains(dry, "Managing keys, left out unless you say so")
@@ -220,7 +220,7 @@ class NarrowManyTests(BulkTestCase):
         manager.refresh_from_db()
         self.assertEqual(manager.scopes, ["tests:read"])
 
-    def test_a_scope_used_since_the_dry_run_is_kept(self):
+    def test_bulk_narrow_keeps_a_scope_used_since_the_dry_run(self):
         key = self.half_used("Half", scopes=["tests:read", "tests:write", "domains:read"])
         dry = self.select("narrow_selected", key)
         note_exercised(key.pk, ["tests:write"], day=timezone.now().date())

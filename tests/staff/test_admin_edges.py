@@ -1,4 +1,4 @@
-"""Queries of the admin that no page of it writes: each is answered, and none with a 500."""
+"""Tests of odd queries to the admin, which no page of it writes: none is a 500."""
 
 from urllib.parse import quote
 
@@ -29,7 +29,7 @@ ELSEWHERE = (
 
 
 class QueryTests(ApiTestCase):
-    def test_any_day_is_taken_or_said_to_be_none(self):
+    def test_any_day_filter_is_accepted_or_refused_with_a_message(self):
         browser = self.staff()
         browser.raise_request_exception = False
         page = "/admin/audit/auditevent/"
@@ -43,7 +43,7 @@ class QueryTests(ApiTestCase):
         shown = browser.get(page, {"since": "0001-01-01", "until": "9999-12-31"})
         self.assertContains(shown, "organization.created")
 
-    def test_no_query_of_a_list_is_a_500(self):
+    def test_odd_query_of_a_list_is_never_a_500(self):
         browser = self.staff()
         browser.raise_request_exception = False
         for query in (
@@ -75,7 +75,7 @@ class QueryTests(ApiTestCase):
 
 
 class NextTests(ApiTestCase):
-    def test_a_next_that_is_not_ours_leads_home(self):
+    def test_next_to_another_site_leads_home_after_log_in(self):
         member_of()
         for wanted in ELSEWHERE:
             form = {"username": "staff", "password": "correct horse"}
@@ -88,7 +88,7 @@ class NextTests(ApiTestCase):
             answer = signed_in.get("/admin/login/", {"next": wanted})
             self.assertRedirects(answer, "/admin/", fetch_redirect_response=False)
 
-    def test_after_a_log_out_it_leads_home_too(self):
+    def test_next_to_another_site_leads_home_after_log_out(self):
         for wanted in ELSEWHERE:
             with self.subTest(wanted):
                 browser = self.staff()

@@ -1,4 +1,4 @@
-"""The first page says what needs attention, and each number leads to the list that it counts."""
+"""Tests of the admin's home: what needs attention, each number linked to its list."""
 
 import re
 from datetime import timedelta
@@ -24,11 +24,11 @@ MATTER = re.compile(r'<a href="([^"]+)"><strong>([\d,+]+)</strong> ([^<]+)</a>')
 
 class HomeTests(AdminTestCase):
     def matters(self, browser: Client | None = None) -> dict[str, tuple[str, str]]:
-        """Return number and link of each matter, by what it says."""
+        """Return each matter's number and link by its text."""
         page = (browser or self.browser).get("/admin/").content.decode()
         return {said: (number, unescape(url)) for url, number, said in MATTER.findall(page)}
 
-    def test_every_number_leads_to_a_list_of_just_that_many(self):
+    def test_home_numbers_equal_the_length_of_the_lists_they_link_to(self):
         now = timezone.now()
         self.issue(expires_at=now + timedelta(days=3), scopes=["tests:read"])
         long_ago = now - timedelta(days=100)
@@ -54,7 +54,7 @@ class HomeTests(AdminTestCase):
                 rows = self.browser.get(url).context["cl"].result_list
                 self.assertEqual(len(rows), int(number))
 
-    def test_draws_the_requests_of_30_days_and_says_them_in_a_table(self):
+    def test_home_shows_30_days_of_requests_as_a_chart_and_a_table(self):
         one, two = self.issue()[0], self.issue()[0]
         today = timezone.now().date()
         for api_key in (one, two):
@@ -63,7 +63,7 @@ class HomeTests(AdminTestCase):
         self.assertIn("1,200 requests, 10 of them refused", page)
         self.assertIn(f'{today}</td><td class="number">1,200</td><td class="number">10</td>', page)
 
-    def test_days_that_are_over_are_added_up_once(self):
+    def test_home_adds_up_past_days_once_and_caches_them(self):
         api_key, today = self.issue()[0], timezone.now().date()
         requests_of.cache_clear()
         self.addCleanup(requests_of.cache_clear)
@@ -76,14 +76,14 @@ class HomeTests(AdminTestCase):
         summed = [q for q in queries.captured_queries if "SUM(" in q["sql"]]
         self.assertEqual(len(summed), 2)  # Today, and yesterday: clocks may differ.
 
-    def test_finds_a_pasted_key_like_the_list_of_keys(self):
+    def test_home_has_the_search_box_for_pasted_keys_if_keys_may_be_viewed(self):
         api_key, client = self.issue()
         self.assertContains(self.browser.get("/admin/"), 'action="/admin/apikeys/apikey/find/"')
         answer = self.browser.post(f"{KEYS}find/", {"q": client.key})
         self.assertEqual(answer["Location"], page_of(KEYS, api_key.pk))
         self.assertNotContains(self.colleague("view_organization").get("/admin/"), "/find/")
 
-    def test_a_fresh_installation_says_what_to_do_first_and_counts_nothing(self):
+    def test_home_of_a_fresh_installation_says_what_to_do_first(self):
         Organization.objects.all().delete()
         page = self.browser.get("/admin/").content.decode()
         for url in (f"{ORGANIZATIONS}add/", f"{KEYS}add/", "/admin/staff/user/add/"):
@@ -92,7 +92,7 @@ class HomeTests(AdminTestCase):
         auditor = self.colleague("view_organization").get("/admin/").content.decode()
         self.assertIn("Have an account manager add an organization", auditor)
 
-    def test_shows_nobody_more_than_their_rights(self):
+    def test_home_shows_only_what_the_user_may_view(self):
         for rights, count in [
             ((), 0),
             (("view_organization",), 2),
@@ -104,7 +104,7 @@ class HomeTests(AdminTestCase):
         nobody.force_login(User.objects.get(username="user-0"))
         self.assertContains(nobody.get("/admin/"), "no right to see anything")
 
-    def test_numbers_beyond_a_thousand_are_not_counted_out(self):
+    def test_home_numbers_stop_at_a_thousand(self):
         rows = [
             Organization(name="Many", plan_id="free", suspended_at=timezone.now())
             for _ in range(1005)

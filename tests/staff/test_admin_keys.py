@@ -1,4 +1,4 @@
-"""The list of keys: what its columns say, what its filters and its search find, at what cost."""
+"""Tests of the list of keys: its columns, filters, paging and query counts."""
 
 from datetime import timedelta
 from unittest import mock
@@ -29,13 +29,13 @@ REFUSED = {
 
 class KeyListTestCase(AdminTestCase):
     def listed(self, **query: str) -> set[str]:
-        """Return the names of the keys that the list shows."""
+        """Return the names of the keys on the list."""
         response = self.browser.get(KEYS, query)
         self.assertEqual(response.status_code, 200)
         return {api_key.name for api_key in response.context["cl"].result_list}
 
     def made(self, name: str, *, ago: timedelta = timedelta(0), **fields: object) -> ApiKey:
-        """Issue a key and turn its clock back."""
+        """Issue a key and date its creation back."""
         api_key, _ = self.issue(name=name, **fields)
         then = timezone.now() - ago
         ApiKey.objects.filter(pk=api_key.pk).update(created_at=then)
@@ -47,14 +47,14 @@ class KeyListTestCase(AdminTestCase):
 
 
 class ColumnTests(KeyListTestCase):
-    def test_there_are_six_and_times_show_hour_and_minute(self):
+    def test_key_list_has_six_columns_and_times_to_the_minute(self):
         end = timezone.now() + timedelta(days=300)
         self.issue(expires_at=end)
         page = self.browser.get(KEYS).content.decode()
         self.assertEqual(page.count('<th scope="col" class="'), 1 + 6)  # And the checkboxes'.
         self.assertIn(f"{end:%Y-%m-%d %H:%M}</time>", page)
 
-    def test_every_page_says_the_same_state_of_a_key(self):
+    def test_key_state_is_the_same_on_every_page(self):
         states = {
             "fine": "active",
             "soon": "expiring",
@@ -91,7 +91,7 @@ class ColumnTests(KeyListTestCase):
                     if state in REFUSED:
                         self.assertNotIn("badge-active", shown)
 
-    def test_the_list_behind_a_card_shows_what_put_a_key_there(self):
+    def test_key_list_linked_from_home_shows_why_each_key_is_there(self):
         old = self.made("old", ago=LONG_AGO, scopes=["tests:read", "tests:write"])
         note_exercised(old.pk, ["tests:read"], day=timezone.now().date())
         rotate(self.made("turning"), actor=Actor.cli(), overlap=timedelta(hours=1))
@@ -106,18 +106,18 @@ class ColumnTests(KeyListTestCase):
                 page = self.browser.get(KEYS, query).content.decode()
                 self.assertIn(said, page.split(f">{name}</bdi>")[1].split("</tr>")[0])
 
-    def test_test_keys_are_unmistakable(self):
+    def test_key_list_marks_sandbox_keys(self):
         self.issue(name="sandbox", livemode=False)
         self.assertContains(
             self.browser.get(KEYS), '<span class="badge badge-test">test key</span>'
         )
 
-    def test_an_empty_list_says_what_to_do(self):
+    def test_empty_key_list_says_what_to_do(self):
         self.assertContains(self.browser.get(KEYS, {"q": "nowhere"}), "Take a filter away")
 
 
 class FilterTests(KeyListTestCase):
-    def test_by_status(self):
+    def test_key_list_filters_by_status(self):
         now = timezone.now()
         self.made("fine", ago=LONG_AGO)
         self.made("soon", expires_at=now + timedelta(days=3))
@@ -143,7 +143,7 @@ class FilterTests(KeyListTestCase):
             with self.subTest(status):
                 self.assertEqual(self.listed(status=status), names)
 
-    def test_by_mode_and_plan(self):
+    def test_key_list_filters_by_mode_and_plan(self):
         self.made("live")
         self.made("test", livemode=False)
         self.made("theirs", organization=self.globex)
@@ -152,7 +152,7 @@ class FilterTests(KeyListTestCase):
         self.assertEqual(self.listed(plan="free"), {"theirs"})
         self.assertEqual(self.listed(plan="team", livemode__exact="1"), {"live"})
 
-    def test_by_how_long_nobody_has_used_them(self):
+    def test_key_list_filters_by_time_since_last_use(self):
         self.made("new")
         self.used(self.made("busy", ago=LONG_AGO), ago=timedelta(hours=1))
         self.used(self.made("quiet", ago=LONG_AGO), ago=timedelta(days=40))
@@ -162,7 +162,7 @@ class FilterTests(KeyListTestCase):
         self.assertEqual(self.listed(unused="90 days"), {"asleep"})
         self.assertEqual(self.listed(unused="never used"), {"forgotten"})
 
-    def test_by_scope_and_by_more_scopes_than_used(self):
+    def test_key_list_filters_by_scope_and_by_unused_scopes(self):
         self.made("reader", scopes=["tests:read"])
         wide = self.made("wide", ago=LONG_AGO, scopes=["tests:read", "tests:write"])
         note_exercised(wide.pk, ["tests:read"], day=timezone.now().date())
@@ -171,32 +171,14 @@ class FilterTests(KeyListTestCase):
 
 
 class SearchTests(KeyListTestCase):
-    def test_finds_a_word_anywhere_in_a_name_whatever_its_case(self):
-        self.made("Nightly import")
-        self.made("100% sure_thing")
-        for q, names in [
-            ("IMPORT", {"Nightly import"}),
-            ("ly imp", {"Nightly import"}),
-            ("%", {"100% sure_thing"}),
-            ("e_t", {"100% sure_thing"}),
-            ("' OR 1=1", set()),
-        ]:
-            with self.subTest(q):
-                self.assertEqual(self.listed(q=q), names)
-
-    def test_goes_with_the_filters(self):
-        self.made("import live")
-        self.made("import test", livemode=False)
-        self.assertEqual(self.listed(q="import", livemode__exact="0"), {"import test"})
-
-    def test_finds_a_key_by_a_secret_that_has_ended(self):
+    def test_key_search_finds_a_key_by_an_ended_secret(self):
         api_key, client = self.issue(name="rotated")
         rotate(api_key, actor=Actor.cli(), overlap=timedelta(0))
         self.assertEqual(self.listed(q=client.key[8:16]), {"rotated"})
 
 
 class PagingTests(KeyListTestCase):
-    def test_turns_pages_newest_first_without_counting(self):
+    def test_key_list_pages_newest_first_without_counting(self):
         for number in range(5):
             self.made(f"number {number}", ago=timedelta(days=number))
         with mock.patch.object(ReadOnlyAdmin, "list_per_page", 2):
@@ -210,7 +192,7 @@ class PagingTests(KeyListTestCase):
             self.assertContains(last, 'href="?p=2&amp;livemode__exact=1" rel="prev"')
             self.assertNotContains(last, 'rel="next"')
 
-    def test_the_box_that_chooses_an_organization_ends_where_the_list_does(self):
+    def test_organization_autocomplete_ends_with_its_last_page(self):
         for number in range(21):
             Organization.objects.create(name=f"Many {number}", plan_id="free")
         asked = {"app_label": "apikeys", "model_name": "apikey", "field_name": "organization"}
@@ -220,12 +202,12 @@ class PagingTests(KeyListTestCase):
             self.assertEqual(len(answer["results"]), found)
             self.assertIs(answer["pagination"]["more"], more)
 
-    def test_a_page_that_is_none_leads_back(self):
+    def test_key_list_page_out_of_range_redirects(self):
         for page in ("0", "-1", "9" * 30):
             self.assertEqual(self.browser.get(KEYS, {"p": page}).status_code, 302)
         self.assertEqual(self.listed(p="x"), set())
 
-    def test_takes_under_ten_queries_of_whoever_has_rights_by_a_group_and_counts_nothing(self):
+    def test_key_list_takes_under_ten_queries_with_rights_by_group_and_counts_nothing(self):
         for number in range(30):
             self.issue(name=f"Nightly {number}")
         group = Group.objects.create(name="Watchers")

@@ -1,4 +1,4 @@
-"""Organizations in the admin: what they bought and used, and the verbs that change it."""
+"""Tests of organizations in the admin: their page, verbs and lists."""
 
 from datetime import date
 from typing import Any
@@ -32,7 +32,7 @@ class OrganizationTestCase(AdminTestCase):
 
 
 class PageTests(OrganizationTestCase):
-    def test_shows_terms_usage_keys_and_events(self):
+    def test_organization_page_shows_terms_usage_keys_and_events(self):
         self.issue(name="Nightly")
         self.use(900)
         Organization.objects.filter(pk=self.acme.pk).update(domains_limit=25)
@@ -46,7 +46,7 @@ class PageTests(OrganizationTestCase):
         ):
             self.assertIn(said, page)
 
-    def test_an_event_names_the_key_it_is_about_for_those_who_may_see_keys(self):
+    def test_organization_page_names_the_key_of_an_event_if_keys_may_be_viewed(self):
         api_key, _ = self.issue(name="Nightly")
         named = f'<a href="{page_of(KEYS, api_key.pk)}"><bdi>Nightly</bdi></a> '
         for rights, count in ((("view_apikey", "view_plan"), 1), ((), 0)):
@@ -55,7 +55,7 @@ class PageTests(OrganizationTestCase):
             events = page.split('<ol class="timeline">')[1]
             self.assertEqual(events.count(f'{named}<span class="quiet">{api_key.pk}'), count)
 
-    def test_says_how_full_a_limit_is_here_and_in_the_list_of_those_that_are(self):
+    def test_organization_page_and_list_say_how_full_a_limit_is(self):
         self.use(1)
         for used, limit, percent, colour, said in (
             (799, 1000, 79, "active", ""),
@@ -74,7 +74,7 @@ class PageTests(OrganizationTestCase):
                 listed = self.browser.get(ORGANIZATIONS, {"attention": "near"}).content.decode()
                 self.assertEqual(f"tests {used:,} of {limit:,} {badge}" in listed, bool(said))
 
-    def test_whoever_may_not_see_keys_or_events_sees_neither(self):
+    def test_organization_page_hides_keys_and_events_without_their_permissions(self):
         self.issue(name="Nightly")
         browser = self.colleague("view_organization")
         page = browser.get(page_of(ORGANIZATIONS, self.acme.id)).content.decode()
@@ -82,7 +82,7 @@ class PageTests(OrganizationTestCase):
         self.assertNotIn("organization.created", page)
         self.assertNotIn("/suspend/", page)
 
-    def test_a_new_one_is_asked_for_a_name_a_plan_and_a_reason(self):
+    def test_organization_add_form_asks_for_name_plan_and_reason_only(self):
         form = self.browser.get(f"{ORGANIZATIONS}add/").context["adminform"].form
         self.assertEqual(list(form.fields), ["name", "plan", "reason"])
         answer = self.browser.post(
@@ -102,7 +102,7 @@ class PageTests(OrganizationTestCase):
 
 
 class PlanTests(OrganizationTestCase):
-    def test_changes_the_plan_and_the_limits_with_a_reason(self):
+    def test_plan_page_changes_plan_and_limits_with_a_reason(self):
         self.send("plan", plan="business", tests_limit="9000")
         self.acme.refresh_from_db()
         self.assertEqual((self.acme.plan_id, self.acme.tests_limit), ("business", 9000))
@@ -110,13 +110,13 @@ class PlanTests(OrganizationTestCase):
         self.assertEqual(event.reason, "agreed by phone")
         self.assertEqual(event.changes["plan"], ["team", "business"])
 
-    def test_the_page_says_how_many_tests_each_kind_of_plan_counts_as_used(self):
+    def test_plan_page_says_what_each_kind_of_plan_counts_as_used(self):
         self.use(900)
         self.use(3, start=ALWAYS)
         page = self.browser.get(page_of(ORGANIZATIONS, self.acme.id, "plan"))
         self.assertContains(page, "900 for a plan that renews each month, 3 for one that never")
 
-    def test_nonsense_is_shown_beside_its_field(self):
+    def test_plan_page_shows_invalid_values_beside_their_fields(self):
         for fields in (
             {"plan": "platinum"},
             {"tests_limit": "-1"},
@@ -129,7 +129,7 @@ class PlanTests(OrganizationTestCase):
 
 
 class ContactTests(OrganizationTestCase):
-    def test_is_set_and_taken_away_and_stays_out_of_the_audit_log(self):
+    def test_contact_can_be_set_and_removed_and_is_masked_in_the_audit_log(self):
         answer = self.send("contact", contact_email=" olga@acme.example ")
         self.assertContains(answer, "olga@acme.example")
         event = AuditEvent.objects.get(action="organization.contact_changed")
@@ -139,7 +139,7 @@ class ContactTests(OrganizationTestCase):
         self.acme.refresh_from_db()
         self.assertEqual(self.acme.contact_email, "")
 
-    def test_takes_no_nonsense_and_no_key(self):
+    def test_contact_that_is_no_address_or_holds_a_key_is_refused(self):
         key = self.issue()[1].key
         for email in ("olga", "a@b@c", "x" * 255 + "@example.com", f"{key}@example.com"):
             self.send("contact", contact_email=email)
@@ -148,11 +148,11 @@ class ContactTests(OrganizationTestCase):
 
 
 class AttentionTests(OrganizationTestCase):
-    def test_finds_the_suspended(self):
+    def test_attention_filter_finds_suspended_organizations(self):
         self.send("suspend", reason="unpaid")
         self.assertEqual(self.listed(attention="suspended"), {"Acme"})
 
-    def test_finds_those_above_four_fifths_of_a_limit(self):
+    def test_attention_filter_finds_organizations_above_four_fifths_of_a_limit(self):
         self.use(799)
         self.assertEqual(self.listed(attention="near"), set())
         Usage.objects.update(used=800)
@@ -160,7 +160,7 @@ class AttentionTests(OrganizationTestCase):
         Organization.objects.filter(pk=self.acme.pk).update(tests_limit=2_000_000_000)
         self.assertEqual(self.listed(attention="near"), set())
 
-    def test_last_months_tests_do_not_count_and_domains_always_do(self):
+    def test_attention_filter_ignores_past_months_and_counts_domains(self):
         self.use(1000, start=date(2020, 1, 1))
         self.use(1000, start=ALWAYS)
         self.assertEqual(self.listed(attention="near"), set())

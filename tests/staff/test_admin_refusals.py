@@ -1,4 +1,4 @@
-"""What the admin refuses is said in its own frame, with a way back; elsewhere nothing changes."""
+"""Tests of refusals in the admin: shown in its frame with a way back, and only there."""
 
 from django.test import Client, override_settings
 
@@ -15,7 +15,7 @@ class AdminRefusalTests(ApiTestCase):
         self.assertIn("no-store", answer["Cache-Control"])
         self.assertIn("default-src 'self'", answer["Content-Security-Policy"])
 
-    def test_each_refusal_has_the_menu_and_a_way_back(self):
+    def test_admin_refusal_has_the_menu_and_a_way_back(self):
         colleague = Client()
         log_in(colleague, member_of("Auditors"))
         not_found, forbidden = "There is no such page", "Your account may not do this"
@@ -37,7 +37,7 @@ class AdminRefusalTests(ApiTestCase):
                 for part in (FRAME, MENU):
                     self.assertContains(answer, part, status_code=status)
 
-    def test_a_forged_or_old_form_leads_to_the_page_anew(self):
+    def test_forged_or_expired_form_is_refused_with_a_link_to_its_page(self):
         insider = Client(enforce_csrf_checks=True)
         log_in(insider, self.sam)
         for browser, path, has_menu in (
@@ -52,11 +52,11 @@ class AdminRefusalTests(ApiTestCase):
                 self.assertEqual(MENU in answer.content.decode(), has_menu)
 
     @override_settings(DEBUG=True)
-    def test_a_page_of_djangos_for_developers_is_not_shown_to_staff(self):
+    def test_django_debug_404_is_not_shown_to_staff(self):
         page = self.staff().get("/admin/nothing/")
         self.assertContains(page, "There is no such page", status_code=404)
 
-    def test_outside_of_the_admin_nothing_is_in_its_frame(self):
+    def test_refusal_outside_the_admin_has_no_admin_frame(self):
         browser = Client(enforce_csrf_checks=True)
         for path, kind in (("/nothing", "text/html"), ("/v1/nothing", "application/json")):
             answer = browser.get(path)

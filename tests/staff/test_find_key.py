@@ -1,4 +1,4 @@
-"""Staff paste a key into the search box and are led to it; the key is repeated nowhere."""
+"""Tests of pasting a key into the search box: it leads to the key and is repeated nowhere."""
 
 from urllib.parse import quote as url_quote
 
@@ -16,7 +16,7 @@ FIND = f"{KEYS}find/"
 
 class KeepsKeysSecret(AdminTestCase):
     def assertNotRepeated(self, key: str, *answers: Answer) -> None:
-        """Check that nothing the browser got, nor its session, holds the key's secret part."""
+        """Check that no answer, cookie or session holds the key's secret part."""
         secret = key[17:]
         for answer in answers:
             self.assertNotIn(secret, answer.content.decode())
@@ -30,7 +30,7 @@ class FindByKeyTests(KeepsKeysSecret):
     def find(self, q: str, **fields: str) -> Answer:
         return self.browser.post(FIND, {"q": q, **fields})
 
-    def test_the_box_posts_to_where_keys_are_found(self):
+    def test_search_box_posts_to_the_find_address_with_the_filters(self):
         page = self.browser.get(f"{KEYS}?livemode__exact=1&o=1").content.decode()
         form = page[page.index('<form id="changelist-search"') :].split("</form>")[0]
         self.assertIn(f'method="post" action="{FIND}"', form)
@@ -42,7 +42,7 @@ class FindByKeyTests(KeepsKeysSecret):
         ):
             self.assertIn(part, form)
 
-    def test_a_pasted_key_leads_to_its_page_whatever_its_state(self):
+    def test_pasted_key_leads_to_its_page_in_any_state(self):
         api_key, client = self.issue(livemode=False)
         self.issue()
         for state in ("active", "revoked"):
@@ -53,7 +53,7 @@ class FindByKeyTests(KeepsKeysSecret):
                     self.assertNotRepeated(client.key, response)
             revoke(api_key, actor=Actor.cli())
 
-    def test_a_key_that_is_not_here_is_said_so_without_repeating_it(self):
+    def test_pasted_unknown_key_is_told_so_and_not_repeated(self):
         unknown = new_plaintext(livemode=True)
         mistyped = unknown[:20] + ("a" if unknown[20] != "a" else "b") + unknown[21:]
         for key, said in [
@@ -68,7 +68,7 @@ class FindByKeyTests(KeepsKeysSecret):
                 self.assertContains(page, said)
                 self.assertNotRepeated(key, response, page)
 
-    def test_other_text_goes_on_as_it_is_with_the_filters_and_without_the_page(self):
+    def test_pasted_other_text_becomes_a_search_that_keeps_the_filters(self):
         for text, query in [
             ("nightly import", "q=nightly+import"),
             ("a&b=c", "q=a%26b%3Dc"),
@@ -81,7 +81,7 @@ class FindByKeyTests(KeepsKeysSecret):
                 )
         self.assertEqual(self.find("")["Location"], KEYS)
 
-    def test_a_key_cut_short_is_looked_for_by_its_public_part(self):
+    def test_pasted_truncated_key_is_searched_by_its_locator(self):
         api_key, client = self.issue()
         spaced = " ".join(client.key[:40])
         for cut in (client.key[:40], client.key[:-1], client.key[:17], client.key[:16], spaced):
@@ -90,25 +90,25 @@ class FindByKeyTests(KeepsKeysSecret):
                 self.assertEqual(response["Location"], f"{KEYS}?q={client.key[8:16]}")
                 self.assertContains(self.browser.get(response["Location"]), api_key.id)
 
-    def test_a_key_that_lost_its_beginning_goes_into_no_address(self):
+    def test_pasted_key_without_its_beginning_goes_into_no_address(self):
         key = self.issue()[1].key
         for text in (key[1:], key[3:], key[17:], f"Rk{key[2:]}", key.replace("_", "-")):
             answer = self.find(text)
             self.assertNotIn(key[17:40], answer["Location"])
             self.assertNotRepeated(key, answer)
 
-    def test_a_hint_is_looked_for_as_it_is_shown(self):
+    def test_pasted_hint_is_searched_as_shown(self):
         _, client = self.issue()
         hint = client.key[-4:]
         response = self.browser.post(FIND, {"q": f" ...{hint} "})
         self.assertEqual(response["Location"], f"{KEYS}?q={hint}")
 
-    def test_a_key_in_another_field_goes_nowhere(self):
+    def test_key_in_another_field_of_the_search_is_dropped(self):
         _, client = self.issue()
         response = self.find("nightly", livemode__exact=client.key, **{client.key: "1"})
         self.assertEqual(response["Location"], f"{KEYS}?q=nightly")
 
-    def test_takes_the_right_to_look_and_a_csrf_token(self):
+    def test_find_needs_view_permission_and_a_csrf_token(self):
         api_key, client = self.issue()
         sent = {"q": client.key}
         looker = self.colleague("view_apikey")
@@ -123,12 +123,12 @@ class FindByKeyTests(KeepsKeysSecret):
         self.assertEqual(refused.status_code, 403)
         self.assertNotRepeated(client.key, refused)
 
-    def test_a_bare_visit_leads_to_the_list(self):
+    def test_find_without_a_form_redirects_to_the_list(self):
         self.assertRedirects(self.browser.get(FIND), KEYS)
 
 
 class KeyInAddressTests(KeepsKeysSecret):
-    def test_a_page_whose_address_holds_a_key_is_refused_without_repeating_it(self):
+    def test_page_with_a_key_in_its_address_is_refused_without_a_query_and_not_repeated(self):
         key = self.issue()[1].key
         self.issue()
         for path in (
@@ -156,11 +156,11 @@ class KeyInAddressTests(KeepsKeysSecret):
                 self.assertEqual(response["Referrer-Policy"], "no-referrer")
                 self.assertIn("default-src 'self'", response["Content-Security-Policy"])
 
-    def test_other_addresses_are_not(self):
+    def test_address_with_a_word_like_key_is_not_refused(self):
         for path in (f"{KEYS}?q=rk_live_", f"{KEYS}?q=token", "/admin/?key=x", "/?api_key=x"):
             self.assertIn(self.browser.get(path, follow=True).status_code, (200, 302), path)
 
-    def test_a_query_of_too_many_parameters_is_refused(self):
+    def test_page_query_with_too_many_parameters_is_refused(self):
         response = self.client.get("/docs?" + "&".join(f"a{i}=1" for i in range(2000)))
         self.assertEqual(response.status_code, 400)
         self.assertIn("Request-Id", response)

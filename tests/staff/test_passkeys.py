@@ -1,4 +1,4 @@
-"""Passkeys: a log-in by themselves, a second factor, a proof; each address misused, too."""
+"""Tests of passkeys as a log-in, a second factor and a proof, and of each address misused."""
 
 import json
 from datetime import timedelta
@@ -42,7 +42,7 @@ a_client = partial(Client, HTTP_HOST="localhost:8000")
 
 
 def give_passkey(user: User, name: str = "Laptop", **kind: Any) -> Authenticator:
-    """Make a passkey of the user's and return its authenticator."""
+    """Make a passkey of the user's; return its authenticator."""
     authenticator = Authenticator(**kind)
     options = Passkey.creation_options(user)
     made = Passkey.made_by(user, name, authenticator.make(options), options["challenge"])
@@ -90,7 +90,7 @@ class PasskeyTestCase(FactorTestCase):
 
 @override_settings(SECOND_FACTOR_REQUIRED=True)
 class LogInTests(PasskeyTestCase):
-    def test_passkey_alone_lets_in_under_a_new_session_and_is_an_event(self):
+    def test_passkey_alone_logs_in_under_a_new_session_and_is_an_event(self):
         phone = give_passkey(self.sam)
         self.browser.post(CHALLENGE)
         before = self.browser.session.session_key
@@ -102,7 +102,7 @@ class LogInTests(PasskeyTestCase):
         self.assertEqual(self.changes("staff.logged_in"), [{"way": [None, "passkey"]}])
         self.assertIsNotNone(Passkey.objects.get().last_used_at)
 
-    def test_log_in_page_offers_it_only_at_the_address_that_passkeys_belong_to(self):
+    def test_log_in_page_offers_passkeys_only_at_their_own_address(self):
         for host, shown, hidden in (
             ("localhost:8000", CHALLENGE, "http://localhost:8000/admin/login/"),
             ("127.0.0.1:8000", "http://localhost:8000/admin/login/?next=/admin/", CHALLENGE),
@@ -111,7 +111,7 @@ class LogInTests(PasskeyTestCase):
             self.assertIn(shown, page)
             self.assertNotIn(hidden, page)
 
-    def test_a_stranger_is_told_no_passkey_and_keeps_no_session_for_long(self):
+    def test_passkey_challenge_names_no_passkey_and_its_session_is_short(self):
         give_passkey(self.sam)
         options = self.browser.post(CHALLENGE).json()
         self.assertEqual(options["allowCredentials"], [])
@@ -121,13 +121,13 @@ class LogInTests(PasskeyTestCase):
         a_client().post(CHALLENGE)
         self.assertEqual(Session.objects.count(), 1)
 
-    def test_a_session_that_goes_on_with_the_password_lasts_as_any_other(self):
+    def test_session_that_goes_on_with_the_password_lasts_the_usual_time(self):
         with override_settings(SECOND_FACTOR_REQUIRED=False):
             self.browser.post(CHALLENGE)
             self.type_password()
         self.assertEqual(self.browser.session.get_expiry_age(), 8 * 60 * 60)
 
-    def test_answers_that_differ_from_what_was_asked_are_refused(self):
+    def test_passkey_answer_that_differs_from_the_challenge_is_refused(self):
         phone, stranger = give_passkey(self.sam), Authenticator()
         table: dict[str, dict[str, Any]] = {
             "origin": {"origin": "https://localhost:8000"},
@@ -148,7 +148,7 @@ class LogInTests(PasskeyTestCase):
         self.assertShut(passkey_log_in(self.browser, stranger))
         self.assertEqual(self.changes("staff.passkey_refused"), [])
 
-    def test_broken_answers_are_refused(self):
+    def test_malformed_passkey_answer_is_refused(self):
         give_passkey(self.sam)
         wrong: tuple[Any, ...] = ("é", "A", "\ud800", 5, None, "AAAA", [])
         right = json.loads(Authenticator().show(self.browser.post(CHALLENGE).json()))
@@ -164,7 +164,7 @@ class LogInTests(PasskeyTestCase):
                 sent = json.dumps(broken) if isinstance(broken, dict) else broken
                 self.assertShut(browser.post(LOG_IN, {"credential": sent}))
 
-    def test_accounts_that_are_no_active_staff_are_refused(self):
+    def test_passkey_of_an_inactive_or_non_staff_account_is_refused(self):
         phone = give_passkey(self.sam)
         for field in ("is_active", "is_staff"):
             User.objects.filter(pk=self.sam.pk).update(**{field: False})
@@ -172,7 +172,7 @@ class LogInTests(PasskeyTestCase):
                 self.assertShut(passkey_log_in(self.browser, phone))
             User.objects.filter(pk=self.sam.pk).update(**{field: True})
 
-    def test_a_challenge_counts_once_and_for_five_minutes_and_in_its_session(self):
+    def test_passkey_challenge_holds_once_for_five_minutes_in_its_session(self):
         phone = give_passkey(self.sam)
         options = self.browser.post(CHALLENGE).json()
         sent = {"credential": phone.show(options)}
@@ -188,7 +188,7 @@ class LogInTests(PasskeyTestCase):
         self.clock.shift(timedelta(seconds=300))
         self.assertShut(self.browser.post(LOG_IN, {"credential": phone.show(options)}), TOO_LATE)
 
-    def test_failures_are_counted_with_wrong_passwords(self):
+    def test_failed_passkeys_count_with_wrong_passwords_towards_the_lockout(self):
         phone = give_passkey(self.sam)
         for _ in range(MOST_TRIES - 1):
             self.browser.post("/admin/login/", {"username": "sam", "password": "wrong"})
@@ -198,7 +198,7 @@ class LogInTests(PasskeyTestCase):
         answer = passkey_log_in(a_client(REMOTE_ADDR="10.0.0.1"), phone)
         self.assertEqual(answer.status_code, 302)
 
-    def test_a_counter_that_goes_backwards_is_refused_and_recorded(self):
+    def test_passkey_counter_that_goes_backwards_is_refused_and_recorded(self):
         key = give_passkey(self.sam, counts=True)
         self.assertEqual(passkey_log_in(a_client(), key).status_code, 302)
         for count in (2, 1, 0):
@@ -209,7 +209,7 @@ class LogInTests(PasskeyTestCase):
         self.assertEqual(found, [[2, 2], [2, 1], [2, 0]])
         self.assertEqual(passkey_log_in(a_client(), key, count=9).status_code, 302)
 
-    def test_it_takes_the_place_of_a_session_of_somebody_else(self):
+    def test_passkey_log_in_replaces_a_session_of_another_account(self):
         phone = give_passkey(User.objects.create_user("alex", is_staff=True))
         log_in(self.browser, self.sam)
         mark = self.browser.session["began_at"]
@@ -231,7 +231,7 @@ class SecondFactorTests(PasskeyTestCase):
         answer: Answer = self.browser.post(CODE, sent)
         return answer
 
-    def test_it_is_asked_after_the_password_and_lets_in(self):
+    def test_passkey_after_the_password_completes_the_log_in(self):
         phone = give_passkey(self.sam)
         self.assertContains(self.half_way().get(CODE), "Use a passkey")
         self.assertOutside()
@@ -240,7 +240,7 @@ class SecondFactorTests(PasskeyTestCase):
         self.assertRedirects(self.show(phone), KEYS)
         self.assertEqual(self.changes("staff.logged_in"), [{"way": [None, "password and passkey"]}])
 
-    def test_refused_ones_leave_half_way(self):
+    def test_refused_passkey_leaves_the_log_in_half_done(self):
         phone = give_passkey(self.sam)
         other = give_passkey(User.objects.create_user("alex", is_staff=True))
         self.half_way()
@@ -251,7 +251,7 @@ class SecondFactorTests(PasskeyTestCase):
             self.assertOutside()
         self.assertIn("_auth_user_id", self.browser.session)
 
-    def test_who_has_only_passkeys_gets_in_with_a_recovery_code_and_not_by_a_new_app(self):
+    def test_account_with_passkeys_only_gets_in_by_recovery_code_and_cannot_set_up_an_app(self):
         give_passkey(self.sam)
         code = RecoveryCode.renew(self.sam)[0]
         self.half_way()
@@ -262,7 +262,7 @@ class SecondFactorTests(PasskeyTestCase):
         self.assertRedirects(self.type_code(code), KEYS)
         self.assertEqual(self.changes("staff.logged_in"), [{"way": [None, "password and code"]}])
 
-    def test_first_one_is_made_at_the_first_log_in_with_recovery_codes(self):
+    def test_first_passkey_is_made_at_the_first_log_in_with_recovery_codes(self):
         self.assertContains(self.half_way().get(SET_UP), f"{ADD}?next=/admin/")
         phone = Authenticator()
         answer = add_passkey(self.browser, phone)
@@ -272,7 +272,7 @@ class SecondFactorTests(PasskeyTestCase):
         self.assertEqual(self.changes("staff.passkey_added"), [{"passkey": [None, "Laptop"]}])
         self.assertEqual(passkey_log_in(a_client(), phone).status_code, 302)
 
-    def test_of_an_app_and_a_passkey_set_up_at_once_the_first_counts(self):
+    def test_app_and_passkey_set_up_concurrently_leave_the_first_only(self):
         other = a_client()
         for browser in (self.browser, other):
             self.type_password(browser)
@@ -294,7 +294,7 @@ class OwnPasskeysTests(PasskeyTestCase):
     def page(self, slug: str) -> str:
         return f"/admin/passkeys/{Passkey.objects.latest('pk').pk}/{slug}/"
 
-    def test_several_are_added_renamed_and_removed_each_an_event_and_a_mail(self):
+    def test_passkeys_can_be_added_renamed_and_removed_with_an_event_and_a_mail_each(self):
         self.sam.email = "sam@example.com"
         self.sam.save()
         browser = self.inside()
@@ -316,7 +316,7 @@ class OwnPasskeysTests(PasskeyTestCase):
         self.assertEqual([sent.subject.partition(": ")[2] for sent in mail.outbox], list(done))
         self.assertEqual(Passkey.objects.get().name, "Laptop")
 
-    def test_names_that_are_none_are_refused_before_the_browser_makes_a_passkey(self):
+    def test_invalid_passkey_name_is_refused_before_the_passkey_is_made(self):
         browser = self.inside()
         give_passkey(self.sam)
         for name in ("", " ", "x" * 61, "a\nb", "\u202e", new_plaintext(livemode=True)):
@@ -328,7 +328,7 @@ class OwnPasskeysTests(PasskeyTestCase):
                 self.assertContains(answer, "The name")
                 self.assertEqual(Passkey.objects.get().name, "Laptop")
 
-    def test_passkeys_that_were_not_made_as_asked_are_not_stored(self):
+    def test_passkey_made_otherwise_than_asked_is_not_stored(self):
         browser = self.inside()
         known = give_passkey(self.sam)
         table: dict[str, dict[str, Any]] = {
@@ -351,7 +351,7 @@ class OwnPasskeysTests(PasskeyTestCase):
         self.assertContains(browser.post(ADD, sent), "valid answer")
         self.assertEqual(Passkey.objects.count(), 1)
 
-    def test_each_address_is_shut_to_nobody_to_the_half_way_and_to_a_session_that_is_over(self):
+    def test_passkey_addresses_are_shut_to_anonymous_half_logged_in_and_ended_sessions(self):
         alex = User.objects.create_user("alex", is_staff=True)
         give_passkey(alex)
         theirs = [self.page("rename"), self.page("remove")]
@@ -376,7 +376,7 @@ class OwnPasskeysTests(PasskeyTestCase):
             self.browser.post(url, {"name": "x"})
         self.assertEqual(list(Passkey.objects.values_list("name", flat=True)), ["Laptop"] * 2)
 
-    def test_after_fifteen_minutes_changes_take_the_proof_which_a_passkey_is(self):
+    def test_passkey_changes_need_a_proof_after_fifteen_minutes_and_a_passkey_is_one(self):
         phone = give_passkey(self.sam)
         browser = self.inside()
         self.clock.shift(timedelta(minutes=15))
@@ -394,7 +394,7 @@ class OwnPasskeysTests(PasskeyTestCase):
         self.assertRedirects(answer, CODE)
         self.assertEqual(Passkey.objects.get().name, "Phone")
 
-    def test_other_sessions_end_when_a_passkey_is_removed(self):
+    def test_removing_a_passkey_ends_the_other_sessions(self):
         phone = give_passkey(self.sam)
         give_passkey(self.sam)
         for left in (1, 0):
@@ -409,7 +409,7 @@ class OwnPasskeysTests(PasskeyTestCase):
         self.assertShut(passkey_log_in(a_client(), phone), REFUSED)
 
     @override_settings(SECOND_FACTOR_REQUIRED=True)
-    def test_the_only_factor_stays_where_one_is_required(self):
+    def test_only_second_factor_cannot_be_removed_if_one_is_required(self):
         phone = give_passkey(self.sam)
         passkey_log_in(self.browser, phone)
         answer = self.browser.post(self.page("remove"), follow=True)
@@ -420,7 +420,7 @@ class OwnPasskeysTests(PasskeyTestCase):
         self.inside().post(self.page("remove"))
         self.assertFalse(Passkey.objects.exists())
 
-    def test_reset_and_deactivation_delete_them_and_end_sessions(self):
+    def test_reset_and_deactivation_delete_passkeys_and_end_sessions(self):
         alex = User.objects.create_user("alex", is_staff=True)
         user_page = f"/admin/staff/user/{alex.pk}/"
         shown = {
@@ -448,7 +448,7 @@ class OwnPasskeysTests(PasskeyTestCase):
 
 
 class PasskeyRaceTests(CommittedTestCase):
-    def test_of_two_answers_to_one_challenge_at_once_one_lets_in(self):
+    def test_one_challenge_answered_twice_concurrently_lets_in_once(self):
         phone = give_passkey(self.sam)
         browser = a_client()
         sent = {"credential": phone.show(browser.post(CHALLENGE).json())}

@@ -1,4 +1,4 @@
-"""After 15 minutes a form comes back with what was typed, and asks for the password at its end."""
+"""Tests of the proof (step-up authentication): asked on the form 15 minutes after the last one."""
 
 from datetime import timedelta
 from html import unescape
@@ -48,7 +48,7 @@ class ProofTestCase(AdminTestCase):
         return browser
 
     def forms(self) -> dict[str, tuple[str, dict[str, Any], str, str]]:
-        """By what it does: where a form posts, what is typed, what is kept of that, its event."""
+        """Return for each form its address, what is typed, what of that is kept, and its event."""
         ours = f"?organization={self.acme.pk}"
         user, group = f"{USERS}{self.alex.pk}/", f"{GROUPS}{self.group.pk}/"
         look = str(Permission.objects.get(codename="view_apikey").pk)
@@ -92,7 +92,7 @@ class ProofTestCase(AdminTestCase):
 
 
 class ProofTests(ProofTestCase):
-    def test_each_form_comes_back_as_typed_and_is_carried_out_with_the_proof(self):
+    def test_form_with_an_old_proof_comes_back_as_typed_and_is_carried_out_with_a_new_one(self):
         SecondFactor.objects.create(user=self.alex, key=SecondFactor.new_key())
         for what, (url, typed, kept, done) in self.forms().items():
             with self.subTest(what):
@@ -115,8 +115,8 @@ class ProofTests(ProofTestCase):
                 ((_, action),) = set(AuditEvent.objects.values_list("pk", "action")) - before
                 self.assertIn(done, action)
 
-    def test_what_came_back_can_be_sent_as_it_stands_with_the_proof_added(self):
-        """The page holds all that a browser would send: no value is lost on the way."""
+    def test_form_that_came_back_loses_no_value_if_sent_with_the_proof(self):
+        """The page must hold everything that a browser would send."""
         url = page_of(KEYS, self.api_key.pk, "rotate")
         browser = self.stale()
         page = browser.get(url).content.decode()
@@ -124,7 +124,7 @@ class ProofTests(ProofTestCase):
         browser.post(url, {**fields, "reason": "asked for", **PROOF})
         self.assertEqual(AuditEvent.objects.filter(action="api_key.rotated").count(), 1)
 
-    def test_keys_and_passwords_and_codes_are_not_shown_again_nor_stored(self):
+    def test_form_that_came_back_shows_no_key_password_or_code(self):
         key = new_plaintext(livemode=True)
         spaced = f"{key[:30]} {key[30:]}"
         texts = dict.fromkeys(("name", "reason", "first_name", "sso_name"), f"see {spaced}")
@@ -148,7 +148,7 @@ class ProofTests(ProofTestCase):
                 cursor.execute(f"SELECT t::text FROM {table} t")
                 self.assertNotIn(key[17:], str(cursor.fetchall()).replace(" ", ""))
 
-    def test_a_form_is_shown_with_the_proof_at_its_end_from_the_start(self):
+    def test_form_opened_with_an_old_proof_asks_for_it_from_the_start(self):
         browser = self.stale()
         for what, (url, *_) in self.forms().items():
             page = browser.get(url, follow=True).content.decode()
@@ -156,14 +156,14 @@ class ProofTests(ProofTestCase):
                 self.assertEqual(page.count(ASKED), what != "export")
         self.assertEqual(self.browser.get(KEYS).content.decode().count(ASKED), 0)
 
-    def test_fourteen_minutes_are_no_reason_to_ask(self):
+    def test_proof_is_asked_after_exactly_15_minutes(self):
         log_in(browser := Client(), self.sam)
         self.clock.shift(timedelta(minutes=15) - timedelta(seconds=1))
         self.assertNotContains(browser.get(f"{KEYS}add/"), ASKED)
         self.clock.shift(timedelta(seconds=1))
         self.assertContains(browser.get(f"{KEYS}add/"), ASKED)
 
-    def test_a_form_with_another_fault_keeps_the_proof_and_asks_no_second_time(self):
+    def test_form_with_another_fault_keeps_the_proof(self):
         browser = self.stale()
         page = browser.post(f"{KEYS}add/", {**self.form(name=""), **PROOF})
         self.assertContains(page, "This field is required")
@@ -171,7 +171,7 @@ class ProofTests(ProofTestCase):
         self.assertEqual(browser.post(f"{KEYS}add/", self.form()).status_code, 200)
         self.assertEqual(AuditEvent.objects.filter(action="api_key.issued").count(), 2)
 
-    def test_wrong_ones_are_counted_with_those_of_the_log_in(self):
+    def test_wrong_proofs_count_towards_the_lockout_of_the_log_in(self):
         url, typed, *_ = self.forms()["rotate"]
         browser = self.stale()
         for _ in range(MOST_TRIES):
@@ -180,7 +180,7 @@ class ProofTests(ProofTestCase):
         self.assertContains(try_password("correct horse"), LOCKED)
         self.assertEqual(len(events("staff.locked_out")), 1)
 
-    def test_wrong_old_passwords_are_counted_too_in_a_session_with_a_fresh_proof(self):
+    def test_wrong_old_passwords_count_towards_the_lockout_even_with_a_fresh_proof(self):
         log_in(browser := Client(), self.sam)
         new = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
         for _ in range(MOST_TRIES):
@@ -190,7 +190,7 @@ class ProofTests(ProofTestCase):
         self.sam.refresh_from_db()
         self.assertTrue(self.sam.check_password("correct horse"))
 
-    def test_an_empty_or_somebody_elses_password_is_no_proof(self):
+    def test_empty_or_another_accounts_password_is_no_proof(self):
         User.objects.create_superuser("kim", password="another horse")
         url, typed, *_ = self.forms()["rotate"]
         for password, said in (("", "This field is required"), ("another horse", WRONG)):
@@ -198,7 +198,7 @@ class ProofTests(ProofTestCase):
             self.assertContains(answer, said)
         self.assertEqual(AuditEvent.objects.filter(action="api_key.rotated").count(), 0)
 
-    def test_password_alone_is_no_proof_once_there_is_a_second_factor(self):
+    def test_password_alone_is_no_proof_with_a_second_factor(self):
         url, typed, *_ = self.forms()["rotate"]
         app, codes = set_up(self.sam)
         browser = self.stale()
@@ -217,14 +217,14 @@ class ProofTests(ProofTestCase):
         browser.post(url, {**typed, **PROOF, "proof-code": code_of(app.bin_key)})
         self.assertEqual(AuditEvent.objects.filter(action="api_key.rotated").count(), 1)
 
-    def test_logging_in_is_a_proof_and_a_session_from_elsewhere_is_none(self):
+    def test_log_in_is_a_proof_and_another_session_is_none(self):
         browser, other = Client(), Client()
         try_password("correct horse", browser=browser)
         self.assertNotContains(browser.get(f"{KEYS}add/"), ASKED)
         other.force_login(self.sam)
         self.assertContains(other.get(f"{KEYS}add/"), ASKED)
 
-    def test_who_only_looks_at_accounts_is_not_asked(self):
+    def test_read_only_page_of_an_account_asks_for_no_proof(self):
         self.alex.groups.set(Group.objects.filter(name="Auditors"))
         self.browser.force_login(self.alex)
         page = self.browser.get(f"{USERS}{self.sam.pk}/change/")
@@ -232,9 +232,9 @@ class ProofTests(ProofTestCase):
 
 
 class ProofFirstTests(ProofTestCase):
-    """What holds nothing but secrets is shown after the proof."""
+    """Pages that hold nothing but secrets are shown after the proof."""
 
-    def test_the_proof_is_asked_first_and_leads_to_the_page(self):
+    def test_proof_is_asked_before_a_page_of_secrets(self):
         for url in (
             "/admin/password_change/",
             "/admin/second_factor/set_up/?next=/admin/apikeys/",

@@ -1,4 +1,4 @@
-"""Staff find keys, organizations and events by what the lists print of them."""
+"""Tests of search in the admin: lists find what they print of keys, organizations and events."""
 
 import unicodedata
 
@@ -18,14 +18,14 @@ from tests.support.cast import Answer
 
 
 def folded(text: str) -> str:
-    """Return what the database's search_fold is to return of Latin, Cyrillic and Greek texts."""
+    """Return what the database's search_fold must return of Latin, Cyrillic and Greek texts."""
     parts = unicodedata.normalize("NFKD", text)
     return "".join(c for c in parts if not unicodedata.combining(c)).lower()
 
 
 class SearchTestCase(AdminTestCase):
     def found(self, url: str, q: str, **query: str) -> set[str]:
-        """Return the ids on the list that the search leads to; keys are looked for by a form."""
+        """Return the ids on the list that the search leads to; the key search is a POST."""
         post = url == KEYS
         answer: Answer = (
             self.browser.post(f"{url}find/", {"q": q, **query}, follow=True)
@@ -36,7 +36,7 @@ class SearchTestCase(AdminTestCase):
         return {row.pk for row in answer.context["cl"].result_list}
 
     def assertCost(self, number: int, url: str) -> None:
-        """Check how many queries a page takes, the session's apart."""
+        """Check the number of queries of a page, without the session's."""
         with CaptureQueriesContext(connection) as queries:
             self.assertEqual(self.browser.get(url).status_code, 200)
         told = [query["sql"] for query in queries.captured_queries]
@@ -51,7 +51,7 @@ class KeptTextTests(SearchTestCase):
             for api_key in organization.api_keys.all():
                 self.assertEqual(api_key.search_text, f"{folded(api_key.name)} {text}")
 
-    def test_each_verb_keeps_the_texts_that_are_searched(self):
+    def test_search_text_is_kept_up_to_date_by_every_verb(self):
         sam = Actor.staff(self.sam)
         api_key, client = self.issue(name="Zoë’s ﬁrst ÅNGSTRÖM Почта Έλλη ½ ²")
         text = ApiKey.objects.get(pk=api_key.pk).search_text
@@ -75,7 +75,7 @@ class KeptTextTests(SearchTestCase):
             verb()
             self.assertKept()
 
-    def test_the_statement_that_authenticates_reads_none_of_them(self):
+    def test_authentication_does_not_read_the_search_text(self):
         _, client = self.issue()
         with CaptureQueriesContext(connection) as queries:
             self.assertEqual(client.get("/v1/auth/me").status_code, 200)
@@ -83,7 +83,7 @@ class KeptTextTests(SearchTestCase):
 
 
 class KeySearchTests(SearchTestCase):
-    def test_finds_keys_by_what_the_list_prints(self):
+    def test_key_search_finds_what_the_key_list_prints(self):
         initech = self.organization("Initech Gmbh", "team")
         initech.change_contact(actor=Actor.cli(), email="Zoe.Ops@initech.example")
         pipeline, client = self.issue(organization=initech, name="CI pipeline")
@@ -121,12 +121,12 @@ class KeySearchTests(SearchTestCase):
             with self.subTest(q):
                 self.assertEqual(self.found(KEYS, q), {key.pk for key in keys})
 
-    def test_goes_with_the_filters(self):
+    def test_key_search_is_combined_with_the_filters(self):
         live, _ = self.issue(name="import")
         self.issue(name="import", livemode=False)
         self.assertEqual(self.found(KEYS, "import", livemode__exact="1"), {live.pk})
 
-    def test_a_search_longer_than_any_stored_text_is_refused(self):
+    def test_search_longer_than_any_stored_text_is_refused(self):
         api_key, _ = self.issue()
         text = "ci " * 70
         answer = self.browser.post(f"{KEYS}find/", {"q": text}, follow=True)
@@ -135,7 +135,7 @@ class KeySearchTests(SearchTestCase):
         for url in (KEYS, ORGANIZATIONS, EVENTS, "/admin/staff/user/"):
             self.assertFalse(self.browser.get(url, {"q": text}).context["cl"].result_list)
 
-    def test_a_search_is_planned_for_its_words_however_often_one_was_made(self):
+    def test_search_statement_is_never_prepared(self):
         for number in range(12):  # From the sixth on it would be prepared, for any words.
             self.browser.get(KEYS, {"q": f"nightly{number}"})
         with connection.cursor() as cursor:
@@ -144,13 +144,13 @@ class KeySearchTests(SearchTestCase):
         self.assertTrue(any("django_session" in one for one in statements), statements)
         self.assertFalse(any("search_fold" in one for one in statements), statements)
 
-    def test_what_is_found_is_sorted_by_age_or_by_a_column(self):
+    def test_search_results_are_sorted_by_age_or_by_a_column(self):
         made = [self.issue(name=f"import {letter}")[0].pk for letter in "bca"]
         for query, order in (({}, [2, 1, 0]), ({"o": "1"}, [2, 0, 1]), ({"o": "-1"}, [1, 0, 2])):
             listed = self.browser.get(KEYS, {"q": "import", **query}).context["cl"].result_list
             self.assertEqual([made.index(key.pk) for key in listed], order)
 
-    def test_a_search_takes_the_same_few_queries_however_much_it_finds(self):
+    def test_key_search_takes_the_same_queries_for_any_number_of_results(self):
         api_key, client = self.issue(allowed_ips=["192.0.2.7/32"])
         queries = {
             "": 6,
@@ -171,20 +171,20 @@ class KeySearchTests(SearchTestCase):
 
 
 class OtherSearchTests(SearchTestCase):
-    def test_finds_organizations_by_name_contact_and_id(self):
+    def test_organization_search_finds_name_contact_and_id(self):
         self.acme.change_contact(actor=Actor.cli(), email="Zoe@acme.example")
         for q in ("zoë@acme.example", "ACMÉ", "acme zoe", self.acme.pk):
             with self.subTest(q):
                 self.assertEqual(self.found(ORGANIZATIONS, q), {self.acme.pk})
         self.assertEqual(self.found(ORGANIZATIONS, "acme globex"), set())
 
-    def test_finds_colleagues_with_or_without_the_marks_of_their_names(self):
+    def test_user_search_finds_names_with_or_without_diacritics(self):
         zoe = User.objects.create_user("zoë", first_name="Åse", email="z@corp.example")
         for q in ("zoe", "ZOË ase", "z@corp"):
             self.assertEqual(self.found("/admin/staff/user/", q), {zoe.pk})
         self.assertEqual(self.found("/admin/staff/user/", "zoe sam"), set())
 
-    def test_finds_events_by_what_the_audit_log_prints(self):
+    def test_event_search_finds_what_the_audit_log_prints(self):
         api_key, client = self.issue(organization=self.globex)
         made, _ = self.make(client, name="child")
         sam = Actor.staff(self.sam)
@@ -216,7 +216,7 @@ class OtherSearchTests(SearchTestCase):
                 found = AuditEvent.objects.filter(pk__in=ids).values_list("action", flat=True)
                 self.assertEqual(sorted(found), sorted(actions))
 
-    def test_each_list_takes_a_fixed_number_of_queries(self):
+    def test_organization_and_event_lists_take_a_fixed_number_of_queries(self):
         for _ in range(2):
             for url, number in (
                 (ORGANIZATIONS, 6),

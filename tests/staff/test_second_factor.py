@@ -1,4 +1,4 @@
-"""The second factor: asked, set up at the first log-in, each code good for one time."""
+"""Tests of the second factor: set up at the first log-in, asked at each, each code good once."""
 
 import io
 import re
@@ -37,7 +37,7 @@ STEP = 30
 
 
 def code_of(secret: bytes, *, steps: int = 0) -> str:
-    """Return what an app shows now, or some steps later."""
+    """Return the code an app shows now, or some steps later."""
     return f"{totp(secret, step=STEP, drift=steps):06}"
 
 
@@ -52,7 +52,7 @@ def secret_on(page: Answer) -> bytes:
 
 
 def set_up(user: User) -> tuple[SecondFactor, list[str]]:
-    """Give the user an app, a minute ago, and return it with the recovery codes."""
+    """Give the user an app, dated a minute ago; return it with the recovery codes."""
     user.refresh_from_db()
     begun = being_set_up(user)
     code = code_of(begun.bin_key, steps=-1)
@@ -93,7 +93,7 @@ class FactorTestCase(ApiTestCase):
 
 @override_settings(SECOND_FACTOR_REQUIRED=True)
 class SetUpTests(FactorTestCase):
-    def test_is_enforced_at_the_first_log_in_and_leads_on_to_where_one_wanted_to_go(self):
+    def test_second_factor_set_up_is_enforced_at_the_first_log_in_and_leads_on(self):
         response = self.type_password()
         self.assertTrue(response["Location"].startswith(CODE))
         response = self.browser.get(response["Location"])
@@ -110,7 +110,7 @@ class SetUpTests(FactorTestCase):
         self.assertInside()
         self.assertEqual(self.recorded(), ["staff.second_factor_set_up", "staff.logged_in"])
 
-    def test_the_picture_holds_what_apps_read_and_nothing_that_the_policy_stops(self):
+    def test_set_up_qr_code_holds_the_otpauth_uri_and_fits_the_csp(self):
         with mock.patch("segno.make_qr", wraps=segno.make_qr) as drawn:
             self.type_password()
             page = self.browser.get(SET_UP)
@@ -124,7 +124,7 @@ class SetUpTests(FactorTestCase):
         for stopped in ("style", "script", "data:", "href"):
             self.assertNotIn(stopped, svg)
 
-    def test_a_wrong_code_sets_nothing_up_and_shows_the_same_secret_again(self):
+    def test_set_up_with_a_wrong_code_shows_the_same_secret_again(self):
         self.type_password()
         first = secret_on(self.browser.get(SET_UP))
         response = self.browser.post(SET_UP, {"code": "000000"})
@@ -132,7 +132,7 @@ class SetUpTests(FactorTestCase):
         self.assertIsNone(SecondFactor.of(self.sam))
         self.assertOutside()
 
-    def test_a_session_confirms_the_secret_that_it_showed_and_no_other(self):
+    def test_set_up_confirms_only_the_secret_shown_in_the_same_session(self):
         other = Client()
         shown = []
         for browser in (other, self.browser):
@@ -149,7 +149,7 @@ class SetUpTests(FactorTestCase):
         self.assertContains(self.type_code(code_of(shown[0]), other), "not the code")
         self.assertEqual(self.recorded().count("staff.second_factor_set_up"), 1)
 
-    def test_a_secret_ends_with_its_session_and_with_the_password_typed_anew(self):
+    def test_set_up_secret_ends_with_its_session_or_a_new_log_in(self):
         shown = []
         for end in ("/admin/second_factor/leave/", "/admin/login/", "/admin/login/"):
             self.type_password()
@@ -157,7 +157,7 @@ class SetUpTests(FactorTestCase):
             self.browser.post(end)
         self.assertEqual(len(set(shown)), 3)
 
-    def test_who_has_one_cannot_set_up_another_with_the_password_alone(self):
+    def test_second_app_cannot_be_set_up_with_the_password_alone(self):
         set_up(self.sam)
         self.type_password()
         response = self.browser.get(SET_UP)
@@ -165,7 +165,7 @@ class SetUpTests(FactorTestCase):
         self.browser.post(SET_UP, {"code": "000000"})
         self.assertEqual(SecondFactor.objects.count(), 1)
 
-    def test_a_session_of_before_is_no_way_round_it(self):
+    def test_session_from_before_the_requirement_does_not_bypass_it(self):
         with override_settings(SECOND_FACTOR_REQUIRED=False):
             self.browser.force_login(self.sam)
         self.browser.force_login(self.sam)
@@ -179,7 +179,7 @@ class LogInTests(FactorTestCase):
         self.factor, self.codes = set_up(self.sam)
         self.secret = self.factor.bin_key
 
-    def test_password_and_code_let_in_and_only_then_is_it_an_event(self):
+    def test_password_and_code_log_in_and_only_then_write_the_event(self):
         response = self.type_password()
         self.assertEqual(parse_qs(urlsplit(response["Location"]).query), {"next": [KEYS]})
         self.assertOutside()
@@ -190,7 +190,7 @@ class LogInTests(FactorTestCase):
         self.assertNotEqual(self.browser.session.session_key, before)
         self.assertEqual(self.recorded()[1:], ["staff.logged_in"])
 
-    def test_a_clock_half_a_minute_wrong_does(self):
+    def test_code_half_a_minute_early_is_accepted(self):
         for steps in (0, 1):
             browser = Client()
             self.type_password(browser)
@@ -198,7 +198,7 @@ class LogInTests(FactorTestCase):
                 self.type_code(code_of(self.secret, steps=steps), browser).status_code, 302
             )
 
-    def test_a_code_is_refused_the_second_time_and_an_older_one_too(self):
+    def test_used_code_and_an_older_one_are_refused(self):
         code, older = code_of(self.secret), code_of(self.secret, steps=-1)
         self.type_password()
         self.type_code(code)
@@ -209,12 +209,12 @@ class LogInTests(FactorTestCase):
             self.clock.shift(timedelta(seconds=3))
         self.assertOutside(other)
 
-    def test_what_was_typed_for_a_code_is_not_shown_again(self):
+    def test_wrong_code_is_not_shown_again(self):
         for typed in ("123456", "abcd-efgh-2345-6789"):
             self.type_password()
             self.assertNotContains(self.type_code(typed), typed)
 
-    def test_odd_codes_are_wrong_ones(self):
+    def test_malformed_code_is_refused_as_wrong(self):
         self.type_password()
         for code in ("", " ", "12345", "1234567", "٠٠٠٠٠٠", "-00001", "x" * 40, "x" * 41, "a\x00b"):
             with self.subTest(code):
@@ -223,7 +223,7 @@ class LogInTests(FactorTestCase):
                 self.type_password()
         self.assertOutside()
 
-    def test_a_wrong_code_makes_the_next_wait_longer_each_time_but_not_for_ever(self):
+    def test_wrong_code_doubles_the_wait_up_to_a_bound(self):
         self.type_password()
         self.assertContains(self.type_code("000000"), "not the code")
         self.assertContains(self.type_code(code_of(self.secret)), "not the code")  # Too soon.
@@ -239,14 +239,14 @@ class LogInTests(FactorTestCase):
         self.clock.shift(timedelta(seconds=1))
         self.assertTrue(factors.verify(self.sam, code_of(self.secret)))
 
-    def test_wrong_codes_shut_the_address_though_the_password_is_right_each_time(self):
+    def test_wrong_codes_lock_the_address_out_despite_right_passwords(self):
         for _ in range(MOST_TRIES):
             self.type_password()
             self.type_code("000000")
         self.assertContains(self.type_password(Client()), "Too many failed tries")
         self.assertIn("staff.locked_out", self.recorded())
 
-    def test_a_wrong_code_is_a_line_of_the_security_log_without_the_code(self):
+    def test_wrong_code_is_a_security_log_line_without_the_code(self):
         self.type_password()
         with captured_logs() as logs:
             self.type_code("271828")
@@ -254,7 +254,7 @@ class LogInTests(FactorTestCase):
         self.assertEqual((line["message"], line["user"]), ("failed second factor", '"sam"'))
         self.assertNotIn("271828", logs.getvalue())
 
-    def test_a_recovery_code_lets_in_once(self):
+    def test_recovery_code_logs_in_once(self):
         first, second = self.codes[0], self.codes[1].replace("-", " ").upper()
         for code, lets_in in ((first, True), (first, False), (second, True)):
             browser = Client()
@@ -263,19 +263,19 @@ class LogInTests(FactorTestCase):
         self.assertEqual(RecoveryCode.objects.count(), 8)
         self.assertEqual(self.recorded().count("staff.recovery_code_used"), 2)
 
-    def test_a_recovery_code_needs_not_wait_for_wrong_codes_of_somebody_else(self):
+    def test_recovery_code_need_not_wait_after_wrong_codes(self):
         for _ in range(5):
             factors.verify(self.sam, "000000")
         self.type_password()
         self.assertEqual(self.type_code(self.codes[0]).status_code, 302)
 
-    def test_somebody_elses_recovery_code_does_not(self):
+    def test_recovery_code_of_another_account_is_refused(self):
         kim = User.objects.create_superuser("kim", password="another horse")
         _, codes = set_up(kim)
         self.type_password()
         self.assertEqual(self.type_code(codes[0]).status_code, 200)
 
-    def test_half_way_is_not_for_long_and_can_be_left(self):
+    def test_half_finished_log_in_expires_and_can_be_left(self):
         self.type_password()
         self.browser.post("/admin/second_factor/leave/")
         self.assertContains(self.browser.get("/admin/login/"), "Password")
@@ -284,7 +284,7 @@ class LogInTests(FactorTestCase):
         response = self.browser.get(CODE, follow=True)
         self.assertContains(response, "no code came")
 
-    def test_leaving_is_an_event_of_those_who_were_in(self):
+    def test_leaving_is_a_log_out_event_only_after_a_finished_log_in(self):
         for are_in in (False, True):
             self.type_password()
             if are_in:
@@ -292,13 +292,13 @@ class LogInTests(FactorTestCase):
             self.browser.post("/admin/second_factor/leave/")
             self.assertEqual(self.recorded().count("staff.logged_out"), are_in)
 
-    def test_the_half_way_pages_show_nothing_of_the_admin(self):
+    def test_half_finished_log_in_shows_nothing_of_the_admin(self):
         self.type_password()
         page = self.browser.get(CODE).content.decode()
         for link in (KEYS, "/admin/accounts/", "nav-sidebar"):
             self.assertNotIn(link, page.replace(f"next={KEYS}", ""))
 
-    def test_cross_site_forms_do_nothing(self):
+    def test_second_factor_form_without_a_csrf_token_is_refused(self):
         browser = Client(enforce_csrf_checks=True)
         log_in(browser, self.sam)
         for url in (CODE, SET_UP, "/admin/second_factor/leave/"):
@@ -338,7 +338,7 @@ class DumpTests(FactorTestCase):
         self.assertInside()
         self.assertGreater(len(set(shown)), 40)
 
-    def test_no_column_of_a_session_is_a_cookie_that_lets_in(self):
+    def test_session_columns_do_not_log_in_as_a_cookie(self):
         factor, _ = set_up(self.sam)
         self.type_password()
         self.type_code(code_of(factor.bin_key))
@@ -348,7 +348,7 @@ class DumpTests(FactorTestCase):
             thief.cookies["sessionid"] = value
             self.assertOutside(thief)
 
-    def test_a_row_moved_to_another_account_or_key_makes_other_codes(self):
+    def test_second_factor_row_moved_to_another_account_or_key_makes_other_codes(self):
         kim = User.objects.create_superuser("kim", password="another horse")
         factor, codes = set_up(self.sam)
         with self.settings(ENCRYPTION_KEYS={1: bytes(32), 2: bytes(32)}):
@@ -364,7 +364,7 @@ class DumpTests(FactorTestCase):
 
 
 class VoluntaryTests(FactorTestCase):
-    def test_where_it_is_not_required_a_password_lets_in_and_an_app_can_be_set_up(self):
+    def test_optional_second_factor_can_be_set_up_after_a_password_log_in(self):
         self.assertRedirects(self.type_password(), KEYS)
         self.assertContains(self.browser.get(CODE), "Your password alone")
         secret = secret_on(self.browser.get(SET_UP))
@@ -377,7 +377,7 @@ class VoluntaryTests(FactorTestCase):
         self.type_password(other)
         self.assertOutside(other)
 
-    def test_another_app_takes_the_place_of_the_first_and_ends_its_sessions(self):
+    def test_new_app_replaces_the_first_and_ends_its_sessions(self):
         first, _ = set_up(self.sam)
         other = Client()
         self.type_password(other)
@@ -401,7 +401,7 @@ class VoluntaryTests(FactorTestCase):
         self.assertOutside(other)
         self.assertFalse(factors.verify(self.sam, code_of(first.bin_key, steps=1)))
 
-    def test_new_recovery_codes_take_the_place_of_the_old(self):
+    def test_new_recovery_codes_replace_the_old(self):
         factor, old = set_up(self.sam)
         self.type_password()
         self.type_code(code_of(factor.bin_key))
@@ -412,7 +412,7 @@ class VoluntaryTests(FactorTestCase):
         self.assertTrue(factors.verify(self.sam, new[0]))
         self.assertIn("staff.recovery_codes_made", self.recorded())
 
-    def test_recovery_codes_are_gone_when_their_page_is_sent_again(self):
+    def test_recovery_codes_are_not_shown_again_if_their_page_is_sent_again(self):
         self.type_password()
         form = {"code": code_of(secret_on(self.browser.get(SET_UP))), "newest": "0"}
         self.assertContains(self.browser.post(SET_UP, form), 'id="plaintext"')
@@ -465,7 +465,7 @@ class LostDeviceTests(FactorTestCase):
             response = self.browser.get(self.type_password()["Location"])
             self.assertTrue(response["Location"].startswith(SET_UP))
 
-    def test_a_superuser_resets_it_and_the_session_ends(self):
+    def test_superuser_can_reset_a_second_factor_which_ends_the_sessions(self):
         url = f"/admin/staff/user/{self.sam.pk}/reset_second_factor/"
         browser = self.staff(self.kim)
         page = f"/admin/staff/user/{self.sam.pk}/change/"
@@ -479,8 +479,8 @@ class LostDeviceTests(FactorTestCase):
         again = browser.post(url, {"reason": "lost the phone"}, follow=True)
         self.assertContains(again, "All sessions have ended")
 
-    def test_sessions_of_an_account_reset_disabled_or_no_staff_any_more_end_for_good(self):
-        """Half-way ones too: they could set up a new app."""
+    def test_sessions_end_for_good_after_a_reset_deactivation_or_loss_of_staff_status(self):
+        """Half-finished log-ins, too: they could set up a new app."""
         form = {"username": "sam", "is_superuser": "on", "email": ""}
         page = f"/admin/staff/user/{self.sam.pk}/change/"
         reset = partial(factors.reset, self.sam, actor=Actor.cli(), reason="lost")
@@ -502,7 +502,7 @@ class LostDeviceTests(FactorTestCase):
                 self.clock.shift(timedelta(minutes=1))
         self.assertEqual(self.recorded().count("staff.second_factor_reset"), 3)
 
-    def test_a_command_resets_it(self):
+    def test_reset_second_factor_command_resets_it(self):
         out = io.StringIO()
         call_command(
             "reset_second_factor",
@@ -515,7 +515,7 @@ class LostDeviceTests(FactorTestCase):
         self.assertEqual(out.getvalue().strip(), "sam")
         self.assertReset("cli")
 
-    def test_the_command_names_what_is_wrong(self):
+    def test_reset_second_factor_command_refuses_an_unknown_name_or_empty_reason(self):
         for name, reason in (("nobody", "x"), ("sam", " ")):
             with self.assertRaises(CommandError):
                 call_command("reset_second_factor", name, "--reason", reason)
@@ -523,7 +523,7 @@ class LostDeviceTests(FactorTestCase):
 
 
 class RaceTests(CommittedTestCase):
-    def test_one_code_sent_by_many_at_once_counts_once(self):
+    def test_one_code_sent_concurrently_counts_once(self):
         factor, codes = set_up(self.sam)
         code = code_of(factor.bin_key)
         for call in (
@@ -532,8 +532,8 @@ class RaceTests(CommittedTestCase):
         ):
             self.assertEqual(sorted(in_threads(*[call] * 6)), [*[False] * 5, True])
 
-    def test_of_apps_that_are_confirmed_at_once_one_is_in_force(self):
-        """One session's secret, sent twice, and another session's."""
+    def test_of_apps_confirmed_concurrently_one_holds(self):
+        """One session's secret, sent several times, and several sessions' secrets."""
         key = SecondFactor.new_key()
         users = [User.objects.get(pk=self.sam.pk) for _ in range(6)]
         begun = [SecondFactor(user=user, key=key) for user in users[:3]]
@@ -542,7 +542,7 @@ class RaceTests(CommittedTestCase):
         self.assertEqual(sum(codes is not None for codes in in_threads(*calls)), 1)
         self.assertEqual(RecoveryCode.objects.count(), 10)
 
-    def test_a_reset_and_a_set_up_at_once_leave_one_or_none(self):
+    def test_concurrent_reset_and_set_up_leave_one_app_or_none(self):
         set_up(self.sam)
         begun = being_set_up(User.objects.get(pk=self.sam.pk))
         code = code_of(begun.bin_key)

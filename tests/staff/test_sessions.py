@@ -1,4 +1,4 @@
-"""A session of staff ends in time, and with whatever its account loses; nothing is half done."""
+"""Tests of staff sessions: their end by time and by loss of rights, with nothing half done."""
 
 from datetime import timedelta
 from unittest import mock
@@ -40,7 +40,7 @@ class SessionTestCase(ApiTestCase):
 
 
 class TimeTests(SessionTestCase):
-    def test_ends_after_half_an_hour_without_a_click(self):
+    def test_session_ends_after_half_an_hour_without_a_click(self):
         self.clock.shift(HALF_AN_HOUR - timedelta(seconds=1))
         self.assertInside()
         self.clock.shift(HALF_AN_HOUR - timedelta(seconds=1))
@@ -48,27 +48,27 @@ class TimeTests(SessionTestCase):
         self.clock.shift(HALF_AN_HOUR)
         self.assertLoggedOut("half an hour without a click")
 
-    def test_ends_after_eight_hours_however_many_clicks(self):
+    def test_session_ends_after_eight_hours_despite_clicks(self):
         for _ in range(8 * 3 - 1):
             self.clock.shift(timedelta(minutes=20))
             self.assertInside()
         self.clock.shift(timedelta(minutes=20))
         self.assertLoggedOut("eight hours")
 
-    def test_a_session_begun_by_a_clock_that_is_ahead_lasts_no_longer(self):
+    def test_session_begun_by_a_fast_clock_lasts_no_longer(self):
         with time_machine.travel(timezone.now() + timedelta(hours=5), tick=False):
             log_in(self.browser, self.sam)
         self.browser.get(HOME)
         self.clock.shift(HALF_AN_HOUR)
         self.assertLoggedOut("half an hour without a click")
 
-    def test_the_row_is_gone_with_it_and_the_old_cookie_worth_nothing(self):
+    def test_ended_sessions_row_is_deleted_and_its_cookie_is_refused(self):
         self.assertEqual(Session.objects.count(), 1)
         self.clock.shift(HALF_AN_HOUR)
         self.assertLoggedOut()
         self.assertFalse(Session.objects.exists())
 
-    def test_what_was_sent_when_it_ended_is_not_done(self):
+    def test_form_sent_after_the_sessions_end_does_nothing(self):
         api_key, client = self.issue()
         url = f"/admin/apikeys/apikey/{api_key.pk.replace('_', '_5F')}/revoke/"
         self.clock.shift(HALF_AN_HOUR)
@@ -76,7 +76,7 @@ class TimeTests(SessionTestCase):
         self.assertIn(LOG_IN, response["Location"])
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
 
-    def test_is_written_once_a_minute_at_most(self):
+    def test_session_is_written_once_a_minute_at_most(self):
         def writes() -> int:
             with CaptureQueriesContext(
                 connection,
@@ -88,26 +88,26 @@ class TimeTests(SessionTestCase):
         self.clock.shift(timedelta(minutes=1))
         self.assertEqual([writes(), writes()], [1, 0])
 
-    def test_a_session_that_knows_no_times_is_over(self):
+    def test_session_without_times_has_ended(self):
         session = self.browser.session
         del session["began_at"]
         session.save()
         self.assertLoggedOut()
 
-    def test_logging_in_again_after_its_end_leads_back(self):
+    def test_log_in_after_the_sessions_end_returns_to_the_page(self):
         self.clock.shift(HALF_AN_HOUR)
         page = self.browser.get("/admin/apikeys/apikey/")["Location"]
         form = {"username": "sam", "password": "correct horse", "next": "/admin/apikeys/apikey/"}
         self.assertRedirects(self.browser.post(page, form), "/admin/apikeys/apikey/")
 
-    def test_clearsessions_takes_those_away_that_are_over_and_no_other(self):
+    def test_clearsessions_deletes_ended_sessions_only(self):
         self.clock.shift(EIGHT_HOURS + timedelta(seconds=1))
         young = self.staff()
         call_command("clearsessions")
         self.assertEqual(Session.objects.count(), 1)
         self.assertInside(young)
 
-    def test_a_digest_out_of_the_table_is_no_key_to_look_for_nor_to_delete(self):
+    def test_session_digest_from_the_table_neither_finds_nor_deletes_the_session(self):
         session = self.browser.session
         key, digest = str(session.session_key), Session.objects.get().pk
         self.assertEqual((session.exists(key), session.exists(digest)), (True, False))
@@ -118,7 +118,7 @@ class TimeTests(SessionTestCase):
 
 
 class LossTests(SessionTestCase):
-    def test_ends_at_the_next_click_when_the_account_is_disabled_or_no_staff_any_more(self):
+    def test_session_ends_with_the_next_click_if_the_account_is_disabled_or_no_staff(self):
         for field in ("is_active", "is_staff"):
             with self.subTest(field):
                 browser = self.staff()
@@ -127,7 +127,7 @@ class LossTests(SessionTestCase):
                 self.assertLoggedOut(browser=browser)
                 User.objects.filter(pk=self.sam.pk).update(**{field: True})
 
-    def test_what_still_writes_a_session_that_was_logged_out_does_not_bring_it_back(self):
+    def test_saving_a_logged_out_session_does_not_restore_it(self):
         session = self.browser.session
         session["seen_at"] += 1
         Session.objects.all().delete()
@@ -135,7 +135,7 @@ class LossTests(SessionTestCase):
             session.save()
         self.assertLoggedOut()
 
-    def test_others_end_when_the_password_is_changed_and_the_one_that_did_goes_on(self):
+    def test_password_change_ends_the_other_sessions_only(self):
         other = self.staff()
         form = {
             "old_password": "correct horse",
@@ -148,13 +148,13 @@ class LossTests(SessionTestCase):
         event = AuditEvent.objects.get(action="staff.password_changed")
         self.assertEqual((event.actor_label, event.target_id), ("sam", str(self.sam.pk)))
 
-    def test_a_password_that_is_refused_ends_nothing_and_is_no_event(self):
+    def test_refused_password_change_ends_no_session_and_is_no_event(self):
         form = {"old_password": "wrong", "new_password1": "x", "new_password2": "x"}
         self.assertEqual(self.browser.post("/admin/password_change/", form).status_code, 200)
         self.assertInside()
         self.assertFalse(AuditEvent.objects.filter(action="staff.password_changed").exists())
 
-    def test_a_right_that_was_taken_away_is_refused_in_the_open_tab(self):
+    def test_right_removed_while_a_form_was_open_is_refused(self):
         manager = member_of("Key managers")
         browser = Client()
         log_in(browser, manager)
@@ -167,7 +167,7 @@ class LossTests(SessionTestCase):
 
 
 class ApiTests(ApiTestCase):
-    def test_a_call_of_the_api_reads_no_session_though_it_brings_one(self):
+    def test_api_request_reads_no_session_even_with_its_cookie(self):
         browser = self.staff()
         _, client = self.issue()
         client.cookies = browser.cookies

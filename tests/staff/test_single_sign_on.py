@@ -1,4 +1,4 @@
-"""The proxy in front names staff; nobody else can, and a session goes with what it says."""
+"""Tests of single sign-on: only the proxy in front names staff, and the session follows it."""
 
 import hashlib
 import re
@@ -78,7 +78,7 @@ class SingleSignOnTestCase(ApiTestCase):
         self.browser = Client()
 
     def get(self, path: str = HOME, headers: dict[str, str] | None = None, **more: Any) -> Answer:
-        """Follow redirects as a browser does, with the same header each time."""
+        """Follow redirects as a browser does, with the same headers each time."""
         sent = says() if headers is None else headers
         return self.browser.get(path, headers=sent, follow=True, **more)
 
@@ -87,7 +87,7 @@ class SingleSignOnTestCase(ApiTestCase):
         self.assertEqual(answer.wsgi_request.user.username, name)
 
     def assertRefusedPage(self, answer: Answer, status: int, *texts: str) -> None:
-        """Check that a page of the admin says what to mend, and that nobody is logged in."""
+        """Check that the admin's page says what to mend and that nobody is logged in."""
         self.assertEqual(answer["Content-Type"], "text/html; charset=utf-8")
         for text in ("ot let in", "ReachScore keys", *texts):
             self.assertContains(answer, text, status_code=status)
@@ -98,20 +98,20 @@ class SingleSignOnTestCase(ApiTestCase):
 
 
 class HeaderTests(SingleSignOnTestCase):
-    def test_named_account_gets_in_under_either_token_with_an_event_and_its_address(self):
+    def test_sso_user_is_logged_in_under_either_token_with_event_and_address(self):
         for token in (STAFF, OLD_STAFF):
             self.browser = Client()
             self.assertInside(self.get(headers=says(token=token)))
         first, _ = self.events("staff.logged_in")
         self.assertEqual((first.actor_label, first.ip), ("sam", "192.0.2.7"))
 
-    def test_log_in_leads_to_the_page_that_was_asked_for_and_to_no_other_site(self):
+    def test_sso_log_in_leads_to_the_page_asked_for_and_to_no_other_site(self):
         self.assertEqual(self.get("/admin/auth/group/").request["PATH_INFO"], "/admin/auth/group/")
         self.browser = Client()
         answer = self.browser.get(f"{LOG_IN}?next=https://evil.example/", headers=says())
         self.assertEqual(answer["Location"], HOME)
 
-    def test_header_of_any_other_form_is_refused_and_says_what_to_mend(self):
+    def test_sso_header_of_any_other_form_is_refused_and_says_what_to_mend(self):
         for said in REFUSED:
             for path in (HOME, LOG_IN):
                 with self.subTest(said), captured_logs() as logs:
@@ -122,18 +122,18 @@ class HeaderTests(SingleSignOnTestCase):
                         self.assertNotIn(STAFF[:8], text)
         self.assertEqual(self.events("staff.logged_in"), [])
 
-    def test_no_other_token_names_anybody(self):
+    def test_sso_header_with_any_other_token_logs_nobody_in(self):
         for token in (WRONG, "", GATEWAY, f"{STAFF},{STAFF}", STAFF[:-1], f"{STAFF}=", f" {STAFF}"):
             with self.subTest(token):
                 answer = self.browser.get(LOG_IN, headers=says(token=token))
                 self.assertRefusedPage(answer, 400, "or its token is not the gateway")
 
-    def test_user_of_150_characters_of_all_kinds_is_one(self):
+    def test_sso_user_name_of_150_characters_is_accepted(self):
         name = "Az09._@+-".ljust(150, "x")
         User.objects.create_superuser(name)
         self.assertInside(self.get(headers=says(name)), name)
 
-    def test_token_of_staff_is_none_anywhere_else(self):
+    def test_sso_token_is_refused_outside_the_admin(self):
         _, key = self.issue()
         for path in ("/v1/auth/me", "/v1/nope", "/", "/docs", "/static/x", "/readyz", "/adminx/"):
             for headers in (says(), {"ReachScore-Gateway": f"{STAFF} {CLIENT}"}):
@@ -145,7 +145,7 @@ class HeaderTests(SingleSignOnTestCase):
             self.assertRefusedPage(self.browser.get(HOME, headers=says(token=WRONG)), 400)
             self.assertInside(self.get(headers=says() | forwarded))
 
-    def test_without_the_setting_the_header_names_nobody(self):
+    def test_sso_header_without_the_setting_logs_nobody_in(self):
         with override_settings(STAFF_GATEWAY_TOKENS=()):
             self.assertEqual(self.browser.get(LOG_IN, headers=says()).status_code, 400)
             self.assertContains(self.browser.get(LOG_IN, headers=NOBODY), "Password:")
@@ -154,7 +154,7 @@ class HeaderTests(SingleSignOnTestCase):
 
 
 class AccountTests(SingleSignOnTestCase):
-    def test_name_is_the_sso_name_or_without_one_the_user_name_and_is_compared_exactly(self):
+    def test_sso_name_or_without_one_the_user_name_is_compared_exactly(self):
         self.assertInside(self.get())
         User.objects.filter(pk=self.sam.pk).update(sso_name="sam@corp")
         self.browser = Client()
@@ -168,7 +168,7 @@ class AccountTests(SingleSignOnTestCase):
             self.assertIn(other, logs.records("reachscore.security")[0]["user"])
 
     @PASSWORDS_SHUT
-    def test_unknown_inactive_customer_and_doubtful_accounts_are_refused_and_none_is_made(self):
+    def test_sso_user_without_one_active_staff_account_is_refused_and_none_is_made(self):
         User.objects.create_user("left", is_staff=True, is_active=False)
         User.objects.create_user("guest")
         User.objects.create_user("kim", is_staff=True)
@@ -181,7 +181,7 @@ class AccountTests(SingleSignOnTestCase):
         self.assertEqual(User.objects.count(), before)
         self.assertNotContains(self.get(headers=says(name)), name, status_code=403)
 
-    def test_account_that_loses_its_place_is_out_with_the_next_request(self):
+    def test_sso_session_ends_with_the_next_request_if_the_account_loses_its_place(self):
         for change in ({"is_active": False}, {"is_staff": False}, {"sso_name": "sam@corp"}):
             with self.subTest(change), PASSWORDS_SHUT:
                 self.browser = Client()
@@ -193,7 +193,7 @@ class AccountTests(SingleSignOnTestCase):
                 )
 
     @override_settings(SECOND_FACTOR_REQUIRED=False)
-    def test_superuser_sets_an_sso_name_that_no_other_account_has_and_it_is_an_event(self):
+    def test_sso_name_is_set_by_superusers_is_unique_and_is_an_event(self):
         kim = User.objects.create_user("kim", password="correct horse", is_staff=True)
         User.objects.create_user("alex", sso_name="alex@corp")
         browser, page = self.staff(), f"/admin/staff/user/{kim.pk}/change/"
@@ -218,7 +218,7 @@ class AccountTests(SingleSignOnTestCase):
 
 
 class SessionTests(SingleSignOnTestCase):
-    def test_session_ends_when_the_proxy_names_another_or_nobody_or_no_second_factor(self):
+    def test_sso_session_ends_if_the_proxy_names_another_user_nobody_or_no_second_factor(self):
         User.objects.create_superuser("kim")
         for headers in (says("kim"), says("Sam"), says(mfa="no"), NOBODY, {}):
             with self.subTest(headers):
@@ -235,7 +235,7 @@ class SessionTests(SingleSignOnTestCase):
                 self.assertEqual(len(self.events("staff.session_ended")), before + 1)
         self.assertIn("names nobody any more", event.reason)
 
-    def test_what_is_sent_when_the_user_changes_is_done_for_nobody(self):
+    def test_form_sent_when_the_sso_user_changes_does_nothing(self):
         User.objects.create_superuser("kim")
         api_key, client = self.issue()
         self.get()
@@ -246,26 +246,26 @@ class SessionTests(SingleSignOnTestCase):
         self.assertEqual(client.get("/v1/auth/me", headers=NOBODY).status_code, 200)
         self.assertInside(self.get(headers=says("kim")), "kim")
 
-    def test_session_ends_when_single_sign_on_is_switched_off(self):
+    def test_sso_session_ends_if_single_sign_on_is_switched_off(self):
         self.get()
         with override_settings(STAFF_GATEWAY_TOKENS=()):
             self.assertEqual(self.browser.get(HOME, headers=NOBODY).status_code, 302)
 
-    def test_a_password_log_in_takes_the_session_out_of_the_hands_of_the_proxy(self):
+    def test_password_log_in_detaches_the_session_from_the_proxy(self):
         self.get()
         form = {"username": "sam", "password": "correct horse", "next": HOME}
         with override_settings(SECOND_FACTOR_REQUIRED=False):
             self.browser.post(LOG_IN, form, headers=says())
         self.assertEqual(self.browser.get(HOME, headers=NOBODY).status_code, 200)
 
-    def test_end_of_time_is_told_and_the_next_click_begins_anew(self):
+    def test_sso_session_that_ended_by_time_begins_again_with_the_next_click(self):
         with time_machine.travel(timezone.now(), tick=False) as clock:
             self.get()
             clock.shift(timedelta(minutes=30))
             self.assertInside(self.get())
         self.assertEqual(len(self.events("staff.logged_in")), 2)
 
-    def test_without_mfa_the_factor_of_the_account_is_asked_for(self):
+    def test_sso_without_mfa_asks_for_the_accounts_second_factor(self):
         with time_machine.travel(timezone.now(), tick=False):
             factor, _ = set_up(self.sam)
             answer = self.get(headers=says(mfa="no"))
@@ -278,7 +278,7 @@ class SessionTests(SingleSignOnTestCase):
             self.assertEqual(len(self.events("staff.logged_in")), 1)
             self.assertInside(self.get(headers=says(mfa="yes")))
 
-    def test_without_mfa_and_without_a_factor_one_is_set_up_first(self):
+    def test_sso_without_mfa_and_without_a_factor_sets_one_up_first(self):
         answer = self.get(headers=says(mfa="no"))
         self.assertEqual(answer.request["PATH_INFO"], "/admin/second_factor/set_up/")
         with override_settings(SECOND_FACTOR_REQUIRED=False):
@@ -288,7 +288,7 @@ class SessionTests(SingleSignOnTestCase):
 
 @PASSWORDS_SHUT
 class PasswordsShutTests(SingleSignOnTestCase):
-    def test_log_in_page_form_and_every_page_are_shut_without_the_header(self):
+    def test_closed_password_log_in_shuts_every_page_without_the_sso_header(self):
         form = {"username": "sam", "password": "correct horse"}
         for headers in (NOBODY, {}):
             self.assertRefusedPage(self.browser.get(LOG_IN, headers=headers), 403, ONLY)
@@ -297,7 +297,7 @@ class PasswordsShutTests(SingleSignOnTestCase):
                 for call in (self.browser.get, self.browser.post):
                     self.assertIn(LOG_IN, call(path, headers=headers)["Location"])
 
-    def test_password_is_no_way_in_beside_the_header_either(self):
+    def test_closed_password_log_in_refuses_a_password_beside_the_sso_header(self):
         User.objects.create_superuser("kim", password="another horse")
         form = {"username": "kim", "password": "another horse"}
         self.assertRefusedPage(self.browser.post(LOG_IN, form, headers=says()), 403, ONLY)
@@ -305,7 +305,7 @@ class PasswordsShutTests(SingleSignOnTestCase):
         self.assertContains(self.browser.post(LOG_IN, form, headers=says()), ONLY, status_code=403)
         self.assertInside(self.get())
 
-    def test_passkey_is_no_way_in_either_and_only_a_factor_beside_the_header(self):
+    def test_closed_password_log_in_refuses_a_passkey_except_as_second_factor(self):
         kim = User.objects.create_superuser("kim")
         phones = [give_passkey(user) for user in (self.sam, kim)]
         path, challenge = "/admin/passkeys/log_in/", "/admin/passkeys/challenge/"
@@ -328,12 +328,12 @@ class PasswordsShutTests(SingleSignOnTestCase):
         (event,) = self.events("staff.logged_in")
         self.assertIn("single sign-on", str(event.changes))
 
-    def test_any_other_way_that_logs_in_is_refused_and_its_session_emptied(self):
+    def test_closed_password_log_in_refuses_any_other_log_in_and_empties_its_session(self):
         with self.assertRaises(PermissionDenied):  # As a view of a passkey would call it.
             self.browser.force_login(self.sam)
         self.assertNotIn("_auth_user_id", self.browser.session)
 
-    def test_session_of_a_password_from_before_ends(self):
+    def test_closed_password_log_in_ends_earlier_password_sessions(self):
         with override_settings(STAFF_PASSWORD_LOGIN=True):
             log_in(self.browser, self.sam)
         self.assertIn(LOG_IN, self.browser.get(HOME, headers=says())["Location"])
@@ -348,7 +348,7 @@ class ProofTests(SingleSignOnTestCase):
         return self.browser.post(self.GROUP, form, headers=says())
 
     @PASSWORDS_SHUT
-    def test_with_passwords_shut_the_proof_is_a_code_and_never_the_password(self):
+    def test_closed_password_log_in_takes_a_code_as_proof_and_never_the_password(self):
         with time_machine.travel(timezone.now(), tick=False) as clock:
             factor, _ = set_up(self.sam)
             self.get()
@@ -368,7 +368,7 @@ class ProofTests(SingleSignOnTestCase):
             code = code_of(factor.bin_key)
             self.assertEqual(self.add_group(**{"proof-code": code}).status_code, 302)
 
-    def test_without_a_factor_it_is_refused_and_a_first_one_may_be_set_up(self):
+    def test_closed_password_log_in_without_a_factor_refuses_the_proof_and_offers_set_up(self):
         for has_password, are_open in ((True, False), (False, True)):
             self.sam.set_password("correct horse" if has_password else None)
             self.sam.save()
@@ -393,7 +393,7 @@ class LinkTests(SingleSignOnTestCase):
         return found[1]
 
     @PASSWORDS_SHUT
-    def test_link_logs_in_once_asks_for_the_factor_and_is_two_events(self):
+    def test_log_in_link_works_once_asks_for_the_factor_and_is_two_events(self):
         link = self.link()
         with override_settings(SECOND_FACTOR_REQUIRED=False):
             for _ in range(2):  # Looking uses nothing up.
@@ -410,7 +410,7 @@ class LinkTests(SingleSignOnTestCase):
         self.browser.post(self.link(), headers=NOBODY)
         self.assertEqual(self.get(headers=NOBODY).request["PATH_INFO"], f"{CODE}set_up/")
 
-    def test_link_dies_after_ten_minutes_a_log_in_a_new_password_or_with_its_account(self):
+    def test_log_in_link_ends_after_ten_minutes_a_log_in_a_new_password_or_deactivation(self):
         def log_in_elsewhere() -> None:
             Client().force_login(self.sam)
 
@@ -433,7 +433,7 @@ class LinkTests(SingleSignOnTestCase):
             clock.shift(timedelta(seconds=1))
             self.assertRefusedPage(self.browser.post(link, headers=NOBODY), 403)
 
-    def test_link_made_and_used_in_the_second_of_another_log_in_logs_in_once(self):
+    def test_log_in_link_made_and_used_in_the_second_of_another_log_in_logs_in_once(self):
         with time_machine.travel(timezone.now().replace(microsecond=0), tick=False) as clock:
             Client().force_login(self.sam)
             clock.shift(timedelta(milliseconds=300))
@@ -442,7 +442,7 @@ class LinkTests(SingleSignOnTestCase):
             for status in (302, 403):
                 self.assertEqual(Client().post(link, headers=NOBODY).status_code, status)
 
-    def test_forged_cut_and_moved_links_are_refused(self):
+    def test_forged_truncated_or_moved_log_in_link_is_refused(self):
         kim = User.objects.create_superuser("kim")
         pk, token = self.link().strip("/").split("/")[2:]
         for path in (
@@ -453,11 +453,11 @@ class LinkTests(SingleSignOnTestCase):
                 answer = call(f"/admin/log_in_link/{path}", headers=NOBODY)
                 self.assertRefusedPage(answer, 403)
 
-    def test_a_dump_holds_neither_the_link_nor_its_token(self):
+    def test_log_in_link_and_its_token_are_in_no_table(self):
         token = self.link().strip("/").rpartition("/")[2]
         self.assertNotIn(token.partition("-")[2], dumped())
 
-    def test_only_active_staff_get_one_and_the_browser_needs_its_own_form(self):
+    def test_log_in_link_is_given_to_active_staff_only_and_needs_a_csrf_token(self):
         User.objects.create_user("left", is_staff=True, is_active=False)
         User.objects.create_user("guest")
         for name in ("left", "guest", "nobody"):
@@ -469,7 +469,7 @@ class LinkTests(SingleSignOnTestCase):
 
 @override_settings(GATEWAY_TOKENS=(GATEWAY.encode(),), SECOND_FACTOR_REQUIRED=True)
 class LinkRaceTests(CommittedTestCase):
-    def test_link_pressed_many_times_at_once_logs_in_once(self):
+    def test_log_in_link_pressed_concurrently_logs_in_once(self):
         said = StringIO()
         call_command("log_in_link", "sam", reason="x", stdout=said, stderr=StringIO())
         link = said.getvalue().strip().removeprefix("http://localhost:8000")

@@ -1,4 +1,4 @@
-"""What becomes of staff accounts and their rights stands in the service's own audit log, sealed."""
+"""Tests of events on staff accounts, groups and passwords in the service's own audit log."""
 
 import io
 from functools import partial
@@ -20,7 +20,7 @@ PASSWORD = "a new horse every day"
 
 
 def rights_form(user: User, **fields: object) -> dict[str, object]:
-    """Return the form on an account's page as it would be sent back; `fields` override."""
+    """Return the form on an account's page as a browser would send it; `fields` override."""
     sent: dict[str, object] = {
         "username": user.username,
         "first_name": "",
@@ -58,7 +58,7 @@ class StaffAuditTestCase(ApiTestCase):
 
 
 class AccountTests(StaffAuditTestCase):
-    def test_an_account_is_made_and_given_rights_in_two_events_that_name_who_did_it(self):
+    def test_new_account_and_its_rights_are_two_events_naming_the_superuser(self):
         form = {"username": "kim", "password1": PASSWORD, "password2": PASSWORD}
         self.browser.post(f"{USERS}add/", {**form, "usable_password": "true"})
         kim = User.objects.get(username="kim")
@@ -79,18 +79,18 @@ class AccountTests(StaffAuditTestCase):
             },
         )
 
-    def test_disabling_and_taking_rights_away_is_recorded(self):
+    def test_deactivation_and_removed_groups_are_an_event(self):
         self.change(self.alex, is_active=False, groups=[])
         self.assertEqual(
             self.event("staff.changed").changes,
             {"is_active": [True, False], "groups": [["Key managers"], []]},
         )
 
-    def test_what_changes_no_right_makes_no_event(self):
+    def test_change_of_no_right_writes_no_event(self):
         self.change(self.alex, first_name="Alex", email="alex@reachscore.example")
         self.assertEqual(self.events("staff.changed"), [])
 
-    def test_no_event_holds_a_password_or_its_hash_or_an_address_to_write_to(self):
+    def test_staff_events_hold_no_password_hash_or_e_mail_address(self):
         self.change(self.alex, is_superuser=True, email="alex@reachscore.example")
         form = {"password1": PASSWORD, "password2": PASSWORD, "set-password": "1"}
         self.browser.post(f"{USERS}{self.alex.pk}/password/", {**form, "usable_password": "true"})
@@ -100,7 +100,7 @@ class AccountTests(StaffAuditTestCase):
         for secret in (PASSWORD, self.alex.password, "alex@reachscore.example"):
             self.assertNotIn(secret, everything)
 
-    def test_a_password_that_somebody_else_set_is_recorded_and_one_refused_is_not(self):
+    def test_password_set_by_another_is_an_event_and_a_refused_one_is_not(self):
         url = f"{USERS}{self.alex.pk}/password/"
         for password in ("short", "password1234", PASSWORD):
             form = {"password1": password, "password2": password, "usable_password": "true"}
@@ -109,13 +109,13 @@ class AccountTests(StaffAuditTestCase):
         self.assertEqual((event.actor_label, event.target_id), ("sam", str(self.alex.pk)))
         self.assertEqual(event.changes, {})
 
-    def test_an_account_cannot_be_deleted(self):
+    def test_account_cannot_be_deleted(self):
         url = f"{USERS}{self.alex.pk}/delete/"
         self.assertEqual(self.browser.post(url, {"post": "yes"}).status_code, 403)
         self.browser.post(USERS, {"action": "delete_selected", "_selected_action": self.alex.pk})
         self.assertTrue(User.objects.filter(pk=self.alex.pk).exists())
 
-    def test_what_cannot_be_recorded_does_not_happen(self):
+    def test_account_change_that_cannot_be_recorded_is_rolled_back(self):
         self.browser.raise_request_exception = False
         with mock.patch("audit.models.AuditEvent.save", side_effect=RuntimeError):
             sent = rights_form(self.alex, is_superuser=True)
@@ -124,8 +124,8 @@ class AccountTests(StaffAuditTestCase):
         self.alex.refresh_from_db()
         self.assertIs(self.alex.is_superuser, False)
 
-    def test_whoever_may_edit_accounts_but_is_no_superuser_edits_none(self):
-        """So that nobody gives away more than they have; the right itself gives nothing."""
+    def test_only_superusers_can_edit_accounts_even_with_the_permission(self):
+        """Otherwise staff could grant rights that they do not have."""
         rights = Permission.objects.filter(codename__in=("change_user", "add_user", "view_user"))
         self.alex.user_permissions.set(rights)
         log_in(self.browser, self.alex)
@@ -136,7 +136,7 @@ class AccountTests(StaffAuditTestCase):
         self.alex.refresh_from_db()
         self.assertIs(self.alex.is_superuser, False)
 
-    def test_who_only_looks_sees_nothing_of_the_hash(self):
+    def test_account_page_for_viewers_shows_nothing_of_the_hash(self):
         log_in(self.browser, member_of("Auditors"))
         page = self.browser.get(f"{USERS}{self.alex.pk}/change/").content.decode()
         self.assertIn(self.alex.username, page)
@@ -145,7 +145,7 @@ class AccountTests(StaffAuditTestCase):
 
 
 class GroupTests(StaffAuditTestCase):
-    def test_what_its_members_may_is_recorded_when_it_changes(self):
+    def test_change_of_a_groups_permissions_is_an_event(self):
         issue, revoke = (
             Permission.objects.get(codename=name) for name in ("issue_apikey", "revoke_apikey")
         )
@@ -175,7 +175,7 @@ class GroupTests(StaffAuditTestCase):
 
 
 class CommandTests(StaffAuditTestCase):
-    def test_the_first_member_of_staff_is_recorded(self):
+    def test_createsuperuser_is_an_event(self):
         with mock.patch.dict("os.environ", {"DJANGO_SUPERUSER_PASSWORD": PASSWORD}):
             call_command(
                 "createsuperuser", "--noinput", username="first", email="", stdout=io.StringIO()
@@ -185,7 +185,7 @@ class CommandTests(StaffAuditTestCase):
         self.assertEqual((event.actor_type, event.ip), ("cli", None))
         self.assertEqual(event.changes["is_superuser"], [None, True])
 
-    def test_a_password_set_on_the_command_line_is_recorded(self):
+    def test_changepassword_is_an_event(self):
         with mock.patch("getpass.getpass", return_value=PASSWORD):
             call_command("changepassword", "sam", stdout=io.StringIO())
         self.sam.refresh_from_db()
@@ -196,19 +196,19 @@ class CommandTests(StaffAuditTestCase):
 class ServiceLogTests(VerifyTestCase):
     OWN = "WHERE organization_id = 'service'"
 
-    def test_is_a_chain_like_any_other_though_no_organization_goes_with_it(self):
+    def test_service_log_is_verified_as_a_chain_without_an_organization(self):
         (line,) = self.verify("--organization", SERVICE).splitlines()
         self.assertRegex(line, rf"^{SERVICE} 1 [0-9a-f]{{64}}$")
         self.assertIn(line, self.verify().splitlines())
 
-    def test_needs_its_head_and_is_sound_before_its_first_event(self):
+    def test_service_log_needs_its_head_and_verifies_without_events(self):
         both = (f"DELETE FROM {table} {self.OWN}" for table in AUDIT_TABLES)
         with self.tampered(*both):
             self.assertFound(f"{SERVICE}: the head of its audit log is missing.")
             AuditHead.objects.create(organization_id=SERVICE)
             self.assertIn(f"{SERVICE} 0 {'0' * 64}", self.verify())
 
-    def test_emptied_and_turned_back_it_differs_from_what_was_kept(self):
+    def test_emptied_service_log_is_found_by_its_kept_head(self):
         kept = io.StringIO(self.verify("--organization", SERVICE))
         back = "sequence = 0, seal = decode(repeat('00', 32), 'hex')"
         with (
@@ -221,14 +221,14 @@ class ServiceLogTests(VerifyTestCase):
             cut = "the kept head is number 1, the log now ends at 0: the events after it are gone"
             self.assertFound(f"{SERVICE}: {cut}.", args=("--expect", "-"))
 
-    def test_a_changed_event_is_named(self):
+    def test_changed_event_of_the_service_log_is_named(self):
         event = AuditEvent.objects.get(organization_id=SERVICE)
         with self.tampered(f"UPDATE audit_auditevent SET actor_label = 'nobody' {self.OWN}"):
             self.assertFound(f"{SERVICE} event 1 ({event.pk}): {CHANGED}; it is the last event.")
 
 
 class RaceTests(CommittedTestCase):
-    def test_two_superusers_at_once_leave_a_history_without_a_gap(self):
+    def test_concurrent_changes_of_one_account_leave_a_history_without_a_gap(self):
         alex = member_of("Key managers")
         auditors = Group.objects.get(name="Auditors").pk
         kim = User.objects.create_superuser("kim", password=PASSWORD)

@@ -1,4 +1,4 @@
-"""Staff log in with a good password; nobody guesses one, and nobody locks out who knows theirs."""
+"""Tests of the password log-in of staff: hashing, lockout, events, mails and cookie."""
 
 from base64 import b32decode
 from datetime import timedelta
@@ -50,14 +50,14 @@ class LogInTestCase(ApiTestCase):
 
 
 class PasswordTests(ApiTestCase):
-    def test_are_hashed_with_argon2id(self):
+    def test_passwords_are_hashed_with_argon2id(self):
         with override_settings(PASSWORD_HASHERS=production_hashers()):
             hashed = make_password("correct horse battery")
             self.assertEqual(get_hasher().algorithm, "argon2")
             self.assertTrue(hashed.startswith("argon2$argon2id$"))
             self.assertEqual(identify_hasher(hashed).algorithm, "argon2")
 
-    def test_have_twelve_characters_and_are_no_common_ones(self):
+    def test_passwords_need_twelve_characters_and_must_be_uncommon(self):
         browser = self.staff()
         for password, message in (
             ("horse staple", ""),
@@ -84,19 +84,19 @@ def production_hashers() -> list[str]:
 
 
 class LockOutTests(LogInTestCase):
-    def test_ten_wrong_passwords_shut_the_name_from_that_address(self):
+    def test_ten_wrong_passwords_lock_the_name_out_from_that_address(self):
         self.guess(MOST_TRIES - 2)
         self.assertNotContains(try_password("wrong"), LOCKED)
         self.assertContains(try_password("wrong"), LOCKED)  # The tenth.
         self.assertContains(try_password("correct horse"), LOCKED)
 
-    def test_the_same_name_elsewhere_and_other_names_here_get_in(self):
+    def test_lockout_spares_the_name_elsewhere_and_other_names_here(self):
         User.objects.create_superuser("kim", password="correct horse")
         self.guess()
         self.assertLetIn(try_password("correct horse", REMOTE_ADDR="192.0.2.9"))
         self.assertLetIn(try_password("correct horse", name="kim"))
 
-    def test_it_ends_by_itself_and_going_on_trying_lengthens_nothing(self):
+    def test_lockout_ends_by_itself_and_further_tries_do_not_extend_it(self):
         with time_machine.travel(timezone.now(), tick=False) as clock:
             self.guess()
             clock.shift(COOL_OFF - timedelta(seconds=1))
@@ -104,36 +104,36 @@ class LockOutTests(LogInTestCase):
             clock.shift(timedelta(seconds=1))
             self.assertLetIn(try_password("correct horse"))
 
-    def test_what_a_clock_that_is_ahead_has_shut_is_open(self):
+    def test_lockout_by_a_fast_clock_does_not_hold(self):
         with time_machine.travel(timezone.now() + timedelta(hours=1), tick=False):
             self.guess()
             self.assertContains(try_password("correct horse"), LOCKED)
         self.assertLetIn(try_password("correct horse"))
 
-    def test_getting_in_begins_the_count_anew(self):
+    def test_successful_log_in_resets_the_count_of_failures(self):
         for _ in range(3):
             self.guess(MOST_TRIES - 1)
             self.assertLetIn(try_password("correct horse"))
 
-    def test_a_name_that_nobody_has_is_shut_in_the_same_way(self):
+    def test_unknown_name_is_locked_out_the_same_and_is_no_event(self):
         self.guess(name="nobody")
         self.assertContains(try_password("x", name="nobody"), LOCKED)
         self.assertEqual(events("staff.locked_out"), [])
 
     @mock.patch("staff.login.lockout.MOST_TRIES_OF_AN_ADDRESS", 15)
-    def test_an_address_that_tries_many_names_is_shut_for_all(self):
+    def test_address_that_tries_many_names_is_locked_out_for_all(self):
         for number in range(15):
             try_password("wrong", name=f"name-{number}")
         self.assertContains(try_password("correct horse"), LOCKED)
         self.assertLetIn(try_password("correct horse", REMOTE_ADDR="192.0.2.9"))
 
     @mock.patch("staff.login.lockout.MOST_TRIES_OF_AN_ADDRESS", 15)
-    def test_one_who_is_shut_out_and_does_not_see_it_shuts_out_nobody_else(self):
+    def test_tries_while_locked_out_do_not_count_towards_the_address(self):
         User.objects.create_superuser("kim", password="correct horse")
         self.guess(20)
         self.assertLetIn(try_password("correct horse", name="kim"))
 
-    def test_a_v6_client_does_not_get_out_of_it_within_its_own_network(self):
+    def test_ipv6_client_is_locked_out_with_its_whole_network(self):
         for number in range(MOST_TRIES):
             try_password("wrong", REMOTE_ADDR=f"2001:db8:0:1::{number:x}")
         self.assertContains(
@@ -142,7 +142,7 @@ class LockOutTests(LogInTestCase):
         self.assertLetIn(try_password("correct horse", REMOTE_ADDR="2001:db8:0:2::1"))
 
     @override_settings(TRUSTED_PROXY_COUNT=1)
-    def test_a_client_cannot_choose_the_address_it_is_counted_under(self):
+    def test_lockout_counts_the_address_the_trusted_proxy_saw(self):
         for number in range(MOST_TRIES):
             forwarded = f"203.0.113.{number}, 192.0.2.7:{5000 + number}"  # Azure adds the port.
             try_password("wrong", HTTP_X_FORWARDED_FOR=forwarded)
@@ -152,11 +152,11 @@ class LockOutTests(LogInTestCase):
         )
 
     @override_settings(TRUSTED_PROXY_COUNT=1)
-    def test_unknown_addresses_are_counted_as_one(self):
+    def test_unknown_addresses_are_counted_as_one_for_the_lockout(self):
         self.guess()
         self.assertContains(try_password("correct horse"), LOCKED)
 
-    def test_is_an_event_once_however_many_addresses_try(self):
+    def test_lockout_is_one_event_for_any_number_of_addresses(self):
         with time_machine.travel(timezone.now(), tick=False) as clock:
             for number in range(3):
                 self.guess(MOST_TRIES + 2, REMOTE_ADDR=f"192.0.2.{number + 1}")
@@ -168,13 +168,13 @@ class LockOutTests(LogInTestCase):
         self.assertEqual(event.target_id, str(self.sam.pk))
         self.assertEqual(events("staff.logged_in"), [])
 
-    def test_a_hash_is_not_even_looked_at_any_more(self):
+    def test_locked_out_log_in_computes_no_hash(self):
         self.guess()
         with mock.patch("django.contrib.auth.hashers.check_password") as checked:
             self.guess(1)
         checked.assert_not_called()
 
-    def test_nothing_that_was_typed_is_stored(self):
+    def test_log_in_tries_store_nothing_typed(self):
         for number in range(5):
             try_password("a secret", name=f"typed-{number}")
         with connection.cursor() as cursor:
@@ -183,7 +183,7 @@ class LockOutTests(LogInTestCase):
         self.assertNotIn("typed", stored)
         self.assertEqual(LogInTries.objects.count(), 10)  # Each by its name, and by the address.
 
-    def test_failures_of_a_quarter_of_an_hour_count_together_and_older_ones_do_not(self):
+    def test_failures_count_together_within_a_quarter_of_an_hour(self):
         with time_machine.travel(timezone.now(), tick=False) as clock:
             self.guess(MOST_TRIES - 1)
             clock.shift(COOL_OFF - timedelta(seconds=1))
@@ -194,7 +194,7 @@ class LockOutTests(LogInTestCase):
 
 
 class LockOutRaceTests(CommittedTestCase):
-    def test_many_tries_at_once_exceed_the_limit_by_no_more_than_the_threads(self):
+    def test_concurrent_tries_exceed_the_limit_by_at_most_the_number_of_threads(self):
         looked = []
         real = User.check_password
 
@@ -214,7 +214,7 @@ class LockOutRaceTests(CommittedTestCase):
 
 
 class LogInEventTests(LogInTestCase):
-    def test_log_ins_and_log_outs_are_events_with_address_and_client(self):
+    def test_log_in_and_log_out_are_events_with_address_and_user_agent(self):
         browser = Client()
         try_password("correct horse", browser=browser, HTTP_USER_AGENT="Firefox")
         browser.post("/admin/logout/")
@@ -223,20 +223,20 @@ class LogInEventTests(LogInTestCase):
         self.assertEqual(logged_in.user_agent, "Firefox")
         self.assertEqual(logged_out.target_id, str(self.sam.pk))
 
-    def test_a_single_failure_is_none(self):
+    def test_single_failed_log_in_is_a_security_line_and_no_event(self):
         before = AuditEvent.objects.count()
         with captured_logs() as logs:
             self.guess(1)
         self.assertEqual(AuditEvent.objects.count(), before)
         self.assertEqual(len(logs.records("reachscore.security")), 1)
 
-    def test_what_cannot_be_recorded_lets_nobody_in(self):
+    def test_log_in_that_cannot_be_recorded_is_refused(self):
         browser = Client(raise_request_exception=False)
         with mock.patch("audit.models.AuditEvent.save", side_effect=RuntimeError):
             self.assertEqual(try_password("correct horse", browser=browser).status_code, 500)
         self.assertIn(LOG_IN, browser.get("/admin/")["Location"])
 
-    def test_an_account_that_is_no_staff_or_disabled_does_not_get_in(self):
+    def test_inactive_or_non_staff_account_cannot_log_in(self):
         for field in ("is_staff", "is_active"):
             with self.subTest(field):
                 User.objects.filter(pk=self.sam.pk).update(**{field: False})
@@ -245,7 +245,7 @@ class LogInEventTests(LogInTestCase):
 
 
 class TellingTests(ApiTestCase):
-    """What is done to an account is mailed to its owner, once it is committed."""
+    """Changes of an account are mailed to its owner after the commit."""
 
     def told(self) -> str:
         """Return the subject of the one new mail, which must be to Sam."""
@@ -255,7 +255,7 @@ class TellingTests(ApiTestCase):
         self.assertIn("On the account sam ", sent.body)
         return str(sent.subject)
 
-    def test_owner_is_told_of_each_change_and_somebody_without_an_address_of_none(self):
+    def test_owner_is_mailed_each_change_if_the_account_has_an_address(self):
         self.sam.email = "sam@reachscore.example"
         self.sam.save()
         browser = self.staff()
@@ -275,7 +275,7 @@ class TellingTests(ApiTestCase):
             self.set_up(browser)
         self.assertEqual(mail.outbox, [])
 
-    def test_change_holds_though_no_mail_can_be_sent(self):
+    def test_change_of_an_account_holds_if_its_mail_cannot_be_sent(self):
         self.sam.email = "sam@reachscore.example"
         self.sam.save()
         browser = self.staff()
@@ -295,7 +295,7 @@ class TellingTests(ApiTestCase):
 
 
 class CookieTests(ApiTestCase):
-    def test_the_sessions_cookie_is_kept_from_scripts_and_other_sites(self):
+    def test_session_cookie_is_http_only_same_site_and_bounded(self):
         browser = Client()
         try_password("correct horse", browser=browser)
         cookie = browser.cookies["sessionid"]
@@ -303,7 +303,7 @@ class CookieTests(ApiTestCase):
         self.assertEqual(cookie["samesite"], "Lax")
         self.assertEqual(cookie["max-age"], settings.SESSION_COOKIE_AGE)
 
-    def test_a_session_holds_numbers_and_no_secret(self):
+    def test_session_holds_times_and_no_secret(self):
         browser = Client()
         try_password("correct horse", browser=browser)
         held = dict(browser.session)

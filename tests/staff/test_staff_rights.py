@@ -1,7 +1,7 @@
-"""Every page and action of the admin, for each group of staff and for nobody: who may, who may not.
+"""Tests of rights in the admin: every page and action for each group, a superuser and nobody.
 
-The pages are those that the admin's own URLs lead to. One that is not in the table fails here, so
-that no new page can be forgotten.
+The pages are those of the admin's own URLs. A page that is not in the table fails here, so a new
+one cannot be forgotten.
 """
 
 import re
@@ -164,12 +164,12 @@ class StaffRightsTests(ApiTestCase):
         else:
             self.assertIn(response.status_code, (403, 405), message)
 
-    def test_every_page_is_in_the_table(self):
+    def test_every_admin_page_is_in_the_table_of_rights(self):
         names = [pattern.name for pattern in admin_patterns()]
         # Django's own redirect from <id>/ to <id>/change/ has no name, and asks that page.
         self.assertEqual(sorted(set(PAGES)), sorted({name for name in names if name}))
 
-    def test_every_page_lets_in_whom_it_should_and_nobody_else(self):
+    def test_every_admin_page_lets_in_whom_the_table_names_only(self):
         browsers = {who: self.browser(who) for who in self.people}
         for pattern in admin_patterns():
             if not pattern.name:
@@ -194,7 +194,7 @@ class StaffRightsTests(ApiTestCase):
                     else:
                         self.assertMayNot(response, who, message)
 
-    def test_nothing_was_changed_by_those_who_may_not(self):
+    def test_post_by_whom_the_table_does_not_name_changes_nothing(self):
         before = self.everything()
         browsers = {who: self.browser(who) for who in self.people}
         for pattern in admin_patterns():
@@ -216,7 +216,7 @@ class StaffRightsTests(ApiTestCase):
             list(Group.objects.order_by("pk").values_list("name", "permissions")),
         ]
 
-    def test_every_action_of_a_list_is_in_the_table_and_only_there(self):
+    def test_every_list_action_is_offered_to_whom_the_table_names_only(self):
         for who, user in self.people.items():
             if user is None:
                 continue
@@ -228,7 +228,7 @@ class StaffRightsTests(ApiTestCase):
                 with self.subTest(who=who, model=model._meta.label_lower):
                     self.assertEqual(set(model_admin.get_actions(request)), expected)
 
-    def test_an_action_that_is_not_offered_is_refused(self):
+    def test_list_action_that_is_not_offered_is_refused(self):
         before = self.everything()
         for who, user in self.people.items():
             if user is None:
@@ -278,7 +278,7 @@ class GroupTests(ApiTestCase):
         member = User.objects.get(pk=member_of(group).pk)
         return member.get_all_permissions()
 
-    def test_the_migrations_make_them_with_their_rights(self):
+    def test_groups_have_their_rights_from_the_migrations(self):
         keys, accounts = self.rights(KEYS), self.rights(ACCOUNTS)
         verbs = ("issue", "narrow", "revoke", "rotate")
         self.assertEqual(keys - accounts, {f"apikeys.{verb}_apikey" for verb in verbs})
@@ -290,11 +290,11 @@ class GroupTests(ApiTestCase):
         self.assertEqual(accounts - keys, expected)
         self.assertLessEqual(keys & accounts, self.rights(AUDITORS))
 
-    def test_auditors_change_nothing(self):
+    def test_auditors_have_no_right_to_change_anything(self):
         verbs = {right.partition(".")[2].partition("_")[0] for right in self.rights(AUDITORS)}
         self.assertEqual(verbs, {"view", "export"})
 
-    def test_making_them_again_adds_what_is_missing_and_nothing_twice(self):
+    def test_making_the_groups_again_restores_missing_rights_and_doubles_nothing(self):
         group = Group.objects.get(name=KEYS)
         lost = Permission.objects.get(codename="revoke_apikey")
         group.permissions.remove(lost)
@@ -303,8 +303,8 @@ class GroupTests(ApiTestCase):
         self.assertEqual((Group.objects.count(), Permission.objects.count()), before)
         self.assertIn(lost, group.permissions.all())
 
-    def test_no_right_is_offered_that_no_group_has(self):
-        """So that none is there which means nothing, such as one to delete audit heads."""
+    def test_rights_forms_offer_only_rights_that_a_group_has(self):
+        """A right that no page asks for, such as to delete audit heads, is not offered."""
         granted = {name for rights in (LOOK, *GROUPS.values()) for name in sum(rights.values(), ())}
         user, group = f"/admin/staff/user/{self.sam.pk}/change/", "/admin/auth/group/add/"
         for page, field in ((user, "user_permissions"), (group, "permissions")):
@@ -312,7 +312,7 @@ class GroupTests(ApiTestCase):
             offered = [right.codename for right in form.fields[field].queryset]
             self.assertEqual((set(offered), len(offered)), (granted, len(granted)))
 
-    def test_a_new_account_is_one_of_staff_with_a_password_unless_said_otherwise(self):
+    def test_new_account_is_staff_with_a_password_by_default(self):
         browser, url = self.staff(), "/admin/staff/user/add/"
         page = browser.get(url)
         self.assertNotContains(page, "LDAP")
@@ -322,8 +322,10 @@ class GroupTests(ApiTestCase):
             browser.post(url, {"username": name, **password, **more})
             self.assertEqual(User.objects.get(username=name).is_staff, bool(more))
 
-    def test_every_right_is_one_that_the_models_declare(self):
-        """So that Django, which makes rights after the last migration, makes none of them twice."""
+    def test_group_rights_are_all_declared_by_models(self):
+        """Otherwise Django, which makes declared rights after the last migration, would make them
+        twice.
+        """
         declared = {
             (model._meta.label_lower, codename)
             for model in apps.get_models()

@@ -1,4 +1,4 @@
-"""What holds for every verb of staff: a reason, its event, stale pages, the words of a refusal."""
+"""Tests of every verb of staff: its reason, its event, stale pages, and the words of refusals."""
 
 from datetime import timedelta
 from html import unescape
@@ -25,8 +25,7 @@ SOLD = "Account managers", "Key managers"
 
 
 class Verb(NamedTuple):
-    """A verb's page: what is typed into it, the event that it makes, what is said of the row when
-    the form is sent again."""
+    """A verb's page: what is typed into it, its event, and what a second sending is told."""
 
     section: str
     slug: str
@@ -57,7 +56,7 @@ class VerbTestCase(AdminTestCase):
     customer: Organization
 
     def opened(self, verb: Verb, **fields: Any) -> tuple[str, dict[str, Any]]:
-        """Make a row for a verb; return the address of its page, and the form as it is sent."""
+        """Make a row for a verb; return its page's address and the form as a browser sends it."""
         self.customer = self.organization("Old", "team")
         self.api_key, client = self.issue(name="Old", organization=self.customer)
         if verb.slug == "finish-rotation":
@@ -83,12 +82,12 @@ class VerbTestCase(AdminTestCase):
 
 
 class EveryVerbTests(VerbTestCase):
-    def test_every_verb_is_in_the_table(self):
+    def test_every_verb_is_in_the_table_of_verbs(self):
         for section, admin in ((KEYS, ApiKeyAdmin), (ORGANIZATIONS, OrganizationAdmin)):
             slugs = {verb.slug for verb in VERBS if verb.section == section}
             self.assertEqual(slugs, {verb.slug for verb in admin.verbs})
 
-    def test_carried_out_once_with_who_and_why_and_the_second_time_told_what_was_done(self):
+    def test_verb_sent_twice_is_carried_out_once_and_the_second_time_says_so(self):
         for verb in VERBS:
             with self.subTest(verb.slug):
                 url, form = self.opened(verb)
@@ -107,7 +106,7 @@ class EveryVerbTests(VerbTestCase):
                 self.assertRegex(told, rf"; nothing changed. Its last event: {last} by .*, 20.*Z")
                 self.assertEqual(self.everything(), after)
 
-    def test_without_a_fit_reason_nothing_is_changed_and_the_field_is_named_by_its_label(self):
+    def test_verb_without_a_valid_reason_changes_nothing_and_names_the_field(self):
         bad = (
             ("", "is required.|Say why"),
             ("a\u202eb", "“.+” must not hold control characters"),
@@ -126,7 +125,7 @@ class EveryVerbTests(VerbTestCase):
                     self.assertNotIn("reason", fault)
                     self.assertEqual(self.everything(), before)
 
-    def test_page_that_saw_another_row_is_told_what_happened_and_changes_nothing(self):
+    def test_verb_on_a_changed_row_changes_nothing_and_tells_the_last_event(self):
         for verb in VERBS:
             with self.subTest(verb.slug):
                 url, form = self.opened(verb)
@@ -146,7 +145,7 @@ class EveryVerbTests(VerbTestCase):
                 self.assertIn(f"Its last event: {done} by cli", self.told(answer))
                 self.assertEqual(self.everything(), before)
 
-    def test_key_revoked_or_expired_meanwhile_is_said_to_be_so_on_the_form_and_on_the_button(self):
+    def test_verb_on_a_revoked_or_expired_key_says_so_on_form_and_button(self):
         for verb in VERBS:
             for state in ("revoked", "expired"):
                 if verb.section == ORGANIZATIONS or verb.slug in ALWAYS:
@@ -165,7 +164,7 @@ class EveryVerbTests(VerbTestCase):
                     ):
                         self.assertIn(f"is {state}; nothing changed.", self.told(answer))
 
-    def test_last_event_is_not_told_to_who_may_not_see_events(self):
+    def test_last_event_is_not_told_without_the_permission_to_view_events(self):
         url, form = self.opened(VERBS[-2])
         self.browser.post(url, form)
         browser = self.colleague("view_organization", "suspend_organization")
@@ -175,14 +174,14 @@ class EveryVerbTests(VerbTestCase):
 
 
 class KeyFieldTests(VerbTestCase):
-    """Of the form that issues a key, and of the one that changes it."""
+    """Tests of the form that issues a key and of the one that changes it."""
 
     def edit(self, api_key: ApiKey, **fields: Any) -> Answer:
         url = page_of(KEYS, api_key.pk, "edit")
         form = filled_in(self.browser, url, **{"reason": WHY, **fields})
         return self.browser.post(url, form, follow=True)
 
-    def test_name_end_addresses_and_share_are_changed_at_once(self):
+    def test_edit_changes_name_expiry_addresses_and_share_at_once(self):
         api_key, client = self.issue()
         day = timezone.now().date() + timedelta(days=30)
         answer = self.edit(
@@ -211,7 +210,7 @@ class KeyFieldTests(VerbTestCase):
         answer = client.get("/v1/auth/me").json()
         self.assertEqual((answer["key_name"], answer["usage"]["tests_limit"]), ("New", 1000))
 
-    def test_form_sent_as_it_was_shown_changes_nothing(self):
+    def test_edit_sent_as_shown_changes_nothing(self):
         end = (timezone.now() + timedelta(days=3)).replace(microsecond=0)
         api_key, _ = self.issue(
             expires_at=end, allowed_ips=["192.0.2.0/24", "2001:db8::7/128"], max_tests_per_month=5
@@ -219,7 +218,7 @@ class KeyFieldTests(VerbTestCase):
         self.assertIn("is like this already; nothing changed", self.told(self.edit(api_key)))
         self.assertEqual(AuditEvent.objects.filter(action="api_key.changed").count(), 0)
 
-    def test_new_key_takes_addresses_share_and_a_day_as_its_end(self):
+    def test_issue_form_takes_addresses_share_and_a_day_of_expiry(self):
         day = timezone.now().date() + timedelta(days=30)
         limits = {"expires_at_0": str(day), "allowed_ips": "127.0.0.1", "max_tests_per_month": "5"}
         page = self.browser.post(f"{KEYS}add/", self.form(**limits)).content.decode()
@@ -230,7 +229,7 @@ class KeyFieldTests(VerbTestCase):
         self.assertEqual((api_key.allowed_ips, api_key.max_tests_per_month), (["127.0.0.1/32"], 5))
         self.assertEqual(AuditEvent.objects.get(action="api_key.issued").reason, "asked for")
 
-    def test_what_is_wrong_is_said_in_the_words_of_the_form(self):
+    def test_invalid_field_is_refused_in_the_words_of_the_form(self):
         key = self.issue()[1].key
         for name, value, said in (
             ("name", "a\u202eb", "“Name” must not hold control characters."),
@@ -257,7 +256,7 @@ class KeyFieldTests(VerbTestCase):
 
 
 class OwnerTests(VerbTestCase):
-    def test_key_issued_from_an_organizations_page_is_that_organizations_whatever_is_sent(self):
+    def test_key_issued_from_an_organizations_page_belongs_to_it(self):
         page = self.browser.get(page_of(ORGANIZATIONS, self.globex.pk)).content.decode()
         url = f"{KEYS}add/?organization={self.globex.pk}"
         self.assertIn(f'href="{url}"', page)
@@ -269,7 +268,7 @@ class OwnerTests(VerbTestCase):
         self.assertContains(self.browser.post(url, form), f"<bdi>Globex ({self.globex.pk})</bdi>")
         self.assertEqual(ApiKey.objects.get().organization, self.globex)
 
-    def test_new_secret_of_a_suspended_organization_is_said_to_be_refused(self):
+    def test_new_secret_of_a_suspended_organization_is_announced_as_refused(self):
         api_key, _ = self.issue()
         rotation = page_of(KEYS, api_key.pk, "rotate")
         for is_suspended in (False, True):
@@ -281,12 +280,12 @@ class OwnerTests(VerbTestCase):
                 self.assertEqual(said, is_suspended)
             self.acme.suspend(actor=Actor.cli(), reason="unpaid")
 
-    def test_organization_that_there_is_not_is_no_page(self):
+    def test_issue_form_for_an_unknown_organization_is_404(self):
         for wanted in ("org_nothing00000", "", "%00", "é"):
             answer = self.browser.get(f"{KEYS}add/?organization={wanted}")
             self.assertIn(answer.status_code, (404, 400))
 
-    def test_renamed_organization_has_the_name_everywhere_and_its_event_both(self):
+    def test_renamed_organization_shows_its_name_everywhere_and_both_in_its_event(self):
         _, client = self.issue()
         url = page_of(ORGANIZATIONS, self.acme.pk, "rename")
         form = filled_in(self.browser, url, name=" Acme Mail GmbH ", reason=WHY)

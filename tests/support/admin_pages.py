@@ -1,4 +1,4 @@
-"""The admin's own addresses, and the forms that its pages hold: neither list can go stale."""
+"""The admin's own addresses and the forms on its pages, read from the admin itself."""
 
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -16,7 +16,7 @@ from staff.models import User
 def admin_patterns(
     patterns: list[URLPattern | URLResolver] | None = None,
 ) -> Iterator[URLPattern]:
-    """Yield every page of the admin, below any prefix."""
+    """Yield the URL pattern of every page of the admin, without prefixes."""
     for pattern in admin.site.get_urls() if patterns is None else patterns:
         if isinstance(pattern, URLResolver):
             yield from admin_patterns(cast(Any, pattern).url_patterns)
@@ -25,9 +25,9 @@ def admin_patterns(
 
 
 def page_url(pattern: URLPattern, rows: dict[str, models.Model]) -> str:
-    """Return the address of a page, with the id of the row that it is about.
+    """Return the address of a page, with the id of its row.
 
-    `rows` are by a page's name, or by what the names of a model's pages begin with.
+    `rows` are keyed by a page's name or by the beginning of the names of a model's pages.
     """
     name = str(pattern.name)
     values = {
@@ -45,7 +45,7 @@ def page_url(pattern: URLPattern, rows: dict[str, models.Model]) -> str:
 
 
 class PostForms(HTMLParser):
-    """Collects a page's forms that post, as (action, fields with a value that each offers)."""
+    """Parses a page's POST forms into pairs of action and fields with their values."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""An authenticator in software, which also answers what a real one never would."""
+"""A passkey authenticator in software, which can also give wrong answers."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ PRESENT, VERIFIED, HOLDS_KEY = 0x01, 0x04, 0x40
 
 
 class Authenticator:
-    """Holds one passkey. Each answer may be told to differ from what was asked."""
+    """Holds one passkey. Keyword arguments make an answer differ from what was asked."""
 
     def __init__(self, *, counts: bool = False) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())

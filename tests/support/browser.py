@@ -1,6 +1,7 @@
-"""A real browser, Debian's Chromium, that remembers whatever a page did wrong in it.
+"""A real browser, Debian's Chromium, that collects every complaint of a page.
 
-SCREENSHOTS=<folder> keeps pictures of every page that a test visits: light, dark, and on a phone.
+SCREENSHOTS=<folder> keeps pictures of every page that a test visits: light, dark, and on a
+phone.
 PICTURES=<folder> keeps those that the documentation shows; `make pictures` does.
 """
 
@@ -68,7 +69,7 @@ LAYOUT_FAULTS = r"""() => {
 
 @contextmanager
 def chromium() -> Iterator["Browser"]:
-    """Launch the browser that this machine has; skip the test, saying so, where it has none."""
+    """Launch Chromium; skip the test with a reason if there is none."""
     api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")
     executable = shutil.which("chromium") or shutil.which("chromium-browser")
     if executable is None:
@@ -80,7 +81,7 @@ def chromium() -> Iterator["Browser"]:
 
 
 class Window:
-    """One window with cookies of its own; `complaints` must be empty when a test is done."""
+    """One window with cookies of its own; `complaints` must be empty at the end of a test."""
 
     def __init__(self, browser: "Browser", url: str) -> None:
         self.url = url
@@ -94,14 +95,14 @@ class Window:
         self.page.on("request", self._see)
 
     def visit(self, path: str) -> None:
-        """Open a page that must be there."""
+        """Open a page and check that it answers 200."""
         response = self.page.goto(path)
         assert response is not None
         assert response.status == 200, (path, response.status)
         self.picture(path)
 
     def press(self, name: str) -> None:
-        """Press the button or follow the link of this name, and wait for the page it leads to."""
+        """Press the button or follow the link of this name, and wait for the next page."""
         button = self.page.get_by_role("button", name=name, exact=True)
         link = self.page.get_by_role("link", name=name, exact=True)
         with self.page.expect_navigation():
@@ -109,7 +110,7 @@ class Window:
         self.picture(f"{self.page.url.removeprefix(self.url)} after {name}")
 
     def travel(self, where: Literal["back", "forward"]) -> None:
-        """Go one page back or forward, though the browser may have nothing to show there."""
+        """Go one page back or forward, even if the browser has nothing to show there."""
         error = pytest.importorskip("playwright.sync_api").Error
         try:
             self.page.go_back() if where == "back" else self.page.go_forward()
@@ -125,7 +126,7 @@ class Window:
         assert self.page.url == f"{self.url}/admin/"
 
     def picture(self, name: str) -> None:
-        """Keep a screenshot where the developer asked for them."""
+        """Keep a screenshot if the developer asked for them."""
         if folder := os.environ.get("SCREENSHOTS"):
             file = "".join(c if c.isalnum() else "-" for c in name).strip("-") or "home"
             for look, scheme, width in LOOKS:
@@ -145,7 +146,7 @@ class Window:
             self.page.set_viewport_size(SIZE)
 
     def check_access(self) -> None:
-        """Let axe look at the page, light and dark; it must find nothing serious or critical."""
+        """Run axe on the page, light and dark; fail on a serious or critical finding."""
         for scheme, rules in AXE_RULES:
             self.page.emulate_media(color_scheme=scheme)
             # Evaluated through the debugger, which no policy of the page binds.
@@ -166,8 +167,9 @@ class Window:
         self.page.emulate_media(color_scheme="light")
 
     def check_layout(self) -> None:
-        """Look for what scrolls sideways, at a desk or on a phone, and for names that may turn the
-        text beside them around."""
+        """Check that nothing scrolls sideways, on a desktop or a phone, and that names are isolated
+        from the direction of the text beside them.
+        """
         for width in (390, 1280):
             self.page.set_viewport_size({"width": width, "height": 900})
             for fault in self.page.evaluate(LAYOUT_FAULTS):

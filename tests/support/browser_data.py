@@ -1,4 +1,4 @@
-"""What the browser's pages show: customers and keys with a past, in the server's own database."""
+"""Customers and keys with a past, made in the server's own database for the browser's tests."""
 
 from datetime import timedelta
 
@@ -24,7 +24,7 @@ LONG_AGO = timedelta(days=120)
 
 
 def fill() -> None:
-    """Make a customer with some keys that need attention."""
+    """Make an organization with some keys that need attention."""
     initech = Organization(name="Initech", plan=Plan.objects.get(slug="team"))
     initech.create(actor=Actor.cli())
     initech.change_contact(actor=Actor.cli(), email="ops@initech.example")
@@ -90,15 +90,17 @@ HEBREW = "חברת הדוגמה בע״מ (2026)"
 
 
 def forget_proofs() -> None:
-    """Let the proof of every session of staff be older than 15 minutes."""
+    """Date the proof of every staff session back by more than 15 minutes."""
     for row in Session.objects.all():
         held = {**row.get_decoded(), PROVED_AT: 0}
         Session.objects.filter(pk=row.pk).update(session_data=SessionStore().encode(held))
 
 
 def fill_with_long_names() -> list[str]:
-    """Make customers, keys and staff of the longest names that are taken; return every page of the
-    admin, about one of them."""
+    """Make organizations, keys and staff with the longest names allowed.
+
+    Return every page of the admin, about one of them.
+    """
     staff = User.objects.create_user("w" * 150, email=f"{'w' * 60}@example.com", is_staff=True)
     actor, soon = Actor.staff(staff), timezone.now() + timedelta(days=12)
     group = Group.objects.create(name=UNBROKEN + "W" * 50)

@@ -1,4 +1,4 @@
-"""What the service's own handler writes, as production writes it or as development does."""
+"""Captures the log: what the service's own handler writes, in JSON or as text."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from web.telemetry.security_log import failed_authentications
 
 
 class Captured(io.StringIO):
-    """The stream in the place of stderr."""
+    """The stream that replaces stderr."""
 
     @property
     def lines(self) -> list[str]:

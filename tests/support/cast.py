@@ -1,4 +1,4 @@
-"""The cast of the tests, and what they say of every refusal.
+"""The cast of the tests, and the check of every refusal.
 
 Acme is the customer, on the plan team; Globex must never see anything of Acme's; Sam is staff.
 """
@@ -31,7 +31,7 @@ class ApiClient(Client):
         self.key = key
 
     def simulate(self, code: str, path: str = "/v1/auth/me") -> Answer:
-        """GET `path` with the wish to be refused with this code."""
+        """GET `path`, asking to be refused with this code."""
         return self.get(path, headers={"ReachScore-Simulate": code})
 
     def send(self, path: str, body: object, **headers: str) -> Answer:
@@ -44,7 +44,7 @@ class ApiClient(Client):
 
 
 class Cast(SimpleTestCase):
-    """Has the cast, issues keys, and knows what a refusal must look like."""
+    """Has the cast, issues keys, and checks the form of refusals."""
 
     acme: Organization
     globex: Organization
@@ -66,7 +66,7 @@ class Cast(SimpleTestCase):
         return organization
 
     def issue(self, **fields: Any) -> tuple[ApiKey, ApiClient]:
-        """Issue a live key of Acme's with all scopes, unless `fields` say otherwise."""
+        """Issue a key of Acme's, live and with all scopes unless `fields` say otherwise."""
         api_key = ApiKey(**{"organization": self.acme, "name": "CI", **fields})
         return api_key, ApiClient(issue(api_key, actor=Actor.cli()))
 
@@ -75,30 +75,30 @@ class Cast(SimpleTestCase):
         return self.issue(scopes=list(ALL_SCOPES[:-1]))[1]
 
     def make(self, client: ApiClient, **fields: Any) -> tuple[ApiKey, ApiClient]:
-        """Have a key make another one over the API."""
+        """Make a key with another one, over the API."""
         answer = client.send("/v1/keys", {"name": "child", **fields})
         self.assertEqual(answer.status_code, 201, answer.content[:500])
         return ApiKey.objects.get(pk=answer.json()["id"]), ApiClient(answer.json()["key"])
 
     def rotate(self, client: ApiClient, api_key: ApiKey, **fields: Any) -> ApiClient:
-        """Have a key rotate one over the API; return the client of the new secret."""
+        """Rotate a key with another one, over the API; return the client of the new secret."""
         answer = client.send(f"/v1/keys/{api_key.id}/rotate", fields)
         self.assertEqual(answer.status_code, 200, answer.content[:500])
         return ApiClient(answer.json()["key"])
 
     def actions(self, api_key: ApiKey) -> list[str]:
-        """Return what the audit log says was done to a key, in order, without the noun."""
+        """Return the actions of the audit log on a key, in order, without the noun."""
         events = AuditEvent.objects.filter(target_id=api_key.pk).order_by("sequence")
         return [event.action.removeprefix("api_key.") for event in events]
 
     def as_caller(self, client: ApiClient) -> Caller:
-        """Return who this client's requests act as; finding out counts as one."""
+        """Return the caller of this client's requests; this counts as one request."""
         return admit_caller(client.key, now=timezone.now())
 
     def assertRefused(
         self, response: Answer, status: int, code: str, *, field: str | None = None
     ) -> dict[str, Any]:
-        """Check the whole envelope, and return the error."""
+        """Check the whole error envelope; return the error."""
         self.assertEqual(response.status_code, status, response.content[:500])
         self.assertEqual(response["Content-Type"], "application/json")
         self.assertEqual(response["Cache-Control"], "no-store")
@@ -121,19 +121,19 @@ class Cast(SimpleTestCase):
         return error
 
     def assertNothingWritten(self, response: Answer) -> None:
-        """Check that a refused request left neither key nor event; issue one key in the test."""
+        """Check that a refused request wrote neither key nor event; the test has issued one key."""
         self.assertGreaterEqual(response.status_code, 400)
         self.assertEqual(AuditEvent.objects.filter(actor_type="key").count(), 0)
 
     def staff(self, user: User | None = None) -> Client:
-        """Return the browser of someone who is logged in to the admin; Sam by default."""
+        """Return a browser logged in to the admin, as Sam by default."""
         client = Client()
         log_in(client, user or self.sam)
         return client
 
 
 class ApiTestCase(Cast, TestCase):
-    """Each test in a transaction that is rolled back; `committed` has those that commit."""
+    """Runs each test in a transaction that is rolled back; tests that commit are in `committed`."""
 
     @classmethod
     def setUpTestData(cls) -> None:

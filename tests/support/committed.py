@@ -1,4 +1,4 @@
-"""Tests that really commit, with real threads: for races, and for what only a commit shows."""
+"""Tests that commit, with real threads: for races and what only a commit shows."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +39,7 @@ EMPTY_ALL_TABLES = """
 
 
 def superuser() -> "psycopg.Connection[tuple[Any, ...]]":
-    """Connect beside the test, as the tables' owner."""
+    """Connect beside the test, as the owner of the tables."""
     database = connection.settings_dict
     return psycopg.connect(
         host=database["HOST"],
@@ -52,7 +52,7 @@ def superuser() -> "psycopg.Connection[tuple[Any, ...]]":
 
 @contextmanager
 def as_owner() -> Iterator[CursorWrapper]:
-    """A cursor in a transaction of the tables' owner, whom triggers bind but who may disable them.
+    """Yield a cursor in a transaction of the tables' owner, who may disable triggers.
 
     Works in an `ApiTestCase`, too. In tests the owner is also a superuser.
     """
@@ -64,9 +64,9 @@ def as_owner() -> Iterator[CursorWrapper]:
 
 
 def in_threads(*calls: Callable[[], T]) -> list[T]:
-    """Run each call in a thread with a database connection of its own; return what they return.
+    """Run each call in a thread with its own database connection; return their results.
 
-    They begin at the same moment. When all have ended, the first exception is raised again.
+    All begin at the same moment. When all have ended, the first exception is raised again.
     """
     start = Barrier(len(calls))
 
@@ -85,7 +85,7 @@ def in_threads(*calls: Callable[[], T]) -> list[T]:
 
 
 class CommittedTestCase(Cast, TransactionTestCase):
-    """Has the cast in committed rows, which other connections see, and leaves nothing behind."""
+    """Has the cast in committed rows, visible to other connections; deletes all at the end."""
 
     def setUp(self) -> None:
         self.make_cast()

@@ -1,4 +1,4 @@
-"""The service and its model side by side: each call is made to both, and they must agree."""
+"""The service and its model side by side: each call is made to both and compared."""
 
 import json
 from collections import Counter
@@ -53,7 +53,7 @@ STATUS = {
 
 
 class Compared(RuleBasedStateMachine):
-    """Begins with two organizations; all that it does is rolled back. Subclasses add rules."""
+    """Begins with two organizations; everything is rolled back. Subclasses add rules."""
 
     # How often each outcome of each verb was met, over all sequences.
     met: Counter[str] = Counter()
@@ -69,7 +69,7 @@ class Compared(RuleBasedStateMachine):
         self.world = World(now=START, limit=LIMIT, events=Counter(self.events()))
 
     def teardown(self) -> None:
-        """Present every secret that there ever was, then forget everything."""
+        """Present every secret that was ever issued, then forget everything."""
         try:
             for secret in self.world.secrets:
                 self.use(secret, "")
@@ -83,7 +83,7 @@ class Compared(RuleBasedStateMachine):
         assert self.events() == self.world.events
 
     def use(self, by: Secret, place: str) -> None:
-        """Ask who is calling."""
+        """Ask for the caller, with GET /v1/auth/me."""
         if done := self.call(by, place, partial(self.world.use, by), "GET /v1/auth/me"):
             assert done[1]["key_id"] == by.key.id
             assert set(done[1]["scopes"]) == by.key.scopes
@@ -98,7 +98,7 @@ class Compared(RuleBasedStateMachine):
         body: dict[str, Any] | None = None,
         token: str = "",
     ) -> tuple[T, Any] | None:
-        """Send a request and compare; return what was expected and answered, None if refused."""
+        """Send a request and compare; return the expected and real answers, None if refused."""
         method, path = what.split()
         place = place or min(PLACES[by.key.networks])
 
@@ -127,7 +127,7 @@ class Compared(RuleBasedStateMachine):
         return None if code else (cast(T, expected), answered)
 
     def do(self, expect: partial[T], verb: Callable[[], Any]) -> tuple[T, Any] | None:
-        """Let staff do it, and compare as `call` does."""
+        """Call a verb as staff, and compare as `call` does."""
         expected, code = outcome(expect)
         note(f"staff: {expect.func.__name__} {expect.args}: {code or 'done'}")
         self.met[f"staff's {expect.func.__name__} {code or 'done'}"] += 1
@@ -140,7 +140,7 @@ class Compared(RuleBasedStateMachine):
         return None if code else (cast(T, expected), done)
 
     def show(self, done: tuple[tuple[Secret, bool], Any] | None) -> None:
-        """Note the plaintext that was answered, and of a new key the id."""
+        """Note the plaintext in an answer, and the id of a new key."""
         if done is None:
             return
         (secret, replayed), answer = done
@@ -151,7 +151,7 @@ class Compared(RuleBasedStateMachine):
         self.check(secret.key, answer)
 
     def check(self, key: Key, shown: dict[str, Any]) -> None:
-        """Compare a key as it was answered."""
+        """Compare an answered key with the model's."""
         status = "active" if self.world.is_active(key) else "revoked" if key.revoked else "expired"
         wanted = {
             "id": key.id,
@@ -169,7 +169,7 @@ class Compared(RuleBasedStateMachine):
         }
 
     def check_counts(self, expected: dict[str, int], shown: dict[str, int]) -> None:
-        """Compare what a cascade did."""
+        """Compare the counts of a cascade."""
         assert shown == expected
         self.met.update(name for name, count in expected.items() if count)
 

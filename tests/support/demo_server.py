@@ -1,4 +1,4 @@
-"""`manage.py run_demo` as a process of its own, on the tests' cluster."""
+"""`manage.py run_demo` in a process of its own, on the tests' cluster."""
 
 import os
 import re
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def free_port() -> int:
-    """Return a port that nobody uses, below those that the kernel gives to connections.
+    """Return a free port below those that the kernel gives to connections.
 
     One of the kernel's own would often be given away again before the server takes it.
     """
@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 def manage(*args: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-    """Run a management command to its end, beside whatever else uses the cluster."""
+    """Run a management command to its end, beside other users of the cluster."""
     return subprocess.run(
         [sys.executable, "manage.py", *args],
         cwd=ROOT,
@@ -40,7 +40,7 @@ def manage(*args: str, **environ: str) -> "subprocess.CompletedProcess[str]":
 
 
 class DemoServer:
-    """Starts on entry, is up when entered, ends with SIGTERM on exit."""
+    """Starts on entry and is up when entered; ends with SIGTERM on exit."""
 
     def __init__(self, **environ: str) -> None:
         self.port = free_port()
@@ -76,7 +76,7 @@ class DemoServer:
             self.stop()
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> int:
-        """End it and return its exit code; all it printed is in `output` then."""
+        """Stop the server; return its exit code. Everything printed is then in `output`."""
         self.process.send_signal(sign)
         code = self.process.wait(timeout=40)
         self._reader.join(timeout=5)
@@ -92,7 +92,7 @@ class DemoServer:
 
     @property
     def password(self) -> str:
-        """The admin's password, which a first run printed."""
+        """Return the admin's password, which a first run printed."""
         found = re.search(r"user admin, password (\S+)", self.output)
         assert found, self.output
         return found[1]

@@ -1,11 +1,11 @@
-"""What somebody reads who stole a dump of the database."""
+"""The database's content as a thief of a dump reads it."""
 
 from django.contrib.sessions.models import Session
 from django.db import connection
 
 
 def dumped() -> str:
-    """Return every row of every table as text, and what sessions hold."""
+    """Return every row of every table as text, with the content of sessions decoded."""
     rows: list[str] = []
     with connection.cursor() as cursor:
         tables = connection.introspection.table_names(cursor)

@@ -1,7 +1,7 @@
-"""The rules of keys once more, from the specification alone, over plain Python objects.
+"""The rules of keys again, from the specification alone, over plain Python objects.
 
-No time but `now`, no database, nothing of the product: what test_model holds it against.
-Where the product says no, the model raises `Refused` with the code; both stay as they were.
+It has `now`, no database and nothing of the product: test_model compares the product with it.
+If the product refuses, the model raises `Refused` with the code, and neither changes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Refused(Exception):
 
 @dataclass(eq=False, repr=False)
 class Key:
-    """The identity; `id` is what the service calls it."""
+    """A key; `id` is the service's id."""
 
     organization: str
     livemode: bool
@@ -72,7 +72,7 @@ class Key:
 
 @dataclass(eq=False, repr=False)
 class Secret:
-    """A proof of it. The newest is the one that neither ended nor has an end of its own."""
+    """A secret. The newest one is live and has no end of its own."""
 
     key: Key
     issuer: Secret | None
@@ -99,7 +99,7 @@ class Secret:
 
 @dataclass(frozen=True)
 class Wish:
-    """What a creation asks for. `INHERIT` is a field that is left out."""
+    """The fields of a creation; `INHERIT` stands for a field left out."""
 
     scopes: frozenset[str] | Literal["inherit"] = INHERIT
     end: datetime | Literal["inherit"] = INHERIT
@@ -108,7 +108,7 @@ class Wish:
 
 @dataclass
 class Memory:
-    """A creation with a token that was carried out."""
+    """A creation with an Idempotency-Key that was carried out."""
 
     wish: Wish
     secret: Secret
@@ -117,7 +117,7 @@ class Memory:
 
 @dataclass(repr=False)
 class World:
-    """Everything there is. `by` is the secret that a caller presents; None is staff."""
+    """The whole state. `by` is the secret that a caller presents; None is staff."""
 
     now: datetime
     limit: int
@@ -137,7 +137,9 @@ class World:
         return not secret.ended and secret.end > self.now
 
     def authenticate(self, by: Secret, place: str) -> None:
-        """A secret counts as used from when it proved its key, whatever is refused then."""
+        """Raise Refused if the secret does not work. It counts as used even if its address is
+        refused.
+        """
         _refuse("api_key_invalid", by.key.revoked)
         _refuse("api_key_expired", not self.is_active(by.key) or not self.is_live(by))
         by.used = True
@@ -147,7 +149,7 @@ class World:
     def issue(
         self, by: Secret | None, home: tuple[str, bool], wish: Wish, token: str = ""
     ) -> tuple[Secret, bool]:
-        """Return the secret that is shown, and whether this is a replay."""
+        """Return the secret shown and True if this is a replay."""
         _manages(by)
         memory = self.memories.get((by.key, token)) if by and token else None
         if memory and self.now - memory.at >= REMEMBERED:
@@ -181,7 +183,7 @@ class World:
         return secret, False
 
     def rotate(self, by: Secret | None, key: Key, overlap: timedelta | None) -> tuple[Secret, bool]:
-        """The same, for a rotation, which is never a replay."""
+        """Return the secret shown and False, because a rotation is never replayed."""
         _controls(by, key)
         _refuse("exceeds_caller", by is not None and by.end != NEVER)
         _refuse("key_not_active", not self.is_active(key))
@@ -209,7 +211,7 @@ class World:
         self.events[key.organization] += 1
 
     def finish_rotation(self, by: Secret | None, key: Key) -> None:
-        """End what is being rotated out, if anything is."""
+        """End the retiring secret, if there is one."""
         _controls(by, key)
         _refuse("key_not_active", not self.is_active(key))
         for secret in key.secrets:
@@ -218,14 +220,14 @@ class World:
                 self.events[key.organization] += 1
 
     def revoke(self, by: Secret | None, key: Key) -> None:
-        """Final, and the same however often."""
+        """Revoke a key; final and idempotent."""
         _reaches(by, key)
         if not key.revoked:
             key.revoked = True
             self.events[key.organization] += 1
 
     def cascade(self, by: Secret | None, root: Key) -> dict[str, int]:
-        """Revoke with all that its holder may have made; return how many of each."""
+        """Revoke a key and, transitively, what was made with it; return both counts."""
         _manages(by)
         _reaches(by, root)
         known = set(root.secrets)
@@ -247,7 +249,7 @@ class World:
         return {"keys_revoked": len(children), "secrets_ended": ended}
 
     def suspend(self, organization: str) -> None:
-        """Staff only."""
+        """Suspend an organization; only staff can."""
         self.suspended.append(organization)
         self.events[organization] += 1
 
@@ -256,13 +258,13 @@ class World:
         self.events[organization] += 1
 
     def use(self, by: Secret) -> None:
-        """Any valid key may ask who it is."""
+        """Answer who calls; any valid key may ask."""
 
     def look(self, by: Secret, key: Key) -> None:
         _reaches(by, key)
 
     def visible(self, by: Secret) -> list[Key]:
-        """What `by` sees in the list of keys."""
+        """Return the keys that `by` sees in the list."""
         if by.key.scopes != EVERY_SCOPE:
             return [by.key]
         return [key for key in self.keys if key.home == by.key.home]
@@ -295,13 +297,13 @@ def _reaches(by: Secret | None, key: Key) -> None:
 
 
 def _controls(by: Secret | None, key: Key) -> None:
-    """Who has limits changes and rotates no other key."""
+    """Raise Refused if a limited caller would change or rotate another key."""
     _reaches(by, key)
     _refuse("exceeds_caller", by is not None and key is not by.key and by.is_limited)
 
 
 def _holds(by: Secret | None, scopes: frozenset[str], end: datetime, networks: Networks) -> None:
-    """A key gives nothing that it does not hold."""
+    """Raise Refused if the caller would grant more than it holds."""
     if by is None:
         return
     too_much = (

@@ -1,4 +1,4 @@
-"""`manage.py serve` in production's settings, on a PostgreSQL that a test may stop and break."""
+"""`manage.py serve` with production settings, on a PostgreSQL that a test may stop and break."""
 
 import fcntl
 import json
@@ -71,7 +71,7 @@ class Database:
         )
 
     def url(self, role: str) -> str:
-        """Return what DATABASE_URL is for this role."""
+        """Return DATABASE_URL for this role."""
         host = quote(self.cluster.host, safe="")
         return f"postgres://{role}@/{self.name}?host={host}"
 
@@ -92,7 +92,7 @@ class Database:
         )
 
     def run(self, *statements: str) -> None:
-        """Run statements as the superuser, each for itself."""
+        """Run statements as the superuser, each in its own transaction."""
         with self.connect() as connection:
             for statement in statements:
                 connection.execute(statement.encode())
@@ -106,7 +106,7 @@ class Database:
 
 
 def production_environ(database: Database) -> dict[str, str]:
-    """Return the environment of a deployment with secrets of its own."""
+    """Return the environment of a deployment, with secrets of its own."""
     return {
         "PATH": os.environ["PATH"],
         "DATABASE_URL": database.url("reachscore_app"),
@@ -126,7 +126,7 @@ class ProductionServer:
     def __init__(
         self, database: Database, *, like: "ProductionServer | None" = None, workers: int = 2
     ) -> None:
-        """Prepare an instance; `like` another it has the same secrets, and starts beside it."""
+        """Prepare an instance; with `like`, it shares the other's secrets and runs beside it."""
         self.is_another = like is not None
         self.workers = workers
         self.port = free_port()
@@ -134,7 +134,7 @@ class ProductionServer:
         self.environ: dict[str, str] = like.environ if like else production_environ(database)
 
     def manage(self, *args: str) -> str:
-        """Run a management command in the service's environment and return what it prints."""
+        """Run a management command in the service's environment; return its stdout."""
         return self._manage(self.environ, *args)
 
     def _manage(self, environ: dict[str, str], *args: str) -> str:
@@ -159,7 +159,7 @@ class ProductionServer:
         return self
 
     def collect_files(self) -> None:
-        """Collect the pages' files, which takes longer than to migrate, but once a run only."""
+        """Run collectstatic once per test run, since it takes longer than migrating."""
         folder = ROOT / "staticfiles"
         folder.mkdir(exist_ok=True)
         with (folder / ".collected").open("a+") as collected:
@@ -190,7 +190,7 @@ class ProductionServer:
         assert self.process.poll() is None, "another server answers on this port"
 
     def stop(self) -> int:
-        """Ask it to end, wait until it has, and return its exit code."""
+        """Stop the server and wait for its end; return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=40)
 
@@ -203,7 +203,7 @@ class ProductionServer:
         cookie: str = "",
         method: str | None = None,
     ) -> Answer:
-        """GET, POST with a body, or `method`; return whatever was answered, a redirect too."""
+        """Send GET, POST with a body, or `method`; return the answer, redirects not followed."""
         headers = {**PROXIED, "Cookie": cookie}
         if key:
             headers["Authorization"] = f"Bearer {key}"
@@ -232,7 +232,7 @@ class ProductionServer:
                 )
 
     def until(self, path: str, status: int, *, seconds: float = 20) -> Answer:
-        """Ask until the answer has this status, and return it."""
+        """Repeat the request until the answer has this status; return the answer."""
         deadline = time.monotonic() + seconds
         while True:
             try:

@@ -21,7 +21,7 @@ DEPLOY_DOC = (ROOT / "docs" / "deploy.md").read_text()
 
 
 class Proxy:
-    """Runs a proxy until it is stopped, and talks to the service through it."""
+    """Runs a proxy until it is stopped, and sends requests through it."""
 
     def __init__(self, command: Sequence[str], port: int, *, plain_port: int = 0) -> None:
         self.port, self.plain_port = port, plain_port
@@ -40,7 +40,7 @@ class Proxy:
         self.process.wait(timeout=10)
 
     def ask(self, path: str, key: str, body: object = None) -> int:
-        """Send one request on a connection of its own and return the status."""
+        """Send one request on a new connection; return the status."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         headers = {"Authorization": f"Bearer {key}", "Host": "127.0.0.1"}
         try:
@@ -59,10 +59,7 @@ class Proxy:
 def send(
     port: int, key: str, *lines: bytes, path: str = "/v1/auth/me", body: bytes = b""
 ) -> tuple[int, str]:
-    """Send a GET, or a POST with a body, with these header lines as they are.
-
-    Returns the status and the body.
-    """
+    """Send a GET, or a POST with a body, with these raw header lines; return status and body."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         head = (
             f"{'POST' if body else 'GET'} {path} HTTP/1.1".encode(),
@@ -89,9 +86,9 @@ def start_nginx(
     underscores: str = "off",
     read_timeout: str = "30s",
 ) -> Proxy:
-    """Start nginx with deploy/nginx.conf: other ports, no certificate, otherwise as it is.
+    """Start nginx with deploy/nginx.conf, with other ports and without a certificate.
 
-    `staff` is the token of single sign-on and the port of what authenticates for it.
+    `staff` is the token of single sign-on and the port of its identity provider.
     """
     assert NGINX
     port, plain_port = free_port(), free_port()
@@ -131,7 +128,7 @@ def start_nginx(
 
 
 def start_haproxy(folder: Path, port: int, *, token: str) -> Proxy:
-    """Start HAProxy with the line of docs/deploy.md, and with names left as clients send them."""
+    """Start HAProxy with the line of docs/deploy.md, passing header names on as sent."""
     assert HAPROXY
     listening = free_port()
     (line,) = re.findall(r"http-request set-header ReachScore-Gateway .*", DEPLOY_DOC)

@@ -1,4 +1,4 @@
-"""What the tests of races share: threads that are made to wait for a lock, one after another."""
+"""Helpers of the race tests: threads that wait for a lock, in a known order."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,14 +18,14 @@ WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
 
 
 class Queue:
-    """Calls that wait for what the test's own transaction holds."""
+    """Calls that wait for a lock of the test's own transaction."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool = pool
         self._answers: list[Future[Answer]] = []
 
     def add(self, *calls: Call) -> None:
-        """Start each call in a thread and return when all of them wait."""
+        """Start each call in a thread; return when all of them wait."""
         for call in calls:
             self._answers.append(self._pool.submit(_with_own_connection, call))
         deadline = time.monotonic() + 15
@@ -36,14 +36,14 @@ class Queue:
             time.sleep(0.005)
 
     def answers(self) -> list[Answer]:
-        """Return what was answered, in the same order; call it when the lock is given back."""
+        """Return the answers in the same order. Call it after the lock is released."""
         return [answer.result() for answer in self._answers]
 
 
 class RaceTestCase(CommittedTestCase):
     @contextmanager
     def queue(self) -> Iterator[Queue]:
-        """Open a transaction; calls that are added must wait for what is locked in it."""
+        """Open a transaction; calls added to its queue must wait for its locks."""
         with ThreadPoolExecutor(32) as pool:
             queue = Queue(pool)
             with transaction.atomic():
@@ -51,23 +51,24 @@ class RaceTestCase(CommittedTestCase):
         queue.answers()
 
     def lock_organization(self) -> None:
-        """Hold what every write verb of Acme's begins with."""
+        """Lock what every write verb on Acme locks first."""
         AuditHead.objects.select_for_update(no_key=True).get(pk=self.acme.pk)
 
     def lock_secret(self, client: ApiClient) -> None:
-        """Hold the row of this client's secret."""
+        """Lock the row of this client's secret."""
         KeySecret.objects.select_for_update().get(locator=client.key[8:16])
 
     def live_secrets(self, api_key_id: str) -> list[KeySecret]:
-        """Return a key's secrets that work, oldest first."""
+        """Return a key's live secrets, oldest first."""
         secrets = KeySecret.objects.filter(api_key=api_key_id).order_by("pk")
         return [secret for secret in secrets if secret.is_live]
 
     def in_order(self, *calls: Call) -> list[Answer]:
         """Carry out the first call's verb, then the others'; return their answers.
 
-        All have authenticated by then, and read what they read before they lock. Among more than
-        two, PostgreSQL lets the others come in any order: the first changes the row they wait for.
+        All have authenticated and read their rows before they lock. Among more than two,
+        PostgreSQL
+        lets the others come in any order, because the first changes the row they wait for.
         """
         with self.queue() as queue:
             self.lock_organization()
@@ -76,7 +77,7 @@ class RaceTestCase(CommittedTestCase):
         return queue.answers()
 
     def assertActive(self, *clients: ApiClient) -> None:
-        """Check that the keys of these clients are the only active ones there are."""
+        """Check that the keys of these clients are the only active ones."""
         secrets = KeySecret.objects.filter(locator__in=[client.key[8:16] for client in clients])
         active = ApiKey.objects.filter(revoked_at=None)
         self.assertEqual({key.pk for key in active}, {secret.api_key_id for secret in secrets})

@@ -1,4 +1,4 @@
-"""What the tests of retries share: requests with an Idempotency-Key, and what answers must be."""
+"""Helpers of the retry tests: requests with an Idempotency-Key, and checks of their answers."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -11,7 +11,7 @@ CI: Final = {"name": "CI"}
 
 
 class RetryTestCase(ApiTestCase):
-    """Has a managing key's client, and sends its requests with a token."""
+    """Has the client of a managing key, and sends its requests with an Idempotency-Key."""
 
     def setUp(self) -> None:
         self.key, self.client_of_key = self.issue()
@@ -22,13 +22,13 @@ class RetryTestCase(ApiTestCase):
         return (by or self.client_of_key).send("/v1/keys", body, **{HEADER: token})
 
     def made(self, response: Answer) -> ApiClient:
-        """Check that a request was carried out for the first time; return the new key's client."""
+        """Check that a request was carried out now; return the new key's client."""
         self.assertEqual(response.status_code, 201, response.content)
         self.assertNotIn("Idempotent-Replayed", response)
         return ApiClient(response.json()["key"])
 
     def replayed(self, response: Answer) -> ApiClient:
-        """Check that a request was answered again; return the client of the fresh secret."""
+        """Check that an answer is a replay; return the client of its fresh secret."""
         self.assertEqual(response.status_code, 201, response.content)
         self.assertEqual(response["Idempotent-Replayed"], "true")
         return ApiClient(response.json()["key"])

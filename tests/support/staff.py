@@ -1,4 +1,4 @@
-"""The browsers of staff, and who staff are: one of each group, one of none, a superuser."""
+"""Browsers of staff, and staff of each group, of none, and superusers."""
 
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ from staff.models import User
 
 
 def log_in(client: Client, user: User) -> None:
-    """Log in as somebody who has typed the password just now."""
+    """Log in as a user who has typed the password just now."""
     client.force_login(user)
     session = client.session
     prove(session)
@@ -19,7 +19,7 @@ def log_in(client: Client, user: User) -> None:
 
 
 def member_of(*groups: str) -> User:
-    """Make a member of staff in these groups, and in none without."""
+    """Make a member of staff in these groups, or in none."""
     name = "-".join(("staff", *groups)).lower().replace(" ", "-")
     user = User.objects.create_user(name, password="correct horse", is_staff=True)
     user.groups.set(Group.objects.filter(name__in=groups))
@@ -28,7 +28,7 @@ def member_of(*groups: str) -> User:
 
 
 def filled_in(browser: Client, url: str, **fields: Any) -> dict[str, Any]:
-    """Open a form of ours and return what a browser would send of it; `fields` override."""
+    """Open one of our forms; return what a browser would send of it. `fields` override."""
     page: Any = browser.get(url)
     assert page.status_code == 200, (url, page.status_code)
     verb = page.context.get("verb")

@@ -1,4 +1,4 @@
-"""What somebody could do to the audit log who may disable its triggers, and what is said of it.
+"""Statements that tamper with the audit log past its triggers, and what verify_audit says then.
 
 The statements are about Acme's events; `ACME` stands for its quoted id.
 """
@@ -26,13 +26,13 @@ class VerifyTestCase(CommittedTestCase):
             verb(actor=Actor.staff(self.sam), reason=f"reason {number}")
 
     def verify(self, *args: str, err: io.StringIO | None = None) -> str:
-        """Verify, and return what is printed on stdout."""
+        """Run verify_audit; return its stdout."""
         out, self.err = io.StringIO(), err or io.StringIO()
         call_command("verify_audit", *args, stdout=out, stderr=self.err)
         return out.getvalue()
 
     def assertFound(self, *lines: str, args: tuple[str, ...] = ()) -> None:
-        """Check that verifying fails, and says exactly this."""
+        """Check that verify_audit fails and prints exactly these lines."""
         with self.assertRaises(CommandError) as caught:
             self.verify(*args)
         self.assertEqual(str(caught.exception).splitlines(), list(lines))
@@ -42,7 +42,7 @@ class VerifyTestCase(CommittedTestCase):
         return f"{self.acme.id} event {number} ({self.id_of(number)})"
 
     def rest(self, after: int, *, misfits: int = 0, of: int = 6) -> str:
-        """Return what is said of Acme's events after number `after`, of which it has `of`."""
+        """Return the text about Acme's events after number `after`, of which there are `of`."""
         if of == after:
             return "it is the last event"
         return f"of the {of - after} after it, {of - after - misfits} fit"
@@ -53,7 +53,7 @@ class VerifyTestCase(CommittedTestCase):
 
     @contextmanager
     def tampered(self, *statements: str) -> Iterator[None]:
-        """Do this as the owner, with the triggers disabled; put everything back afterwards."""
+        """Run statements as the owner with the triggers disabled; restore everything afterwards."""
         with as_owner() as cursor:
             for table in TABLES:
                 cursor.execute(f"CREATE TEMP TABLE {table}_before AS TABLE {table}")
@@ -69,7 +69,7 @@ class VerifyTestCase(CommittedTestCase):
                     cursor.execute(f"DROP TABLE {table}_before")
 
     def tamper(self, *statements: str) -> None:
-        """Do this as the owner, with the triggers disabled, for good."""
+        """Run statements as the owner with the triggers disabled; nothing is restored."""
         with as_owner() as cursor:
             for table in AUDIT_TABLES:
                 cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
@@ -86,7 +86,7 @@ def change(number: int, what: str) -> str:
 
 
 def renumber(first: int, by: int) -> list[str]:
-    """Return the statements that move Acme's events from `first` on; in two steps, none collide."""
+    """Return two statements that renumber Acme's events from `first` on without a collision."""
     move = "UPDATE audit_auditevent SET sequence = sequence"
     acme = "WHERE organization_id = ACME AND sequence >="
     return [f"{move} + 1000 {acme} {first}", f"{move} - {1000 - by} {acme} 1000"]
@@ -108,7 +108,7 @@ def delete(first: int, last: int | None = None) -> str:
 
 
 def insert(number: int, like: int) -> str:
-    """Return the statement that adds an event, of which everything but the seal is plausible."""
+    """Return the statement that adds an event in which all but the seal is plausible."""
     columns = [c for c in AuditEvent.sealed_columns() if c not in ("id", "sequence")]
     names = ", ".join(columns)
     return (
