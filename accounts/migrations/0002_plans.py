@@ -2,7 +2,7 @@ from django.apps.registry import Apps
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-from accounts.plans import PLANS
+from accounts.models.plan import PLANS
 
 
 def add_plans(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:

@@ -1,6 +1,5 @@
 from accounts.models.organization import Organization
 from accounts.models.plan import Plan
-from accounts.models.rate_window import RateWindow
-from accounts.models.usage import Meter, Usage
+from accounts.models.usage import Meter, RateWindow, Usage
 
 __all__ = ["Meter", "Organization", "Plan", "RateWindow", "Usage"]

@@ -1,13 +1,16 @@
-"""Usage of a plan by meter, and the quota, exact under concurrency."""
+"""What organizations used: requests of this minute, and each meter by period with its quota."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
 from django.db import connection, models
-from django.db.models import F, Q
-from django.db.models.functions import Greatest
+from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.db.models.fields import BigIntegerField, DateField
+from django.db.models.functions import Cast, Coalesce, Greatest
 
 from accounts.models.organization import Organization
+
+NEAR_PERCENT: Final = 80
 
 # The period of counts that never renew: domains, and tests that are granted once.
 ALWAYS: Final = date(1970, 1, 1)
@@ -99,3 +102,45 @@ def used_now(
     )
     used = dict(rows.values_list("meter", "used"))
     return {meter: used.get(meter.value, 0) for meter in Meter}
+
+
+class RateWindow(models.Model):
+    """The rate limit's counter (fixed window): an organization's requests since `started_at`.
+
+    One row for each mode, overwritten by each new minute. Only the statement that authenticates a
+    request writes it. The table is unlogged: a crash of the database loses this minute at most.
+    """
+
+    pk = models.CompositePrimaryKey("organization_id", "livemode")
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+    livemode = models.BooleanField()
+    started_at = models.DateTimeField()
+    requests = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.requests} since {self.started_at}"
+
+
+def near_limit(now: datetime) -> QuerySet[Usage]:
+    """Return live usage of the current period that is at NEAR_PERCENT of its limit or more."""
+    month = now.date().replace(day=1)
+    # The same rule as `period_of`, in SQL.
+    period = Case(
+        When(meter=Meter.TESTS, organization__plan__tests_renew=True, then=Value(month)),
+        default=Value(ALWAYS),
+        output_field=DateField(),
+    )
+    limit: Case | Cast = Case(
+        When(meter=Meter.TESTS, then=_limit("tests_limit")),
+        When(meter=Meter.DOMAINS, then=_limit("domains_limit")),
+    )
+    rows = Usage.objects.filter(period_start__in=(month, ALWAYS), livemode=True)
+    # A limit fits an integer column, but its product with a percentage may not.
+    limit = Cast(limit, BigIntegerField())
+    return rows.annotate(period=period, limit=limit).filter(
+        period_start=F("period"), used__gt=0, used__gte=F("limit") * NEAR_PERCENT / 100
+    )
+
+
+def _limit(name: str) -> Coalesce:
+    return Coalesce(f"organization__{name}", f"organization__plan__{name}")

@@ -16,9 +16,8 @@ from django.utils.safestring import SafeString
 
 from accounts.models import Organization
 from apikeys.models import ApiKey
-from audit.export import in_pieces, note_export
 from audit.models import SERVICE, AuditEvent, AuditHead
-from staff.audit.export import FORMATS
+from staff.audit.export import FORMATS, in_pieces, note_export
 from staff.audit.filters import ActionFilter, ActorFilter, WhereAndWhen, matching
 from staff.kit.lists import Rows, staff_of
 from staff.kit.verb_page import VerbAdmin

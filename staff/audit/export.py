@@ -2,13 +2,17 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import StringIO
 from typing import Any, Final
 
-from audit.models import AuditEvent
+from django.db.models import Q, QuerySet
+
+from audit.actor import Actor
+from audit.models import AuditEvent, AuditHead, AuditLog
 from web.input.moments import format_moment
 
+AT_A_TIME: Final = 1000
 # A spreadsheet runs a cell that begins with one of these as a formula.
 FORMULA: Final = tuple("=+-@＝＋－＠\t\r\n")
 COLUMNS: Final = (*AuditEvent.sealed_columns(), "seal")
@@ -51,3 +55,30 @@ FORMATS: Final[dict[str, tuple[str, Callable[[Iterable[AuditEvent]], Iterator[st
     "csv": ("text/csv; charset=utf-8", as_csv),
     "jsonl": ("application/x-ndjson", as_json_lines),
 }
+
+
+def note_export(
+    organization_id: str, *, actor: Actor, form: str, filters: Mapping[str, str]
+) -> None:
+    """Record an export in the log of the organization that the events were filtered by.
+
+    `organization_id` is SERVICE if the events belong to several organizations.
+    """
+    with AuditLog.of(organization_id) as audit:
+        audit.record(
+            "audit_log.exported",
+            AuditHead(organization_id=organization_id),
+            actor=actor,
+            changes={"format": (None, form), "filters": (None, dict(filters))},
+        )
+
+
+def in_pieces(events: QuerySet[AuditEvent]) -> Iterator[AuditEvent]:
+    """Yield events, newest first, by keyset pagination: a slow reader holds no transaction open."""
+    ordered = events.order_by("-created_at", "-id")
+    piece = list(ordered[:AT_A_TIME])
+    while piece:
+        yield from piece
+        last = piece[-1]
+        older = Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, id__lt=last.pk)
+        piece = list(ordered.filter(older, created_at__lte=last.created_at)[:AT_A_TIME])

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from accounts.plans import PLANS
+from accounts.models.plan import PLANS
 from apikeys.api.querysets import filtered, unused_for
 from apikeys.models import ApiKey, KeySecret, KeyStatus
 from apikeys.scopes import ALL_SCOPES

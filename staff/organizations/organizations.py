@@ -11,9 +11,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.models import Organization, Plan
-from accounts.models.near_limit import NEAR_PERCENT, near_limit
 from accounts.models.organization import OVERRIDES
-from accounts.models.usage import used_now
+from accounts.models.usage import NEAR_PERCENT, near_limit, used_now
 from apikeys.api.querysets import presentable
 from apikeys.models import KeyStatus
 from audit.models import AuditEvent

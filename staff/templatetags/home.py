@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.http import urlencode
 
 from accounts.models import Organization
-from accounts.models.near_limit import NEAR_PERCENT
+from accounts.models.usage import NEAR_PERCENT
 from apikeys.models import ApiKey, KeyDay
 from staff.keys.filters import ScopeFilter, StatusFilter, UnusedFilter
 from staff.keys.keys import DAYS_SHOWN

@@ -5,7 +5,7 @@ import time
 from django.db import connection
 
 from accounts.models import Organization, Plan
-from accounts.plans import PLANS
+from accounts.models.plan import PLANS
 from apikeys.models import ApiKey
 from audit.actor import Actor
 from audit.models import AuditEvent

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from apikeys.verbs.change import change
 from apikeys.verbs.revoke import revoke
-from audit import export as audit_export
 from audit.actor import Actor
 from audit.models import SERVICE, AuditEvent, AuditHead
+from staff.audit import export as audit_export
 from staff.audit.export import defused
 from tests.staff.test_admin import KEYS, AdminTestCase, page_of
 from tests.support.cast import Answer

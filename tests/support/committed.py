@@ -13,7 +13,7 @@ from django.db.backends.utils import CursorWrapper
 from django.test import TransactionTestCase
 
 from accounts.models import Plan
-from accounts.plans import PLANS
+from accounts.models.plan import PLANS
 from audit.models import SERVICE, AuditHead
 from staff.groups import make_groups
 from tests.support.cast import Cast

@@ -1,8 +1,12 @@
-"""Middleware of pages: limits bodies, and refuses keys in URLs and redirects."""
+"""Middleware of pages: limits bodies, refuses keys in URLs and redirects, serves static files."""
+
+from http import HTTPStatus
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]
 
 from web.boundary import MOST_BODY_BYTES
 from web.errors.catalogue import CATALOGUE
@@ -41,3 +45,26 @@ def refused(request: HttpRequest) -> HttpResponseBase:
     # The URL holds the key: do not send it to what this page loads and links to.
     response["Referrer-Policy"] = "no-referrer"
     return response
+
+
+class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
+    """WhiteNoise with a fix: it refuses a range of one byte (its issue 711, open in 6.12)."""
+
+    @staticmethod
+    def serve(static_file: Any, request: HttpRequest) -> HttpResponseBase:
+        response: HttpResponseBase = WhiteNoiseMiddleware.serve(static_file, request)
+        if response.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return response
+        size = int(response["Content-Range"].rpartition("/")[2])
+        first, last = static_file.get_byte_range(request.META.pop("HTTP_RANGE"), size)
+        if not first == last < size:
+            return response
+        whole = static_file.get_response(request.method, request.META)
+        byte = b""
+        if whole.file is not None:  # It is None for a HEAD.
+            with whole.file:
+                whole.file.seek(first)
+                byte = whole.file.read(1)
+        ranged = {"Content-Range": f"bytes {first}-{last}/{size}", "Content-Length": "1"}
+        headers = dict(whole.headers) | ranged
+        return HttpResponse(byte, status=HTTPStatus.PARTIAL_CONTENT, headers=headers)
