@@ -18,7 +18,7 @@ def refuse_weak_secrets(environ: Mapping[str, str]) -> None:
     Form and length were checked by the readers, except for the length of SECRET_KEY.
     """
     secrets = [("SECRET_KEY", environ["SECRET_KEY"])]
-    for name in PRODUCTION_ONLY[1:]:
+    for name in (n for n in PRODUCTION_ONLY if n != "SECRET_KEY"):  # It may hold commas.
         entries = environ.get(name, "").split(",")
         secrets += [(name, entry.rpartition(":")[2].strip().rstrip("=")) for entry in entries]
     weak = {n for n, secret in secrets if any(word in secret.lower() for word in KNOWN)}
