@@ -110,8 +110,9 @@ class Organization(models.Model):
     def change_plan(self, *, actor: Actor, reason: str, **terms: Any) -> bool:
         """Set those of `plan` and OVERRIDES that are given. Return False if nothing changed.
 
-        An override of None means the plan's own limit. Takes effect with the next request. Plans
-        whose tests renew and plans whose tests do not have separate counts.
+        An override of None means the plan's own limit. Takes effect with the next request. After a
+        downgrade, keys and domains beyond the limits stay; only new ones are refused. Plans whose
+        tests renew and plans whose tests do not have separate counts.
         """
         return self._set("plan_changed", terms, actor=actor, reason=clean_reason(reason))
 
