@@ -6,10 +6,9 @@ a short transaction. Events written meanwhile are left for the next run.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from hmac import compare_digest
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.db import connection
@@ -68,8 +67,7 @@ GUARDS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """The end of a chain. Its text, `org_… 12 <seal in hex>`, can be kept elsewhere."""
 
     organization_id: str
@@ -80,8 +78,7 @@ class Head:
         return f"{self.organization_id} {self.sequence} {self.seal.hex()}"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """The first fault of a chain. Its text is one line for people."""
 
     organization_id: str

@@ -11,7 +11,7 @@ from django.db import DatabaseError, InterfaceError
 
 from web.ids import new_id
 from web.proxies import Said, UnreadableHeader, read_proxies
-from web.redaction import holds_key, printable, redact
+from web.redaction import redact, safe_text
 
 logger = logging.getLogger("reachscore.api")
 
@@ -55,10 +55,7 @@ class RequestContext:
         """
         if self.raw_user_agent is None:
             return ""
-        text = redact(printable(self.raw_user_agent[:1000]))
-        if holds_key(text):  # A key with spaces between, which `redact` cannot find.
-            return "[redacted]"
-        return text[:LONGEST_USER_AGENT].strip() or "(not readable)"
+        return safe_text(self.raw_user_agent)[:LONGEST_USER_AGENT].strip() or "(not readable)"
 
     def succeed(self) -> None:
         """Run `calls`. If the database fails, the writes are lost, but not the response."""

@@ -64,10 +64,15 @@ def printable(text: str) -> str:
     return "".join(c for c in text if unicodedata.category(c)[0] not in "CZ" or c == " ")
 
 
-def quote_input(value: object, *, limit: int = 40) -> str:
-    """Return client input, safe for a message or a log: printable, redacted, cut, in quotes."""
+def safe_text(value: object) -> str:
+    """Return client input, safe to store and to show: bounded, printable, redacted."""
     # In this order: an invisible character inside a key would hide the key from `redact`.
     text = redact(printable(str(value)[:1000]))
-    if holds_key(text):  # A key with spaces between, which `redact` cannot find.
-        text = "[redacted]"
+    # `redact` cannot find a key with spaces between.
+    return "[redacted]" if holds_key(text) else text
+
+
+def quote_input(value: object, *, limit: int = 40) -> str:
+    """Return client input, safe for a message or a log, cut and in quotes."""
+    text = safe_text(value)
     return f'"{text[:limit]}…"' if len(text) > limit else f'"{text}"'
