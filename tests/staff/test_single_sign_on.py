@@ -377,7 +377,7 @@ class ProofTests(SingleSignOnTestCase):
                 self.get()
                 for fields in ({}, {"proof-password": "correct horse"}, {"proof-": ""}):
                     answer = self.add_group(**fields)
-                    self.assertContains(answer, "This takes a second factor of your own")
+                    self.assertContains(answer, "You need a second factor for this")
                     self.assertNotContains(answer, "proof-password")
                 page = self.browser.get(f"{CODE}set_up/", headers=says())
                 self.assertContains(page, "authenticator app")
