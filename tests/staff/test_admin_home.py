@@ -90,7 +90,7 @@ class HomeTests(AdminTestCase):
             self.assertIn(f'<a href="{url}">', page.split("Nothing is here yet")[1])
         self.assertEqual(self.matters(), {})
         auditor = self.colleague("view_organization").get("/admin/").content.decode()
-        self.assertIn("Have an account manager add an organization", auditor)
+        self.assertIn("Ask an account manager to add an organization", auditor)
 
     def test_home_shows_only_what_the_user_may_view(self):
         for rights, count in [

@@ -417,10 +417,12 @@ class VoluntaryTests(FactorTestCase):
         form = {"code": code_of(secret_on(self.browser.get(SET_UP))), "newest": "0"}
         self.assertContains(self.browser.post(SET_UP, form), 'id="plaintext"')
         for url in (SET_UP, f"{CODE}recovery_codes/"):
-            self.assertContains(self.browser.post(url, form), "were shown once, and are gone")
+            self.assertContains(
+                self.browser.post(url, form), "were shown once and cannot be shown again"
+            )
         page = self.browser.get(CODE).content.decode()
         form = dict(PostForms(page).forms)[f"{CODE}recovery_codes/"]
-        for said in ('id="plaintext"', "were shown once, and are gone"):
+        for said in ('id="plaintext"', "were shown once and cannot be shown again"):
             self.assertContains(self.browser.post(f"{CODE}recovery_codes/", form), said)
         events = ["staff.second_factor_set_up", "staff.recovery_codes_made"]
         self.assertEqual(self.recorded()[1:], events)
