@@ -13,7 +13,7 @@ from tests.support.demo_server import DemoServer
 
 TESTS = Path(__file__).resolve().parent
 MARKS = {
-    "audit": pytest.mark.slow,  # A production-like role and commands of their own.
+    "audit": pytest.mark.slow,  # A production-like role, and processes of commands.
     "authority": pytest.mark.slow,  # Races, and tables of every key times every verb.
     "browser": pytest.mark.browser,
     "devdb": pytest.mark.server,
@@ -32,8 +32,8 @@ RUNTIME_ROLE = """
 def pytest_configure(config: pytest.Config) -> None:
     """Remove the clusters left by killed runs."""
     if not hasattr(config, "workerinput"):
-        for home in Path(gettempdir()).glob("reachscore-[tf]*-*"):  # Of tests and faults.
-            with suppress(OSError):  # Another user's.
+        for home in Path(gettempdir()).glob("reachscore-[tf]*-*"):  # t: tests, f: faults.
+            with suppress(OSError):  # It belongs to another user.
                 Cluster(home, throwaway=True).end(remove=True)
 
 

@@ -5,7 +5,7 @@ import tempfile
 import uuid
 from pathlib import Path
 
-# Nothing of the developer's shell may reach the tests, their database least of all.
+# No variable of the developer's shell may reach the tests or their database.
 for name in (
     "DATABASE_URL",
     "DEBUG",
@@ -24,7 +24,7 @@ for name in (
 ):
     os.environ.pop(name, None)
 os.environ["ALLOWED_HOSTS"] = "127.0.0.1,localhost,[::1],testserver"
-# In the environment, so that servers which a test starts find the same cluster.
+# In the environment, so that servers started by a test find the same cluster.
 # Made when it is first used, and removed when the last of them has ended.
 os.environ.setdefault(
     "REACHSCORE_TEST_CLUSTER", f"{tempfile.gettempdir()}/reachscore-tests-{uuid.uuid4().hex[:12]}"

@@ -19,7 +19,7 @@ from web.proxies import UnreadableHeader, read_proxies
         (1, "::ffff:198.51.100.7", "198.51.100.7"),
         (1, "fe80::1%eth0", "fe80::1"),
         (1, "fe80::1%any text", "fe80::1"),
-        # As Azure, IIS, and those who follow RFC 7239 write them.
+        # As Azure, IIS and RFC 7239 write addresses.
         (1, "203.0.113.7:51234", "203.0.113.7"),
         (1, "10.9.9.9, [2001:db8::7]:443", "2001:db8::7"),
         (2, "[2001:DB8::7], 10.0.0.1:80", "2001:db8::7"),
@@ -28,7 +28,7 @@ from web.proxies import UnreadableHeader, read_proxies
         (1, "[fe80::1%eth0]:443", "fe80::1"),
         (1, "[::ffff:198.51.100.7]:1", "198.51.100.7"),
         (1, "2001:db8::1:443", "2001:db8::1:443"),
-        # Unknown, rather than an entry that the client wrote.
+        # Unknown, because the entry is not a trusted proxy's.
         (1, None, None),
         (2, "198.51.100.7", None),
         (1, "198.51.100.7, unknown", None),
@@ -84,5 +84,5 @@ def test_forwarded_header_with_an_empty_entry_at_the_trusted_place_is_refused(
     meta = {f"HTTP_{header.upper().replace('-', '_')}": value}
     with pytest.raises(UnreadableHeader, match=f"^{header}$"):
         read_proxies(meta)
-    settings.TRUSTED_PROXY_COUNT = 0  # Nobody looks at it.
+    settings.TRUSTED_PROXY_COUNT = 0  # Without trusted proxies the header is not read.
     read_proxies(meta)

@@ -122,7 +122,7 @@ class InheritanceTests(ApiTestCase):
             (["2001:db8::/31"], False),
             (["::/0"], False),
             (["0.0.0.0/0"], False),
-            (["::7f00:1"], False),  # No mapped address: it is another one.
+            (["::7f00:1"], False),  # Not an IPv4-mapped address, so another one.
             (None, False),
         ]:
             with self.subTest(sent):

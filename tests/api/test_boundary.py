@@ -74,7 +74,7 @@ STATIC = "/static/admin/css/base.css"
 TOKEN = "t" * 32
 MOST = MOST_BODY_BYTES - 1000
 FIELD = 'content-disposition: form-data; name="a"\r\n'
-HEAD = 30_000  # What fits into the 32 KiB of a request's head.
+HEAD = 30_000  # Fits into the 32 KiB of a request's head.
 BEFORE_AUTHENTICATION: dict[str, tuple[int, Make]] = {
     "media type, quoted": (HEAD, header("CONTENT_TYPE", ";", before='a/b;x="')),
     "media type, parameters": (HEAD, header("CONTENT_TYPE", ";x=1", before="a/b")),
@@ -139,7 +139,7 @@ def text_of(pattern: str, size: int) -> str:
     return pattern * (size // len(pattern.encode()))
 
 
-# What a body of 60 KB may hold, as JSON of `size` bytes.
+# Kinds of JSON that a body of 60 KB may hold, made with `size` bytes.
 BODIES: dict[str, Callable[[int], object]] = {
     "name": lambda size: {"name": text_of("a", size)},
     "name, marks": lambda size: {"name": "e" + text_of("\u0316\u0301", size)},
@@ -168,7 +168,7 @@ def nested(size: int) -> bytes:
     return b'{"a":' + b"[" * size
 
 
-class GrowthTests(ApiTestCase):
+class LinearTimeTests(ApiTestCase):
     """Processor time is at most linear in what is sent, in a header as in a body."""
 
     def test_processing_time_grows_at_most_linearly_with_the_input(self):
@@ -222,7 +222,7 @@ def answer(application: Any, environ: dict[str, Any]) -> tuple[int, dict[str, st
     started: list[Any] = []
     with ExitStack() as connected_again:
         for signal in (request_started, request_finished):
-            signal.disconnect(close_old_connections)  # It would end the test's transaction.
+            signal.disconnect(close_old_connections)  # It ends the test's transaction.
             connected_again.callback(signal.connect, close_old_connections)
         application(environ, lambda *given: started.extend(given)).close()
     return int(started[0][:3]), dict(started[1])
@@ -280,7 +280,7 @@ class LargeBodyTests(ApiTestCase):
                     self.assertIn("Request-Id", headers)
 
 
-# In a process whose environment has what a request could be taken to have.
+# Run in a process whose environment looks like headers of a request.
 PRINT_REQUESTS = """
 import io, json, os
 from wsgiref.handlers import SimpleHandler

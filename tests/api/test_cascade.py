@@ -50,7 +50,7 @@ class KeysMadeTests(CascadeTestCase):
         revoked, by_revoked = self.make(self.thief)
         _, below_revoked = self.make(by_revoked)
         _, by_expired = self.make(self.thief, expires_at="2026-03-11T10:30:01Z")
-        # Made with a key about to expire, and lengthened by another since.
+        # Made with a key about to expire, then extended by another key.
         late, below_expired = self.make(by_expired)
         self.api.change(f"/v1/keys/{late.id}", {"expires_at": None})
         self.api.delete(f"/v1/keys/{revoked.id}?reason=before")
@@ -163,7 +163,7 @@ class SecretsIssuedTests(CascadeTestCase):
                 "cascade_of": [None, self.root.id],
             },
         )
-        # Its owner rotates: never longer than it had, whatever overlap is asked for.
+        # Its owner rotates: the old secret's end is never extended, for any overlap.
         newest = self.rotate(self.api, self.key, overlap_seconds=604800)
         self.assertEqual(self.live(), [(newest.key[8:16], None), (self.old.key[8:16], end)])
         with time_machine.travel(NOW + timedelta(seconds=60), tick=False):
@@ -179,7 +179,7 @@ class SecretsIssuedTests(CascadeTestCase):
                     counts = self.cascade(root)
                     self.assertEqual(self.works(new, old), [False, False])
                 self.assertEqual(counts["secrets_ended"], 1)
-                # The key is not lost: a managing key gives it a new secret.
+                # The key is not lost: a managing key can rotate it.
                 self.assertEqual(self.works(self.rotate(self.api, api_key)), [True])
 
     def test_cascade_ends_both_secrets_if_the_root_issued_both(self):

@@ -35,7 +35,7 @@ def path(api_key: ApiKey) -> str:
 
 
 @time_machine.travel(NOW, tick=False)
-class ThreeStatesTests(ApiTestCase):
+class AbsentNullValueTests(ApiTestCase):
     def setUp(self) -> None:
         self.api = self.issue()[1]
         self.key, _ = self.issue(**BEFORE | {"expires_at": datetime(2026, 4, 1, tzinfo=UTC)})
@@ -116,7 +116,7 @@ class ThreeStatesTests(ApiTestCase):
 
 
 @time_machine.travel(NOW, tick=False)
-class EffectTests(ApiTestCase):
+class NextRequestTests(ApiTestCase):
     def test_patched_scopes_addresses_and_end_hold_from_the_next_request_on(self):
         _, api = self.issue()
         api_key, client = self.issue()

@@ -29,7 +29,7 @@ class ComposedTextTests(ApiTestCase):
         client.delete(f"/v1/keys/{made['id']}?reason={quote(NFD)}")
         self.assertEqual(ApiKey.objects.get(pk=made["id"]).revoked_reason, NFC)
         event = AuditEvent.objects.get(reason=NFC)
-        colleague = User.objects.create_user("Åse")  # Django composes names of its own.
+        colleague = User.objects.create_user("Åse")  # Django composes user names itself (NFKC).
         for typed in ("Åse", unicodedata.normalize("NFD", "Åse")):
             page = browser.get("/admin/staff/user/", {"q": typed})
             self.assertContains(page, f"/admin/staff/user/{colleague.pk}/change/")
@@ -50,7 +50,7 @@ class ComposedTextTests(ApiTestCase):
         for text, is_taken in [
             ("a\u0308" * 100, True),
             ("a\u0308" * 101, False),
-            ("\u03b1\u0313\u0300\u0345" * 100, True),  # The most characters that make up one.
+            ("\u03b1\u0313\u0300\u0345" * 100, True),  # Four code points that compose to one.
             ("\u0958" * 50, True),  # Excluded from composition: becomes two.
             ("\u0958" * 51, False),
         ]:

@@ -195,7 +195,7 @@ class EventsTests(ApiTestCase):
                 self.api.get(self.path, {"limit": limit})
 
 
-class WhoMayTests(ApiTestCase):
+class PermissionTests(ApiTestCase):
     def test_key_events_need_a_managing_key_of_the_same_organization_and_mode(self):
         api_key, _ = self.issue()
         own, restricted = self.issue(scopes=list(ALL_SCOPES[:-1]))

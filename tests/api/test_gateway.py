@@ -128,7 +128,7 @@ class GatewayTests(ApiTestCase):
         _, elsewhere = self.issue(allowed_ips=["203.0.113.7"])
         self.assertEqual(here.get("/v1/auth/me", headers=self.by()).status_code, 200)
         self.assertRefused(elsewhere.get("/v1/auth/me", headers=self.by()), 403, "ip_not_allowed")
-        with override_settings(SECURE_SSL_REDIRECT=False):  # Else refused before any key is read.
+        with override_settings(SECURE_SSL_REDIRECT=False):  # Else refused before authentication.
             for key in (here, elsewhere):
                 answer = key.get("/v1/auth/me", headers=FORWARDED)
                 self.assertRefused(answer, 403, "ip_not_allowed")
@@ -165,7 +165,7 @@ class GatewayTests(ApiTestCase):
         self.client.raise_request_exception = False
         with override_settings(DEBUG=True, ROOT_URLCONF=__name__), captured_logs() as logs:
             page = self.client.get("/fault", headers=self.by()).content.decode()
-        self.assertIn("HTTP_X_FORWARDED_FOR", page)  # It does show what the request held.
+        self.assertIn("HTTP_X_FORWARDED_FOR", page)  # The debug page shows the request's headers.
         self.assertIn("a bug", logs.getvalue())
         for text in (page, logs.getvalue()):
             self.assertNotIn(TOKEN[:8], text)

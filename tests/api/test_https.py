@@ -27,7 +27,7 @@ class ApiOverHttpsTests(ApiTestCase):
         _, client = self.issue()
         for proxies, headers in [
             (0, {}),
-            (0, HTTPS),  # Nobody of ours wrote that.
+            (0, HTTPS),  # No trusted proxy wrote this.
             (1, {}),
             (1, {"X-Forwarded-Proto": "http"}),
             (1, {"X-Forwarded-Proto": "https, http"}),
@@ -48,7 +48,7 @@ class ApiOverHttpsTests(ApiTestCase):
             (1, HTTPS),
             (1, {"X-Forwarded-Proto": "http, https"}),  # The client's own entry on the left.
             (2, {"X-Forwarded-Proto": "https, http"}),
-            (2, HTTPS),  # Two proxies, the inner one of which passes on what the outer one wrote.
+            (2, HTTPS),  # Two proxies; the inner one passes the outer one's value on.
         ]:
             with self.subTest(headers=headers), behind(proxies):
                 response = client.get("/v1/auth/me", headers=headers)

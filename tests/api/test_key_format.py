@@ -10,7 +10,7 @@ from django.test import SimpleTestCase
 
 from apikeys.plaintext import checksum, is_well_formed, locator_of, new_plaintext
 
-# As the common scanners write them, seven in all, the last few of one family.
+# The rules of the common scanners; the last few are one family.
 STRIPE_PATTERNS = {
     "detect-secrets": r"(?:r|s)k_live_[0-9a-zA-Z]{24}",
     "gitleaks": r"""\b((?:sk|rk)_(?:test|live|prod)_[a-zA-Z0-9]{10,99})(?:[\x60'"\s;]|\\[nr]|$)""",
@@ -38,7 +38,7 @@ class ShapeTests(SimpleTestCase):
         self.assertEqual(len(set(keys(5000))), 5000)
 
     def test_checksum_equals_githubs_documented_example(self):
-        # The expired token that GitHub itself shows; its form leaves the prefix out.
+        # The expired example token that GitHub shows, without its prefix.
         self.assertEqual(checksum("zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ"), "0mLq17")
 
     def test_checksum_finds_every_single_character_typo(self):
@@ -70,7 +70,7 @@ class ScannerTests(SimpleTestCase):
             rule = re.compile(pattern)
             stripes_own = "rk_live_" + "a1B2" * 6
             with self.subTest(scanner):
-                self.assertRegex(stripes_own, rule)  # The rule itself is written right.
+                self.assertRegex(stripes_own, rule)  # The rule matches a real Stripe key.
                 for key in keys(200):
                     for line in (key, f'KEY="{key}"', f"key: {key};", f"curl -H 'Bearer {key}'\\n"):
                         self.assertNotRegex(line, rule)

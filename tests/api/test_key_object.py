@@ -203,7 +203,7 @@ class KeyObjectTests(ApiTestCase):
         self.assertIsNone(answer["secrets"][0]["last_used_at"])
 
 
-class WhoMayTests(ApiTestCase):
+class PermissionTests(ApiTestCase):
     def test_restricted_key_can_get_itself_and_no_other(self):
         other, client = self.issue()
         narrow, restricted = self.issue(scopes=list(ALL_SCOPES[:-1]))
@@ -245,7 +245,7 @@ class WhoMayTests(ApiTestCase):
         }
         for name, call in calls.items():
             answers = set()
-            # Beyond the first, only the id's shape differs, and all verbs look at that alike.
+            # The later ids differ in shape only, which all verbs check in one place.
             for key_id in ids if name == "get" else ids[:8]:
                 with self.subTest(f"{name} {key_id[:40]}"):
                     response: Answer = call(f"/v1/keys/{key_id}")

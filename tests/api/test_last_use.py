@@ -80,7 +80,7 @@ class DurabilityTests(CommittedTestCase):
     def test_counting_a_request_does_not_wait_for_the_disk(self):
         client = self.issue()[1]
         self.assertEqual(self.show(), "on")
-        for setting in ("local", "off"):  # A first use waits for the disk, and for no replica.
+        for setting in ("local", "off"):  # A first use waits for the disk, but not for a replica.
             with transaction.atomic():
                 self.as_caller(client)
                 self.assertEqual(self.show(), setting)

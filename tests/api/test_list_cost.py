@@ -12,7 +12,7 @@ from tests.support.cast import ApiClient, ApiTestCase
 from tests.support.committed import as_owner
 
 MANY = 5000
-# Through the models it would take ten seconds.
+# In SQL, because the models would take ten seconds.
 STORE_KEYS = """
     WITH key AS (
         INSERT INTO apikeys_apikey (id, organization_id, livemode, name, scopes, created_at,
@@ -48,7 +48,7 @@ class ListCostTests(ApiTestCase):
 
     def setUp(self) -> None:
         self.api = self.issue()[1]
-        self.api.get("/v1/auth/me")  # So that no request below is a first use.
+        self.api.get("/v1/auth/me")  # The first use writes, which would count below.
 
     def plan(self, query: str) -> dict[str, Any]:
         """Return PostgreSQL's plan of the statement that fetches the page."""
@@ -68,7 +68,7 @@ class ListCostTests(ApiTestCase):
         return plan
 
     def test_key_list_takes_the_same_queries_for_any_number_of_keys(self):
-        self.api.get("/v1/keys")  # Notes the use of its scopes, once a day.
+        self.api.get("/v1/keys")  # Writes the scope use of the day.
         for query in ("limit=1", "limit=100", f"limit=100&starting_after={self.deep}"):
             with self.subTest(query), self.assertNumQueries(5 if "after" in query else 4):
                 self.api.get(f"/v1/keys?{query}")

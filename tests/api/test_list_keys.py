@@ -20,7 +20,7 @@ def ids(response: Answer) -> list[str]:
 class ListTests(ApiTestCase):
     def test_key_list_is_an_envelope_of_key_objects(self):
         api_key, client = self.issue()
-        client.get("/v1/keys")  # Of which scopes it exercises, this very answer would not say yet.
+        client.get("/v1/keys")  # The first use of its scopes shows in the next answer.
 
         response = client.get("/v1/keys")
 
@@ -98,7 +98,7 @@ class PagingTests(ApiTestCase):
     def setUp(self) -> None:
         self.api = self.issue()[1]
         make_many(self.acme, 22, apart=timedelta(seconds=1))
-        # As many again that only their ids tell apart.
+        # As many again with the same time, ordered by id alone.
         make_many(self.acme, 22, apart=timedelta(0))
         self.all = list(ApiKey.objects.values_list("id", flat=True))
         self.assertEqual(len(self.all), 45)
@@ -139,7 +139,7 @@ class PagingTests(ApiTestCase):
                 self.assertEqual((last["data"], last["has_more"]), ([], False))
 
     def test_key_list_back_from_the_second_page_is_the_first(self):
-        self.page(limit=1)  # Of which scopes it exercises, the first answer would not say yet.
+        self.page(limit=1)  # The first use of its scopes shows in the next answer.
         first = self.page(limit=7)["data"]
         second = self.page(limit=7, starting_after=first[-1]["id"])["data"]
         back = self.page(limit=7, ending_before=second[0]["id"])["data"]

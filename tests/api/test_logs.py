@@ -323,11 +323,11 @@ class LineTests(SimpleTestCase):
         key = new_plaintext(livemode=True)
         record = logging.makeLogRecord({"name": "reachscore.test", "msg": "%d", "args": (key,)})
         with captured_logs() as logs:
-            the_handler().handle(record)  # By itself: pytest's own handler raises.
+            the_handler().handle(record)  # Only our handler, because pytest's own raises.
         self.assertEqual(logs.getvalue(), "A record of reachscore.test was lost: TypeError.\n")
 
 
-class NothingGoesRoundTests(SimpleTestCase):
+class RedactedOutputTests(SimpleTestCase):
     """Run in processes of their own, because pytest puts hooks and handlers on the loggers here."""
 
     def run_there(self, code: str, *, check: bool = True) -> str:
@@ -346,7 +346,7 @@ class NothingGoesRoundTests(SimpleTestCase):
         code = (
             "import logging, granian.log; from django.core.servers import basehttp; "
             "print([(n, l.handlers) for n, l in logging.root.manager.loggerDict.items() "
-            # A NullHandler, such as that of `requests`, which DRF imports if it is there, is none.
+            # A NullHandler is no handler; `requests`, which DRF imports if installed, has one.
             # pyasn1's, which webauthn imports, writes nothing unless its debugging is switched on.
             "if n != 'pyasn1' "
             "and any(type(h) is not logging.NullHandler for h in getattr(l, 'handlers', ()))], "

@@ -48,7 +48,7 @@ def samples(text: str) -> Samples:
     }
 
 
-class ShutTests(SimpleTestCase):
+class MetricsTokenTests(SimpleTestCase):
     @override_settings(METRICS_TOKEN="")
     def test_metrics_without_a_configured_token_are_a_plain_404(self):
         for method in ("get", "head", "post", "options", "delete"):

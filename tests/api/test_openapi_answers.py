@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.models import Organization
 from tests.support.cast import Answer, ApiTestCase
 
-# The headers that only this API sends, or only where it says so.
+# Headers that must be documented wherever they are sent.
 OURS = {
     "Request-Id",
     "WWW-Authenticate",

@@ -51,7 +51,7 @@ class QueryCountTests(ApiTestCase):
         self.api.get("/v1/tests")
         self.assertQueries(page, 200, "/v1/tests", self.api)
         self.clock.shift(timedelta(days=1))
-        self.api.get("/v1/auth/me")  # Notes the minute, and exercises nothing.
+        self.api.get("/v1/auth/me")  # Writes last use, and exercises no scope.
         self.assertQueries(page + 1, 200, "/v1/tests", self.api)
         self.assertQueries(page, 200, "/v1/tests", self.api)
 
@@ -90,7 +90,7 @@ class QueryCountTests(ApiTestCase):
             self.assertQueries(number, 200, path, self.api)
 
     def test_create_costs_twelve_queries_and_six_more_with_an_idempotency_key(self):
-        self.api.send("/v1/keys", {"name": "x"})  # Notes the day of its scopes.
+        self.api.send("/v1/keys", {"name": "x"})  # Writes the scope use of the day.
         for headers, number in (({}, 12), ({"Idempotency-Key": "t-1"}, 18)):
             with self.assertNumQueries(number):
                 response = self.api.send("/v1/keys", {"name": "x"}, **headers)

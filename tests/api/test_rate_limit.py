@@ -147,7 +147,7 @@ class LimitTests(RateLimitTestCase):
                 self.use_up()
                 self.assertEqual(self.ask().status_code, 429)
             response = self.ask()
-            if ahead < MINUTE:  # Still one window, or each would begin anew the other's.
+            if ahead < MINUTE:  # Less than a minute apart, they share a window.
                 self.assertRefused(response, 429, "rate_limit_exceeded")
                 self.assertEqual(response["Retry-After"], "60")
             else:

@@ -107,7 +107,7 @@ class ReplayTests(RetryTestCase):
         return [list(table.objects.order_by("pk").values()) for table in tables]
 
 
-class MovedOnTests(RetryTestCase):
+class ChangedKeyTests(RetryTestCase):
     """The created key has changed since: there is no first answer left to repeat."""
 
     def test_replay_after_a_rotation_is_refused(self):
@@ -122,7 +122,7 @@ class MovedOnTests(RetryTestCase):
 
     def test_replay_after_a_cascade_ended_the_callers_secret_is_refused(self):
         thief, stolen = self.issue()
-        # The thief has a secret of the caller's, and sends the caller's request again with it.
+        # The thief holds a secret of the caller and repeats the caller's request with it.
         taken = self.rotate(stolen, self.key)
         created = self.create().json()["id"]
         self.replayed(self.create(by=taken))

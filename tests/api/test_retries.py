@@ -134,7 +134,7 @@ class SameRequestTests(RetryTestCase):
             self.made(response)
             ids.add(response.json()["id"])
         self.assertEqual(len(ids), 4)
-        # Nor does another request of one key's disturb another's.
+        # Another key's request with the same token does not matter.
         self.made(self.create("t-2", {"name": "a"}))
         self.made(self.create("t-2", {"name": "b"}, by=sibling))
 
@@ -171,14 +171,14 @@ class SameRequestTests(RetryTestCase):
             late = self.create(body={"name": "CI"})
             self.made(late)
             self.assertNotEqual(late.json()["id"], first["id"])
-            # And anything may be sent with a token that was forgotten.
+            # A forgotten token may be used for another request.
             clock.shift(timedelta(hours=24))
             self.made(self.create(body={"name": "other"}))
             self.assertRefused(self.create(), 409, "idempotency_key_reused", field=HEADER)
         self.assertEqual(ApiKey.objects.count(), 4)
 
 
-class KeptTests(RetryTestCase):
+class RememberedRequestTests(RetryTestCase):
     def test_remembered_request_holds_no_secret_and_no_token(self):
         secrets = [self.create("t-secret-token").json()["key"] for _ in range(2)]
         (created,) = RememberedRequest.objects.values()

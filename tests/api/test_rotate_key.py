@@ -77,7 +77,7 @@ class RotateTests(ApiTestCase):
         new = self.rotate(self.old, self.key, overlap_seconds=0)
         self.assertFalse(self.works(self.old))
         self.assertTrue(self.works(new))
-        with time_machine.travel(NOW - SECOND, tick=False):  # Whatever another machine's clock says
+        with time_machine.travel(NOW - SECOND, tick=False):  # Even by a slower clock.
             self.assertFalse(self.works(self.old))
 
     def test_rotate_takes_no_body_or_an_empty_one_as_no_fields(self):
@@ -194,7 +194,7 @@ class RotateTests(ApiTestCase):
 
 
 @time_machine.travel(NOW, tick=False)
-class AgainTests(ApiTestCase):
+class RepeatedRotationTests(ApiTestCase):
     """Rotating again while the new secret is unused replaces it."""
 
     def setUp(self) -> None:

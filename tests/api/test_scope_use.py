@@ -20,7 +20,7 @@ TODAY = "2026-03-10"
 
 
 @override_settings(ROOT_URLCONF="tests.sibling.service")
-class ScopeUseTests(ApiTestCase):
+class ScopeUseTestCase(ApiTestCase):
     def setUp(self) -> None:
         traveller = time_machine.travel(NOON, tick=False)
         self.clock = traveller.start()
@@ -39,7 +39,7 @@ class ScopeUseTests(ApiTestCase):
         return sorted(key["name"] for key in page["data"])
 
 
-class ExerciseTests(ScopeUseTests):
+class ExerciseTests(ScopeUseTestCase):
     def test_reading_exercises_the_read_scope_and_writing_the_write_scope(self):
         api_key, client = self.issue(scopes=["tests:read", "tests:write", "billing:manage"])
         self.assertEqual(
@@ -129,7 +129,7 @@ class ExerciseTests(ScopeUseTests):
         return sum("apikeys_scopegrant" in query["sql"] for query in queries)
 
 
-class UnusedScopeTests(ScopeUseTests):
+class UnusedScopeTests(ScopeUseTestCase):
     def test_scope_granted_30_days_ago_and_never_exercised_is_unused(self):
         api_key, client = self.issue(name="Import", scopes=["tests:read", "tests:write"])
         client.get("/v1/tests")

@@ -42,7 +42,7 @@ class FailedAuthenticationTests(ApiTestCase):
             self.assertEqual(security_lines(logs), [])
 
             clock.shift(timedelta(seconds=1))
-            self.client.get("/healthz")  # Whatever request comes next.
+            self.client.get("/healthz")  # Any next request writes the line.
             (line,) = security_lines(logs)
             clock.shift(timedelta(minutes=5))
             self.client.get("/healthz")

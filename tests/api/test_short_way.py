@@ -94,7 +94,7 @@ class ShortWayTests(ApiTestCase):
         revoke(self.api_key, actor=Actor.cli(), reason="test")
         self.assertSame(self.api, 401)
         client = self.issue(expires_at=NOON + timedelta(days=1))[1]
-        self.assertSame(client, 200)  # Which tells when it ends.
+        self.assertSame(client, 200)  # With the expiry header.
         self.clock.shift(timedelta(days=1))
         self.assertSame(client, 401)
         self.acme.suspend(actor=Actor.cli(), reason="test")

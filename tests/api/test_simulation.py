@@ -20,7 +20,7 @@ from web.telemetry.metrics import REGISTRY
 
 NOON = datetime(2026, 3, 10, 12, 0, 20, tzinfo=UTC)
 NOT_TO_REHEARSE = {"api_key_missing", "simulate_in_live_mode", "simulate_unknown_code"}
-# Answered before the request is counted.
+# These errors are answered before the request is counted.
 WITHOUT_WINDOW = {
     "api_key_invalid",
     "api_key_expired",
@@ -112,7 +112,7 @@ class EveryCodeTests(SimulationTestCase):
         self.assertEqual(remaining, 100_000 - 2 * len(CODES) - 1)
 
 
-class DecisionTests(SimulationTestCase):
+class PrecedenceTests(SimulationTestCase):
     def test_simulation_by_an_unusable_key_is_refused_for_the_key(self):
         revoke(self.sandbox_key, actor=Actor.cli())
         self.assertRefused(self.sandbox.simulate("quota_exceeded"), 401, "api_key_invalid")

@@ -69,7 +69,7 @@ class FidelityTests(ApiTestCase):
 
     def test_simulated_error_equals_the_real_one_unless_it_depends_on_the_request(self):
         exact = set(CODES) - {
-            # These name what the very request was about.
+            # These errors name a detail of the request.
             "insufficient_scope",
             "exceeds_caller",
             "key_limit_reached",

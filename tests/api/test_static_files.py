@@ -22,7 +22,7 @@ class RangeTests(SimpleTestCase):
             (f"bytes={SIZE}-{SIZE}", 416, b""),
             (f"bytes={SIZE}-", 416, b""),
             ("bytes=5-4", 416, b""),
-            ("bytes=0-0,5-5", 200, CONTENT),  # Several, which a server may ignore.
+            ("bytes=0-0,5-5", 200, CONTENT),  # Several ranges, which a server may ignore.
             ("bytes=a-a", 200, CONTENT),
             ("lines=0-0", 200, CONTENT),
         ):

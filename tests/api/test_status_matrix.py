@@ -10,7 +10,7 @@ from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
 from tests.support.cast import Answer, ApiClient, ApiTestCase
 
-# A dot: there is no such request to this endpoint.
+# A dot: this kind of request does not exist for the endpoint.
 CALLERS = """
 endpoint                    right  keyless unknown  restricted  itself  nowhere  foreign  revoked
 GET    /keys                200    401     401      200         200     .        .        .
@@ -54,7 +54,7 @@ path                        GET  HEAD  POST  PUT  PATCH  DELETE  OPTIONS  TRACE 
 /keys/ID/events/x           404  404   404   404  404    404     404      404    404
 """
 
-# A body with which the endpoint does its work, and one of its parameters.
+# A valid body of the endpoint, and one of its query parameters.
 BODIES: dict[str, dict[str, Any]] = {"POST /keys": {"name": "x"}, "PATCH /keys/ID": {"name": "x"}}
 PARAMETERS = {"DELETE /keys/ID": "reason=x", "GET /auth/me": "require=tests:read"}
 
@@ -93,7 +93,7 @@ class MatrixTestCase(ApiTestCase):
             self.assertEqual(response["Content-Type"], "application/json")
 
 
-class WhoTests(MatrixTestCase):
+class CallerTests(MatrixTestCase):
     def test_status_by_caller_and_target_key_is_as_tabled(self):
         itself, restricted = self.issue(scopes=["tests:read"])
         foreign, _ = self.issue(organization=self.globex)
@@ -143,7 +143,7 @@ class FormTests(MatrixTestCase):
                 with self.subTest(f"{endpoint}: {column}"):
                     response = self.ask(self.api, endpoint, self.key.id, **forms[column])
                     self.assertStatus(response, status)
-        # Without fields both rotations did their work; nothing else did.
+        # Only the two requests without fields were valid; nothing else was carried out.
         self.assertEqual(self.actions(self.key), ["issued", "rotated", "rotation_finished"])
 
 

@@ -138,7 +138,7 @@ class PepperTests(ApiTestCase):
             connection.cursor() as cursor,
             CaptureQueriesContext(connection) as queries,
         ):
-            # An empty table is read whole in any case; this asks what the index could do.
+            # PostgreSQL scans an empty table; with scans off, the plan shows the index's use.
             for scan in ("seqscan", "indexscan", "indexonlyscan"):
                 cursor.execute(f"SET LOCAL enable_{scan} = off")
             self.assertFalse(KeySecret.objects.need_missing_pepper())
@@ -233,7 +233,7 @@ class AuditEventTests(ApiTestCase):
 
     def test_verb_whose_event_cannot_be_written_is_rolled_back(self):
         api_key, client = self.issue()
-        # The number that the next event needs is taken: a stand-in for any failing insert.
+        # Takes the next event's number, so that its insert fails, like any failing insert.
         AuditEvent.objects.create(
             organization_id=self.acme.id, sequence=3, seal_key_id=1, seal=bytes(32)
         )

@@ -173,7 +173,7 @@ class RecordTests(ApiTestCase):
         found = AuditEvent.objects.filter(organization_id=self.acme.id, target_id="key_7")
         with as_owner() as cursor:
             cursor.execute("ANALYZE audit_auditevent")
-            cursor.execute("SET LOCAL enable_bitmapscan = off")  # For twenty rows a tie.
+            cursor.execute("SET LOCAL enable_bitmapscan = off")  # As dear, for twenty rows.
             plan = found.order_by("-sequence")[:20].explain()
         self.assertIn("audit_event_by_target", plan)
         self.assertNotIn("Sort", plan)

@@ -24,7 +24,7 @@ class ExpectTests(VerifyTestCase):
         self.acme.resume(actor=Actor.cli(), reason="paid")
         later = self.verify(*self.expect)
         self.assertNotEqual(later, self.heads)
-        # As many as were kept, with what an editor or another system does to lines.
+        # Several kept heads, with blank lines and line ends as editors leave them.
         self.file.write_text(f"\n{self.heads}\n  \n" + later.replace("\n", " \r\n"))
         self.verify(*self.expect)
         with mock.patch("sys.stdin", io.StringIO(later)):

@@ -166,7 +166,7 @@ def test_nightly_unit_compares_with_the_heads_of_the_last_good_night(
 def test_systemd_units_verify(tmp_path: Path) -> None:
     units = [*(ROOT / "deploy").glob("*.service"), *(ROOT / "deploy").glob("*.timer")]
     for unit in units:
-        # Executables and users are looked for.
+        # systemd-analyze checks that executables and users exist.
         text = unit.read_text().replace("/opt/reachscore", str(ROOT))
         (tmp_path / unit.name).write_text(text.replace("User=reachscore", "User=root"))
     names = [str(tmp_path / unit.name) for unit in units]

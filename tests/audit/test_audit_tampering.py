@@ -38,7 +38,7 @@ class TamperingTests(VerifyTestCase):
             "changes - 'scopes'",
             "changes || '{\"expires_at\": [null, 0]}'",
             "'null'",
-            # What Python would not read: too many digits, nested too deep.
+            # JSON that Python cannot read: too many digits, nested too deep.
             "('{\"x\": 1' || repeat('0', 5000) || '}')::jsonb",
             "(repeat('[', 3000) || repeat(']', 3000))::jsonb",
         ),
@@ -61,7 +61,7 @@ class TamperingTests(VerifyTestCase):
                 client.send("/v1/keys", {"name": "CI"})
             for column, values in self.EDITS.items():
                 for value in values:
-                    seal = int(column == "seal")  # The next event's seal stands on it.
+                    seal = int(column == "seal")  # The next event's seal includes it.
                     said = UNLISTED if (column, value) == ("seal_key_id", "9") else CHANGED
                     for number in (3, 4):  # One in the middle, and the last.
                         with (
@@ -74,7 +74,7 @@ class TamperingTests(VerifyTestCase):
                                 args=("--organization", self.acme.id),
                             )
         columns = {field.attname for field in AuditEvent._meta.concrete_fields}
-        # Those below put an event in another's place.
+        # The edits below put an event in another's place.
         self.assertEqual(columns - set(self.EDITS), {"id", "organization_id", "sequence"})
 
     def test_verify_audit_finds_an_edited_id(self):

@@ -120,7 +120,7 @@ class SoundTests(VerifyTestCase):
             self.verify(*only)
 
 
-class GuardTests(VerifyTestCase):
+class TriggerTests(VerifyTestCase):
     def test_verify_audit_finds_a_disabled_trigger(self):
         for table, trigger in [
             ("audit_auditevent", "audit_event_append_only"),

@@ -18,7 +18,7 @@ from tests.support.cast import Answer, ApiClient, ApiTestCase
 NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
-# What an attacker tries: everything that a key can be asked or done.
+# The attacks: every request on a key.
 ATTACKS: dict[str, Callable[[Any, str], Answer]] = {
     "me": lambda client, _: client.get("/v1/auth/me"),
     "list": lambda client, _: client.get("/v1/keys?limit=100"),

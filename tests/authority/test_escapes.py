@@ -22,7 +22,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     "a share": {"max_tests_per_month": 5},
 }
 
-# "." is done; the others are the codes below. * is of the calling key itself.
+# "." is carried out; the other marks are the codes below. * is on the calling key itself.
 TABLE = """
                issue change* change rotate* rotate finish* finish revoke* revoke cascade look* look
 no limits      .     .       .      .       .      .       .      .       .      .       .     .
@@ -56,7 +56,7 @@ def path(api_key: ApiKey, verb: str = "") -> str:
 
 
 @time_machine.travel(NOW, tick=False)
-class WhoMayDoWhatTests(ApiTestCase):
+class VerbTableTests(ApiTestCase):
     """The other key is being rotated and has made a key; each attack is rolled back."""
 
     def setUp(self) -> None:
@@ -79,7 +79,7 @@ class WhoMayDoWhatTests(ApiTestCase):
 
     def attacks(self, me: ApiKey, by: ApiClient) -> dict[str, list[Callable[[], Answer]]]:
         def on(target: ApiKey, suffix: str) -> dict[str, list[Callable[[], Answer]]]:
-            # Of itself, the first change: not every key may be given what the others ask for.
+            # On itself only the first change, because not every key may have the others' values.
             bodies = CHANGES if target is not me else CHANGES[:1]
             return {
                 f"change{suffix}": [
@@ -180,7 +180,7 @@ class RotatedOutTests(ApiTestCase):
         self.assertRefused(self.owner.get("/v1/auth/me"), 401, "api_key_expired")
         self.assertEqual(self.end_of_leaked(), end)
         self.assertCannotRotate()
-        # The owner does: the leaked one ends no later than it would have.
+        # The owner can rotate, and the leaked secret ends no later than before.
         new = self.rotate(self.issue()[1], self.key, overlap_seconds=604800)
         self.assertEqual(new.get("/v1/auth/me").status_code, 200)
         self.assertEqual(self.end_of_leaked(), end)

@@ -21,7 +21,7 @@ from staff.models import LogInTries, RecoveryCode, SecondFactor, User
 from tests.support.cast import ApiClient, ApiTestCase
 from tests.support.committed import CommittedTestCase, in_threads
 
-# Of both modes: who the customer is, and where its one audit log ends.
+# Tables that both modes share: the organization, and the head of its audit log.
 OF_BOTH = {Organization, Plan, User, AuditHead, LogInTries, RecoveryCode, SecondFactor}
 # A request that waits for a lock fails, instead of passing late.
 IMPATIENCE = "SET lock_timeout = '300ms'"
@@ -113,7 +113,7 @@ class ModeTests(ApiTestCase):
     def test_requests_in_sandbox_change_no_number_in_live_answers(self):
         def numbers() -> list[Any]:
             usage = self.clients[True].get("/v1/usage").json()
-            usage["api_calls"]["total"] = None  # This very question is one more.
+            usage["api_calls"]["total"] = None  # This request itself is counted.
             return [usage, self.clients[True].get("/v1/auth/me").json()["usage"]]
 
         before = numbers()
@@ -216,7 +216,7 @@ class DelayTests(CommittedTestCase):
             self.acme.change_plan(actor=Actor.cli(), reason="test", tests_limit=5)
             self.acme.suspend(actor=Actor.cli(), reason="test")
 
-        for model in (KeyDay, RateWindow):  # So that foreign keys are checked anew.
+        for model in (KeyDay, RateWindow):  # New rows check their foreign keys again.
             model.objects.all().delete()
         with self.in_progress(change):
             self.assertServed(*self.bystanders, self.held)

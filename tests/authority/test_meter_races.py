@@ -95,7 +95,7 @@ class MeterRaceTests(CommittedTestCase):
             for _ in range(40):
                 if mine and dice.random() < 0.5:
                     mine -= 1
-                    with lock:  # Before the release: what stands is never counted too high.
+                    with lock:  # Before the release, so that `standing` is never too high.
                         standing -= 1
                     meters.release(self.me, Meter.DOMAINS)
                     outcomes.append("released")

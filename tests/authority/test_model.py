@@ -35,7 +35,7 @@ from tests.support.key_model import (
     Wish,
 )
 
-Send = Callable[[Secret, str], None]  # By whom, and from where.
+Send = Callable[[Secret, str], None]  # The calling secret, and its place.
 
 EXAMPLES = os.environ.get("MODEL_EXAMPLES")
 
@@ -48,11 +48,11 @@ some_networks = st.sampled_from(list(PLACES))
 from_now = st.none() | spans | st.sampled_from([timedelta(0), timedelta(days=9)])  # None: never.
 overlaps = st.none() | st.sampled_from([timedelta(0), timedelta(minutes=30), timedelta(days=2)])
 tokens = st.sampled_from(["", "t-1", "t-2", "t-3"])
-places = st.sampled_from(["", "", "", *ADDRESSES])  # Empty: one where the caller may call from.
+places = st.sampled_from(["", "", "", *ADDRESSES])  # Empty: a place that the caller's key allows.
 rarely = st.integers(0, 9).map(lambda number: number == 9)
 data = st.data()
 
-# What matters most comes most often, and what ends things seldom.
+# Verbs of interest are drawn often, and verbs that end things rarely.
 VERBS = [
     *["use_any", "let_time_pass", "staff_change"] * 3,
     *["issue", "rotate", "retry", "retry", "change"] * 6,
@@ -62,17 +62,17 @@ VERBS = [
 ]
 
 
-class Lives(Compared):
+class Sequences(Compared):
     """State machine over two organizations in both modes, each with one unrestricted key first."""
 
     def __init__(self, case: ApiTestCase) -> None:
         super().__init__(case)
-        # What was sent with a token, by which key.
+        # Requests sent with a token, by calling key.
         self.sent: list[tuple[Key, Send]] = []
         for organization in self.organizations:
             for livemode in (True, False):
                 self.issue_by_staff((organization, livemode), Wish())
-        # Something to undo: a key that made one, and rotated another that ends before the overlap.
+        # Work for a cascade: a key that made one, and rotated one that ends before the overlap.
         root = self.world.keys[0].secrets[0]
         self.issue_by_staff(root.key.home, Wish(end=self.world.now + timedelta(days=1)))
         self.rotate_by(self.world.keys[-1], timedelta(days=2), "")(root, "")
@@ -114,7 +114,7 @@ class Lives(Compared):
         body = {} if overlap is None else {"overlap_seconds": int(overlap.total_seconds())}
 
         def send(by: Secret, place: str) -> None:
-            expect = partial(self.world.rotate, by, key, overlap)  # Whatever the token.
+            expect = partial(self.world.rotate, by, key, overlap)  # The token has no effect.
             what = f"POST {path_of(key)}/rotate"
             self.show(self.call(by, place, expect, what, body=body, token=token))
 
@@ -219,7 +219,7 @@ class Lives(Compared):
         expect = partial(getattr(self.world, verb), organization)
         self.do(expect, partial(call, reason="unpaid", actor=self.staff))
 
-    # How it is drawn
+    # Drawing callers, targets and bodies
 
     def caller(self, data: st.DataObject, among: list[Secret] | None = None) -> Secret:
         """Draw a secret to call with: usually one that works."""
@@ -274,7 +274,7 @@ class ModelTests(ApiTestCase):
     def test_service_agrees_with_the_model_on_every_generated_sequence(self):
         Plan.objects.update(active_keys_limit=LIMIT, requests_per_minute=None)
         run_state_machine_as_test(
-            partial(Lives, self),  # type: ignore[arg-type]
+            partial(Sequences, self),  # type: ignore[arg-type]
             settings=settings(
                 max_examples=int(EXAMPLES or 16),
                 stateful_step_count=80,
@@ -284,9 +284,9 @@ class ModelTests(ApiTestCase):
                 suppress_health_check=list(HealthCheck),
             ),
         )
-        # Nothing of the model went unasked.
-        met = {outcome.split()[-1] for outcome in Lives.met}
+        # Every outcome of the model occurred.
+        met = {outcome.split()[-1] for outcome in Sequences.met}
         counts = {"keys_revoked", "secrets_ended"}
         self.assertEqual(met, {*STATUS, *counts, "done", "again"})
         for verb in ("use", "issue", "rotate", "change", "finish_rotation", "revoke", "cascade"):
-            self.assertTrue(Lives.met[f"{verb} done"], verb)
+            self.assertTrue(Sequences.met[f"{verb} done"], verb)

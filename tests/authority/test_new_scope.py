@@ -13,7 +13,7 @@ from tests.support.committed import as_owner
 
 NEW = "reports:read"
 CONSTRAINT = "api_key_scopes_known_and_not_empty"
-STATES: tuple[Any, Any] = (None, None)  # Of the models, at which SQL does not look.
+STATES: tuple[Any, Any] = (None, None)  # The states of the models, which RunSQL does not read.
 
 
 class ScopesAndMigrationsTests(SimpleTestCase):
@@ -38,7 +38,7 @@ class NewScopeTests(ApiTestCase):
         patch = mock.patch("apikeys.scopes.ALL_SCOPES", (*ALL_SCOPES, NEW))
         patch.start()
         self.addCleanup(patch.stop)
-        with as_owner() as cursor:  # What makemigrations makes of the longer list.
+        with as_owner() as cursor:  # The constraint for the longer list of scopes.
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
             cursor.execute(f"ALTER TABLE apikeys_apikey DROP CONSTRAINT {CONSTRAINT}")
 

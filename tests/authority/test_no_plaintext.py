@@ -122,8 +122,8 @@ ADMIN_PAGES = (
 )
 PASSWORD: Final = "a battery, 2 staples"
 EDITED: Final = {"name": "n", "allowed_ips": "192.0.2.7", "max_tests_per_month": "5", "reason": "r"}
-# By what its action is called, every form of the admin that has a field, and what it takes: what is
-# left out has a value on the page already.
+# Every form of the admin that has a field, by the name of its action, with valid values. A field
+# that is left out here has a value on the page.
 FORMS: Final[dict[str, dict[str, str]]] = {
     "login": {"username": "sam", "password": "wrong"},
     "password_change": {
@@ -174,7 +174,7 @@ def spellings(key: str) -> list[str]:
     return [key, key.replace("_", "%5F"), everywhere, quote(everywhere), admin_quote(key)]
 
 
-Form = tuple[Client, str, dict[str, str]]  # Who is shown it, where it posts, its fields.
+Form = tuple[Client, str, dict[str, str]]  # The browser that sees it, its action, its fields.
 
 
 class Presenter:
@@ -420,7 +420,7 @@ class NoPlaintextTests(ApiTestCase):
             ]
             presenter.everywhere(filled)
             self._bugs(presenter)
-            self._commands(key)  # Revokes it at last.
+            self._commands(key)  # The last command revokes the key.
             self.assertRefused(ApiClient(key).get("/v1/auth/me"), 401, "api_key_invalid")
             if thoroughly:
                 presenter.everywhere([])

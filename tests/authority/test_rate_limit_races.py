@@ -22,7 +22,7 @@ from tests.support.production_server import ProductionServer
 
 NOON = datetime(2026, 3, 10, 12, 0, 20, tzinfo=UTC)
 LIMIT = 120
-# Longer than the requests of a test take, on a machine that has other things to do.
+# Seconds that the requests of a test take at most, on a busy machine.
 TIME_NEEDED = 8
 
 
@@ -73,7 +73,7 @@ class ThreadTests(CommittedTestCase):
         calls = [lambda number=number: count(number) for number in range(8)]
         windows: defaultdict[float, list[int]] = defaultdict(list)
         for part in in_threads(*calls):
-            self.assertEqual(part, sorted(part))  # Nobody saw a window go back.
+            self.assertEqual(part, sorted(part))  # No thread saw a window go back.
             for started_at, number in part:
                 windows[started_at].append(number)
 
@@ -121,7 +121,7 @@ class ProcessTests(CommittedTestCase):
                 )
                 connections = cursor.fetchone()[0]
 
-        self.assertGreater(connections, 2)  # More than the threads of one process have.
+        self.assertGreater(connections, 2)  # More connections than one process has.
         self.assertEqual(Counter(a.status for a in answers), {200: LIMIT, 429: 200 - LIMIT})
         self.assertEqual(len({answer.headers["RateLimit-Reset"] for answer in answers}), 1)
         remaining = [int(a.headers["RateLimit-Remaining"]) for a in answers if a.status == 200]

@@ -63,7 +63,7 @@ class AuthorityTests(RetryTestCase):
         self.assertEqual(ApiKey.objects.exclude(maker=None).count(), 2)
 
 
-class WidenedTests(RetryTestCase):
+class WidenedKeyTests(RetryTestCase):
     """The created key now exceeds its caller: handing it over would widen the caller's rights."""
 
     def test_replay_of_a_key_widened_beyond_its_caller_is_refused(self):

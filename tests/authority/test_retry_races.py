@@ -54,7 +54,7 @@ class ParallelRetryTests(RaceTestCase):
             queue.add(send)
             for answer in in_threads(send, send):
                 self.assertRefused(answer, 409, "idempotency_in_progress")
-            # Another token of this key, and the same one of another key, are not that request.
+            # Another token, or the same token of another key, is another request.
             queue.add(post(caller, "/v1/keys", {"name": "CI"}, **OTHER_TOKEN))
             queue.add(post(other, "/v1/keys", {"name": "CI"}, **TOKEN))
         self.assertEqual([answer.status_code for answer in queue.answers()], [201] * 3)
@@ -69,7 +69,7 @@ class ParallelRetryTests(RaceTestCase):
         self.assertRefused(queue.answers()[0], 403, "insufficient_scope")
         change(key, actor=Actor.cli(), scopes=ALL_SCOPES)
 
-        # For another request, too.
+        # The token is free for another request, too.
         response = caller.send("/v1/keys", {"name": "second"}, **TOKEN)
 
         self.assertEqual(response.status_code, 201)
@@ -96,7 +96,7 @@ class FirstUseTests(RaceTestCase):
     def winner(self, verb: str, client: ApiClient, use: Answer, again: Answer) -> str:
         """Check that one of the two won and the other was told; return the winner."""
         if use.status_code == 200:
-            # It works on: of a rotation, for the overlap, and in place of the older one.
+            # The used secret still works; after a rotation it is the retiring one.
             self.assertEqual(get(client)().status_code, 200)
             if verb == "rotate":
                 self.assertEqual(again.status_code, 200)
@@ -135,7 +135,7 @@ class FirstUseTests(RaceTestCase):
                 use_later = partial(later, use, head_start)
                 winner = self.winner(verb, client, *in_threads(use_later, again))
                 winners[winner] += 1
-                # The one that lost is helped, so that most rounds are close.
+                # Help the loser, so that most rounds are close.
                 head_start *= 1.5 if winner == "use" else 1 / 1.5
             self.assertEqual(set(winners), {"use", "again"}, winners)
 

@@ -40,7 +40,7 @@ class WaitingTests(RaceTestCase):
             secret.refresh_from_db()
             self.assertEqual((secret.last_used_at, secret.pepper_id), before)
 
-        # What could not be noted then is noted with the next request.
+        # The next request writes what could not be written then.
         with rotated:
             self.assertAnswered(get(held))
         secret.refresh_from_db()

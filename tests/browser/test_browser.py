@@ -143,7 +143,7 @@ def test_one_time_page_shows_no_key_after_back_or_reload(staff):
     shown = issue(staff, "Once")
     page = staff.page
     page.evaluate("() => { dispatchEvent(new Event('pagehide')) }")
-    assert shown not in page.content()  # Some browsers keep the page as it was left.
+    assert shown not in page.content()  # The back-forward cache keeps pages as they were left.
     page.reload()
     assert "already issued a key" in page.content()
     assert shown not in page.content()

@@ -226,7 +226,7 @@ def test_selected_keys_are_narrowed_then_revoked_after_a_dry_run(staff):
         staff.press(button)
         assert "3 of 3 keys" in page.get_by_role("status").inner_text()
         said, first = page.get_by_role("status").bounding_box(), page.locator("ol li").first
-        assert said["y"] < first.bounding_box()["y"]  # Over the lines that came before it.
+        assert said["y"] < first.bounding_box()["y"]  # Above the earlier lines.
         looked_at(staff, "progress")
 
 
@@ -300,7 +300,7 @@ def test_refusal_page_has_the_menu_and_a_way_back(staff):
         assert staff.page.get_by_role("navigation", name="Main").is_visible()
         staff.press("Go to the first page")
         assert staff.page.url.endswith("/admin/")
-        staff.complaints.clear()  # That the answer was a 404.
+        staff.complaints.clear()  # The browser complains of the 404 itself.
 
 
 def test_revocation_can_be_done_by_keyboard_alone(staff):
@@ -312,7 +312,7 @@ def test_revocation_can_be_done_by_keyboard_alone(staff):
     page.get_by_label("Leaked").focus()
     page.keyboard.press("Space")
     focused = ""
-    for _ in range(5):  # How many fields there are depends on what the key has made.
+    for _ in range(5):  # A key that made keys has one field more.
         page.keyboard.press("Tab")
         focused = page.evaluate("document.activeElement.textContent").strip()
         if focused == "Revoke key":

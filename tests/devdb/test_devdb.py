@@ -129,8 +129,8 @@ def test_concurrent_users_share_a_new_throwaway_cluster_and_the_last_removes_it(
     while not list(new_home.glob("unfinished-*/base")) and user.process.poll() is None:
         time.sleep(0.01)
     user.end(signal.SIGKILL)
-    assert not Cluster(new_home).data.exists()  # Half of one is never seen.
-    with ThreadPoolExecutor(4) as pool:  # Nobody takes another's new lock for a stranger's file.
+    assert not Cluster(new_home).data.exists()  # An unfinished cluster is never visible.
+    with ThreadPoolExecutor(4) as pool:  # No user takes another's new lock for a foreign file.
         for number in range(100):
             homes = [Cluster(new_home / "locks" / str(number)) for _ in range(4)]
             for lock in pool.map(lambda home: home._lock(fcntl.LOCK_SH), homes):

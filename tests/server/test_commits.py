@@ -43,7 +43,7 @@ def standby_away() -> Iterator["psycopg.Connection[tuple[Any, ...]]"]:
             admin.execute("SELECT pg_reload_conf()")
             while admin.execute("SHOW synchronous_standby_names").fetchone() != (names,):
                 time.sleep(0.01)
-            time.sleep(0.1)  # Until the others have seen it, too.
+            time.sleep(0.1)  # Until the other backends have read the setting.
 
         name_standbys("nobody")
         try:

@@ -126,7 +126,7 @@ def test_stopped_database_is_503_and_a_started_one_serves_again(server, database
         ready = server.ask("/readyz")
         assert ready.status == 503
         assert ready.json()["problems"] == ["The database does not answer."]
-        # What needs no database goes on.
+        # Requests that need no database are answered.
         assert server.ask("/v1/nope").status == 404
         assert server.ask("/v1/auth/me").status == 401
     finally:
@@ -168,7 +168,7 @@ def test_read_only_database_is_503_for_writes_and_passes(server, database, key):
         ready = server.ask("/readyz")
         assert (ready.status, ready.json()["problems"]) == (503, ["The database is read-only."])
     finally:
-        # This very setting would keep it from being reset.
+        # The read-only setting itself would prevent its own reset.
         database.run(
             "SET default_transaction_read_only = off",
             "ALTER DATABASE service RESET default_transaction_read_only",
@@ -193,7 +193,7 @@ def test_runtime_role_cannot_change_the_schema(server, database, statement):
             connection.execute(statement)
 
 
-# Each another value than the default one.
+# Each value differs from the default.
 FOREIGN = {
     "default_transaction_isolation": "repeatable read",
     "default_transaction_deferrable": "on",

@@ -22,7 +22,7 @@ FORGED = f"{WRONG} for={ELSEWHERE} proto=https".encode()
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed here")
 needs_haproxy = pytest.mark.skipif(HAPROXY is None, reason="HAProxy is not installed here")
 
-# What a client may send in the hope of being taken for another.
+# Headers that a client may send to be taken for another.
 HARMLESS: tuple[tuple[bytes, ...], ...] = (
     (),
     (b"ReachScore-Gateway: " + FORGED,),
@@ -31,8 +31,8 @@ HARMLESS: tuple[tuple[bytes, ...], ...] = (
     (b"X-Forwarded-For: \xe9, 203.0.113.7", "User-Agent: Müller/2".encode()),
     (b"Forwarded: for=203.0.113.7;proto=http", b"X-Real-IP: 203.0.113.7"),
 )
-# One of the two wins: which, a client can choose by the order and by another header, since granian
-# takes Content-Type out of its list by putting the last one in its place.
+# Of a header and its alias, one wins. A client can choose which, by their order and by another
+# header, because granian removes Content-Type from its list by moving the last header there.
 ALIAS = b"ReachScore_Gateway: " + FORGED
 ALIASES = (
     (ALIAS,),
@@ -124,7 +124,7 @@ def test_header_alias_sent_straight_to_the_server_forges_nothing_in_either_order
         ((true, b"ReachScore-Gateway: \xe9"), SPOILED),
         ((b"ReachScore-Gateway: \xe9",), SPOILED),
         ((ALIAS,), SPOILED),
-        # As another proxy would say it; without the gateway's header the API wants HTTPS.
+        # The header of another proxy; without the gateway's own, the API wants HTTPS.
         ((b"X-Forwarded-For: 127.0.0.1", b"X-Forwarded-Proto: https"), SPOILED),
     ):
         assert statuses(server.port, keys, *lines) == expected, lines
@@ -158,7 +158,7 @@ def test_body_over_nginx_limit_gets_the_services_own_413(server, keys, tmp_path)
         line = (tmp_path / "reachscore.log").read_text().splitlines()[-1]
     finally:
         running.stop()
-    # nginx names the host by its own name, and never as the client has it.
+    # nginx sends its own server name as Host, never the client's.
     own[0]["doc_url"] = own[0]["doc_url"].replace("127.0.0.1", "api.example.com")
     assert own == from_nginx == over_plain_http
     assert " POST 413 " in line
@@ -195,7 +195,7 @@ def test_nginx_passes_only_the_proxy_headers_that_it_sets(tmp_path):
     ]
 
 
-# What a provider may call somebody, by the number that the browser's cookie holds.
+# Names that a provider may send, by the number in the browser's cookie.
 NAMES = (
     *("sam", "sam@corp", "kim", "sam mfa=yes", "sam user=kim", "%73am", "sam\t", "s\tam", "", " "),
     *("sam,kim", "säm", "x" * 151, "sam\xa0", '"sam"', "stranger"),
@@ -266,7 +266,7 @@ def test_single_sign_on_behind_nginx_logs_in_only_whom_the_provider_names(
         assert signed_in == (302, "/admin/second_factor/?next=%2Fadmin%2F")
         assert ask(login, who="sam@corp") == signed_in  # The SSO name of kim.
         for name in NAMES[2:]:
-            # 500 is nginx' own, for what it cannot read.
+            # 500 is nginx' own answer to a name that it cannot parse.
             expected = {"kim": {403}, "stranger": {403}}
             assert ask(login, who=name)[0] in expected.get(name, {400, 500}), name
         sign_in = (302, "https://api.example.com/oauth2/sign_in?rd=/admin/")
@@ -284,12 +284,12 @@ def test_single_sign_on_behind_nginx_logs_in_only_whom_the_provider_names(
             sams = given
             assert ask(page, who="sam", session=sams)[0] == 200
             assert ask(page, who=other, session=sams) == answered
-            # Without a name the request went to the provider, and never came here.
+            # Without a name nginx sends the request to the provider, and never here.
             still = 200 if other is None else 302
             assert ask(page, who="sam", session=sams)[0] == still
         assert ask("/v1/auth/me", who="sam")[0] == 401
         assert ask("/staff-check", who="sam")[0] == 404
-        # A path that looks like another one to nginx than to the service.
+        # A path that nginx and the service normalize differently.
         assert ask("/x/../admin/login/", who="sam")[0] == 400
         assert ask("/admin/../v1/auth/me", who="sam")[0] == 302  # To the log-in.
     finally:

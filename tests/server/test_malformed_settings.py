@@ -32,7 +32,7 @@ ALL = {
     "HSTS_PRELOAD": "false",
 }
 FLAGS = [name for name, value in ALL.items() if value in ("true", "false")]
-# What Docker, a shell or Windows leaves around a value.
+# Characters that Docker, a shell or Windows leaves around a value.
 AROUND = ['"{}"', "'{}'", '"{}', "{}'", "“{}”", " {}", "{} ", "{}\t", "{}\r", "{}\n", "\ufeff{}"]
 INSIDE = ["{}\r\n{}", "{}\x1b{}", "{}\udcff{}"]
 MALFORMED = [

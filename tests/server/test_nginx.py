@@ -40,7 +40,7 @@ def key(instances: list[ProductionServer]) -> str:
 
 
 def test_slow_clients_do_not_stop_the_others(proxy, key):
-    # More of them than all workers of both instances have threads.
+    # More clients than the threads of all workers of both instances.
     stop = threading.Event()
 
     def trickle() -> None:
@@ -133,7 +133,7 @@ def test_forwarded_header_emptied_by_a_bad_byte_is_refused_and_named(instances, 
     for agent in ("Müller/2".encode(), "Müller/2".encode("latin-1"), b""):
         line = b"User-Agent: " + agent
         assert send(port, key, *proxied, line, path=path, body=body)[0] == 201
-        # The documented nginx passes on nothing that empties what it says itself.
+        # The documented nginx passes no byte on that would empty its own headers.
         emptied = (line, b"X-Forwarded-For: \xe9", b"X-Forwarded-Proto: \xe9")
         assert send(proxy.port, key, *emptied, path=path, body=body)[0] == 201
     with database.connect() as connection:

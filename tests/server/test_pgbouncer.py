@@ -67,7 +67,7 @@ def database() -> Database:
 
 @pytest.fixture(scope="module")
 def server(database: Database, tmp_path_factory) -> Iterator[ProductionServer]:
-    # Of the role's settings, and these only, the pooled sessions know.
+    # Pooled sessions have the settings of the role, and no others.
     database.run("ALTER DATABASE service SET datestyle = 'German'")
     file = tmp_path_factory.mktemp("pgbouncer") / "pgbouncer.ini"
     with pooled(database, file) as url:

@@ -26,7 +26,7 @@ PLANS = """
 class PreparedTests(ApiTestCase):
     def test_authenticating_statement_gets_a_generic_plan(self):
         ((generic, custom),) = self.plans_after(20)
-        self.assertLessEqual(custom, 5)  # PostgreSQL tries that many before it settles.
+        self.assertLessEqual(custom, 5)  # PostgreSQL tries five custom plans before a generic one.
         self.assertGreater(generic, 5)
 
     def test_authenticating_statement_gets_a_generic_plan_with_two_peppers(self):
@@ -52,7 +52,7 @@ class KeptCursorTests(CommittedTestCase):
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
         connection.caller_cursor.close()  # type: ignore[attr-defined]
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
-        connection.connection.close()  # As a database that goes away, unseen by Django.
+        connection.connection.close()  # Like a lost database, unnoticed by Django.
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
         del connection.caller_cursor  # type: ignore[attr-defined]
         connection.connection.close()
@@ -63,7 +63,7 @@ class KeptCursorTests(CommittedTestCase):
         for _ in range(7):
             for answer in (client.get("/v1/auth/me"), client.get("/v1/keys"), self.create(client)):
                 self.assertLess(answer.status_code, 300, answer.content)
-            # As a pooler would, unseen by psycopg.
+            # Like a pooler's reset, unnoticed by psycopg.
             connection.connection.pgconn.exec_(b"DISCARD ALL")
 
     def test_statement_on_another_connection_of_a_pooler_fails_no_request(self):
@@ -82,7 +82,7 @@ class KeptCursorTests(CommittedTestCase):
 
     def test_first_statement_after_a_migration_succeeds_in_admin_and_api(self):
         staff, (_, client) = self.staff(), self.issue()
-        keys = [self.issue()[0].pk for _ in range(8)]  # And their statements are prepared.
+        keys = [self.issue()[0].pk for _ in range(8)]  # This also prepares the statements.
         leaked = {"category": "leaked", "keys": keys[0]}
         revoke = f"/admin/apikeys/apikey/{quote(keys[1])}/revoke/"
         calls: list[tuple[str, Callable[[], Answer]]] = [
@@ -92,7 +92,7 @@ class KeptCursorTests(CommittedTestCase):
             ("bigint", lambda: self.create(client)),
         ]
         for number, (column_type, call) in enumerate(calls):
-            # Only a verb reads this column: nothing before it makes the connection forget.
+            # Only a verb reads this column, so no earlier statement fails and is prepared again.
             with superuser() as another:
                 alter = f"ALTER TABLE audit_audithead ALTER COLUMN sequence TYPE {column_type}"
                 another.execute(alter.encode())

@@ -29,7 +29,7 @@ CREATED = [
 ]
 CONTEXT = ["key_id", "key_name", "scopes", "organization", "usage", "livemode"]
 
-# As the seed document prints them, but for the address and the key.
+# As the seed document prints them, except for address and key.
 SEED_CREATE = """curl -X POST {url}/v1/keys \\
   -H "Authorization: Bearer {key}" \\
   -H "Content-Type: application/json" \\
@@ -148,7 +148,7 @@ def test_malformed_http_that_only_a_socket_can_send_is_refused(server):
         ((b"Authorization: Bearer " + b"a" * 66_000,), b"", b" 431 "),
         ((b"Authorization: Bearer a\x00b",), b"", b" 400 "),
         ((b"Authorization:",), b"", b"api_key_invalid"),
-        # Django itself reads the query in this charset, or cannot read the header at all.
+        # Django decodes the query in this charset, or cannot parse the header at all.
         ((bearer, b"Content-Type: a/b; a*=bogus''%41", b"Content-Length: 2"), b"{}", b" 415 "),
         ((bearer, b"Content-Type: a/b; charset=rot13", b"Content-Length: 2"), b"{}", b" 415 "),
     ]:
@@ -174,7 +174,7 @@ def test_unread_body_is_refused_even_if_chunked(server):
             assert status(server, url, *bearer, "-X", method, *sent) == 400, (method, sent)
     own = ("-H", f"Authorization: Bearer {made['key']}")
     assert status(server, "/v1/auth/me", *own, *as_json, "-X", "GET", "-d", "{}") == 200
-    # A broken chunked body looks empty, so no chunked one counts as empty.
+    # A broken chunked body looks empty, so a chunked body never counts as empty.
     assert status(server, "/v1/auth/me", *own, *chunked, "-X", "GET", "-d", " {} ") == 400
     assert status(server, url, *bearer, "-X", "DELETE", "-d", "{}") == 200
 

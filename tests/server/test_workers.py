@@ -93,7 +93,7 @@ def test_stalled_body_is_refused_after_two_seconds(server):
         assert 1.5 < time.monotonic() - began < 4
     assert answer.startswith("http/1.1 404 ")
     assert "connection: close" in answer
-    # Many that stay connected occupy one thread of each worker, and the others go on.
+    # Many stalled connections occupy one thread of each worker; the others serve on.
     clients = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(30)]
     for client in clients:
         client.sendall("".join(stalled).encode())
@@ -140,7 +140,7 @@ def test_killed_worker_is_replaced_and_its_counts_are_kept(server):
     assert server.process.poll() is None
 
 
-# The last one: it ends the server.
+# This test must be the last one, because it ends the server.
 def test_workers_end_with_their_parent(server):
     workers = workers_of(server)
     assert len(workers) == 2

@@ -17,7 +17,7 @@ from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
 from audit.models import AuditEvent
 from staff.models import User
-from tests.support.cast import Answer, ApiClient, ApiTestCase
+from tests.support.cast import ApiClient, ApiTestCase
 from tests.support.staff import filled_in
 
 KEYS = "/admin/apikeys/apikey/"
@@ -137,7 +137,7 @@ class RevokeTests(AdminTestCase):
         self.assertNotContains(self.browser.get(page_of(KEYS, api_key.id)), url)
 
     def test_revoke_redirects_to_the_key_even_if_its_id_looks_quoted(self):
-        # To the admin, which quotes ids in a way of its own, _3A is a colon.
+        # The admin's own quoting of ids reads _3A as a colon.
         api_key, _ = self.issue(id="key_3AbcdEfghijK")
         response = self.browser.post(
             page_of(KEYS, api_key.id, "revoke"), {"category": "leaked"}, follow=True
@@ -187,11 +187,6 @@ class OddInputTests(AdminTestCase):
             ),
         ):
             self.assertIn(response.status_code, (200, 302, 400))
-
-
-class FindTests(AdminTestCase):
-    def found(self, q: str) -> Answer:
-        return self.browser.get(KEYS, {"q": q})
 
 
 class OrganizationTests(AdminTestCase):

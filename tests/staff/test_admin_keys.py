@@ -20,7 +20,7 @@ from staff.models import User
 from tests.staff.test_admin import KEYS, ORGANIZATIONS, AdminTestCase, page_of
 
 LONG_AGO = timedelta(days=100)
-# Of a key whose every request is refused, its secrets say why, too.
+# States in which every request is refused; the secrets show them, too.
 REFUSED = {
     state: f'<span class="badge badge-{state}">{state}</span>'
     for state in ("expired", "revoked", "suspended")

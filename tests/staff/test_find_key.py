@@ -14,7 +14,7 @@ from tests.support.cast import Answer
 FIND = f"{KEYS}find/"
 
 
-class KeepsKeysSecret(AdminTestCase):
+class NoKeyRepeated(AdminTestCase):
     def assertNotRepeated(self, key: str, *answers: Answer) -> None:
         """Check that no answer, cookie or session holds the key's secret part."""
         secret = key[17:]
@@ -26,7 +26,7 @@ class KeepsKeysSecret(AdminTestCase):
             self.assertNotIn(secret, str(session.get_decoded()))
 
 
-class FindByKeyTests(KeepsKeysSecret):
+class FindByKeyTests(NoKeyRepeated):
     def find(self, q: str, **fields: str) -> Answer:
         return self.browser.post(FIND, {"q": q, **fields})
 
@@ -127,7 +127,7 @@ class FindByKeyTests(KeepsKeysSecret):
         self.assertRedirects(self.browser.get(FIND), KEYS)
 
 
-class KeyInAddressTests(KeepsKeysSecret):
+class KeyInAddressTests(NoKeyRepeated):
     def test_page_with_a_key_in_its_address_is_refused_without_a_query_and_not_repeated(self):
         key = self.issue()[1].key
         self.issue()

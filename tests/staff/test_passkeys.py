@@ -37,7 +37,7 @@ CHALLENGE, LOG_IN = "/admin/passkeys/challenge/", "/admin/passkeys/log_in/"
 ADD = "/admin/passkeys/add/"
 
 TOO_LATE = "That took longer than five minutes, or was sent before"
-# At the address that passkeys belong to.
+# A client at the address of the passkeys (the relying party).
 a_client = partial(Client, HTTP_HOST="localhost:8000")
 
 
@@ -144,7 +144,7 @@ class LogInTests(PasskeyTestCase):
         for what, other in table.items():
             with self.subTest(what):
                 self.assertShut(passkey_log_in(self.browser, phone, **other))
-                passkey_log_in(a_client(REMOTE_ADDR="10.0.0.1"), phone)  # Starts to count anew.
+                passkey_log_in(a_client(REMOTE_ADDR="10.0.0.1"), phone)  # Resets the failures.
         self.assertShut(passkey_log_in(self.browser, stranger))
         self.assertEqual(self.changes("staff.passkey_refused"), [])
 
@@ -345,7 +345,7 @@ class OwnPasskeysTests(PasskeyTestCase):
         for broken in ("{", "[" * 9_000, "{}", "", "x" * 20_000):
             browser.post(ADD, {"name": "Phone"})
             self.assertContains(browser.post(ADD, {"credential": broken}), "Try again")
-        # A challenge that was begun for showing one makes none.
+        # A challenge of a log-in cannot be used to make a passkey.
         options = {**Passkey.creation_options(self.sam), **browser.post(CHALLENGE).json()}
         sent = {"credential": Authenticator().make(options)}
         self.assertContains(browser.post(ADD, sent), "valid answer")

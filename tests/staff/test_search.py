@@ -43,7 +43,7 @@ class SearchTestCase(AdminTestCase):
         self.assertEqual(len(told), number, "\n".join(told))
 
 
-class KeptTextTests(SearchTestCase):
+class SearchTextTests(SearchTestCase):
     def assertKept(self) -> None:
         for organization in Organization.objects.all():
             text = folded(f"{organization.name} {organization.contact_email}")
@@ -68,7 +68,7 @@ class KeptTextTests(SearchTestCase):
             lambda: self.acme.change_contact(actor=sam, email=""),
             lambda: self.acme.rename(actor=sam, reason="merged", name="Äcme & Söhne"),
             lambda: self.acme.suspend(actor=sam, reason="unpaid"),
-            # No verbs, the second with what it read before the first: the database keeps the text.
+            # Plain saves, the second one stale: a trigger of the database keeps the text.
             lambda: Organization.objects.filter(pk=self.globex.pk).update(name="Glöbex II"),
             theirs.save,
         ):
@@ -136,7 +136,7 @@ class KeySearchTests(SearchTestCase):
             self.assertFalse(self.browser.get(url, {"q": text}).context["cl"].result_list)
 
     def test_search_statement_is_never_prepared(self):
-        for number in range(12):  # From the sixth on it would be prepared, for any words.
+        for number in range(12):  # psycopg prepares what runs a sixth time.
             self.browser.get(KEYS, {"q": f"nightly{number}"})
         with connection.cursor() as cursor:
             cursor.execute("SELECT statement FROM pg_prepared_statements")
@@ -158,7 +158,7 @@ class KeySearchTests(SearchTestCase):
             "ci": 6,
             api_key.pk: 6,
             "192.0.2.7": 6,
-            client.key[-4:]: 7,  # One more for each word that may be a part of a key.
+            client.key[-4:]: 7,  # One more query for each word that may be a part of a key.
             f"acme …{client.key[-4:]}": 8,
             "nowhere": 3,
         }

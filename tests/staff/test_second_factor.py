@@ -363,7 +363,7 @@ class DumpTests(FactorTestCase):
             self.assertIs(factors.verify(user, codes[counts]), counts)
 
 
-class VoluntaryTests(FactorTestCase):
+class OptionalFactorTests(FactorTestCase):
     def test_optional_second_factor_can_be_set_up_after_a_password_log_in(self):
         self.assertRedirects(self.type_password(), KEYS)
         self.assertContains(self.browser.get(CODE), "Your password alone")
@@ -449,7 +449,7 @@ class VoluntaryTests(FactorTestCase):
         self.assertContains(self.browser.post(f"{CODE}remove_app/", follow=True), "alone lets you")
 
 
-class LostDeviceTests(FactorTestCase):
+class ResetTests(FactorTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.kim = User.objects.create_superuser("kim", password="another horse")

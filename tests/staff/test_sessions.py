@@ -117,7 +117,7 @@ class TimeTests(SessionTestCase):
         self.assertLoggedOut()
 
 
-class LossTests(SessionTestCase):
+class LostRightsTests(SessionTestCase):
     def test_session_ends_with_the_next_click_if_the_account_is_disabled_or_no_staff(self):
         for field in ("is_active", "is_staff"):
             with self.subTest(field):

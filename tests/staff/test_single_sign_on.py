@@ -41,7 +41,7 @@ def says(user: str = "sam", mfa: str = "yes", token: str = STAFF) -> dict[str, s
 
 
 NOBODY = {"ReachScore-Gateway": f"{GATEWAY} {CLIENT}"}
-# What the header holds after a token of the staff's proxy.
+# Header values after a right token that are refused.
 REFUSED = [
     *(f"{CLIENT} user={said}" for said in (" mfa=yes", "sam mfa=", "sam mfa=YES", "sam mfa")),
     *(
@@ -287,7 +287,7 @@ class SessionTests(SingleSignOnTestCase):
 
 
 @PASSWORDS_SHUT
-class PasswordsShutTests(SingleSignOnTestCase):
+class ClosedPasswordLogInTests(SingleSignOnTestCase):
     def test_closed_password_log_in_shuts_every_page_without_the_sso_header(self):
         form = {"username": "sam", "password": "correct horse"}
         for headers in (NOBODY, {}):
@@ -329,7 +329,7 @@ class PasswordsShutTests(SingleSignOnTestCase):
         self.assertIn("single sign-on", str(event.changes))
 
     def test_closed_password_log_in_refuses_any_other_log_in_and_empties_its_session(self):
-        with self.assertRaises(PermissionDenied):  # As a view of a passkey would call it.
+        with self.assertRaises(PermissionDenied):  # Like a view that logs in by another way.
             self.browser.force_login(self.sam)
         self.assertNotIn("_auth_user_id", self.browser.session)
 
@@ -384,7 +384,7 @@ class ProofTests(SingleSignOnTestCase):
         self.assertFalse(Group.objects.filter(name="New").exists())
 
 
-class LinkTests(SingleSignOnTestCase):
+class LogInLinkTests(SingleSignOnTestCase):
     def link(self, name: str = "sam") -> str:
         said = StringIO()
         call_command("log_in_link", name, reason="proxy down", stdout=said, stderr=StringIO())
@@ -396,7 +396,7 @@ class LinkTests(SingleSignOnTestCase):
     def test_log_in_link_works_once_asks_for_the_factor_and_is_two_events(self):
         link = self.link()
         with override_settings(SECOND_FACTOR_REQUIRED=False):
-            for _ in range(2):  # Looking uses nothing up.
+            for _ in range(2):  # GET does not use the link up.
                 self.assertContains(self.browser.get(link, headers=NOBODY), "works once")
             self.assertEqual(self.browser.post(link, headers=NOBODY)["Location"], HOME)
             self.assertInside(self.get(headers=NOBODY))
@@ -468,7 +468,7 @@ class LinkTests(SingleSignOnTestCase):
 
 
 @override_settings(GATEWAY_TOKENS=(GATEWAY.encode(),), SECOND_FACTOR_REQUIRED=True)
-class LinkRaceTests(CommittedTestCase):
+class LogInLinkRaceTests(CommittedTestCase):
     def test_log_in_link_pressed_concurrently_logs_in_once(self):
         said = StringIO()
         call_command("log_in_link", "sam", reason="x", stdout=said, stderr=StringIO())

@@ -244,7 +244,7 @@ class LogInEventTests(LogInTestCase):
                 User.objects.filter(pk=self.sam.pk).update(**{field: True})
 
 
-class TellingTests(ApiTestCase):
+class MailTests(ApiTestCase):
     """Changes of an account are mailed to its owner after the commit."""
 
     def told(self) -> str:

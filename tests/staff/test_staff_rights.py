@@ -29,7 +29,7 @@ KEYS, ACCOUNTS, AUDITORS = "Key managers", "Account managers", "Auditors"
 ALL_STAFF: Final = frozenset({UNGROUPED, KEYS, ACCOUNTS, AUDITORS, SUPERUSER})
 GROUPED: Final = frozenset({KEYS, ACCOUNTS, AUDITORS, SUPERUSER})
 ANYBODY: Final = ALL_STAFF | {NOBODY}
-WATCH: Final = frozenset({AUDITORS, SUPERUSER})  # Over the staff themselves.
+WATCH: Final = frozenset({AUDITORS, SUPERUSER})  # May view staff accounts and groups.
 ALONE: Final = frozenset({SUPERUSER})
 NONE: Final[frozenset[str]] = frozenset()
 ISSUE: Final = frozenset({KEYS, SUPERUSER})
@@ -103,7 +103,7 @@ PAGES: Final[dict[str, frozenset[str]]] = {
     "auth_group_history": WATCH,
     "auth_group_delete": ALONE,
 }
-# Of those, the pages that fewer may send something to than may look at them.
+# Pages with fewer people who may POST than people who may GET.
 WRITES: Final[dict[str, frozenset[str]]] = {
     "accounts_organization_change": NONE,
     "accounts_plan_change": NONE,
@@ -112,12 +112,12 @@ WRITES: Final[dict[str, frozenset[str]]] = {
     "staff_user_change": ALONE,
     "auth_group_change": ALONE,
 }
-# By model, the actions of its list and who has them.
+# The list actions of each model, and who may use them.
 ACTIONS: Final[dict[str, dict[str, frozenset[str]]]] = {
     "apikeys.apikey": {"revoke_selected": ISSUE, "narrow_selected": ISSUE},
 }
 
-# What ends a session, or is sent only.
+# Pages that end a session, and pages that take POST only.
 ENDS: Final = frozenset({"login", "logout", "second_factor_leave"})
 NO_GET: Final = frozenset({"logout", "recovery_codes", "second_factor_leave"})
 
@@ -166,7 +166,7 @@ class StaffRightsTests(ApiTestCase):
 
     def test_every_admin_page_is_in_the_table_of_rights(self):
         names = [pattern.name for pattern in admin_patterns()]
-        # Django's own redirect from <id>/ to <id>/change/ has no name, and asks that page.
+        # Django's redirect from <id>/ to <id>/change/ has no name; the page itself is checked.
         self.assertEqual(sorted(set(PAGES)), sorted({name for name in names if name}))
 
     def test_every_admin_page_lets_in_whom_the_table_names_only(self):
@@ -179,7 +179,7 @@ class StaffRightsTests(ApiTestCase):
             if pattern.name == "autocomplete":
                 query = "?term=&app_label=apikeys&model_name=apikey&field_name=organization"
             for who in self.people:
-                # Logging in again is dear, and is needed only after these.
+                # Logging in is slow, and needed again only after these.
                 browser = self.browser(who) if pattern.name in ENDS else browsers[who]
                 message = f"{who}: {pattern.name} {url}"
                 for method in ("POST",) if pattern.name in NO_GET else ("GET", "POST"):
@@ -268,7 +268,7 @@ class StaffRightsTests(ApiTestCase):
 
     def links(self, page: Answer) -> set[str]:
         found = re.findall(r'href="([^"]+)"', page.content.decode())
-        # Sorted otherwise, a list is the same page.
+        # A list sorted otherwise is the same page.
         links = {re.sub(r"#.*|[?]o=.*", "", unescape(link)) for link in found}
         return {link for link in links if link.startswith("/admin/") and "logout" not in link}
 

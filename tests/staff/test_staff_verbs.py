@@ -47,7 +47,7 @@ VERBS: Final = (
     Verb(ORGANIZATIONS, "suspend", {}, "organization.suspended", "is suspended already"),
     Verb(ORGANIZATIONS, "resume", {}, "organization.resumed", "is not suspended"),
 )
-# What only ends things is carried out whatever else was done to the row.
+# Verbs that only end things are carried out even if the row has changed.
 ALWAYS: Final = ("revoke", "revoke-made", "suspend")
 
 
@@ -255,7 +255,7 @@ class KeyFieldTests(VerbTestCase):
                     self.assertTrue(fault.startswith(said), fault)
 
 
-class OwnerTests(VerbTestCase):
+class OrganizationOfKeyTests(VerbTestCase):
     def test_key_issued_from_an_organizations_page_belongs_to_it(self):
         page = self.browser.get(page_of(ORGANIZATIONS, self.globex.pk)).content.decode()
         url = f"{KEYS}add/?organization={self.globex.pk}"

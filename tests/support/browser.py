@@ -32,8 +32,8 @@ LOOKS: tuple[tuple[str, Literal["light", "dark"], int], ...] = (
     ("phone", "light", 390),
 )
 AXE = files("axe_playwright_python") / "axe.min.js"
-# What axe runs in which scheme: all of its rules, and in the dark those of its category color,
-# as nothing but colors is another there.
+# The rules that axe runs in each scheme: all in the light; in the dark only those of its category
+# color, because nothing else differs there.
 AXE_RULES: tuple[tuple[Literal["light", "dark"], dict[str, list[str]]], ...] = (
     ("light", {}),
     ("dark", {"runOnly": ["color-contrast", "link-in-text-block"]}),
@@ -42,7 +42,7 @@ REPORT_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (violation) =>
     console.error(`CSP: ${violation.violatedDirective} stopped ${violation.blockedURI}`));
 """
-# What is typed scrolls in its box, and each option of a list box has a title.
+# Inputs scroll their own text, and options of a list box have a title.
 LAYOUT_FAULTS = r"""() => {
     const faults = [];
     for (const element of document.querySelectorAll("html, #content *")) {
@@ -149,10 +149,10 @@ class Window:
         """Run axe on the page, light and dark; fail on a serious or critical finding."""
         for scheme, rules in AXE_RULES:
             self.page.emulate_media(color_scheme=scheme)
-            # Evaluated through the debugger, which no policy of the page binds.
+            # Evaluated through the debugger, which the page's CSP does not bind.
             if not self.page.evaluate("'axe' in window"):
                 self.page.evaluate(AXE.read_text())
-            before = list(self.complaints)  # axe's own styles are refused, and complained of.
+            before = list(self.complaints)  # The CSP refuses axe's styles.
             options = {"resultTypes": ["violations"], **rules}
             found = self.page.evaluate("options => axe.run(options)", options)
             self.complaints = before

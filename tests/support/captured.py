@@ -34,7 +34,7 @@ def captured_logs(
     formatter: type[JsonFormatter | TextFormatter] = JsonFormatter,
 ) -> Iterator[Captured]:
     """Point the one handler at a stream of the test's."""
-    failed_authentications.flush()  # What earlier tests left must not fall due in this one.
+    failed_authentications.flush()  # Counts of earlier tests must not be written in this one.
     handler = the_handler()
     stream = Captured()
     before = handler.setStream(stream), handler.formatter

@@ -53,7 +53,7 @@ class Cast(SimpleTestCase):
     @classmethod
     def make_cast(cls) -> None:
         cls.acme = cls.organization("Acme", "team")
-        # No test is to run into the limit by its mere length; those of the limit set their own.
+        # A high limit, so that a long test does not reach it; tests of the limit set their own.
         Organization.objects.filter(pk=cls.acme.pk).update(requests_per_minute=100_000)
         cls.acme.refresh_from_db()
         cls.globex = cls.organization("Globex", "free")

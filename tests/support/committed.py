@@ -20,10 +20,10 @@ from tests.support.cast import Cast
 
 T = TypeVar("T")
 
-# A test that waits for a lock which nobody gives back fails; it does not hang.
+# A test that waits for a lock that is never released fails instead of hanging.
 IMPATIENCE = "SET lock_timeout = '20s'"
 
-# Django's flush would stumble over the audit log's triggers, and forget what migrations put there.
+# Django's flush fails on the audit log's triggers, and would delete rows made by migrations.
 EMPTY_ALL_TABLES = """
     DO $$ BEGIN
         SET LOCAL session_replication_role = replica;
@@ -59,7 +59,7 @@ def as_owner() -> Iterator[CursorWrapper]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL ROLE NONE")
         yield cursor
-        # Where the test's own transaction goes on, it goes on as before.
+        # Restore the role for the rest of the test's own transaction.
         cursor.execute("SET LOCAL ROLE reachscore_app")
 
 
@@ -91,7 +91,7 @@ class CommittedTestCase(Cast, TransactionTestCase):
         self.make_cast()
 
     def _fixture_teardown(self) -> None:
-        connection.close()  # Whatever state the test left it in.
+        connection.close()  # The test may have left it in any state.
         with as_owner() as cursor:
             cursor.execute(EMPTY_ALL_TABLES)
             Plan.objects.bulk_create([Plan(**columns) for columns in PLANS])

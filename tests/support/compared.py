@@ -55,7 +55,7 @@ STATUS = {
 class Compared(RuleBasedStateMachine):
     """Begins with two organizations; everything is rolled back. Subclasses add rules."""
 
-    # How often each outcome of each verb was met, over all sequences.
+    # How often each outcome of each verb occurred, over all sequences.
     met: Counter[str] = Counter()
 
     def __init__(self, case: ApiTestCase) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
-# An end that is none; JSON's null.
+# Never ends; JSON's null.
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
 REMEMBERED: Final = timedelta(hours=24)
 DEFAULT_OVERLAP: Final = timedelta(days=1)
@@ -23,7 +23,7 @@ EVERY_SCOPE: Final = frozenset(
     ]
 )
 
-# The world has five places, and a list of networks is the places it holds.
+# There are five places; a list of networks is the set of places in it.
 ADDRESSES: Final = {
     "a": "192.0.2.7",
     "b": "192.0.2.200",

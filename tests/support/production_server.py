@@ -23,7 +23,7 @@ import psycopg
 from reachscore.devdb.cluster import USER, Cluster, find_programs
 from tests.support.demo_server import ROOT, free_port
 
-# What a proxy in front of production adds.
+# The headers added by a proxy in front of production.
 PROXIED = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}
 
 
@@ -34,7 +34,7 @@ class NoRedirects(urllib.request.HTTPRedirectHandler):
 
 OPENER = urllib.request.build_opener(NoRedirects)
 
-# The same in all workers of pytest-xdist, another in the next run.
+# The same in all workers of pytest-xdist, and new in each run.
 RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
 
 

@@ -117,7 +117,7 @@ def start_nginx(
         f"{kind}_temp_path {folder}/{kind};"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    # Its workers write larger bodies into this folder, which may lie in one that is ours alone.
+    # nginx' workers write larger bodies here; the parent folder may be closed to them.
     user = "user root;" if os.geteuid() == 0 else ""
     config = folder / "nginx.conf"
     config.write_text(

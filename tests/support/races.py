@@ -83,7 +83,7 @@ class RaceTestCase(CommittedTestCase):
         self.assertEqual({key.pk for key in active}, {secret.api_key_id for secret in secrets})
 
 
-# Each call has a client of its own: the test client is not made for two threads.
+# Each call has a client of its own, because the test client is not thread-safe.
 def get(client: ApiClient, path: str = "/v1/auth/me") -> Call:
     return lambda: ApiClient(client.key).get(path)
 
