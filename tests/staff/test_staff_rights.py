@@ -120,6 +120,11 @@ ACTIONS: Final[dict[str, dict[str, frozenset[str]]]] = {
 # Pages that end a session, and pages that take POST only.
 ENDS: Final = frozenset({"login", "logout", "second_factor_leave"})
 NO_GET: Final = frozenset({"logout", "recovery_codes", "second_factor_leave"})
+# Open to those of whom the second factor is still asked.
+HALF_WAY: Final = ENDS | {
+    *("second_factor", "second_factor_set_up"),
+    *("passkey_add", "passkey_challenge", "passkey_log_in"),
+}
 
 
 class StaffRightsTests(ApiTestCase):
@@ -193,6 +198,22 @@ class StaffRightsTests(ApiTestCase):
                         self.assertIn(response.status_code, (302, 404), message)
                     else:
                         self.assertMayNot(response, who, message)
+
+    def test_the_password_alone_and_a_form_without_its_token_open_no_page(self):
+        """Which is what a half-way session has, and what another site can send."""
+        half_way, strict = self.browser(SUPERUSER), Client(enforce_csrf_checks=True)
+        log_in(strict, self.sam)
+        session = half_way.session
+        session["is_in"] = False
+        session.save()
+        before = self.everything()
+        for pattern in admin_patterns():
+            if pattern.name:
+                url, message = self.url(pattern), str(pattern.name)
+                self.assertEqual(strict.post(url).status_code, 403, message)
+                for call in (half_way.get, half_way.post) if pattern.name not in HALF_WAY else ():
+                    self.assertMayNot(call(url), NOBODY, message)
+        self.assertEqual(self.everything(), before)
 
     def test_post_by_whom_the_table_does_not_name_changes_nothing(self):
         before = self.everything()
