@@ -52,6 +52,7 @@ def issue(staff: Window, name: str) -> str:
     staff.page.get_by_role("option", name="Your Company").click()
     staff.page.get_by_label("Name:").fill(name)
     staff.page.get_by_label("tests:read").check()
+    staff.page.get_by_label("Reason").fill("tried in a browser")
     staff.press("Issue key")
     shown = staff.page.locator(".plaintext").inner_text()
     assert WHOLE_KEY.fullmatch(shown)
@@ -161,6 +162,7 @@ def test_staff_can_add_suspend_and_resume_an_organization(staff):
     staff.visit(f"{ORGANIZATIONS}add/")
     staff.page.get_by_label("Name:").fill("Initech")
     staff.page.get_by_label("Plan:").select_option("starter")
+    staff.page.get_by_label("Reason").fill("tried in a browser")
     staff.press("Add organization")
     for verb in ("Suspend", "Resume"):
         staff.press(verb)

@@ -114,7 +114,7 @@ class HeaderTests(SingleSignOnTestCase):
     def test_sso_header_of_any_other_form_is_refused_and_says_what_to_mend(self):
         for said in REFUSED:
             for path in (HOME, LOG_IN):
-                with self.subTest(said), captured_logs() as logs:
+                with self.subTest(ascii(said)), captured_logs() as logs:
                     headers = {"ReachScore-Gateway": f"{STAFF} {said}"}
                     answer = self.browser.get(path, headers=headers)
                     self.assertRefusedPage(answer, 400, "STAFF_GATEWAY_TOKEN", "user=&lt;1 to 150")
