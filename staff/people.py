@@ -32,7 +32,7 @@ NAMES: Final = Folded("username", "first_name", "last_name", "email")
 Changes = dict[str, tuple[Any, Any]]
 
 # The permissions that pages ask for. Django makes some for every table, sessions included.
-OFFERED: Final = set(chain(*(chain(*rights.values()) for rights in (LOOK, *GROUPS.values()))))
+OFFERED: Final = set(chain(LOOK, *GROUPS.values()))
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> Changes:

@@ -20,7 +20,7 @@ from django.views import View
 from apikeys.models import ApiKey
 from apikeys.verbs.narrow import Narrowing, narrow_to_used
 from apikeys.verbs.revoke import revoke
-from staff.keys.verbs import CategoryForm
+from staff.keys.forms import CategoryForm
 from staff.kit.forms import ReasonForm
 from staff.kit.lists import Rows, staff_of
 from staff.kit.verb_page import VerbAdmin, render
@@ -40,10 +40,6 @@ MANAGING: Final = "Managing keys, left out unless you say so"
 PLACE_OF_PROGRESS: Final = "⟦progress⟧"
 
 
-class BulkForm(forms.Form):
-    keys = forms.RegexField(KEY_IDS, widget=forms.HiddenInput)  # Those that the dry run listed.
-
-
 class BulkPage(ABC, PermissionRequiredMixin, View):
     """A verb for many keys, each in its own transaction, so the form is safe to send again.
 
@@ -59,7 +55,7 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
     as_it_was: ClassVar[str]  # Said of a key that was not.
     consequence: ClassVar[str]
     why_left_out: ClassVar[str]
-    form_class: ClassVar[type[BulkForm]]
+    form_class: ClassVar[type[forms.Form]]
     destructive: ClassVar[bool] = False
 
     model_admin: VerbAdmin = None  # type: ignore[assignment]
@@ -83,7 +79,7 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
         view.setup(request)
         return view.preview(queryset)
 
-    def preview(self, queryset: Rows, form: BulkForm | None = None) -> HttpResponse:
+    def preview(self, queryset: Rows, form: forms.Form | None = None) -> HttpResponse:
         """Answer with the dry run."""
         proved(self.request)
         found = queryset.select_related("organization").prefetch_related("grants")
@@ -97,13 +93,13 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
         going = [api_key for entries in groups.values() for api_key, _ in entries]
         if not going:
             return self._lead_back("There is nothing to do to these keys; nothing changed.")
-        initial = {"keys": " ".join(api_key.pk for api_key in going)}
         context = {
             "title": f"{self.label}: a dry run",
             "verb": self,
             "action": reverse(f"admin:{self.model_admin.url_name}_bulk_{self.slug}"),
             "back": self.model_admin.list_url(),
-            "form": form or self.form_class(initial=initial),
+            "form": form or self.form_class(),
+            "ids": " ".join(api_key.pk for api_key in going),
             "customers": Counter(api_key.organization for api_key in going).most_common(),
             "left_out": len(keys) - len(going),
             "going": going,
@@ -113,10 +109,10 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
         is_proved = proved(request)
-        form = self.form_class(request.POST)
-        if form.has_error("keys"):
+        form, keys = self.form_class(request.POST), request.POST.get("keys", "")
+        if not (keys and KEY_IDS.fullmatch(keys)):
             return self._lead_back("This form has expired. Select the keys again.")
-        ids = form.cleaned_data["keys"].split()
+        ids = keys.split()
         if not (form.is_valid() and is_proved):
             return self.preview(self.model_admin.get_queryset(request).filter(pk__in=ids), form)
         lines = self._stream(ids, form.cleaned_data)
@@ -168,10 +164,6 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
         return f"{api_key} {self.as_it_was}", False
 
 
-class BulkRevokeForm(CategoryForm, BulkForm):
-    pass
-
-
 class RevokeMany(BulkPage):
     slug = "revoke"
     label = "Revoke keys"
@@ -183,7 +175,7 @@ class RevokeMany(BulkPage):
         "on; revoke a leaked key from its own page to take that, too."
     )
     why_left_out = "revoked already."
-    form_class = BulkRevokeForm
+    form_class = CategoryForm
     destructive = True
 
     def plan(self, api_key: ApiKey) -> tuple[str, str] | None:
@@ -195,7 +187,7 @@ class RevokeMany(BulkPage):
         return f"Revoked, with others: {reason}" if changed else None
 
 
-class BulkNarrowForm(ReasonForm, BulkForm):
+class BulkNarrowForm(ReasonForm):
     include_managing = forms.BooleanField(
         label="Narrow the managing keys, too",
         required=False,

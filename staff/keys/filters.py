@@ -1,4 +1,4 @@
-"""What state a key is in, as staff want to see it, and the filters beside the list of keys."""
+"""The states of a key as all pages show them, and the filters of the list of keys."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -19,20 +19,19 @@ Keys = QuerySet[ApiKey]
 
 EXPIRING_WITHIN: Final = timedelta(days=30)
 WEEK: Final = timedelta(days=7)
-# The rules of attention: how long a live key may lie unused, and how long wait for its first use.
 LYING_IDLE: Final = timedelta(days=90)  # Labels and links say "90 days", too.
 FIRST_USE_WITHIN: Final = timedelta(days=30)
 
 
 def refused_as(api_key: ApiKey) -> str:
-    """Return why every request with a key is refused, in a word; empty if they are not."""
+    """Return the state in which every request with the key is refused, or "" if none is."""
     if not api_key.is_active:
         return api_key.status.value
     return "suspended" if api_key.organization.suspended_at else ""
 
 
 def states_of(api_key: Any) -> list[str]:
-    """Return what every page says of a `presentable` key; it may expire and rotate at once."""
+    """Return the states of a `presentable` key. It may be expiring and rotating at once."""
     if refused := refused_as(api_key):
         return [refused]
     found = []
@@ -49,7 +48,7 @@ def badges_of(api_key: Any) -> SafeString:
 
 
 def badge_of(secret: KeySecret) -> SafeString:
-    """Return what a secret is good for: never more than its key."""
+    """Return the badge of a secret. It says refused if the key is."""
     ended = secret.ended_at or (None if secret.is_live else secret.expires_at)
     if ended:
         return format_html("ended {}", moment(ended))
@@ -62,12 +61,12 @@ def badge_of(secret: KeySecret) -> SafeString:
 
 
 def active(keys: Keys) -> Keys:
-    """Return the keys that are not revoked, expired or an organization's that is suspended."""
+    """Return the keys that are not revoked, expired or suspended with their organization."""
     return keys.filter(KeyStatus.ACTIVE.condition, organization__suspended_at=None)
 
 
 def never_used(keys: Keys) -> Keys:
-    """Return the active keys that are FIRST_USE_WITHIN old and that nobody has ever used."""
+    """Return the active keys that are FIRST_USE_WITHIN old and were never used."""
     old = active(keys).filter(created_at__lte=timezone.now() - FIRST_USE_WITHIN)
     return old.exclude(secrets__last_used_at__isnull=False)
 
@@ -79,7 +78,7 @@ def rotating(keys: Keys) -> Keys:
 
 
 def passing(**query: Any) -> Callable[[Keys], Keys]:
-    """Return what keeps the keys that pass this filter of the API."""
+    """Return a function that filters keys as the API does."""
     return lambda keys: filtered(keys, query)
 
 
@@ -100,14 +99,10 @@ class StatusFilter(ChoiceFilter):
     }
 
 
-class ModeFilter(ChoiceFilter):
+class ModeFilter(ColumnFilter):
     title = "mode"
-    parameter_name = "livemode__exact"
-    labels = {"1": "live", "0": "test"}
-    narrowed = {
-        "1": lambda keys: keys.filter(livemode=True),
-        "0": lambda keys: keys.filter(livemode=False),
-    }
+    parameter_name = column = "livemode__exact"
+    values = staticmethod(lambda: [("1", "live"), ("0", "test")])
 
 
 class UnusedFilter(ChoiceFilter):
@@ -130,5 +125,5 @@ class ScopeFilter(ChoiceFilter):
 class PlanFilter(ColumnFilter):
     title = parameter_name = "plan"
     column = "organization__plan"
-    # Only migrations make plans, so the list need not ask for them each time.
+    # Only migrations create plans, so no query is needed.
     values = staticmethod(lambda: [(plan["slug"], plan["name"]) for plan in PLANS])

@@ -1,4 +1,4 @@
-"""The search over the list of keys, without reading all of them; a pasted key leads to its page."""
+"""The search for keys, by indexes only. A pasted key leads to its page."""
 
 import re
 from contextlib import suppress
@@ -22,22 +22,25 @@ from staff.kit.verb_page import VerbAdmin
 from web.errors.refusals import ParameterInvalid
 from web.redaction import find_key, find_locator, holds_key
 
-# The last four characters, or the locator.
+# The last four characters of a key, or its locator.
 PUBLIC_PART: Final = re.compile(rf"[0-9A-Za-z]{{4}}|[0-9A-Za-z]{{{LOCATOR_LENGTH}}}")
 MOST_NAMED: Final = 200
-DOTS: Final = ".…"  # In front of a hint, such as …IVk5: they are no part of the key.
-# A key that lost its beginning: no name has so long a word, and a URL must not have it.
+DOTS: Final = ".…"  # Before the last four characters, as the list shows them: …IVk5.
+# The end of a key, which no URL may hold. No word of a name is so long.
 SECRET_ALONE: Final = re.compile(r"[0-9A-Za-z]{24}")
 NEITHER_KEPT: Final = ("csrfmiddlewaretoken", SEARCH_VAR, PAGE_VAR)
 
 
 def matching(keys: QuerySet[ApiKey], text: str) -> QuerySet[ApiKey]:
-    """Return those of `keys` that every word of `text` names: by id, locator, last four characters,
-    organization's id, allowed network, or anywhere in its own or its organization's texts."""
+    """Return the keys that match every word of `text`.
+
+    A word matches the id, locator, last four characters, organization's id or an allowed network
+    exactly, and the texts of the key and its organization anywhere.
+    """
     for word in text.split()[:MOST_WORDS]:
         bare = word.lstrip(DOTS)
         named = holds(bare) | Q(pk=bare) | Q(organization_id=bare)
-        if PUBLIC_PART.fullmatch(bare):  # A query of its own: an OR over two tables has no index.
+        if PUBLIC_PART.fullmatch(bare):  # A separate query: no index serves an OR over two tables.
             secrets = KeySecret.objects.filter(Q(locator=bare) | Q(last_four=bare)).order_by()
             named |= Q(pk__in=list(secrets.values_list("api_key_id", flat=True)[:MOST_NAMED]))
         with suppress(ParameterInvalid):
@@ -47,9 +50,9 @@ def matching(keys: QuerySet[ApiKey], text: str) -> QuerySet[ApiKey]:
 
 
 class FindByKeyAdmin(VerbAdmin):
-    """A list whose search box posts, because no URL may hold a key; see admin/search_form.html."""
+    """Has a search box that posts, because no URL may hold a key. See admin/search_form.html."""
 
-    search_fields = ("name",)  # Django shows the box for it; `matching` looks further.
+    search_fields = ("name",)  # Makes Django show the search box; `matching` searches.
     finds = staticmethod(matching)
     search_help_text = (
         "A whole key, its locator or last four characters; an id or an allowed address; "
@@ -57,9 +60,11 @@ class FindByKeyAdmin(VerbAdmin):
     )
 
     def get_ordering(self, request: HttpRequest) -> Any:
-        """Return an order that no index has, if there is a search. PostgreSQL would go through all
-        keys by age until it has met 51 of an old customer, or two letters that no key has: 2 s of a
-        million, where this is 60 ms, and 200 ms for what every key has."""
+        """Return an order that no index has, if there is a search.
+
+        Else PostgreSQL reads keys by age until 51 match: 2 s of a million keys for an old customer
+        or for two letters that no key has. This order takes 60 ms, or 200 ms if every key matches.
+        """
         by_age = [(F("created_at") + timedelta(0)).desc(), "-id"]
         return by_age if request.GET.get(SEARCH_VAR) else super().get_ordering(request)
 
@@ -68,9 +73,9 @@ class FindByKeyAdmin(VerbAdmin):
         return [path("find/", view, name=f"{self.url_name}_find"), *super().get_urls()]
 
     def find_view(self, request: HttpRequest) -> HttpResponse:
-        """Lead on to the page of the key that the text holds, or to the list of what it finds.
+        """Redirect to the page of a pasted key, or to the list of what the text finds.
 
-        Raises PermissionDenied.
+        Raise PermissionDenied if the user may not see keys.
         """
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -83,7 +88,7 @@ class FindByKeyAdmin(VerbAdmin):
             if is_well_formed(key):
                 said = "There is no such key here: it was issued by another system."
         elif locator := find_locator(text):
-            q = locator  # Of a key that was cut short: the rest is no business of a URL.
+            q = locator  # The key was cut short. No URL may hold the rest.
         elif SECRET_ALONE.search(text):
             said = "That looks like a part of a key: paste the whole key."
         elif len(text) > LONGEST_SEARCH:
@@ -92,11 +97,11 @@ class FindByKeyAdmin(VerbAdmin):
             q = text.lstrip(DOTS)
         if said:
             messages.warning(request, said)
-        # The list as it was filtered and sorted, at its first page.
-        kept = {
+        # Filters and order of the list stay, and its first page is shown.
+        query = {
             name: str(value)
             for name, value in request.POST.items()
             if name not in NEITHER_KEPT and not holds_key(f"{name} {value}")
         }
-        query = urlencode({**kept, SEARCH_VAR: q} if q else kept)
-        return HttpResponseRedirect(f"{self.list_url()}?{query}" if query else self.list_url())
+        query |= {SEARCH_VAR: q} if q else {}
+        return HttpResponseRedirect(f"{self.list_url()}?{urlencode(query)}".removesuffix("?"))

@@ -1,19 +1,23 @@
-"""The list of keys, and the page of one with all that staff decide by."""
+"""The list of keys, the page of one key, and the page that issues one."""
 
+from functools import partial
 from typing import Any, Final
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from accounts.models import Organization
 from apikeys.api.querysets import presentable
 from apikeys.models import ApiKey, KeyDay, KeySecret
+from apikeys.verbs.issue import issue
 from audit.models import AuditEvent
 from staff.keys.bulk import BULK_PAGES
-from staff.keys.change import ChangeKey, Narrow, scopes_of
 from staff.keys.filters import (
     ModeFilter,
     PlanFilter,
@@ -24,11 +28,23 @@ from staff.keys.filters import (
     badges_of,
 )
 from staff.keys.finding import FindByKeyAdmin
-from staff.keys.issue import IssueAdmin
-from staff.keys.verbs import FinishRotation, Revoke, RevokeMade, Rotate
+from staff.keys.forms import NEW_KEY_ID, IssueForm
+from staff.keys.verbs import (
+    ChangeKey,
+    FinishRotation,
+    Narrow,
+    Revoke,
+    RevokeMade,
+    Rotate,
+    scopes_of,
+)
 from staff.kit.chart import chart_of
-from staff.kit.lists import Rows, badge, moment
-from staff.kit.verb_page import verb_urls
+from staff.kit.forms import show_refusal
+from staff.kit.lists import Rows, badge, moment, staff_of
+from staff.kit.verb_page import render, verb_urls
+from staff.login.proof import proved
+from web.errors.refusals import Refusal, ResourceNotFound
+from web.ids import new_id
 
 DAYS_SHOWN: Final = 30
 MOST_ENDED_SECRETS: Final = 5
@@ -37,7 +53,7 @@ MOST_MADE: Final = 20
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
+class ApiKeyAdmin(FindByKeyAdmin):
     list_display = ("key", "owner", "status", "last_used", "expires", "created")
     columns_of = {
         ("scope", "more than used"): "unused_scopes",
@@ -54,8 +70,7 @@ class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
     @admin.display(description="key", ordering="name")
     def key(self, api_key: Any) -> SafeString:
         return format_html(
-            '<bdi title="{}">{}</bdi> {} <span class="quiet">…{}</span>',
-            api_key.pk,
+            '<bdi>{}</bdi> {} <span class="quiet">…{}</span>',
             api_key.name,
             "" if api_key.livemode else badge("test", "test key"),
             api_key.last_four,
@@ -91,7 +106,7 @@ class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
         return [*verb_urls(self, BULK_PAGES, "bulk/", "bulk_"), *super().get_urls()]
 
     def get_actions(self, request: HttpRequest) -> Any:
-        """Offer what this member of staff may do to many keys; each answers with its dry run."""
+        """Return the bulk verbs that the user may call. Each answers with its dry run."""
         return {
             (name := f"{page.slug}_selected"): (
                 page.selected,
@@ -103,7 +118,7 @@ class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
         }
 
     def get_object(self, request: HttpRequest, object_id: str, *_: Any, **__: Any) -> Any:
-        """Return the key with its organization, or None."""
+        """Return the key, with what its page needs, or None."""
         if not object_id.isascii() or not object_id.isprintable():
             return None
         rows = self.get_queryset(request).select_related("organization__plan", "maker__api_key")
@@ -126,3 +141,39 @@ class ApiKeyAdmin(IssueAdmin, FindByKeyAdmin):
             "events": events[:MOST_EVENTS],
             "all_events": f"{audit_log}?q={obj.pk}" if may_see_all else "",
         }
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("apikeys.issue_apikey")
+
+    def add_view(self, request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
+        """Issue a key. The answer to the POST shows its plaintext, and nothing stores it."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        page, is_proved = partial(render, request, self), proved(request)
+        form = IssueForm(request.POST or None, initial={"key_id": NEW_KEY_ID().sign(new_id("key"))})
+        context: dict[str, Any] = {"title": "Issue an API key", "back": self.list_url()}
+        owner = {}
+        if "organization" in request.GET:  # From its page: staff cannot choose another by mistake.
+            try:
+                owner["organization"] = Organization.find(request.GET["organization"])
+            except ResourceNotFound:
+                raise Http404 from None
+            del form.fields["organization"]
+            context["title"] = f"Issue an API key for {owner['organization']}"
+        if form.is_valid() and is_proved:
+            fields = form.cleaned_data | owner
+            reason = fields.pop("reason")
+            api_key = ApiKey(id=fields.pop("key_id"), **fields)
+            issued = partial(page, "admin/apikeys/apikey/issued.html")
+            try:
+                with transaction.atomic():
+                    plaintext = issue(api_key, actor=staff_of(request), reason=reason)
+                    self.log_addition(request, api_key, f"Issued: {reason}")
+                return issued(title=f"Issued {api_key}", api_key=api_key, plaintext=plaintext)
+            except Refusal as refusal:
+                show_refusal(refusal, form)
+            except IntegrityError:  # The form was sent twice, and the database refuses the second.
+                if (issued_before := ApiKey.objects.filter(pk=api_key.pk).first()) is None:
+                    raise
+                return issued(title="Already issued", api_key=issued_before)
+        return page("admin/apikeys/apikey/issue.html", form=form, **context)

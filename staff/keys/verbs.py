@@ -1,4 +1,4 @@
-"""The verbs that rotate and revoke a key."""
+"""The verbs of a key: rotate, change, narrow and revoke."""
 
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -7,10 +7,14 @@ from django import forms
 from django.http import HttpResponse
 from django.template.defaultfilters import pluralize
 
-from apikeys.models import ApiKey
+from apikeys.models import ApiKey, ScopeGrant
+from apikeys.scopes import is_unrestricted
+from apikeys.verbs.change import change
+from apikeys.verbs.narrow import Narrowing
 from apikeys.verbs.revoke import Cascade, revoke, revoke_with_all_it_made, would_revoke
 from apikeys.verbs.rotate import finish_rotation, rotate
-from staff.kit.forms import LineField, ReasonForm
+from staff.keys.forms import CategoryForm, KeyForm
+from staff.kit.forms import ReasonForm
 from staff.kit.verb_page import VerbPage, render
 from web.input.moments import format_moment
 
@@ -18,9 +22,7 @@ from web.input.moments import format_moment
 class KeyVerb(VerbPage):
     """A verb for keys that are neither revoked nor expired."""
 
-    @classmethod
-    def obstacle(cls, obj: ApiKey) -> str:
-        return "" if obj.is_active else f"is {obj.status}"
+    obstacle = staticmethod(lambda obj: "" if obj.is_active else f"is {obj.status}")
 
 
 class RotateForm(ReasonForm):
@@ -75,10 +77,11 @@ class FinishRotation(KeyVerb):
     label = "Finish rotation"
     permission = "apikeys.rotate_apikey"
     destructive = True
-
-    @classmethod
-    def obstacle(cls, obj: ApiKey) -> str:
-        return super().obstacle(obj) or ("" if obj.retiring_locator else "has no open rotation")
+    obstacle = staticmethod(
+        lambda obj: (
+            KeyVerb.obstacle(obj) or ("" if obj.retiring_locator else "has no open rotation")
+        )
+    )
 
     def says(self) -> list[str]:
         newest, old = self.obj.newest_and_retiring()
@@ -97,36 +100,74 @@ class FinishRotation(KeyVerb):
         return f"The old secret of {self.obj} has ended." if done else ""
 
 
-class CategoryForm(ReasonForm):
-    """Why a key is revoked: a category that can be counted, and words that may be left out."""
+class ChangeKey(KeyVerb):
+    """Change a key's name, end, addresses and share of the plan."""
 
-    category = forms.ChoiceField(
-        label="Why",
-        choices=[
-            ("leaked", "Leaked: somebody else has it or may have it"),
-            ("unused", "Unused: nobody needs it any more"),
-            ("left", "Left: its holder, or the customer, has gone"),
-            ("replaced", "Replaced by another key"),
-            ("other", "Other: say which below"),
-        ],
-        widget=forms.RadioSelect,
-    )
-    reason = LineField(
-        label="In your words",
-        required=False,
-        max_length=180,
-        help_text=ReasonForm.base_fields["reason"].help_text,
-    )
-    field_order = ("category",)
+    slug = "edit"
+    label = "Change key"
+    permission = "apikeys.narrow_apikey"
+    form_class = KeyForm
+    consequence = "Holds from its next request on. What is left as it is stays so."
 
-    def clean(self) -> dict[str, Any]:
-        """Make the reason of category and words. Require words if the category is "other"."""
-        fields = super().clean() or {}
-        category, words = fields.get("category"), fields.get("reason")
-        if category == "other" and words == "":
-            self.add_error("reason", "Say why: “other” alone helps nobody later.")
-        fields["reason"] = f"{category}: {words}" if words else category
-        return fields
+    def says(self) -> list[str]:
+        seen = sorted({s.last_used_ip for s in self.obj.secrets.all() if s.last_used_ip})
+        used = f"Its secrets were last used from {', '.join(seen[:10])}."
+        return [*super().says(), *([used] if seen else [])]
+
+    def carry_out(self, fields: dict[str, Any]) -> str:
+        changed = {str(self.form[name].label) for name in self.form.changed_data} - {"Reason"}
+        done = change(self.obj, actor=self.actor, **fields)
+        return f"{self.obj} is changed: {', '.join(sorted(changed))}." if done else ""
+
+
+class NarrowForm(ReasonForm):
+    scopes = forms.MultipleChoiceField(
+        label="It keeps",
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Leave it one at least, or revoke the key."},
+    )
+    field_order = ("scopes",)
+
+
+class Narrow(KeyVerb):
+    """Take scopes from a key. Nothing here can add one."""
+
+    slug = "narrow"
+    label = "Narrow scopes"
+    permission = "apikeys.narrow_apikey"
+    form_class = NarrowForm
+    consequence = "What is taken away is refused from the next request on (insufficient_scope)."
+
+    obstacle = staticmethod(
+        lambda obj: KeyVerb.obstacle(obj) or ("" if obj.scopes[1:] else "holds one scope only")
+    )
+
+    def says(self) -> list[str]:
+        manages = "It holds every scope, so it manages other keys: with fewer it cannot."
+        return [*super().says(), *([manages] if is_unrestricted(self.obj.scopes) else [])]
+
+    def asks(self, data: Any = None) -> forms.Form:
+        form = super().asks(data)
+        scopes: Any = form.fields["scopes"]
+        scopes.choices = [(scope, _described(scope, grant)) for scope, grant in scopes_of(self.obj)]
+        form.initial["scopes"] = Narrowing.of(self.obj).keeps
+        return form
+
+    def carry_out(self, fields: dict[str, Any]) -> str:
+        done = change(self.obj, actor=self.actor, **fields)
+        return f"{self.obj} holds now: {', '.join(self.obj.scopes)}." if done else ""
+
+
+def scopes_of(api_key: ApiKey) -> list[tuple[str, ScopeGrant | None]]:
+    """Return each scope with its grant, which knows the last day on which it was exercised."""
+    grants = {grant.scope: grant for grant in api_key.grants.all()}
+    return [(scope, grants.get(scope)) for scope in api_key.scopes]
+
+
+def _described(scope: str, grant: ScopeGrant | None) -> str:
+    if grant and grant.last_exercised_on:
+        return f"{scope}, last exercised {grant.last_exercised_on}"
+    return f"{scope}, never exercised since {grant.granted_at:%Y-%m-%d}" if grant else scope
 
 
 class RevokeForm(CategoryForm):
@@ -146,10 +187,7 @@ class Revoke(VerbPage):
     form_class: ClassVar[type[forms.Form]] = RevokeForm
     template_name = "admin/apikeys/apikey/revoke.html"
     consequence = "The very next request with this key is refused. This cannot be undone."
-
-    @classmethod
-    def obstacle(cls, obj: ApiKey) -> str:
-        return "was revoked already" if obj.revoked_at else ""
+    obstacle = staticmethod(lambda obj: "was revoked already" if obj.revoked_at else "")
 
     def asks(self, data: Any = None) -> forms.Form:
         form, would = super().asks(data), would_revoke(self.obj)
@@ -180,8 +218,8 @@ class RevokeMade(Revoke):
     label = "Revoke what it made"
     form_class = CategoryForm
 
-    @classmethod
-    def obstacle(cls, obj: ApiKey) -> str:
+    @staticmethod
+    def obstacle(obj: ApiKey) -> str:
         if obj.revoked_at is None:
             return "is not revoked itself"
         return "has made nothing that is left" if would_revoke(obj) == Cascade(0, 0) else ""

@@ -53,8 +53,8 @@ class VerbPage(ABC, View):
         """Return True if the user may call the verb."""
         return bool(user.has_perm(cls.permission))
 
-    @classmethod
-    def obstacle(cls, obj: Any) -> str:  # noqa: ARG003
+    @staticmethod
+    def obstacle(obj: Any) -> str:  # noqa: ARG004
         """Return why the verb would change nothing, to be read after the row's name, else ""."""
         return ""
 

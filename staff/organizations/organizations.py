@@ -1,6 +1,6 @@
 """Organizations and plans: staff add and read organizations, and change them by verbs."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from django.contrib import admin
 from django.db.models import Prefetch, Q
@@ -34,18 +34,10 @@ from staff.organizations.verbs import ChangeContact, ChangePlan, Rename, Resume,
 MOST_EVENTS: Final = 20
 MOST_KEYS: Final = 10
 
-if TYPE_CHECKING:
-    OrganizationForm = ModelForm[Organization]
-else:
-    OrganizationForm = ModelForm
 
-
-class NewOrganizationForm(OrganizationForm, ReasonForm):
+class NewOrganizationForm(ModelForm):  # type: ignore[type-arg]
     name = LineField(label="Name", max_length=100)
-
-    class Meta:
-        model = Organization
-        fields = ("name", "plan")
+    reason = ReasonForm.base_fields["reason"]
 
 
 def near(organizations: Rows) -> Rows:
@@ -87,8 +79,8 @@ class OrganizationAdmin(VerbAdmin):
             active = obj.api_keys.filter(KeyStatus.ACTIVE.condition)
             facts["keys"] = presentable(obj.api_keys.select_related("organization"))[:MOST_KEYS]
             facts["active"] = [
-                (mode, active.filter(livemode=livemode)[:MOST_COUNTED].count())
-                for mode, livemode in (("live", True), ("test", False))
+                (mode, active.filter(livemode=mode == "live")[:MOST_COUNTED].count())
+                for mode in ("live", "test")
             ]
         return facts
 
@@ -118,9 +110,8 @@ def limits_of(organization: Organization) -> dict[str, dict[str, Any]]:
     """Return each limit in force, and whether it is this customer's own instead of the plan's."""
     limits = {}
     for name, label in zip(OVERRIDES, ("Requests a minute", "Tests", "Domains"), strict=True):
-        own = getattr(organization, name)
-        limit = getattr(organization.plan, name) if own is None else own
-        limits[name] = {"label": label, "limit": limit, "is_own": own is not None}
+        own, plans = getattr(organization, name), getattr(organization.plan, name)
+        limits[name] = {"label": label, "limit": plans if own is None else own, "own": own}
     return limits
 
 
@@ -131,9 +122,9 @@ def usage_of(organization: Organization, limits: dict[str, dict[str, Any]]) -> l
         live = mode == "live"
         used = used_now(organization_id=organization.pk, livemode=live, tests_renew=renew, now=now)
         for meter, count in used.items():
-            limit = limits[f"{meter.value}_limit"]["limit"] if live else None
+            limit = limits[f"{meter}_limit"]["limit"] if live else None
+            bar = {"mode": mode, "meter": meter, "used": count, "limit": limit}
             percent = 100 * count // limit if limit else None
-            bar = {"mode": mode, "meter": meter.value, "used": count, "limit": limit}
             bars.append({**bar, "percent": percent, "fullness": fullness(count, limit)})
     return bars
 

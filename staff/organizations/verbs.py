@@ -5,7 +5,7 @@ from typing import Any, Final
 from django import forms
 from django.utils import timezone
 
-from accounts.models import Meter, Organization, Plan
+from accounts.models import Meter, Plan
 from accounts.models.organization import OVERRIDES
 from accounts.models.usage import used_now
 from staff.kit.forms import LineField, ReasonForm
@@ -24,10 +24,7 @@ class Suspend(VerbPage):
         "Every key of this organization is refused from its next request on, until the "
         "organization is resumed. No key is revoked."
     )
-
-    @classmethod
-    def obstacle(cls, obj: Organization) -> str:
-        return "is suspended already" if obj.suspended_at else ""
+    obstacle = staticmethod(lambda obj: "is suspended already" if obj.suspended_at else "")
 
     def carry_out(self, fields: dict[str, Any]) -> str:
         done = self.obj.suspend(actor=self.actor, **fields)
@@ -39,10 +36,7 @@ class Resume(VerbPage):
     label = "Resume"
     permission = "accounts.suspend_organization"
     consequence = "Its keys that are neither revoked nor expired work again at once."
-
-    @classmethod
-    def obstacle(cls, obj: Organization) -> str:
-        return "" if obj.suspended_at else "is not suspended"
+    obstacle = staticmethod(lambda obj: "" if obj.suspended_at else "is not suspended")
 
     def carry_out(self, fields: dict[str, Any]) -> str:
         done = self.obj.resume(actor=self.actor, **fields)

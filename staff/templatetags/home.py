@@ -24,29 +24,21 @@ from staff.organizations.organizations import AttentionFilter
 
 register = template.Library()
 
-# A filter, its choice, what is counted (one, many), and the rest of the sentence.
+# A filter, its choice, what is counted (one,many), and the rest of the sentence.
 Matters = tuple[tuple[type[ChoiceFilter], str, str, str], ...]
 USED: Final = "active live key was,active live keys were"
+UNUSED: Final = "a scope that was granted 30 days ago or more and never used"
+NEAR: Final = f"used {NEAR_PERCENT} % or more of a limit"
 ABOUT_KEYS: Final[Matters] = (
     (StatusFilter, "expiring", "active key expires,active keys expire", "within 30 days"),
     (UnusedFilter, "90 days", USED, "not used for 90 days"),
     (UnusedFilter, "never used", USED, "made 30 days ago or more and never used"),
-    (
-        ScopeFilter,
-        "more than used",
-        "active key holds,active keys hold",
-        "a scope that was granted 30 days ago or more and never used",
-    ),
+    (ScopeFilter, "more than used", "active key holds,active keys hold", UNUSED),
     (StatusFilter, "rotating", "rotation is,rotations are", "open: two secrets work"),
     (StatusFilter, "revoked this week", "key was,keys were", "revoked within a week"),
 )
 ABOUT_ORGANIZATIONS: Final[Matters] = (
-    (
-        AttentionFilter,
-        "near",
-        "organization has,organizations have",
-        f"used {NEAR_PERCENT} % or more of a limit",
-    ),
+    (AttentionFilter, "near", "organization has,organizations have", NEAR),
     (AttentionFilter, "suspended", "organization is,organizations are", "suspended"),
 )
 
