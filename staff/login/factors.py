@@ -4,15 +4,15 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
 from audit.actor import Actor
 from audit.models import SERVICE, AuditLog
 from staff.login import sessions
-from staff.login.failures import log_failure, record
-from staff.login.lockout import LOCKED_OUT, counted
+from staff.login.failures import record
+from staff.login.lockout import attempt
 from staff.models import Passkey, RecoveryCode, SecondFactor, User
 from staff.models.second_factor import has_factor
 from web.input.text import clean_reason
@@ -25,9 +25,9 @@ REFUSED: Final = (
 
 
 def verify(user: User, typed: str) -> bool:
-    """Return True if a code of the app, or a recovery code, was typed; each counts once.
+    """Return True if a code of the app, or a recovery code, was typed. Each counts once.
 
-    A wrong code of an app makes the next one wait; recovery codes wait for nobody.
+    After a wrong code of an app, the next one must wait; a recovery code need not.
     """
     code = "".join(typed.split())
     if len(code) == DIGITS_OF_APPS and code.isdecimal():
@@ -36,7 +36,7 @@ def verify(user: User, typed: str) -> bool:
             app = SecondFactor.objects.select_for_update().filter(user=user).first()
             return app is not None and app.is_verified_by(code)
     found = RecoveryCode.matching(user, code)
-    if not found.exists():  # A wrong one takes no lock.
+    if not found.exists():  # So that wrong codes do not lock the audit log.
         return False
     with AuditLog.of(SERVICE):
         if not found.delete()[0]:
@@ -46,26 +46,19 @@ def verify(user: User, typed: str) -> bool:
 
 
 def verify_passkey(session: SessionBase, answer: str, user: User | None = None) -> Passkey:
-    """Return the passkey that an answer to the open challenge shows: the user's, or anybody's.
+    """Return the passkey that a valid answer to the open challenge names: the user's, or any.
 
     Failures are counted with wrong passwords. Raises ValidationError.
     """
     challenge, _ = sessions.take_challenge(session, answer)
-    found = Passkey.named_by(answer)
-    owner = user or (found and found.user)
-    name = owner.get_username() if owner else ""
-    passkey = found if found and found.user == owner else None
+    named = Passkey.named_by(answer)
+    owner = user or (named and named.user)
+    passkey = named if named and named.user == owner else None
 
     def check() -> Passkey | None:
         return passkey if passkey and _take(passkey, answer, challenge) else None
 
-    try:
-        if shown := counted(name, check):
-            return shown
-    except PermissionDenied:
-        raise ValidationError(LOCKED_OUT) from None
-    log_failure("failed passkey", name)
-    raise ValidationError(REFUSED)
+    return attempt(owner.get_username() if owner else "", check, "failed passkey", REFUSED)
 
 
 def _take(passkey: Passkey, answer: str, challenge: str) -> bool:

@@ -1,16 +1,12 @@
 """What Django's accounts lack: logged failures, recorded and told changes, names without keys."""
 
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group
-from django.contrib.auth.signals import user_login_failed
 from django.core.mail import send_mail
 from django.db import transaction
-from django.dispatch import receiver
-from django.http import HttpRequest
 from django.utils import timezone
 
 from audit.actor import Actor
@@ -30,16 +26,6 @@ for model, names in (
         model._meta.get_field(name).validators.append(refuse_key)  # type: ignore[union-attr]
 
 logger = logging.getLogger("reachscore.security")
-
-
-@receiver(user_login_failed)
-def log_failed_login(
-    credentials: Mapping[str, Any], request: HttpRequest | None, **_: object
-) -> None:
-    """Write one line for each; without a name that nobody has, which may be a password."""
-    name = credentials.get("username", "")
-    is_known = User.objects.filter(username=name).exists()
-    log_failure("failed log-in", name if is_known else "(nobody's)")
 
 
 def log_failure(what: str, username: str) -> None:

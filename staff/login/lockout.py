@@ -1,4 +1,4 @@
-"""Ten failures of a name from an address, or a hundred of an address, shut it out for a while.
+"""Lock-out: ten failures of a name from an address, or a hundred of an address, for 15 minutes.
 
 Failures are counted after the check: tries at once can exceed the limit by the number of threads.
 Name and address count together, so that guessing Sam's password locks out nobody at Sam's desk.
@@ -9,14 +9,16 @@ from functools import partial
 from ipaddress import ip_network
 from typing import Any, Final, TypeVar
 
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.backends import ModelBackend
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from audit.actor import Actor
 from audit.models import SERVICE, AuditEvent, AuditLog
+from staff.login.failures import log_failure
 from staff.models import LogInTries, User
 from staff.models.log_in_tries import COOL_OFF
 from web.context import current
@@ -26,51 +28,56 @@ MOST_TRIES_OF_AN_ADDRESS: Final = 100
 LOCKED_OUT: Final = (
     "Too many failed tries from your address. Wait 15 minutes, then try again; nothing shortens it."
 )
+WRONG: Final = AdminAuthenticationForm.error_messages["invalid_login"] % {"username": "username"}
 
 Result = TypeVar("Result")
 
 
 class LockingBackend(ModelBackend):
-    """Django's check of a password, not run for those who are locked out."""
+    """Django's check of a password, which is not run during a lock-out."""
 
-    def authenticate(self, request: HttpRequest | None, **typed: Any) -> User | None:  # type: ignore[override]
-        """Return the account of this name and password, None for wrong ones.
+    def authenticate(self, request: HttpRequest | None, **typed: Any) -> User:  # type: ignore[override]
+        """Return the account of this name and password.
 
-        Raises PermissionDenied, which Django takes for None, if too many failed.
+        Raises ValidationError, which the log-in form shows, if there is none or too many tries
+        failed.
         """
-        return counted(typed["username"], partial(super().authenticate, request, **typed))
+        check = partial(super().authenticate, request, **typed)
+        return attempt(typed["username"], check, "failed log-in", WRONG)
 
 
-def counted(username: str, check: Callable[[], Result | None]) -> Result | None:
-    """Run `check` and return its result. None counts as a failure of this name and address.
+def attempt(username: str, check: Callable[[], Result | None], what: str, wrong: str) -> Result:
+    """Run `check` and return its result. None is a failure: log it as `what`, and count it.
 
-    Raises PermissionDenied, without running it, if too many failed.
+    Raises ValidationError: `wrong`; or LOCKED_OUT if too many failed, without running `check`.
     """
-    if is_locked_out(username):
-        raise PermissionDenied
-    result = check()
-    if result is None:
+    is_shut = is_locked_out(username)
+    if not is_shut:
+        if (result := check()) is not None:
+            return result
         LogInTries.add(*_subjects(username))
-        if is_locked_out(username):
+        if is_shut := is_locked_out(username):
             record_lock_out(username)
-    return result
+    is_known = User.objects.filter(username=username).exists()  # Others may be passwords.
+    log_failure(what, username if is_known else "(nobody's)")
+    raise ValidationError(LOCKED_OUT if is_shut else wrong)
 
 
 def is_locked_out(username: str) -> bool:
-    """Return True if no try of this name from this address is looked at now."""
+    """Return True if tries of this name from this address are refused now."""
     limits = zip(_subjects(username), (MOST_TRIES, MOST_TRIES_OF_AN_ADDRESS), strict=False)
     return any(LogInTries.count(subject) >= most for subject, most in limits)
 
 
 def forget_tries(username: str) -> None:
-    """Begin to count anew for this name from this address: somebody is in, with everything."""
+    """Reset the count of this name from this address, after a complete log-in or proof."""
     LogInTries.objects.filter(subject=_subjects(username)[0]).delete()
 
 
 def record_lock_out(username: str) -> None:
-    """Write an event if the name is an account's and the last one is older than COOL_OFF.
+    """Write an event if the name is an account's, at most one an account in COOL_OFF.
 
-    The log is for ever and strangers decide when this is called, so one an account in that time.
+    Strangers decide when this is called, and events are kept for ever.
     """
     user = User.objects.filter(username=username, is_active=True).first()
     if user is None:

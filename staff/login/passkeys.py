@@ -6,24 +6,15 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import login
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
-from django.shortcuts import get_object_or_404
-from django.urls import reverse
-from django.views.decorators.cache import never_cache
+from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
 
 from staff.login import factors, sessions
-from staff.login.gate import (
-    end_what_is_over,
-    get_in,
-    go_on,
-    is_staff,
-    on_to,
-    show_codes,
-)
-from staff.login.proof import asks_of, page, proof_asked, way_back
+from staff.login.pages import on_to, page, show_codes, way_back
+from staff.login.proof import asks_of, proof_asked
+from staff.login.sessions import get_in, go_on, is_half_way, is_staff
 from staff.models import Passkey, User
 from staff.models.passkey import CHALLENGE_SECONDS, NAME_LENGTH
 from staff.models.second_factor import has_factor
@@ -32,7 +23,7 @@ from web.input.text import clean_line
 
 
 def addresses(request: HttpRequest) -> dict[str, Any]:
-    """Return where passkeys work and, if that is not here, this page's address there."""
+    """Return context: where passkeys work and, if that is elsewhere, this page's URL there."""
 
     def elsewhere() -> str:
         is_here = request.get_host() == urlsplit(settings.PUBLIC_URL).netloc
@@ -41,35 +32,32 @@ def addresses(request: HttpRequest) -> dict[str, Any]:
     return {"passkeys_at": settings.PUBLIC_URL, "passkeys_elsewhere": elsewhere}
 
 
-@never_cache
 @require_POST
 def challenge(request: HttpRequest) -> HttpResponse:
-    """Begin to ask for a passkey."""
-    end_what_is_over(request)
-    if not is_staff(request):  # Of strangers no session stays for long, nor many of them.
+    """Answer the options with which a browser asks for a passkey."""
+    if not is_staff(request):  # Sessions of strangers must not last, nor pile up.
         request.session.set_expiry(CHALLENGE_SECONDS)
         request.session.clear_expired()
     return _begin(request, Passkey.request_options())
 
 
-@never_cache
 @require_POST
 def log_in(request: HttpRequest) -> HttpResponse:
-    """Let somebody in by a passkey alone, which takes the place of password and code."""
+    """Log in by a passkey alone, instead of password and code."""
     try:
         passkey = factors.verify_passkey(request.session, request.POST.get("credential", ""))
     except ValidationError as failure:
         messages.error(request, failure.messages[0])
         return on_to("login", request)
-    login(request, passkey.user)
-    get_in(request, "passkey")
+    sessions.log_in(request, passkey.user, sessions.PASSKEY)
+    sessions.prove(request.session)
     return HttpResponseRedirect(way_back(request))
 
 
 def add(request: HttpRequest) -> HttpResponse:
-    """Ask for a name, answer it with what the browser needs, and store the passkey it made."""
+    """Show a form for the name; answer the name with options; store the passkey then made."""
     user = cast(User, request.user)
-    if sessions.is_half_way(request):
+    if is_half_way(request):
         if has_factor(user):
             return on_to("second_factor", request)
     elif asks_of(user) and (asked := proof_asked(request, "Add a passkey")):
@@ -85,8 +73,12 @@ def add(request: HttpRequest) -> HttpResponse:
     except Refusal as refusal:
         # No 400, in place of which a page would be shown.
         return JsonResponse({"error": refusal.message}, status=HTTPStatus.UNPROCESSABLE_ENTITY)
-    context = {"error": error, "next": way_back(request), "name_length": NAME_LENGTH}
-    return page(request, "passkey_add", title="Add a passkey", **context)
+    context: dict[str, Any] = {
+        "error": error,
+        "next": way_back(request),
+        "name_length": NAME_LENGTH,
+    }
+    return page(request, "login/passkey_add", title="Add a passkey", **context)
 
 
 def _add(request: HttpRequest, answer: str) -> HttpResponse:
@@ -99,11 +91,12 @@ def _add(request: HttpRequest, answer: str) -> HttpResponse:
         messages.success(request, f"The {made} is added.")
         return HttpResponseRedirect(way_back(request))
     go_on(request)
-    if sessions.is_half_way(request):
-        get_in(request, f"{sessions.way_of(request.session)} and new passkey")
+    if is_half_way(request):
+        get_in(request, "new passkey")
     return show_codes(request, codes, back=way_back(request))
 
 
+@require_POST
 def rename(request: HttpRequest, pk: int) -> HttpResponse:
     """Give a passkey another name."""
     if (asked := proof_asked(request, "Rename a passkey")) is not None:
@@ -113,11 +106,11 @@ def rename(request: HttpRequest, pk: int) -> HttpResponse:
         factors.rename_passkey(passkey, _name(request))
     except Refusal as refusal:
         messages.warning(request, refusal.message)
-    return HttpResponseRedirect(reverse("admin:second_factor"))
+    return redirect("admin:second_factor")
 
 
 def _begin(request: HttpRequest, options: dict[str, Any], name: str = "") -> HttpResponse:
-    """Remember the challenge of these options, in place of any other that is open."""
+    """Store the challenge of these options in the session, and answer them."""
     request.session[sessions.CHALLENGE] = [options["challenge"], sessions.now(), name]
     return JsonResponse(options)
 

@@ -1,43 +1,106 @@
 """Step-up authentication: the proof once more, before what a stolen session must not do."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, cast
 
+from django import forms
 from django.conf import settings
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
-from django.template.response import TemplateResponse
-from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 
-from staff.login.forms import ProofForm
-from staff.login.lockout import forget_tries
-from staff.login.sessions import is_half_way, is_proved, prove
+from staff.login import factors
+from staff.login.lockout import attempt, forget_tries
+from staff.login.pages import page
+from staff.login.sessions import is_proved, prove
 from staff.models import User
 from staff.models.second_factor import has_factor
 from web.redaction import holds_key
 
-PREFIX: Final = "proof"  # Of the names of its fields, which stand among others.
+PREFIX: Final = "proof"  # Of field names, because the proof is part of other forms.
 SECRET_NAME: Final = re.compile("password|code|credential")
 NOT_CARRIED: Final = {"csrfmiddlewaretoken", "next"}
+WRONG_CODE: Final = (
+    "This is not the code of now, or it was used before, or it came too soon after a wrong one. "
+    "Wait for the next one."
+)
+WIDGET: Final = {"class": "vTextField", "spellcheck": "false"}
+
+
+class ProofForm(forms.Form):
+    """Asks for a password, a code, or both. A passkey replaces all that is asked.
+
+    `take` checks the code; its result is in `taken`. By default that is `factors.verify`. With
+    another `take` no passkey is offered.
+    """
+
+    credential = forms.CharField(required=False, widget=forms.HiddenInput)
+    password = forms.CharField(
+        label="Your password",
+        strip=False,
+        widget=forms.PasswordInput({"autocomplete": "current-password", **WIDGET}),
+    )
+    code = forms.CharField(
+        max_length=40,
+        # PasswordInput does not render what was typed: a recovery code may be unused.
+        widget=forms.PasswordInput({"type": "text", "autocomplete": "one-time-code", **WIDGET}),
+    )
+
+    def __init__(
+        self,
+        request: HttpRequest,
+        *asks: str,
+        take: Callable[[str], Any] | None = None,
+        prefix: str | None = None,
+    ) -> None:
+        is_sent = any(name.startswith(f"{prefix}-" if prefix else "") for name in request.POST)
+        super().__init__(request.POST if is_sent else None, prefix=prefix)
+        self.request, self.user = request, cast(User, request.user)
+        self.take, self.taken = take or partial(factors.verify, self.user), None
+        has_passkey = take is None and self.user.passkeys.exists()
+        self.fields = {name: self.fields[name] for name in (*["credential"] * has_passkey, *asks)}
+        self.shows_passkey = has_passkey and bool(self["credential"].data)
+        for name in asks:
+            self.fields[name].required = not self.shows_passkey
+        if asks and (request.method == "POST" or not prefix):  # Else it stands at a page's end.
+            self.fields[asks[0]].widget.attrs["autofocus"] = True
+
+    # Each check is skipped if one before has failed, and all are counted with failed log-ins.
+
+    def clean_credential(self) -> None:
+        if self.shows_passkey:
+            answer = self.cleaned_data["credential"]
+            factors.verify_passkey(self.request.session, answer, self.user)
+
+    def clean_password(self) -> None:
+        if not self.shows_passkey:
+            wrong = "That is not your password."
+            self._attempt(self.user.check_password, "password", "failed log-in", wrong)
+
+    def clean_code(self) -> None:
+        if not (self.shows_passkey or self.errors):
+            self.taken = self._attempt(self.take, "code", "failed second factor", WRONG_CODE)
+
+    def _attempt(self, check: Callable[[str], Any], field: str, what: str, wrong: str) -> Any:
+        typed, name = self.cleaned_data[field], self.user.get_username()
+        return attempt(name, lambda: check(typed) or None, what, wrong)
 
 
 def proved(request: HttpRequest) -> bool:
     """Return True if the user gave the proof within 15 minutes, or gives it with this very form.
 
-    The proof is what `asks_of` names, or a passkey. A user of whom it can ask nothing has no proof
-    to give.
+    The proof is what `asks_of` returns, or a passkey. If `asks_of` returns nothing, the user cannot
+    give a proof.
 
-    If not, do nothing of what was sent: show the page again, filled in with `request.POST`, which
-    has lost its passwords, codes and keys. `login/proof.html` asks for the proof in its form.
+    If False, do nothing of what was sent: render the page again with `request.POST`, from which
+    passwords, codes and keys are removed. `login/proof.html` asks for the proof in its form.
     """
     if is_proved(request.session):
         return True
     if not hasattr(request, "proof"):
-        user, sent = cast(User, request.user), request.POST
+        user = cast(User, request.user)
         asks = asks_of(user)
-        is_sent = any(name.startswith(f"{PREFIX}-") for name in sent)
-        form = ProofForm(sent if is_sent else None, request, user, *asks, prefix=PREFIX)
+        form = ProofForm(request, *asks, prefix=PREFIX)
         if asks and form.is_valid():
             forget_tries(user.get_username())
             prove(request.session)
@@ -48,16 +111,16 @@ def proved(request: HttpRequest) -> bool:
 
 
 def asks_of(user: User) -> tuple[str, ...]:
-    """Return what the user's proof consists of: the password unless it is shut, a code if any."""
+    """Return the fields of the user's proof: the password unless it is shut, a code if any."""
     has_password = settings.STAFF_PASSWORD_LOGIN and user.has_usable_password()
     return (*["password"] * has_password, *["code"] * has_factor(user))
 
 
 def proof_asked(request: HttpRequest, title: str) -> HttpResponse | None:
-    """Return a page that asks for the proof alone, None if it is given.
+    """Return a page that asks for the proof alone, or None if it is given.
 
-    For what cannot be shown before, and for forms of nothing but secrets: the page carries what
-    else was sent. If nothing was, the proof leads on to the page that was asked for.
+    Use it before pages that show secrets, and for forms of nothing but secrets. The page carries
+    what else was sent. If nothing was, the proof redirects to the page that was asked for.
     """
     if proved(request):
         carried = request.POST.keys() - NOT_CARRIED
@@ -65,16 +128,7 @@ def proof_asked(request: HttpRequest, title: str) -> HttpResponse | None:
             return HttpResponseRedirect(request.get_full_path())
         return None
     fields = [pair for pair in request.POST.items() if pair[0] not in NOT_CARRIED]
-    return page(request, "proof_first", title=title, carried=fields)
-
-
-def page(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
-    """Return a page about getting in, which no cache keeps."""
-    site = admin.site.each_context(request)
-    whole = {**site, "half_way": is_half_way(request), **context}
-    response = TemplateResponse(request, f"admin/login/{template}.html", whole)
-    response["Cache-Control"] = "no-store"
-    return response
+    return page(request, "login/proof_first", title=title, carried=fields)
 
 
 def without_secrets(sent: QueryDict) -> QueryDict:
@@ -85,12 +139,3 @@ def without_secrets(sent: QueryDict) -> QueryDict:
         if SECRET_NAME.search(name) or not kept.getlist(name):
             del kept[name]
     return kept
-
-
-def way_back(request: HttpRequest) -> str:
-    """Return where `next` leads, which may be any text; the home page if not to one of ours."""
-    wanted = request.POST.get("next", request.GET.get("next", ""))
-    is_ours = url_has_allowed_host_and_scheme(
-        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    return wanted if is_ours else reverse("admin:index")

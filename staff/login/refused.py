@@ -1,17 +1,16 @@
-"""Refusals under /admin/: in the admin's frame, with a way back."""
+"""Refusals under /admin/, in the admin's frame, with a way back; and no answer there is cached."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
-from django.shortcuts import render
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
 from django.views.csrf import csrf_failure
 
-NOT_CHECKED: Final = "This form could not be checked"
+from staff.login.pages import page
+from web.proxies import STAFF_PATH
+
 TITLES: Final = {
     400: "This request could not be read",
     403: "Your account may not do this",
@@ -20,37 +19,33 @@ TITLES: Final = {
 }
 
 
-def in_frame(
-    get_response: Callable[[HttpRequest], HttpResponseBase],
-) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Make the middleware that shows the admin's refusals in its frame."""
+def in_frame(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Make the middleware that renders the admin's refusals in its frame."""
 
-    def answer(request: HttpRequest) -> HttpResponseBase:
+    def answer(request: HttpRequest) -> Any:
         response = get_response(request)
-        status = response.status_code
-        has_page = isinstance(response, TemplateResponse)  # Of its own, which says more.
-        is_admin = request.path_info.startswith(reverse("admin:index"))
-        if status not in TITLES or has_page or not is_admin:
+        if not request.path_info.startswith(STAFF_PATH):
             return response
-        title = getattr(request, "refused_as", TITLES[status])
-        context = {**admin.site.each_context(request), "title": title, "status": status}
-        page = render(request, "admin/refused.html", context, status=status)
-        page["Cache-Control"] = "no-store"
-        if "Allow" in response.headers:
-            page["Allow"] = response["Allow"]
-        return page
+        title = TITLES.get(status := response.status_code)
+        if title and not isinstance(response, TemplateResponse):  # That is a page of its own.
+            allow = response.get("Allow")
+            response = page(request, "refused", status=status, title=title, code=status).render()
+            if allow:
+                response["Allow"] = allow
+        add_never_cache_headers(response)
+        return response
 
     return answer
 
 
 def not_let_in(request: HttpRequest, because: str) -> HttpResponse:
     """Answer 403 and say why."""
-    context = {**admin.site.each_context(request), "title": "You are not let in"}
-    context["because"] = because
-    return TemplateResponse(request, "admin/refused.html", context, status=403)
+    return page(request, "refused", status=403, title="You are not let in", because=because)
 
 
 def form_not_checked(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Answer what fails the check against forged forms: Django's CSRF_FAILURE_VIEW."""
-    setattr(request, "refused_as", NOT_CHECKED)  # noqa: B010 - mypy knows no such attribute
-    return csrf_failure(request, reason)
+    """Answer a form that fails the check against forged ones: Django's CSRF_FAILURE_VIEW."""
+    if not request.path_info.startswith(STAFF_PATH):
+        return csrf_failure(request, reason)
+    title = "This form could not be checked"
+    return page(request, "refused", status=403, title=title, reopen=request.get_full_path())

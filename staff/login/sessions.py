@@ -1,19 +1,21 @@
-"""How long somebody who logged in stays so: eight hours, and half an hour without a click.
+"""Sessions of staff last eight hours from log-in, and half an hour without a click.
 
-A session holds times, whether everything that is asked was shown, and the key of an app that is
-being set up; it is written at most once a minute, so that its end may come up to a minute early.
+They are written at most once a minute, so that the end may come up to a minute early.
 """
 
 from typing import Any, Final, cast
 
 from django.conf import settings
+from django.contrib.auth import login, update_session_auth_hash
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import SessionBase
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
+from staff.login.failures import record
+from staff.login.lockout import forget_tries
 from staff.models import SecondFactor, User
 from staff.models.passkey import CHALLENGE_SECONDS, LONGEST_ANSWER
 from staff.models.second_factor import has_factor
@@ -30,24 +32,70 @@ PROVED_AT: Final = "proved_at"
 IS_IN: Final = "is_in"  # False half-way: the password was right, and a second factor is asked.
 APP_KEY: Final = "app_key"  # Of one that is being set up.
 CHALLENGE: Final = "passkey_challenge"  # With the time it began, and a new passkey's name.
-# None if by a password or passkey; LINK; else by the proxy, and whether that asked for a second.
-BEGAN_BY: Final = "began_by"
+WAY: Final = "way"  # How the session began; in words, because the event of the log-in says it.
+
+PASSWORD: Final = "password"  # noqa: S105 - the word
+PASSKEY: Final = "passkey"
 LINK: Final = "link"
+SINGLE_SIGN_ON: Final = "single sign-on"
+SINGLE_SIGN_ON_MFA: Final = "single sign-on with a second factor"
 
 
 def now() -> int:
     return int(timezone.now().timestamp())
 
 
+def is_staff(request: HttpRequest) -> bool:
+    return request.user.is_active and request.user.is_staff
+
+
+def log_in(request: HttpRequest, user: User, way: str) -> None:
+    """Log in by another way than the password, and record it unless a second factor is asked."""
+    setattr(request, WAY, way)
+    login(request, user)
+    if not is_half_way(request):
+        record_log_in(request)
+
+
 @receiver(user_logged_in)
 def begin(request: HttpRequest, user: User, **_: Any) -> None:
-    """Begin to count, with nothing of what the session held before."""
-    session = request.session
-    session.set_expiry(None)  # A stranger's that asked for a passkey had minutes.
-    session[BEGAN_AT] = session[SEEN_AT] = now()
-    session[IS_IN] = not (settings.SECOND_FACTOR_REQUIRED or has_factor(user))
+    """Begin to count, and remove what the session held before.
+
+    Raises PermissionDenied, whatever view logs in, if passwords and passkeys are shut.
+    """
+    session, way = request.session, getattr(request, WAY, PASSWORD)
+    if way in (PASSWORD, PASSKEY) and not settings.STAFF_PASSWORD_LOGIN:
+        session.flush()
+        raise PermissionDenied
     for name in (PROVED_AT, APP_KEY, CHALLENGE):
         session.pop(name, None)
+    session.set_expiry(None)  # A stranger's that asked for a passkey had minutes.
+    session[WAY] = way
+    session[BEGAN_AT] = session[SEEN_AT] = now()
+    is_whole = way in (PASSKEY, SINGLE_SIGN_ON_MFA)
+    session[IS_IN] = is_whole or not (settings.SECOND_FACTOR_REQUIRED or has_factor(user))
+
+
+def get_in(request: HttpRequest, second: str = "") -> None:
+    """Record a log-in that is complete now, after this second factor if any."""
+    record_log_in(request, second)
+    prove(request.session)
+    request.session.cycle_key()
+
+
+def record_log_in(request: HttpRequest, second: str = "") -> None:
+    """Record a log-in, and how it was done."""
+    user = cast(User, request.user)
+    forget_tries(user.get_username())
+    way = " and ".join(filter(None, (request.session[WAY], second)))
+    record(user, "logged_in", changes={"way": (None, way)})
+
+
+def go_on(request: HttpRequest) -> None:
+    """Let this session go on after all sessions of its user were ended."""
+    user = cast(User, request.user)
+    user.refresh_from_db()
+    update_session_auth_hash(request, user)
 
 
 def end_of(session: SessionBase) -> str:
@@ -55,21 +103,21 @@ def end_of(session: SessionBase) -> str:
     moment = now()
     since_began = moment - session.get(BEGAN_AT, 0)
     if since_began >= settings.SESSION_COOKIE_AGE:
-        return "You were logged out: a session lasts eight hours."
+        return "a session lasts eight hours."
     if moment - session.get(SEEN_AT, 0) >= IDLE_SECONDS:
-        return "You were logged out after half an hour without a click."
+        return "half an hour without a click."
     if not session.get(IS_IN) and since_began >= HALF_WAY_SECONDS:
-        return "You were logged out: no code came."
+        return "no code came."
     return ""
 
 
 def is_half_way(request: HttpRequest) -> bool:
-    """Return True if the second factor is still asked."""
+    """Return True if the password was right and the second factor is still asked."""
     return not request.session.get(IS_IN)
 
 
 def touch(session: SessionBase) -> None:
-    """Note that somebody is there, and correct what a clock ahead of this one has noted."""
+    """Note a click, and correct times that a clock ahead of this one has noted."""
     moment = now()
     if abs(moment - session.get(SEEN_AT, 0)) >= SECONDS_BETWEEN_WRITES:
         session[SEEN_AT] = moment
@@ -77,28 +125,22 @@ def touch(session: SessionBase) -> None:
 
 
 def prove(session: SessionBase) -> None:
-    """Note that everything that is asked was shown just now.
+    """Note that the user gave the whole proof just now.
 
-    A secret that this session showed before ends: another person may have seen it.
+    The secret of an app that this session showed before ends: another person may have seen it.
     """
     session[IS_IN], session[PROVED_AT] = True, now()
     session.pop(APP_KEY, None)
 
 
 def is_proved(session: SessionBase) -> bool:
-    """Return True if that was lately enough for what only the owner should do."""
+    """Return True if the user gave the proof within 15 minutes."""
     proved_at: int = session.get(PROVED_AT, 0)
     return 0 <= now() - proved_at < PROOF_SECONDS
 
 
-def way_of(session: SessionBase) -> str:
-    """Return how the session began, in words for the log."""
-    ways = {None: "password", LINK: LINK}
-    return ways.get(session.get(BEGAN_BY), "single sign-on")
-
-
 def take_challenge(session: SessionBase, answer: str) -> tuple[str, str]:
-    """Return the challenge, which ends with that, and the name of the passkey to be made.
+    """Remove the challenge; return it and the name of the passkey to be made.
 
     Raises ValidationError if there is none, if it is too old, or if the answer is too long.
     """
@@ -109,6 +151,6 @@ def take_challenge(session: SessionBase, answer: str) -> tuple[str, str]:
 
 
 def app_being_set_up(request: HttpRequest) -> SecondFactor:
-    """Return this session's own; it is the same until it is confirmed or the proof given anew."""
+    """Return the app of this session, the same until it is confirmed or the proof given anew."""
     key = request.session.setdefault(APP_KEY, SecondFactor.new_key())
     return SecondFactor(user=cast(User, request.user), key=key)

@@ -308,5 +308,5 @@ class CookieTests(ApiTestCase):
         try_password("correct horse", browser=browser)
         held = dict(browser.session)
         own = {name for name in held if not name.startswith("_auth")}
-        self.assertEqual(own, {"began_at", "seen_at", "proved_at", "is_in"})
+        self.assertEqual(own, {"began_at", "seen_at", "proved_at", "is_in", "way"})
         self.assertNotIn("correct horse", str(held))

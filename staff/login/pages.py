@@ -1,0 +1,53 @@
+"""What the log-in pages share: rendering, redirects, and the page of recovery codes."""
+
+from typing import Any, cast
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+
+from staff.login.sessions import is_half_way
+from staff.models import RecoveryCode, User
+
+
+def page(
+    request: HttpRequest, template: str, *, status: int = 200, **context: Any
+) -> TemplateResponse:
+    """Return a page in the admin's frame."""
+    context = {**admin.site.each_context(request), "half_way": is_half_way(request), **context}
+    return TemplateResponse(request, f"admin/{template}.html", context, status=status)
+
+
+def way_back(request: HttpRequest) -> str:
+    """Return the URL in `next` if it is one of this site, else the admin's first page."""
+    wanted = request.POST.get("next", request.GET.get("next", ""))
+    is_ours = url_has_allowed_host_and_scheme(
+        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return wanted if is_ours else reverse("admin:index")
+
+
+def on_to(name: str, request: HttpRequest) -> HttpResponse:
+    """Redirect to a page of the log-in, and pass `next` on."""
+    query = urlencode({"next": way_back(request)})
+    return HttpResponseRedirect(f"{reverse(f'admin:{name}')}?{query}")
+
+
+def newest_code(user: User) -> int:
+    """Return a number that changes when recovery codes are made. Forms that make some send it."""
+    newest = RecoveryCode.objects.filter(user=user).order_by("-pk").first()
+    return newest.pk if newest else 0
+
+
+def is_sent_again(request: HttpRequest) -> bool:
+    """Return True if recovery codes were made since this form was rendered, as for a reload."""
+    sent = request.POST.get("newest")
+    return sent is not None and sent != str(newest_code(cast(User, request.user)))
+
+
+def show_codes(request: HttpRequest, codes: list[str] | None, *, back: str) -> HttpResponse:
+    """Return the page that shows recovery codes once. None: they were shown before."""
+    title = "Your recovery codes"
+    return page(request, "login/recovery_codes", title=title, codes=codes, back=back)
