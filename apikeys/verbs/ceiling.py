@@ -80,7 +80,7 @@ class ActingKey:
         return any(self.own(name) is not None for name in INHERITABLE)
 
     def own(self, name: str) -> Any:
-        """Return what this key has of a field of INHERITABLE."""
+        """Return what this key has of a field of GIVEN."""
         return self.expires_at if name == "expires_at" else getattr(self.api_key, name)
 
     def require_managing(self) -> None:
@@ -131,19 +131,25 @@ class ActingKey:
             )
 
     def require_within_ceiling(self, fields: Mapping[str, Any]) -> None:
-        """Raise ExceedsCaller, with the field, if a field of GIVEN is more than this key's own."""
-        end, key = self.expires_at, self.api_key
-        if not set(fields.get("scopes", ())) <= set(key.scopes):
-            _refuse("scopes", "hold one that the calling key lacks")
-        if end and "expires_at" in fields and _is_more(fields["expires_at"], end):
-            _refuse("expires_at", f"be later than the calling key's own end, {format_moment(end)}")
-        if "allowed_ips" in fields and not is_within(fields["allowed_ips"], key.allowed_ips):
-            own = ", ".join(key.allowed_ips or [])
-            message = f"allowed_ips must lie within the calling key's own, {own}."
-            raise ExceedsCaller(message, field="allowed_ips")
-        share = key.max_tests_per_month
-        if "max_tests_per_month" in fields and _is_more(fields["max_tests_per_month"], share):
-            _refuse("max_tests_per_month", f"be more than the calling key's own, {share}")
+        """Raise ExceedsCaller, with the field, if a field of GIVEN is more than this key's own.
+
+        None is without limit. Numbers and moments are compared by size.
+        """
+        for name in (name for name in GIVEN if name in fields):
+            given, own = fields[name], self.own(name)
+            if name == "scopes":
+                if not set(given) <= set(own):
+                    _refuse(name, "hold one that the calling key lacks")
+            elif name == "allowed_ips":
+                if not is_within(given, own):
+                    networks = ", ".join(own or [])
+                    message = f"allowed_ips must lie within the calling key's own, {networks}."
+                    raise ExceedsCaller(message, field=name)
+            elif own is not None and (given is None or given > own):
+                than = f"more than the calling key's own, {own}"
+                if isinstance(own, datetime):
+                    than = f"later than the calling key's own end, {format_moment(own)}"
+                _refuse(name, f"be {than}")
 
     def require_could_make(self, target: ApiKey) -> None:
         """Raise ExceedsCaller unless this key could make one like `target`."""
@@ -152,11 +158,6 @@ class ActingKey:
         except ExceedsCaller as refusal:
             message = f"The key {target.pk} reaches further than the calling one: {refusal.message}"
             raise ExceedsCaller(message) from None
-
-
-def _is_more(given: Any, own: Any) -> bool:
-    """Return True if `given` is more than `own`; None is without limit."""
-    return own is not None and (given is None or given > own)
 
 
 def _refuse(field: str, rule: str) -> Never:
