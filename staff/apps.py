@@ -13,7 +13,7 @@ class StaffConfig(AppConfig):
 
     def ready(self) -> None:
         """Add to Django's own log-in and models what they lack, once they are loaded."""
-        import_module("staff.login.failures")
+        import_module("staff.login.account_events")
 
 
 class StaffAdminConfig(admin_apps.AdminConfig):

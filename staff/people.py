@@ -23,8 +23,8 @@ from staff.groups import GROUPS, LOOK
 from staff.kit.lists import PlainList, staff_of
 from staff.kit.search import Folded, holds
 from staff.kit.verb_page import VerbPage, verb_urls
+from staff.login.account_events import record_new_password
 from staff.login.factors import reset
-from staff.login.failures import record_new_password
 from staff.login.proof import proof_asked, proved
 from staff.models import User
 

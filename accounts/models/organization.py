@@ -1,4 +1,4 @@
-"""An organization: the customer. `near_limit` has those close to a limit of their plan."""
+"""An organization: the customer, and the verbs that change it."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from audit.actor import Actor
 from audit.models import SERVICE, AuditLog
 from staff.login import sessions
-from staff.login.failures import record
+from staff.login.account_events import record
 from staff.login.lockout import attempt
 from staff.models import Passkey, RecoveryCode, SecondFactor, User
 from staff.models.second_factor import has_factor

@@ -18,7 +18,7 @@ from django.utils.crypto import salted_hmac
 
 from audit.actor import Actor
 from audit.models import SERVICE, AuditEvent, AuditLog
-from staff.login.failures import log_failure
+from staff.login.account_events import log_failure
 from staff.models import LogInTries, User
 from staff.models.log_in_tries import COOL_OFF
 from web.context import current

@@ -14,7 +14,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
-from staff.login.failures import record
+from staff.login.account_events import record
 from staff.login.lockout import forget_tries
 from staff.models import SecondFactor, User
 from staff.models.passkey import CHALLENGE_SECONDS, LONGEST_ANSWER

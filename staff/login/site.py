@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 
 from audit.models import SERVICE, AuditLog
 from staff.login import factors, passkeys, sessions
-from staff.login.failures import record, record_new_password
+from staff.login.account_events import record, record_new_password
 from staff.login.lockout import LOCKED_OUT, attempt, is_locked_out
 from staff.login.pages import is_sent_again, newest_code, on_to, page, show_codes, way_back
 from staff.login.proof import ProofForm, asks_of, proof_asked

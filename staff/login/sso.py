@@ -20,7 +20,7 @@ from django.utils.deprecation import MiddlewareMixin
 from audit.actor import Actor
 from audit.models import SERVICE, AuditLog
 from staff.login import sessions
-from staff.login.failures import log_failure, record
+from staff.login.account_events import log_failure, record
 from staff.login.pages import on_to, page, way_back
 from staff.login.refused import not_let_in
 from staff.login.sessions import is_half_way, is_staff, log_in

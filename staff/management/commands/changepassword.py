@@ -4,7 +4,7 @@ from django.contrib.auth.management.commands import changepassword
 from django.db import transaction
 
 from audit.actor import Actor
-from staff.login.failures import record_new_password
+from staff.login.account_events import record_new_password
 from staff.models import User
 
 

@@ -5,7 +5,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.urls import reverse
 
 from audit.actor import Actor
-from staff.login.failures import record
+from staff.login.account_events import record
 from staff.login.sso import links
 from staff.models import User
 from web.commands import VerbCommand

@@ -1,4 +1,4 @@
-"""What Django's accounts lack: logged failures, recorded and told changes, names without keys."""
+"""What Django's accounts lack: events, mails to the owner, logged failures, names without keys."""
 
 import logging
 from typing import Any
