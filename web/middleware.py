@@ -1,7 +1,6 @@
 """Middleware of the API: checks and headers of every request under /v1."""
 
 import re
-from collections.abc import Callable
 from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Final
@@ -17,8 +16,7 @@ from web.context import current
 from web.errors.refusals import OfCatalogue, Refusal, RequestInvalid, refusal_response
 from web.proxies import GATEWAY, STAFF_PATH
 from web.redaction import holds_key
-
-Handler = Callable[[HttpRequest], HttpResponseBase]
+from web.request import Handler
 
 API_PATH: Final = re.compile(r"/v1(/|\Z)")
 PLAIN_HOST: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")

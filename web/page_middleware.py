@@ -10,8 +10,9 @@ from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-un
 
 from web.boundary import MOST_BODY_BYTES
 from web.errors.catalogue import CATALOGUE
-from web.middleware import Handler, url_holds_key
+from web.middleware import url_holds_key
 from web.redaction import holds_key
+from web.request import Handler
 
 
 def refuse_large_body_and_key_in_redirect(get_response: Handler) -> Handler:

@@ -1,12 +1,16 @@
 """Django's WSGI request and handler, hardened against the Content-Type header."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import ResolverMatch
 from django.utils.http import parse_header_parameters
+
+# What Django calls `get_response`: a view, with the middleware in front of it.
+Handler = Callable[[HttpRequest], HttpResponseBase]
 
 
 class SteadyRequest(WSGIRequest):

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from web.database.stale import once_more
-from web.middleware import Handler
+from web.request import Handler
 
 
 def close_if_broken(connection: BaseDatabaseWrapper) -> None:
