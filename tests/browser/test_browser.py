@@ -81,18 +81,6 @@ def test_api_reference_executes_an_operation(stranger, server):
     stranger.picture("docs executed")
 
 
-def test_staff_can_issue_view_and_revoke_a_key(staff):
-    issue(staff, "Browser")
-    staff.press("I have stored it: go to the key")
-    key_page = staff.page.url
-    staff.press("History")
-    staff.visit(key_page)
-    staff.press("Revoke key")
-    staff.page.get_by_label("Leaked").check()
-    staff.press("Revoke key")
-    assert "is revoked" in staff.page.locator(".messagelist").inner_text()
-
-
 def test_pasted_key_leads_to_its_page_and_into_no_address(staff):
     pasted = issue(staff, "Pasted")
     staff.visit(f"{KEYS}?livemode__exact=1")
@@ -158,14 +146,10 @@ def test_one_time_page_shows_no_key_after_back_or_reload(staff):
     assert shown not in page.content()
 
 
-def test_staff_can_add_suspend_and_resume_an_organization(staff):
+def test_staff_can_add_an_organization(staff):
     staff.visit(f"{ORGANIZATIONS}add/")
     staff.page.get_by_label("Name:").fill("Initech")
     staff.page.get_by_label("Plan:").select_option("starter")
     staff.page.get_by_label("Reason").fill("tried in a browser")
     staff.press("Add organization")
-    for verb in ("Suspend", "Resume"):
-        staff.press(verb)
-        staff.page.get_by_label("Reason").fill("tried in a browser")
-        staff.press(verb)
-        assert f"{verb.lower()}" in staff.page.locator(".messagelist").inner_text()
+    assert "Initech" in staff.page.locator(".messagelist").inner_text()

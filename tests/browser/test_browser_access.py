@@ -89,7 +89,7 @@ def test_second_factor_is_set_up_at_the_first_log_in_and_asked_at_the_next(
     assert page.title() == "printed"
     window.picture("recovery codes")
     page.reload()
-    assert "were shown once, and are gone" in page.content()
+    assert "were shown once and cannot be shown again" in page.content()
     window.check_access()
     window.press("Go on")
     assert "10 recovery codes left" in page.content()

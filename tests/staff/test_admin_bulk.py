@@ -169,17 +169,6 @@ class RevokeManyTests(BulkTestCase):
             answer = self.select("revoke_selected", *keys)
         self.assertEqual(answer["Location"], KEYS)
 
-    def test_bulk_action_needs_its_permission_in_the_list_the_dry_run_and_the_form(self):
-        api_key, client = self.issue()
-        self.browser = self.colleague("view_apikey")
-        self.assertNotContains(self.browser.get(KEYS), "revoke_selected")
-        self.select("revoke_selected", api_key)
-        for url in (REVOKE, NARROW):
-            self.assertEqual(self.browser.get(url).status_code, 403)
-            form = {"keys": api_key.pk, "category": "left", "reason": "x"}
-            self.assertEqual(self.browser.post(url, form).status_code, 403)
-        self.assertEqual(client.get("/v1/auth/me").status_code, 200)
-
 
 class NarrowManyTests(BulkTestCase):
     def test_bulk_narrow_removes_the_unused_scopes_of_each_key(self):

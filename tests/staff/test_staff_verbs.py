@@ -21,7 +21,6 @@ from tests.support.cast import Answer, ApiClient
 from tests.support.staff import filled_in
 
 WHY: Final = "ticket 4711"
-SOLD = "Account managers", "Key managers"
 
 
 class Verb(NamedTuple):
