@@ -1,4 +1,4 @@
-"""The places that docs/design.md names for rules exist."""
+"""The files and places that the documents name exist."""
 
 import re
 from pathlib import Path
@@ -17,3 +17,13 @@ def test_every_place_of_a_rule_in_design_doc_exists():
                 path,
                 name,
             )
+
+
+def test_every_file_that_a_document_names_exists():
+    rooms = "web|audit|accounts|apikeys|staff|reachscore"
+    folders = f"{rooms}|docs|deploy|bench|tests|bin|templates|static|security|requirements"
+    named = re.compile(rf"(?<![\w/.-])(?:{folders})/[\w./@-]*[\w/]")
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "tests/README.md"]
+    paths = {path for document in documents for path in named.findall(document.read_text())}
+    assert len(paths) > 50
+    assert sorted(path for path in paths if not (ROOT / path).exists()) == []
