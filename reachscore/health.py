@@ -15,7 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from apikeys.models import KeySecret
-from staff.models.second_factor import count_by_key
+from staff.models.second_factor import users_by_key
 from web.database.session import SESSION
 from web.errors.faults import describe_fault
 from web.telemetry.metrics import OLDEST_SNAPSHOT, WARNINGS, count_database_error
@@ -92,7 +92,7 @@ def _problems() -> list[str]:
         return [f"{subject} not applied; run manage.py migrate."]
     if KeySecret.objects.need_missing_pepper():
         return ["A stored secret needs a pepper that API_KEY_PEPPERS does not list."]
-    if not count_by_key().keys() <= settings.ENCRYPTION_KEYS.keys():
+    if not users_by_key().keys() <= settings.ENCRYPTION_KEYS.keys():
         return ["A second factor of staff needs a key that ENCRYPTION_KEYS does not list."]
     return []
 

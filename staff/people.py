@@ -99,7 +99,13 @@ class OnlySuperusersChange(PlainList):
         """Lock the log, note the rights before, and save."""
         with AuditLog.of(SERVICE):  # Held until the admin's transaction ends.
             form.rights_before = self.rights(obj)
-            super().save_model(request, obj, form, change)
+            if (
+                change
+            ):  # Only what was typed: the account may have lost rights or sessions meanwhile.
+                names = {field.name for field in obj._meta.concrete_fields}
+                obj.save(update_fields=names.intersection(form.changed_data))
+            else:
+                super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Save groups and permissions, and record the changes of rights."""

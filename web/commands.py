@@ -45,12 +45,17 @@ class NumberedKeysCommand(BaseCommand, ABC):
     def counts(self) -> Mapping[int, int]:
         """Return the number of rows that use each key, by its number."""
 
+    def names(self, number: int) -> str:
+        """Return who depends on a key that does not sign, to end its line. By default nobody."""
+        return ""
+
     def handle(self, *args: Any, **options: Any) -> None:
         counts, listed = self.counts(), list(getattr(settings, self.setting))
         missing = sorted(set(counts) - set(listed))
         roles = dict.fromkeys(listed, "verifies") | dict.fromkeys(missing, "MISSING")
         roles[listed[0]] = "signs"
         for number, role in roles.items():
-            self.stdout.write(f"{number} {counts.get(number, 0)} {role}")
+            names = "" if role == "signs" else self.names(number)
+            self.stdout.write(f"{number} {counts.get(number, 0)} {role} {names}".rstrip())
         if missing:
             raise CommandError(f"Put the missing number back into {self.setting}, at the end.")

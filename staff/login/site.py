@@ -87,6 +87,7 @@ class StaffSite(admin.AdminSite):
             if is_locked_out(name):
                 return not_let_in(request, LOCKED_OUT)
         with AuditLog.of(SERVICE):
+            user.refresh_from_db()  # Django saves all fields: none may be of before the lock.
             response = super().password_change(request, extra_context)
             if isinstance(response, HttpResponseRedirect):
                 record_new_password(user)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import secrets
 from base64 import b32encode
-from collections import Counter
 from textwrap import wrap
 from typing import Final, cast
 
@@ -41,10 +40,14 @@ def has_factor(user: User) -> bool:
     return any(model.objects.filter(user=user).exists() for model in (SecondFactor, Passkey))
 
 
-def count_by_key() -> Counter[int]:
-    """Return how many apps and recovery codes hang on each of ENCRYPTION_KEYS."""
-    apps = (app.key_id for app in SecondFactor.objects.all())
-    return Counter([*apps, *RecoveryCode.objects.values_list("key_id", flat=True)])
+def users_by_key() -> dict[int, list[str]]:
+    """Return for each key in use a user name for each app and recovery code that depends on it."""
+    found: dict[int, list[str]] = {}
+    apps = SecondFactor.objects.select_related("user")
+    codes = RecoveryCode.objects.values_list("key_id", "user__username")
+    for key_id, name in (*((app.key_id, app.user.username) for app in apps), *codes):
+        found.setdefault(key_id, []).append(name)
+    return found
 
 
 class SecondFactor(TOTPDevice):

@@ -10,7 +10,7 @@ from django.test import override_settings
 from accounts.models import Organization
 from apikeys.models import ApiKey
 from audit.models import AuditEvent
-from staff.models import SecondFactor
+from staff.models import SecondFactor, User
 from tests.support.cast import ApiClient, ApiTestCase
 
 
@@ -133,8 +133,16 @@ class CommandTests(ApiTestCase):
             self.assertRaisesMessage(CommandError, "back into ENCRYPTION_KEYS"),
         ):
             call_command("encryption_keys", stdout=out)
-        told = ["2 0 signs", "1 1 verifies", "2 0 signs", "1 1 MISSING"]
+        told = ["2 0 signs", "1 1 verifies sam", "2 0 signs", "1 1 MISSING sam"]
         self.assertEqual(out.getvalue().splitlines(), told)
+        for number in range(60):
+            kim = User.objects.create(username=f"kim{number:02}")
+            SecondFactor.objects.create(user=kim, key="0001ab")
+        with override_settings(ENCRYPTION_KEYS={2: bytes(32), 1: bytes(32)}):
+            call_command("encryption_keys", stdout=out)
+        *_, line = out.getvalue().splitlines()
+        self.assertTrue(line.startswith("1 61 verifies kim00,kim01,"), line)
+        self.assertTrue(line.endswith(",kim49,+11"), line)
 
     def peppers(self) -> list[str]:
         self.out = io.StringIO()

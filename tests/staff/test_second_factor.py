@@ -23,6 +23,7 @@ from staff.login import factors
 from staff.login.lockout import MOST_TRIES
 from staff.models import RecoveryCode, SecondFactor, User
 from staff.models.second_factor import MOST_DOUBLINGS, derive, has_factor
+from staff.people import OnlySuperusersChange
 from tests.support.admin_pages import PostForms
 from tests.support.captured import captured_logs
 from tests.support.cast import Answer, ApiTestCase
@@ -503,6 +504,34 @@ class ResetTests(FactorTestCase):
                 set_up(self.sam)
                 self.clock.shift(timedelta(minutes=1))
         self.assertEqual(self.recorded().count("staff.second_factor_reset"), 3)
+
+    def test_account_saved_at_the_moment_of_a_reset_brings_no_session_and_no_right_back(self):
+        form = {"username": "sam", "is_superuser": "on", "email": "s@x.example"}
+        form |= {"is_active": "on", "is_staff": "on"}
+        save = OnlySuperusersChange.save_model
+
+        def reset_first(*args: Any) -> None:
+            User.objects.filter(pk=self.sam.pk).update(is_superuser=False)
+            factors.reset(self.sam, actor=Actor.cli(), reason="lost")
+            save(*args)
+
+        with mock.patch.object(OnlySuperusersChange, "save_model", reset_first):
+            page = f"/admin/staff/user/{self.sam.pk}/change/"
+            self.assertEqual(self.staff(self.kim).post(page, form).status_code, 302)
+        self.sam.refresh_from_db()
+        self.assertEqual((self.sam.email, self.sam.is_superuser), ("s@x.example", False))
+        self.assertOutside()
+
+    def test_password_changed_at_the_moment_a_right_is_lost_does_not_bring_it_back(self):
+        def lose_right(*_: Any) -> None:
+            User.objects.filter(pk=self.sam.pk).update(is_superuser=False)
+
+        new = {"new_password1": "a new horse every day", "new_password2": "a new horse every day"}
+        with mock.patch("staff.login.site.proof_asked", lose_right):
+            self.browser.post("/admin/password_change/", {"old_password": "correct horse", **new})
+        self.sam.refresh_from_db()
+        self.assertTrue(self.sam.check_password(new["new_password1"]))
+        self.assertFalse(self.sam.is_superuser)
 
     def test_reset_second_factor_command_resets_it(self):
         out = io.StringIO()

@@ -1,14 +1,25 @@
-from staff.models.second_factor import count_by_key
+from itertools import islice
+from typing import Final
+
+from staff.models.second_factor import users_by_key
 from web.commands import NumberedKeysCommand
+
+MOST_NAMES: Final = 50
 
 
 class Command(NumberedKeysCommand):
     help = (
-        "Print how many apps and recovery codes of staff hang on each of ENCRYPTION_KEYS, a line "
-        "each: number, count, role. A number on which none hangs any more can be dropped. Exits 1 "
-        "when one that is needed is missing."
+        "Print how many apps and recovery codes of staff depend on each of ENCRYPTION_KEYS, a line "
+        "each: number, count, role, and for old keys the users who must set up another app. Drop a "
+        "key when its count is 0. Exits 1 if one that is needed is missing."
     )
     setting = "ENCRYPTION_KEYS"
 
     def counts(self) -> dict[int, int]:
-        return count_by_key()
+        return {number: len(names) for number, names in users_by_key().items()}
+
+    def names(self, number: int) -> str:
+        """Return the users who depend on this key, at most MOST_NAMES of them."""
+        names = sorted(set(users_by_key().get(number, ())))
+        more = f",+{len(names) - MOST_NAMES}" if len(names) > MOST_NAMES else ""
+        return ",".join(islice(names, MOST_NAMES)) + more
