@@ -89,7 +89,7 @@ class SingleSignOnTestCase(ApiTestCase):
     def assertRefusedPage(self, answer: Answer, status: int, *texts: str) -> None:
         """Check that the admin's page says what to mend and that nobody is logged in."""
         self.assertEqual(answer["Content-Type"], "text/html; charset=utf-8")
-        for text in ("ot let in", "ReachScore keys", *texts):
+        for text in ("let in", "ReachScore keys", *texts):
             self.assertContains(answer, text, status_code=status)
         self.assertNotIn("_auth_user_id", self.browser.session)
 
