@@ -92,6 +92,7 @@ INSTALLED_APPS = [
     "staff.apps.StaffAdminConfig",  # Django's admin, on our own site.
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.humanize",
     "django.contrib.messages",
     "django.contrib.postgres",
     "django.contrib.sessions",

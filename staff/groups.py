@@ -20,11 +20,8 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def make_groups(apps: Any) -> None:
-    """Create missing groups, and add missing permissions to the others.
-
-    `apps` is Django's registry or a migration's. Also creates the rows of permissions, which Django
-    creates only after the last migration.
-    """
+    """Create missing groups, and add missing permissions to the others. `apps` is a registry."""
+    # Django creates the rows of permissions only after the last migration.
     for label in ("accounts", "apikeys", "audit", "auth", "staff"):
         create_permissions(installed.get_app_config(label), verbosity=0, apps=apps)
     permissions = apps.get_model("auth", "Permission").objects

@@ -1,8 +1,5 @@
-"""Accounts and groups of staff: superusers change them, and every change of rights is an event.
-
-Each change takes the lock of the service's audit log first, as every verb does, inside the admin's
-transaction. So the event's values before and after are exact.
-"""
+"""Accounts and groups of staff. Each change takes the lock of the service's audit log first, inside
+the admin's transaction, so that the event's values before and after are exact."""
 
 from collections.abc import Callable
 from itertools import chain
@@ -99,9 +96,7 @@ class OnlySuperusersChange(PlainList):
         """Lock the log, note the rights before, and save."""
         with AuditLog.of(SERVICE):  # Held until the admin's transaction ends.
             form.rights_before = self.rights(obj)
-            if (
-                change
-            ):  # Only what was typed: the account may have lost rights or sessions meanwhile.
+            if change:  # Only what was typed: the rest may have changed since the row was read.
                 names = {field.name for field in obj._meta.concrete_fields}
                 obj.save(update_fields=names.intersection(form.changed_data))
             else:

@@ -1,6 +1,6 @@
 """The audit log: staff read, search and export it. Nobody changes it."""
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote
@@ -16,8 +16,8 @@ from django.utils.safestring import SafeString
 
 from accounts.models import Organization
 from apikeys.models import ApiKey
-from audit.models import SERVICE, AuditEvent, AuditHead
-from staff.audit.export import FORMATS, in_pieces, note_export
+from audit.models import SERVICE, AuditEvent, AuditHead, AuditLog
+from staff.audit.export import FORMATS, in_pieces
 from staff.audit.filters import ActionFilter, ActorFilter, WhereAndWhen, matching
 from staff.kit.lists import Rows, staff_of
 from staff.kit.verb_page import VerbAdmin
@@ -42,6 +42,7 @@ class AuditEventAdmin(VerbAdmin):
         return {
             "organization": Organization.objects.filter(pk=obj.organization_id).first(),
             "target_url": target_url(obj),
+            "history_url": "",  # Nothing ever changes an event.
             "seal": bytes(obj.seal).hex(),
         }
 
@@ -54,11 +55,9 @@ class AuditEventAdmin(VerbAdmin):
         return with_key_names(queryset)
 
     @admin.display(description="about")
-    def target(self, event: Any) -> SafeString | str:
-        if not (url := target_url(event)):
-            return str(event.target_id)
-        name = event.key_name or ""
-        return format_html('<a href="{}">{}</a> <bdi>{}</bdi>', url, event.target_id, name)
+    def target(self, event: Any) -> SafeString:
+        html = '<a href="{}">{}</a> <bdi>{}</bdi>' if (url := target_url(event)) else "{1}"
+        return format_html(html, url, event.target_id, event.key_name or "")
 
     @admin.display(description="by")
     def who(self, event: AuditEvent) -> SafeString:
@@ -67,9 +66,8 @@ class AuditEventAdmin(VerbAdmin):
 
     @admin.display(description="organization")
     def organization(self, event: AuditEvent) -> SafeString:
-        id_ = event.organization_id
-        said = "this service" if id_ == SERVICE else id_
-        return format_html('<a href="?organization={}">{}</a>', id_, said)
+        said = event.organization_id.replace(SERVICE, "this service")
+        return format_html('<a href="?organization={}">{}</a>', event.organization_id, said)
 
     @admin.display(description="what changed")
     def change(self, event: AuditEvent) -> SafeString:
@@ -80,10 +78,7 @@ class AuditEventAdmin(VerbAdmin):
         return [path("export/", view, name=f"{self.url_name}_export"), *super().get_urls()]
 
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
-        """Stream the events on all pages of the list with this query.
-
-        Raise PermissionDenied if the user may not export.
-        """
+        """Stream the events on all pages of the list with this query."""
         if not request.user.has_perm("audit.export_auditevent"):
             raise PermissionDenied
         back = f"{self.list_url()}?{request.GET.urlencode()}"
@@ -101,9 +96,11 @@ class AuditEventAdmin(VerbAdmin):
         # An export does not contain its own event.
         events = found.queryset.filter(created_at__lte=now)
         # An export filtered by an organization is an event in its log, else in the service's.
-        concerned = AuditHead.objects.filter(pk=found.params.get("organization", "")).first()
-        log = concerned.pk if concerned else SERVICE
-        note_export(log, actor=staff_of(request), form=suffix, filters=found.params)
+        heads = AuditHead.objects.filter(pk=found.params.get("organization", ""))
+        log = heads.first() or AuditHead(SERVICE)
+        with AuditLog.of(log.pk) as audit:
+            changes = {"format": (None, suffix), "filters": (None, dict(found.params))}
+            audit.record("audit_log.exported", log, actor=staff_of(request), changes=changes)
         disposition = f'attachment; filename="audit-{now:%Y-%m-%d}.{suffix}"'
         headers = {"Content-Disposition": disposition, "Cache-Control": "no-store"}
         pieces = lines(in_pieces(events))
@@ -113,8 +110,7 @@ class AuditEventAdmin(VerbAdmin):
 def with_key_names(events: Rows) -> Rows:
     """Annotate events with `key_name`, the present name of the key that each is about."""
     names = ApiKey.objects.filter(pk=OuterRef("target_id")).values("name")
-    named: Rows = events.annotate(key_name=Subquery(names))
-    return named
+    return cast(Rows, events.annotate(key_name=Subquery(names)))
 
 
 def target_url(event: AuditEvent) -> str:

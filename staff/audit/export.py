@@ -2,14 +2,13 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from io import StringIO
 from typing import Any, Final
 
 from django.db.models import Q, QuerySet
 
-from audit.actor import Actor
-from audit.models import AuditEvent, AuditHead, AuditLog
+from audit.models import AuditEvent
 from web.input.moments import format_moment
 
 AT_A_TIME: Final = 1000
@@ -18,24 +17,23 @@ FORMULA: Final = tuple("=+-@＝＋－＠\t\r\n")
 COLUMNS: Final = (*AuditEvent.sealed_columns(), "seal")
 
 
-def record_of(event: AuditEvent) -> dict[str, Any]:
-    """Return every column, the seal in hexadecimal digits."""
+def record_of(event: AuditEvent, **other: str) -> dict[str, Any]:
+    """Return every column, the seal in hexadecimal digits; `other` replaces values."""
     record = {name: getattr(event, name) for name in COLUMNS}
-    return {**record, "created_at": event.created_at.isoformat(), "seal": bytes(event.seal).hex()}
+    return {**record, "seal": bytes(event.seal).hex(), **other}
 
 
 def as_json_lines(events: Iterable[AuditEvent]) -> Iterator[str]:
-    """Yield a line for each event."""
     for event in events:
-        yield json.dumps(record_of(event), ensure_ascii=False) + "\n"
+        record = record_of(event, created_at=event.created_at.isoformat())
+        yield json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def as_csv(events: Iterable[AuditEvent]) -> Iterator[str]:
-    """Yield a line of column names, then a line for each event."""
     yield csv_line(COLUMNS)
     for event in events:
-        record = {**record_of(event), "created_at": format_moment(event.created_at)}
-        record["changes"] = json.dumps(event.changes, ensure_ascii=False)
+        changes = json.dumps(event.changes, ensure_ascii=False)
+        record = record_of(event, created_at=format_moment(event.created_at), changes=changes)
         yield csv_line(map(defused, record.values()))
 
 
@@ -55,22 +53,6 @@ FORMATS: Final[dict[str, tuple[str, Callable[[Iterable[AuditEvent]], Iterator[st
     "csv": ("text/csv; charset=utf-8", as_csv),
     "jsonl": ("application/x-ndjson", as_json_lines),
 }
-
-
-def note_export(
-    organization_id: str, *, actor: Actor, form: str, filters: Mapping[str, str]
-) -> None:
-    """Record an export in the log of the organization that the events were filtered by.
-
-    `organization_id` is SERVICE if the events belong to several organizations.
-    """
-    with AuditLog.of(organization_id) as audit:
-        audit.record(
-            "audit_log.exported",
-            AuditHead(organization_id=organization_id),
-            actor=actor,
-            changes={"format": (None, form), "filters": (None, dict(filters))},
-        )
 
 
 def in_pieces(events: QuerySet[AuditEvent]) -> Iterator[AuditEvent]:

@@ -85,10 +85,8 @@ class WhereAndWhen(admin.ListFilter):
 
 
 def matching(events: Events, text: str) -> Events:
-    """Return the events with this id, address or actor.
-
-    For another text: the events whose action, organization, reason or actor's name matches it.
-    """
+    """Return the events with this id, address or actor, else those whose action, organization,
+    reason or actor's name matches the text."""
     if ID.fullmatch(text):
         field = "organization_id" if text.startswith("org_") else "target_id"
         return events.filter(Q((field, text)) | Q(pk=text) | Q(request_id=text))

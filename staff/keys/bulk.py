@@ -43,8 +43,7 @@ PLACE_OF_PROGRESS: Final = "⟦progress⟧"
 class BulkPage(ABC, PermissionRequiredMixin, View):
     """A verb for many keys, each in its own transaction, so the form is safe to send again.
 
-    GET is a dry run over an organization's keys, and `preview` over any others. POST calls the verb
-    and streams a line for each key.
+    GET is a dry run over an organization's keys. POST streams a line for each key.
     """
 
     slug: ClassVar[str]

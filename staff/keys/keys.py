@@ -29,15 +29,7 @@ from staff.keys.filters import (
 )
 from staff.keys.finding import FindByKeyAdmin
 from staff.keys.forms import NEW_KEY_ID, IssueForm
-from staff.keys.verbs import (
-    ChangeKey,
-    FinishRotation,
-    Narrow,
-    Revoke,
-    RevokeMade,
-    Rotate,
-    scopes_of,
-)
+from staff.keys.verbs import KEY_VERBS, scopes_of
 from staff.kit.chart import chart_of
 from staff.kit.forms import show_refusal
 from staff.kit.lists import Rows, badge, moment, staff_of
@@ -61,7 +53,7 @@ class ApiKeyAdmin(FindByKeyAdmin):
     }
     list_filter = (StatusFilter, ModeFilter, UnusedFilter, ScopeFilter, PlanFilter)
     empty_hint = "No key is found like this. Take a filter away, search for less, or issue a key."
-    verbs = (Rotate, FinishRotation, ChangeKey, Narrow, Revoke, RevokeMade)
+    verbs = KEY_VERBS
     page_template = "admin/apikeys/apikey/page.html"
 
     def rows(self, queryset: Rows) -> Rows:

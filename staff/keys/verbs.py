@@ -1,7 +1,7 @@
 """The verbs of a key: rotate, change, narrow and revoke."""
 
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django import forms
 from django.http import HttpResponse
@@ -77,6 +77,8 @@ class FinishRotation(KeyVerb):
     label = "Finish rotation"
     permission = "apikeys.rotate_apikey"
     destructive = True
+    verb = staticmethod(finish_rotation)
+    done = "The old secret of {0} has ended."
     obstacle = staticmethod(
         lambda obj: (
             KeyVerb.obstacle(obj) or ("" if obj.retiring_locator else "has no open rotation")
@@ -94,10 +96,6 @@ class FinishRotation(KeyVerb):
         left = "The new one works on." if newest else "No other secret is left: rotate then."
         said = f"It ends at once: requests that still send it are refused. {left}"
         return [f"The old secret {old.locator} {used}.", said]
-
-    def carry_out(self, fields: dict[str, Any]) -> str:
-        done = finish_rotation(self.obj, actor=self.actor, **fields)
-        return f"The old secret of {self.obj} has ended." if done else ""
 
 
 class ChangeKey(KeyVerb):
@@ -185,7 +183,6 @@ class Revoke(VerbPage):
     destructive = True
     is_locked = False
     form_class: ClassVar[type[forms.Form]] = RevokeForm
-    template_name = "admin/apikeys/apikey/revoke.html"
     consequence = "The very next request with this key is refused. This cannot be undone."
     obstacle = staticmethod(lambda obj: "was revoked already" if obj.revoked_at else "")
 
@@ -236,3 +233,6 @@ def counted(cascade: Cascade) -> str:
     counts = {"key": cascade.keys_revoked, "secret": cascade.secrets_ended}
     found = [f"{n} {noun}{pluralize(n)}" for noun, n in counts.items() if n]
     return " and ".join(found) or "nothing else"
+
+
+KEY_VERBS: Final = (Rotate, FinishRotation, ChangeKey, Narrow, Revoke, RevokeMade)

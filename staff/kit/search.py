@@ -1,4 +1,4 @@
-"""Searching for words as people type them: `Zoe` finds `Zoë`, and every word must be there."""
+"""Search for words as people type them: `Zoe` finds `Zoë`. All words must match."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,8 @@ MOST_WORDS: Final = 10
 
 
 class Folded(Func):
-    """Texts, joined by spaces, in NFKD, without combining marks and in lower case.
-
-    `search_fold` is made by a migration: the triggers that keep the columns `search_text` call it.
-    """
+    """Texts joined by spaces, in NFKD, without combining marks, in lower case. A migration makes
+    `search_fold`, which the triggers of the columns `search_text` call, too."""
 
     function = "search_fold"
     arg_joiner = " || ' ' || "
@@ -22,7 +20,7 @@ class Folded(Func):
 
 
 def holds(words: str, column: str = "search_text") -> Q:
-    """Return the condition that the folded column holds each of the words, folded, anywhere."""
+    """Return the condition that the folded column holds each word anywhere."""
     found = Q()
     for word in words.split()[:MOST_WORDS]:
         found &= Q((f"{column}__contains", Folded(Value(word))))
@@ -31,11 +29,9 @@ def holds(words: str, column: str = "search_text") -> Q:
 
 @contextmanager
 def planned_by_values() -> Iterator[None]:
-    """Let PostgreSQL plan each statement for the values in it.
-
-    What psycopg prepares is planned once for any word: one that no key has was then looked for in a
-    million rows (8 s) and not in the index (10 ms).
-    """
+    """Let PostgreSQL plan each statement for its values: no prepared statements."""
+    # A prepared one has one plan for all words: for a word that no key has, it read a million rows
+    # (8 s) and not the index (10 ms).
     connection.ensure_connection()
     raw = connection.connection
     threshold, raw.prepare_threshold = raw.prepare_threshold, None

@@ -1,7 +1,6 @@
 """Pages of verbs: each says what its verb will do, has a form, and calls the verb."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from django import forms
@@ -15,7 +14,6 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views import View
 
-from audit.actor import Actor
 from audit.models import SERVICE, AuditEvent, AuditLog
 from staff.kit.forms import ReasonForm, show_refusal
 from staff.kit.lists import PlainList, ReadOnlyAdmin, staff_of
@@ -24,12 +22,8 @@ from web.errors.refusals import Refusal
 from web.input.moments import format_moment
 
 
-class VerbPage(ABC, View):
-    """One verb of one row. Django makes an instance for each request, so it may hold state.
-
-    The button and the page require `permission`. A refusal is shown on the form, and Django's
-    history is written in the verb's transaction.
-    """
+class VerbPage(View):
+    """One verb of one row. Its button and its page require `permission`."""
 
     slug: ClassVar[str]
     label: ClassVar[str]
@@ -40,8 +34,9 @@ class VerbPage(ABC, View):
     # Off for verbs that only end things: in an emergency no colleague's click may stop them.
     is_locked: ClassVar[bool] = True
     form_class: ClassVar[type[forms.Form]] = ReasonForm
-    template_name: ClassVar[str] = "admin/verb.html"
     consequence: ClassVar[str] = ""  # What the verb will do, for its page.
+    verb: ClassVar[Callable[..., bool]]  # Returns False if nothing changed.
+    done: ClassVar[str]  # What the verb has done; {0} is the row.
 
     model_admin: PlainList = None  # type: ignore[assignment]
     obj: Any
@@ -67,20 +62,14 @@ class VerbPage(ABC, View):
         names = [name for name in self.form_class.base_fields if hasattr(self.obj, name)]
         return self.form_class(data, initial={name: getattr(self.obj, name) for name in names})
 
-    @abstractmethod
     def carry_out(self, fields: dict[str, Any]) -> str | HttpResponse:
-        """Call the verb. Return a sentence on what was done, or a page that shows it.
-
-        Return "" if nothing changed. Raise Refusal if the verb does.
-        """
-
-    @property
-    def actor(self) -> Actor:
-        return staff_of(self.request)
+        """Call the verb. Return what was done, as text or as a page, or "" if nothing changed."""
+        return self.done.format(self.obj) if self.verb(self.obj, actor=self.actor, **fields) else ""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not self.is_for(request.user):
             raise PermissionDenied
+        self.actor = staff_of(request)
         self.is_proved = not self.takes_recent_password or proved(request)
         object_id = unquote(kwargs.pop("object_id"))
         # Read before the row: the page must not show an older row than `seen` says.
@@ -126,15 +115,9 @@ class VerbPage(ABC, View):
         return self.page(form)
 
     def page(self, form: forms.Form, **context: Any) -> HttpResponse:
-        context = {
-            "original": self.obj,
-            "title": f"{self.label}: {self.obj}",
-            "verb": self,
-            "form": form,
-            "back": self.model_admin.page_url(self.obj),
-            **context,
-        }
-        return render(self.request, self.model_admin, self.template_name, **context)
+        context |= {"original": self.obj, "title": f"{self.label}: {self.obj}", "verb": self}
+        context |= {"form": form, "back": self.model_admin.page_url(self.obj)}
+        return render(self.request, self.model_admin, "admin/verb.html", **context)
 
     def unchanged(self, why: str = "") -> HttpResponse:
         """Redirect to the row's page, with a message why nothing changed and the last event."""

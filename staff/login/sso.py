@@ -137,7 +137,8 @@ def log_in_link(request: HttpRequest, pk: int, token: str) -> HttpResponse:
     if user is None:
         because = "This link was used, is over ten minutes old, or is cut off."
         return not_let_in(request, f"{because} manage.py log_in_link makes one.")
-    return page(request, "login/log_in_link", title=f"Log in as {user}")
+    said = "This link works once, and for ten minutes."
+    return page(request, "login/proof_first", title=f"Log in as {user}", said=said)
 
 
 def _linked(pk: int, token: str) -> User | None:

@@ -18,15 +18,7 @@ from apikeys.models import KeyStatus
 from audit.models import AuditEvent
 from staff.audit.events import with_key_names
 from staff.kit.forms import LineField, ReasonForm
-from staff.kit.lists import (
-    MOST_COUNTED,
-    ChoiceFilter,
-    ReadOnlyAdmin,
-    Rows,
-    badge,
-    moment,
-    staff_of,
-)
+from staff.kit.lists import MOST_COUNTED, ChoiceFilter, ReadOnlyAdmin, Rows, badge, moment, staff_of
 from staff.kit.search import holds
 from staff.kit.verb_page import VerbAdmin
 from staff.organizations.verbs import ChangeContact, ChangePlan, Rename, Resume, Suspend

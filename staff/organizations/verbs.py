@@ -5,7 +5,7 @@ from typing import Any, Final
 from django import forms
 from django.utils import timezone
 
-from accounts.models import Meter, Plan
+from accounts.models import Meter, Organization, Plan
 from accounts.models.organization import OVERRIDES
 from accounts.models.usage import used_now
 from staff.kit.forms import LineField, ReasonForm
@@ -25,10 +25,8 @@ class Suspend(VerbPage):
         "organization is resumed. No key is revoked."
     )
     obstacle = staticmethod(lambda obj: "is suspended already" if obj.suspended_at else "")
-
-    def carry_out(self, fields: dict[str, Any]) -> str:
-        done = self.obj.suspend(actor=self.actor, **fields)
-        return f"{self.obj} is suspended; its keys are refused from now on." if done else ""
+    verb = staticmethod(Organization.suspend)
+    done = "{0} is suspended; its keys are refused from now on."
 
 
 class Resume(VerbPage):
@@ -37,10 +35,8 @@ class Resume(VerbPage):
     permission = "accounts.suspend_organization"
     consequence = "Its keys that are neither revoked nor expired work again at once."
     obstacle = staticmethod(lambda obj: "" if obj.suspended_at else "is not suspended")
-
-    def carry_out(self, fields: dict[str, Any]) -> str:
-        done = self.obj.resume(actor=self.actor, **fields)
-        return f"{self.obj} is resumed; its keys work again." if done else ""
+    verb = staticmethod(Organization.resume)
+    done = "{0} is resumed; its keys work again."
 
 
 def override(label: str) -> forms.IntegerField:
@@ -67,6 +63,8 @@ class ChangePlan(VerbPage):
     label = "Change plan"
     permission = "accounts.change_organization_plan"
     form_class = TermsForm
+    verb = staticmethod(Organization.change_plan)
+    done = "{0} is now on the plan {0.plan}."
     consequence = "Takes effect with the next request. The count of domains stays as it is."
 
     def says(self) -> list[str]:
@@ -82,10 +80,6 @@ class ChangePlan(VerbPage):
         )
         return [*super().says(), tests]
 
-    def carry_out(self, fields: dict[str, Any]) -> str:
-        done = self.obj.change_plan(actor=self.actor, **fields)
-        return f"{self.obj} is now on the plan {self.obj.plan}." if done else ""
-
 
 class NameForm(ReasonForm):
     name = LineField(label="Name", max_length=100)
@@ -97,12 +91,9 @@ class Rename(VerbPage):
     label = "Rename"
     permission = "accounts.change_organization"
     form_class = NameForm
+    verb = staticmethod(Organization.rename)
+    done = "{0} has its new name."
     consequence = "The customer sees the name. Id, keys and plan stay as they are."
-
-    def carry_out(self, fields: dict[str, Any]) -> str:
-        before = str(self.obj)
-        done = self.obj.rename(actor=self.actor, **fields)
-        return f"{before} is called {self.obj.name} now." if done else ""
 
 
 class ContactForm(ReasonForm):

@@ -15,12 +15,6 @@ register.filter("moment", moment)
 
 
 @register.filter
-def thousands(number: int) -> str:
-    """Return 1234567 as 1,234,567."""
-    return f"{number:,}"
-
-
-@register.filter
 def plain(value: Any) -> str:
     """Return a value of an event as people would write it."""
     if isinstance(value, list):

@@ -330,6 +330,9 @@ def test_long_or_right_to_left_name_hides_and_moves_nothing_beside_it(staff):
         if answer.status == 200 and "html" in answer.headers["content-type"]:
             staff.visit(path)
             staff.check_layout()
+    staff.visit("/admin/second_factor/")
+    assert page.get_by_label("Name", exact=True).input_value() == "W" * 60
+    fill("forget_passkeys")
     for path in (
         f"{KEYS}?status=suspended",
         f"{KEYS}?status=rotating",

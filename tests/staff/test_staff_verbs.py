@@ -288,7 +288,7 @@ class OrganizationOfKeyTests(VerbTestCase):
         _, client = self.issue()
         url = page_of(ORGANIZATIONS, self.acme.pk, "rename")
         form = filled_in(self.browser, url, name=" Acme Mail GmbH ", reason=WHY)
-        self.assertIn("Acme (org_", self.told(self.browser.post(url, form, follow=True)))
+        self.assertIn("Acme Mail GmbH (org_", self.told(self.browser.post(url, form, follow=True)))
         event = AuditEvent.objects.get(action="organization.renamed")
         self.assertEqual(event.changes, {"name": ["Acme", "Acme Mail GmbH"]})
         name = client.get("/v1/auth/me").json()["organization"]["name"]

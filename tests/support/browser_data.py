@@ -17,7 +17,7 @@ from audit.actor import Actor, ActorType
 from audit.models import AuditEvent
 from staff.login.session_store import SessionStore
 from staff.login.sessions import PROVED_AT
-from staff.models import User
+from staff.models import Passkey, User
 from tests.support.admin_pages import admin_patterns, page_url
 
 LONG_AGO = timedelta(days=120)
@@ -96,6 +96,11 @@ def forget_proofs() -> None:
         Session.objects.filter(pk=row.pk).update(session_data=SessionStore().encode(held))
 
 
+def forget_passkeys() -> None:
+    """Let other tests log in with the password alone again."""
+    Passkey.objects.all().delete()
+
+
 def fill_with_long_names() -> list[str]:
     """Make organizations, keys and staff with the longest names allowed.
 
@@ -103,6 +108,8 @@ def fill_with_long_names() -> list[str]:
     """
     staff = User.objects.create_user("w" * 150, email=f"{'w' * 60}@example.com", is_staff=True)
     actor, soon = Actor.staff(staff), timezone.now() + timedelta(days=12)
+    admin = User.objects.get(username="admin")
+    Passkey.objects.create(user=admin, name="W" * 60, credential_id=b"w", sign_count=0)
     group = Group.objects.create(name=UNBROKEN + "W" * 50)
     staff.groups.add(group)
     for name in (ARABIC, HEBREW, GERMAN, UNBROKEN):
