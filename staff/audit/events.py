@@ -35,7 +35,7 @@ class AuditEventAdmin(VerbAdmin):
     finds = staticmethod(matching)
     search_help_text = "An id, an address or a request; words of a reason or an actor's name."
     empty_hint = "No event is found like this. Take a filter away, or search for less."
-    page_template = "admin/audit/auditevent/page.html"
+    page_template = "audit/auditevent/page"
     change_list_template = "admin/audit/auditevent/change_list.html"
 
     def facts(self, request: HttpRequest, obj: AuditEvent) -> dict[str, Any]:
@@ -101,8 +101,8 @@ class AuditEventAdmin(VerbAdmin):
         with AuditLog.of(log.pk) as audit:
             changes = {"format": (None, suffix), "filters": (None, dict(found.params))}
             audit.record("audit_log.exported", log, actor=staff_of(request), changes=changes)
-        disposition = f'attachment; filename="audit-{now:%Y-%m-%d}.{suffix}"'
-        headers = {"Content-Disposition": disposition, "Cache-Control": "no-store"}
+        name = f"audit-{now:%Y-%m-%d}.{suffix}"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         pieces = lines(in_pieces(events))
         return StreamingHttpResponse(pieces, content_type=content_type, headers=headers)
 

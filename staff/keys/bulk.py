@@ -23,7 +23,8 @@ from apikeys.verbs.revoke import revoke
 from staff.keys.forms import CategoryForm
 from staff.kit.forms import ReasonForm
 from staff.kit.lists import Rows, staff_of
-from staff.kit.verb_page import VerbAdmin, render
+from staff.kit.verb_page import VerbAdmin
+from staff.login.pages import page
 from staff.login.proof import proved
 from web.database.stale import once_more
 from web.errors.faults import is_database_fault, log_database_fault
@@ -92,7 +93,7 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
         going = [api_key for entries in groups.values() for api_key, _ in entries]
         if not going:
             return self._lead_back("There is nothing to do to these keys; nothing changed.")
-        context = {
+        context: dict[str, Any] = {
             "title": f"{self.label}: a dry run",
             "verb": self,
             "action": reverse(f"admin:{self.model_admin.url_name}_bulk_{self.slug}"),
@@ -104,7 +105,7 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
             "going": going,
             "groups": groups,
         }
-        return render(self.request, self.model_admin, "admin/apikeys/apikey/bulk.html", **context)
+        return page(self.request, "apikeys/apikey/bulk", opts=self.model_admin.opts, **context)
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
         is_proved = proved(request)
@@ -116,8 +117,7 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
             return self.preview(self.model_admin.get_queryset(request).filter(pk__in=ids), form)
         lines = self._stream(ids, form.cleaned_data)
         # Without X-Accel-Buffering nginx would hold the lines back until the last one.
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingHttpResponse(lines, headers=headers)
+        return StreamingHttpResponse(lines, headers={"X-Accel-Buffering": "no"})
 
     def _lead_back(self, said: str) -> HttpResponse:
         messages.warning(self.request, said)
@@ -128,9 +128,14 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
         # The server may iterate in another context: events must name this request.
         run = copy_context().run
         title = f"{self.label}: progress"
-        context = {"title": title, "verb": self, "total": len(keys), "place": PLACE_OF_PROGRESS}
-        page = render(self.request, self.model_admin, "admin/bulk_progress.html", **context)
-        before, _, after = page.rendered_content.partition(PLACE_OF_PROGRESS)
+        context: dict[str, Any] = {
+            "title": title,
+            "verb": self,
+            "total": len(keys),
+            "place": PLACE_OF_PROGRESS,
+        }
+        whole = page(self.request, "bulk_progress", opts=self.model_admin.opts, **context)
+        before, _, after = whole.rendered_content.partition(PLACE_OF_PROGRESS)
         yield before
         changed, of = 0, f"of {len(keys)}"
         for place, key_id in enumerate(keys, start=1):

@@ -73,20 +73,12 @@ class KeyForm(ReasonForm):
     field_order: tuple[str, ...] = ("name", "expires_at", "allowed_ips", "max_tests_per_month")
 
 
-class OrganizationSelect(AutocompleteSelect):
-    """Shows a text while it is empty: without one, a screen reader reads nothing."""
-
-    def build_attrs(self, base_attrs: Any, extra_attrs: Any = None) -> Any:
-        attrs = super().build_attrs(base_attrs, extra_attrs)
-        return {**attrs, "data-placeholder": "Choose an organization"}
-
-
 class IssueForm(KeyForm):
     # The new key's id, signed: a form sent twice (reload, double click) finds its key already made.
     key_id = forms.CharField(widget=forms.HiddenInput)
     organization = forms.ModelChoiceField(
         Organization.objects.all(),
-        widget=OrganizationSelect(ApiKey._meta.get_field("organization"), admin.site),
+        widget=AutocompleteSelect(ApiKey._meta.get_field("organization"), admin.site),
     )
     livemode = forms.TypedChoiceField(
         label="Mode",

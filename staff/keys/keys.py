@@ -33,7 +33,8 @@ from staff.keys.verbs import KEY_VERBS, scopes_of
 from staff.kit.chart import chart_of
 from staff.kit.forms import show_refusal
 from staff.kit.lists import Rows, badge, moment, staff_of
-from staff.kit.verb_page import render, verb_urls
+from staff.kit.verb_page import verb_urls
+from staff.login.pages import page
 from staff.login.proof import proved
 from web.errors.refusals import Refusal, ResourceNotFound
 from web.ids import new_id
@@ -54,7 +55,7 @@ class ApiKeyAdmin(FindByKeyAdmin):
     list_filter = (StatusFilter, ModeFilter, UnusedFilter, ScopeFilter, PlanFilter)
     empty_hint = "No key is found like this. Take a filter away, search for less, or issue a key."
     verbs = KEY_VERBS
-    page_template = "admin/apikeys/apikey/page.html"
+    page_template = "apikeys/apikey/page"
 
     def rows(self, queryset: Rows) -> Rows:
         return presentable(queryset.select_related("organization"))
@@ -141,7 +142,7 @@ class ApiKeyAdmin(FindByKeyAdmin):
         """Issue a key. The answer to the POST shows its plaintext, and nothing stores it."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        page, is_proved = partial(render, request, self), proved(request)
+        is_proved = proved(request)
         form = IssueForm(request.POST or None, initial={"key_id": NEW_KEY_ID().sign(new_id("key"))})
         context: dict[str, Any] = {"title": "Issue an API key", "back": self.list_url()}
         owner = {}
@@ -156,7 +157,7 @@ class ApiKeyAdmin(FindByKeyAdmin):
             fields = form.cleaned_data | owner
             reason = fields.pop("reason")
             api_key = ApiKey(id=fields.pop("key_id"), **fields)
-            issued = partial(page, "admin/apikeys/apikey/issued.html")
+            issued = partial(page, request, "apikeys/apikey/issued", opts=self.opts)
             try:
                 with transaction.atomic():
                     plaintext = issue(api_key, actor=staff_of(request), reason=reason)
@@ -168,4 +169,4 @@ class ApiKeyAdmin(FindByKeyAdmin):
                 if (issued_before := ApiKey.objects.filter(pk=api_key.pk).first()) is None:
                     raise
                 return issued(title="Already issued", api_key=issued_before)
-        return page("admin/apikeys/apikey/issue.html", form=form, **context)
+        return page(request, "apikeys/apikey/issue", opts=self.opts, form=form, **context)

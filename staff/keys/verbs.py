@@ -15,7 +15,8 @@ from apikeys.verbs.revoke import Cascade, revoke, revoke_with_all_it_made, would
 from apikeys.verbs.rotate import finish_rotation, rotate
 from staff.keys.forms import CategoryForm, KeyForm
 from staff.kit.forms import ReasonForm
-from staff.kit.verb_page import VerbPage, render
+from staff.kit.verb_page import VerbPage
+from staff.login.pages import page
 from web.input.moments import format_moment
 
 
@@ -67,7 +68,7 @@ class Rotate(KeyVerb):
     def carry_out(self, fields: dict[str, Any]) -> HttpResponse:
         plaintext = rotate(self.obj, actor=self.actor, **fields)
         shown = {"title": f"Rotated {self.obj}", "api_key": self.obj, "plaintext": plaintext}
-        return render(self.request, self.model_admin, "admin/apikeys/apikey/issued.html", **shown)
+        return page(self.request, "apikeys/apikey/issued", opts=self.model_admin.opts, **shown)
 
 
 class FinishRotation(KeyVerb):

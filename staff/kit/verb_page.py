@@ -10,13 +10,13 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views import View
 
 from audit.models import SERVICE, AuditEvent, AuditLog
 from staff.kit.forms import ReasonForm, show_refusal
 from staff.kit.lists import PlainList, ReadOnlyAdmin, staff_of
+from staff.login.pages import page
 from staff.login.proof import proved
 from web.errors.refusals import Refusal
 from web.input.moments import format_moment
@@ -117,7 +117,7 @@ class VerbPage(View):
     def page(self, form: forms.Form, **context: Any) -> HttpResponse:
         context |= {"original": self.obj, "title": f"{self.label}: {self.obj}", "verb": self}
         context |= {"form": form, "back": self.model_admin.page_url(self.obj)}
-        return render(self.request, self.model_admin, "admin/verb.html", **context)
+        return page(self.request, "verb", opts=self.model_admin.opts, **context)
 
     def unchanged(self, why: str = "") -> HttpResponse:
         """Redirect to the row's page, with a message why nothing changed and the last event."""
@@ -165,7 +165,7 @@ class VerbAdmin(ReadOnlyAdmin):
             "history_url": self.page_url(obj, "history"),
             **self.facts(request, obj),
         }
-        return render(request, self, self.page_template, **context)
+        return page(request, self.page_template, opts=self.opts, **context)
 
 
 def verb_urls(
@@ -180,13 +180,3 @@ def verb_urls(
         )
         for page in pages
     ]
-
-
-def render(
-    request: HttpRequest, model_admin: PlainList, template: str, **context: Any
-) -> TemplateResponse:
-    """Return a page of the admin, never cached."""
-    site = model_admin.admin_site.each_context(request)
-    response = TemplateResponse(request, template, {**site, "opts": model_admin.opts, **context})
-    response["Cache-Control"] = "no-store"
-    return response

@@ -56,7 +56,7 @@ class OrganizationAdmin(VerbAdmin):
     form = NewOrganizationForm
     fields = ("name", "plan", "reason")
     verbs = (ChangePlan, Rename, ChangeContact, Resume, Suspend)
-    page_template = "admin/accounts/organization/page.html"
+    page_template = "accounts/organization/page"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("accounts.add_organization")

@@ -1,4 +1,4 @@
-/* The box that finds organizations has no name for screen readers: it gets its label's. */
+/* Gives the box that finds organizations the name of its label, for screen readers. */
 "use strict";
 
 django.jQuery(() => { // After the box was made.
