@@ -1,7 +1,11 @@
-from importlib import import_module
+from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.contrib.admin import apps as admin_apps
+
+from web.input.text import refuse_key
+
+NAMES = ("username", "sso_name", "first_name", "last_name", "email")
 
 
 class StaffConfig(AppConfig):
@@ -12,8 +16,11 @@ class StaffConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Add to Django's own log-in and models what they lack, once they are loaded."""
-        import_module("staff.login.account_events")
+        """Refuse API keys in names. Most fields are Django's, and no verb of ours checks them."""
+        fields = (("auth.Group", "name"), *(("staff.User", name) for name in NAMES))
+        for model, name in fields:
+            field: Any = apps.get_model(model)._meta.get_field(name)
+            field.validators.append(refuse_key)
 
 
 class StaffAdminConfig(admin_apps.AdminConfig):

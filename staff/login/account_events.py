@@ -1,10 +1,9 @@
-"""What Django's accounts lack: events, mails to the owner, logged failures, names without keys."""
+"""Events about accounts of staff, mails to their owners, and logged failures."""
 
 import logging
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import Group
 from django.core.mail import send_mail
 from django.db import transaction
 from django.utils import timezone
@@ -14,22 +13,13 @@ from audit.models import SERVICE, AuditLog
 from staff.models import User
 from web.context import current
 from web.input.moments import format_moment
-from web.input.text import refuse_key
 from web.redaction import quote_input
-
-# Django's validators, because these fields have no verb of ours that would call `clean_line`.
-for model, names in (
-    (User, ("username", "sso_name", "first_name", "last_name", "email")),
-    (Group, ("name",)),
-):
-    for name in names:
-        model._meta.get_field(name).validators.append(refuse_key)  # type: ignore[union-attr]
 
 logger = logging.getLogger("reachscore.security")
 
 
 def log_failure(what: str, username: str) -> None:
-    """Write who was tried, from where; the name cut and redacted: people paste keys there."""
+    """Log which user name failed from where, cut and redacted because people paste keys there."""
     fields = {"user": quote_input(username), "address": current().address}
     logger.warning(what, extra={"fields": fields})
 
@@ -37,10 +27,10 @@ def log_failure(what: str, username: str) -> None:
 def record(
     user: User, action: str, tell: str = "", *, actor: Actor | None = None, **more: Any
 ) -> None:
-    """Write an event about an account, by its owner if no `actor` is named.
+    """Record an event of an account, by default with its owner as the actor.
 
-    With `tell`, the owner is mailed once it is committed, unless the account has no address. A mail
-    that cannot be sent is a line of the log.
+    If `tell` is given and the account has an address, mail it to the owner after the commit. A mail
+    that cannot be sent is logged.
     """
     with AuditLog.of(SERVICE) as audit:
         audit.record(f"staff.{action}", user, actor=actor or Actor.staff(user), **more)
@@ -60,5 +50,5 @@ account under {settings.PUBLIC_URL}/admin/.
 
 
 def record_new_password(user: User, *, actor: Actor | None = None) -> None:
-    """Write that a password was set, and tell its owner: neither it nor its hash is said."""
+    """Record that a password was set, and mail the owner. Neither has the password or its hash."""
     record(user, "password_changed", "your password was changed", actor=actor)

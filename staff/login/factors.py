@@ -1,4 +1,4 @@
-"""What is done to second factors: each an event, and a mail to the person."""
+"""Check and change second factors. Each change is an event and a mail to the owner."""
 
 from typing import Any, Final
 
@@ -62,9 +62,9 @@ def verify_passkey(session: SessionBase, answer: str, user: User | None = None) 
 
 
 def _take(passkey: Passkey, answer: str, challenge: str) -> bool:
-    """Return True if the answer is valid; it counts once.
+    """Return True if the answer is valid, and count it once.
 
-    A counter that goes backwards takes a copy of the passkey, so that is an event.
+    Record an event if its counter did not grow: then a copy of the passkey is in use.
     """
     if (count := passkey.count_after(answer, challenge)) is None:
         return False
@@ -82,10 +82,10 @@ def _take(passkey: Passkey, answer: str, challenge: str) -> bool:
 
 
 def confirm(app: SecondFactor, code: str) -> list[str] | None:
-    """Store this app in place of any other and return new recovery codes; end all sessions.
+    """Store this app instead of any other, end all sessions and return new recovery codes.
 
-    Return None for a wrong code, and if the user's sessions were ended meanwhile: of several
-    factors that are set up at once, the first counts.
+    Return None if the code is wrong, or if the user's sessions were ended meanwhile: of several
+    factors set up at once, the first counts.
     """
     user = app.user
     with AuditLog.of(SERVICE):
@@ -99,9 +99,9 @@ def confirm(app: SecondFactor, code: str) -> list[str] | None:
 
 
 def add_passkey(passkey: Passkey) -> list[str] | None:
-    """Store a new passkey. If it is the first factor, end all sessions and return recovery codes.
+    """Store a passkey. If it is the first factor, end all sessions and return recovery codes.
 
-    Raises ValidationError if it is known, or if the user's sessions were ended meanwhile.
+    Raises ValidationError if it is stored already, or if the user's sessions were ended meanwhile.
     """
     user = passkey.user
     with AuditLog.of(SERVICE):
@@ -129,7 +129,7 @@ def rename_passkey(passkey: Passkey, name: str) -> None:
 
 
 def remove(factor: SecondFactor | Passkey) -> None:
-    """Remove one of a person's factors and end all their sessions.
+    """Delete a factor and end all sessions of its user.
 
     Raises ValidationError if it is the only one and one is required.
     """
@@ -148,16 +148,18 @@ def remove(factor: SecondFactor | Passkey) -> None:
 
 
 def make_recovery_codes(user: User) -> list[str]:
-    """Return new recovery codes in place of all others."""
+    """Replace all recovery codes and return the new ones."""
     with AuditLog.of(SERVICE):
         record(user, "recovery_codes_made", "new recovery codes were made")
         return RecoveryCode.renew(user)
 
 
 def reset(user: User, *, actor: Actor, reason: str) -> bool:
-    """Delete all factors and recovery codes and end all sessions. Return False if none was.
+    """Delete all factors and recovery codes, and end all sessions. Return False if there was none.
 
-    Raises ParameterInvalid, ContainsApiKey for the reason, which must be given.
+    Raises:
+        ParameterInvalid: the reason is empty or too long.
+        ContainsApiKey: the reason holds an API key.
     """
     more: dict[str, Any] = {"actor": actor, "reason": clean_reason(reason)}
     with AuditLog.of(SERVICE):

@@ -16,8 +16,9 @@ def page(
     request: HttpRequest, template: str, *, status: int = 200, **context: Any
 ) -> TemplateResponse:
     """Return a page in the admin's frame."""
-    context = {**admin.site.each_context(request), "half_way": is_half_way(request), **context}
-    return TemplateResponse(request, f"admin/{template}.html", context, status=status)
+    shared = {"half_way": is_half_way(request), "next": way_back(request)}
+    whole = {**admin.site.each_context(request), **shared, **context}
+    return TemplateResponse(request, f"admin/{template}.html", whole, status=status)
 
 
 def way_back(request: HttpRequest) -> str:

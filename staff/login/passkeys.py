@@ -2,9 +2,7 @@
 
 from http import HTTPStatus
 from typing import Any, cast
-from urllib.parse import urlsplit
 
-from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -20,16 +18,6 @@ from staff.models.passkey import CHALLENGE_SECONDS, NAME_LENGTH
 from staff.models.second_factor import has_factor
 from web.errors.refusals import Refusal
 from web.input.text import clean_line
-
-
-def addresses(request: HttpRequest) -> dict[str, Any]:
-    """Return context: where passkeys work and, if that is elsewhere, this page's URL there."""
-
-    def elsewhere() -> str:
-        is_here = request.get_host() == urlsplit(settings.PUBLIC_URL).netloc
-        return "" if is_here else settings.PUBLIC_URL + request.get_full_path()
-
-    return {"passkeys_at": settings.PUBLIC_URL, "passkeys_elsewhere": elsewhere}
 
 
 @require_POST
@@ -73,12 +61,8 @@ def add(request: HttpRequest) -> HttpResponse:
     except Refusal as refusal:
         # No 400, in place of which a page would be shown.
         return JsonResponse({"error": refusal.message}, status=HTTPStatus.UNPROCESSABLE_ENTITY)
-    context: dict[str, Any] = {
-        "error": error,
-        "next": way_back(request),
-        "name_length": NAME_LENGTH,
-    }
-    return page(request, "login/passkey_add", title="Add a passkey", **context)
+    template, title = "login/passkey_add", "Add a passkey"
+    return page(request, template, title=title, error=error, name_length=NAME_LENGTH)
 
 
 def _add(request: HttpRequest, answer: str) -> HttpResponse:

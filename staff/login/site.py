@@ -3,8 +3,10 @@
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 import segno
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import ValidationError
@@ -55,7 +57,13 @@ class StaffSite(admin.AdminSite):
         return [*(path(slug, view, name=name) for slug, view, name in pages), *super().get_urls()]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        return {**super().each_context(request), **passkeys.addresses(request)}
+        """Add where passkeys work: `passkeys_host` is compared with the request's."""
+        url = settings.PUBLIC_URL
+        return {
+            **super().each_context(request),
+            "passkeys_at": url,
+            "passkeys_host": urlsplit(url).netloc,
+        }
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Ask for name and password; then for the second factor, if one is asked."""
@@ -110,7 +118,7 @@ def second_factor(request: HttpRequest) -> HttpResponse:
         get_in(request, "passkey" if form.shows_passkey else "code")
         return HttpResponseRedirect(way_back(request))
     title = "Your code" if app else "Your passkey"
-    return page(request, "login/code", title=title, form=form, next=way_back(request), app=app)
+    return page(request, "login/code", title=title, form=form, app=app)
 
 
 def set_up(request: HttpRequest) -> HttpResponse:
@@ -140,7 +148,6 @@ def set_up(request: HttpRequest) -> HttpResponse:
         form=form,
         picture=segno.make_qr(app.config_url, error="m").svg_inline(scale=5, light="#fff"),
         secret=app.secret_in_letters,
-        next=way_back(request),
         newest=newest_code(user),
     )
 
