@@ -1,4 +1,4 @@
-"""The files and places that the documents name exist."""
+"""Tests of the documents: the files and places that they name exist."""
 
 import re
 from pathlib import Path

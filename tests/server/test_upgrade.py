@@ -1,4 +1,4 @@
-"""A database of release 0.2.0 is migrated: its keys authenticate, and its audit log verifies.
+"""Tests of upgrading a database of 0.2.0: its keys authenticate, and its audit log verifies.
 
 tests/support/release_0_2_0.sql is `pg_dump --column-inserts --no-owner --no-privileges` of that
 release with a customer, three test keys, a superuser and their events, under the keys below. The

@@ -299,12 +299,6 @@ class LogInTests(FactorTestCase):
         for link in (KEYS, "/admin/accounts/", "nav-sidebar"):
             self.assertNotIn(link, page.replace(f"next={KEYS}", ""))
 
-    def test_second_factor_form_without_a_csrf_token_is_refused(self):
-        browser = Client(enforce_csrf_checks=True)
-        log_in(browser, self.sam)
-        for url in (CODE, SET_UP, "/admin/second_factor/leave/"):
-            self.assertEqual(browser.post(url, {"code": "1"}).status_code, 403, url)
-
 
 @override_settings(SECOND_FACTOR_REQUIRED=True)
 class DumpTests(FactorTestCase):

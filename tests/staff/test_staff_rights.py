@@ -199,8 +199,10 @@ class StaffRightsTests(ApiTestCase):
                     else:
                         self.assertMayNot(response, who, message)
 
-    def test_the_password_alone_and_a_form_without_its_token_open_no_page(self):
-        """Which is what a half-way session has, and what another site can send."""
+    def test_half_finished_log_in_or_missing_csrf_token_opens_no_page_and_changes_nothing(self):
+        """A half-finished log-in has the password alone; another site can send forms without a
+        token.
+        """
         half_way, strict = self.browser(SUPERUSER), Client(enforce_csrf_checks=True)
         log_in(strict, self.sam)
         session = half_way.session
