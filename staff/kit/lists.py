@@ -150,7 +150,7 @@ class ReadOnlyAdmin(PlainList):
 
 
 class ColumnFilter(admin.SimpleListFilter):
-    """Keeps the rows that have the chosen value in a column."""
+    """Keeps the rows that have the chosen value in a column. An unknown value keeps all."""
 
     column: ClassVar[str]
     values: ClassVar[Callable[[], list[tuple[str, str]]]]
@@ -159,7 +159,8 @@ class ColumnFilter(admin.SimpleListFilter):
         return type(self).values()
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
-        return queryset.filter(**{self.column: self.value()}) if self.value() else queryset
+        is_known = self.value() in dict(self.lookup_choices)
+        return queryset.filter(**{self.column: self.value()}) if is_known else queryset
 
 
 class ChoiceFilter(admin.SimpleListFilter):
