@@ -1,1 +1,1 @@
-"""Who gets into the admin, how long they stay, and what is recorded of it."""
+"""The log-in of staff: passwords, second factors, passkeys, single sign-on, sessions."""

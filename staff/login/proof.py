@@ -17,7 +17,7 @@ from staff.models import User
 from staff.models.second_factor import has_factor
 from web.redaction import holds_key
 
-PREFIX: Final = "proof"  # Of field names, because the proof is part of other forms.
+PREFIX: Final = "proof"  # Of its field names: it is part of other forms.
 SECRET_NAME: Final = re.compile("password|code|credential")
 NOT_CARRIED: Final = {"csrfmiddlewaretoken", "next"}
 WRONG_CODE: Final = (

@@ -1,4 +1,4 @@
-"""Where sessions of staff are kept: Django's table, written in this service's manner."""
+"""Stores sessions of staff in Django's table."""
 
 from typing import Any
 
@@ -13,15 +13,14 @@ from web.database.stale import once_more
 
 
 class SessionStore(db.SessionStore):
-    """Django's, with two differences.
+    """Django's store, with two differences.
 
-    The table holds a keyed digest of the cookie's value, so that a dump logs nobody in. And only a
-    row that is gone is an interrupted session: Django takes every fault of the database for one,
-    and answers 400.
+    The table holds a keyed digest of the cookie's value, so that a dump logs nobody in. Only a
+    missing row is an interrupted session (400); Django takes every fault of the database for one.
     """
 
     def load(self) -> dict[str, Any]:
-        """Return what the session holds; nothing, and no key any more, if it is over."""
+        """Return the session's data. If it is over, return nothing and forget its key."""
         rows = self.model.objects.filter(pk=_digest(self.session_key or ""))
         row = rows.filter(expire_date__gt=timezone.now()).first()
         if row is None:
@@ -49,8 +48,8 @@ class SessionStore(db.SessionStore):
         if must_create or self.session_key is None:
             once_more(super().save)(must_create)
             return
-        # Waits for no replica, so that a click can be noted while there is none. Where a failover
-        # forgets it, less is known of the session: a log-in or a proof is asked for again.
+        # Does not wait for a replica, so that pages work without one. If a failover loses the
+        # write, the user must log in or give the proof again.
         row = self.create_model_instance(dict(self.items()))
         rows = self.model.objects.filter(WITHOUT_WAITING, pk=row.pk)
         if not rows.update(session_data=row.session_data, expire_date=row.expire_date):

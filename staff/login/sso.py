@@ -66,7 +66,7 @@ def _before_view(request: HttpRequest) -> HttpResponse | None:
 
 
 def _why_not_held(request: HttpRequest) -> str:
-    """Return why the session must end although its time is not over; empty if it goes on."""
+    """Return why the session must end although its time is not over; "" if it goes on."""
     way, origin, user = request.session.get(sessions.WAY), current(), cast(User, request.user)
     if way in (sessions.PASSWORD, sessions.PASSKEY):
         return "" if settings.STAFF_PASSWORD_LOGIN else PROXY_ONLY

@@ -1,4 +1,4 @@
-"""Failed tries to log in, counted here; `staff.login.lockout` decides by them."""
+"""Failed tries to log in, which `staff.login.lockout` counts."""
 
 from datetime import timedelta
 from typing import Final
@@ -10,9 +10,9 @@ COOL_OFF: Final = timedelta(minutes=15)
 
 
 class LogInTries(models.Model):
-    """A failed try to log in, under a digest of who tried; it counts for COOL_OFF.
+    """A failed try to log in, under a digest of name and address. It counts for COOL_OFF.
 
-    `forget` deletes those that do not count any more.
+    The command `forget` deletes those that do not count any more.
     """
 
     subject = models.CharField(max_length=64)
@@ -28,16 +28,16 @@ class LogInTries(models.Model):
 
     @classmethod
     def add(cls, *subjects: str) -> None:
-        """Count one more failure of each."""
+        """Add a failure of each subject."""
         now = timezone.now()
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET LOCAL synchronous_commit TO off")  # As statistics: no replica's.
+            cursor.execute("SET LOCAL synchronous_commit TO off")  # Does not wait for a replica.
             for subject in subjects:
                 cls.objects.create(subject=subject, failed_at=now)
 
     @classmethod
     def count(cls, subject: str) -> int:
-        """Return how many failures count now; those that a clock ahead of this one noted do not."""
+        """Return how many failures count now. Those that a clock ahead of this one noted do not."""
         now = timezone.now()
         lately = cls.objects.filter(failed_at__gt=now - COOL_OFF)
         return lately.filter(subject=subject, failed_at__lt=now + timedelta(minutes=1)).count()

@@ -1,4 +1,4 @@
-"""Passkeys of staff: a second factor, and a log-in by themselves."""
+"""Passkeys (WebAuthn): a second factor, and a log-in by themselves."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from staff.models.user import User
 
 NAME_LENGTH: Final = 60
 CHALLENGE_SECONDS: Final = 300
-LONGEST_ANSWER: Final = 10_000  # Some 1,500 as a rule, with a key of RSA.
-# Verified by fingerprint, face or PIN, a passkey is two factors in one; a discoverable one needs no
-# name typed before. Both are required, so that each passkey works wherever one is asked.
+LONGEST_ANSWER: Final = 10_000  # An answer with an RSA key has about 1,500 characters.
+# With user verification (fingerprint, face or PIN) a passkey is two factors in one. A discoverable
+# one needs no user name. Both are required, so that each passkey works on every page that asks.
 VERIFIED: Final = structs.UserVerificationRequirement.REQUIRED
 WANTED: Final = structs.AuthenticatorSelectionCriteria(
     resident_key=structs.ResidentKeyRequirement.REQUIRED, user_verification=VERIFIED
@@ -28,7 +28,7 @@ WANTED: Final = structs.AuthenticatorSelectionCriteria(
 
 
 class Passkey(models.Model):
-    """A public key of a member of staff, whose private half never leaves its authenticator."""
+    """The public key of a passkey. The private key never leaves the authenticator."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="passkeys")
     name = models.CharField(max_length=NAME_LENGTH)
@@ -48,7 +48,7 @@ class Passkey(models.Model):
 
     @classmethod
     def creation_options(cls, user: User) -> dict[str, Any]:
-        """Return what a browser needs to make a passkey, with a new challenge."""
+        """Return the options with which a browser makes a passkey, with a new challenge."""
         ids = cls.objects.filter(user=user).values_list("credential_id", flat=True)
         options = webauthn.generate_registration_options(
             rp_id=_host(),
@@ -65,7 +65,7 @@ class Passkey(models.Model):
 
     @staticmethod
     def request_options() -> dict[str, Any]:
-        """Return what a browser needs to ask for a passkey of this site, with a new challenge."""
+        """Return the options with which a browser asks for a passkey, with a new challenge."""
         options = webauthn.generate_authentication_options(
             rp_id=_host(), timeout=CHALLENGE_SECONDS * 1000, user_verification=VERIFIED
         )
@@ -73,7 +73,7 @@ class Passkey(models.Model):
 
     @classmethod
     def made_by(cls, user: User, name: str, answer: str, challenge: str) -> Passkey | None:
-        """Return the new passkey, not saved, that an answer to this challenge holds, if any."""
+        """Return the new passkey, unsaved, in a valid answer to this challenge, else None."""
         expected = _expected(challenge)
         made = _read(webauthn.verify_registration_response, credential=answer, **expected)
         if made is None:
@@ -83,19 +83,19 @@ class Passkey(models.Model):
 
     @classmethod
     def named_by(cls, answer: str) -> Passkey | None:
-        """Return the passkey that an answer names, of an active member of staff, if any."""
+        """Return the passkey that an answer names if its user is active staff, else None."""
         said = _read(helpers.parse_authentication_credential_json, answer)
         owned = cls.objects.filter(user__is_active=True, user__is_staff=True)
         return said and owned.select_related("user").filter(credential_id=said.raw_id).first()
 
     def count_after(self, answer: str, challenge: str) -> int | None:
-        """Return the counter in an answer to this challenge, None if the answer is not valid."""
+        """Return the counter in a valid answer to this challenge, else None."""
         shown = _read(
             webauthn.verify_authentication_response,
             credential=answer,
             credential_public_key=bytes(self.public_key),
-            # To be compared by the caller: py_webauthn would do so before it looks at the
-            # signature, so that strangers could make it go backwards.
+            # The caller compares it. py_webauthn compares before it checks the signature, so that
+            # strangers could fake a counter that goes backwards.
             credential_current_sign_count=0,
             **_expected(challenge),
         )
@@ -103,7 +103,7 @@ class Passkey(models.Model):
 
 
 def _read(check: Callable[..., Any], *given: Any, **named: Any) -> Any:
-    """Return what `check` returns, None for what py_webauthn 3.0 was seen to raise."""
+    """Return what `check` returns, or None if it raises what py_webauthn 3.0 was seen to raise."""
     try:
         return check(*given, **named)
     except (WebAuthnException, ValueError, TypeError, LookupError, AttributeError, RecursionError):
@@ -111,7 +111,7 @@ def _read(check: Callable[..., Any], *given: Any, **named: Any) -> Any:
 
 
 def _host() -> str:
-    """Return the id of the relying party."""
+    """Return the relying party's id."""
     return urlsplit(settings.PUBLIC_URL).hostname or ""
 
 

@@ -1,4 +1,4 @@
-"""Second factors as they are stored: useless without ENCRYPTION_KEYS, and for another account."""
+"""Authenticator apps (TOTP) and recovery codes. A stolen row is useless without ENCRYPTION_KEYS."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from staff.models.passkey import Passkey
 from staff.models.user import User
 
 SECRET_BYTES: Final = 20  # What apps expect, RFC 4226 §4.
-# Each wrong code doubles the wait for the next, from one second up to some nine minutes: no longer,
-# or somebody who knows the password could lock its owner out for good.
+# Each wrong code doubles the wait, from one second up to 2**9 (nine minutes). Without this limit,
+# a thief of the password could lock its owner out for good.
 MOST_DOUBLINGS: Final = 10
 RECOVERY_CODES: Final = 10
 RECOVERY_BYTES: Final = 10  # Sixteen characters of base32.
@@ -25,18 +25,18 @@ GROUP: Final = 4
 
 
 def derive(key_id: int, purpose: str, message: str) -> bytes:
-    """Return 32 bytes: the HMAC of `message` under this purpose's key of one of ENCRYPTION_KEYS."""
+    """Return the HMAC (32 bytes) of `message` under a key of ENCRYPTION_KEYS for this purpose."""
     key = hmac.digest(settings.ENCRYPTION_KEYS[key_id], purpose.encode(), "sha256")
     return hmac.digest(key, message.encode(), "sha256")
 
 
 def signing_key_id() -> int:
-    """Return the number of the key that what is new hangs on."""
+    """Return the number of the key for new apps and codes: the first of ENCRYPTION_KEYS."""
     return next(iter(settings.ENCRYPTION_KEYS))
 
 
 def has_factor(user: User) -> bool:
-    """Return True if the password alone does not let this user in."""
+    """Return True if the user has an app or a passkey."""
     return any(model.objects.filter(user=user).exists() for model in (SecondFactor, Passkey))
 
 
@@ -51,9 +51,9 @@ def users_by_key() -> dict[int, list[str]]:
 
 
 class SecondFactor(TOTPDevice):
-    """An authenticator app. One that is being set up is not stored.
+    """An authenticator app. While it is being set up, it is not stored.
 
-    `key` holds a number of ENCRYPTION_KEYS and a random seed, in hexadecimal.
+    `key` is a number of ENCRYPTION_KEYS and a random seed, in hexadecimal.
     """
 
     class Meta:
@@ -65,13 +65,13 @@ class SecondFactor(TOTPDevice):
 
     @classmethod
     def of(cls, user: User) -> SecondFactor | None:
-        """Return the one in force."""
+        """Return the user's app, or None."""
         found: SecondFactor | None = cls.objects.filter(user=user).first()
         return found
 
     @staticmethod
     def new_key() -> str:
-        """Return a value for `key`."""
+        """Return a random value for `key`."""
         return f"{signing_key_id():04x}{secrets.token_hex(32)}"
 
     @property
@@ -80,25 +80,25 @@ class SecondFactor(TOTPDevice):
 
     @property
     def bin_key(self) -> bytes:
-        """The secret, which the app is told once."""
+        """The secret that the app is told. It depends on the user: a moved row is useless."""
         derived = derive(self.key_id, "authenticator app", f"{self.user_id} {self.key}")
         return derived[:SECRET_BYTES]
 
     @property
     def secret_in_letters(self) -> str:
-        """The secret as apps let people type it, in groups."""
+        """The secret in base32, in groups of four, to type into the app."""
         return " ".join(wrap(b32encode(self.bin_key).decode(), GROUP))
 
     def is_verified_by(self, code: str) -> bool:
-        """Return True if the code is the app's of now, and save what makes it count once.
+        """Return True if the code is the app's current one, and save that it was used.
 
-        Call it under a lock.
+        The caller must hold a lock.
         """
         is_listed = self.key_id in settings.ENCRYPTION_KEYS
         return is_listed and cast(bool, self.verify_token(code))
 
     def throttle_increment(self, commit: bool = True) -> None:
-        """Note a wrong code, if the app is in force. The wait doubles only so often."""
+        """Save a wrong code if the app is stored. The wait doubles at most MOST_DOUBLINGS times."""
         super().throttle_increment(commit=False)
         self.throttling_failure_count = min(self.throttling_failure_count, MOST_DOUBLINGS)
         if commit and not self._state.adding:
@@ -106,7 +106,7 @@ class SecondFactor(TOTPDevice):
 
 
 class RecoveryCode(models.Model):
-    """What lets somebody in who has lost the app: random, shown once, deleted when used."""
+    """A code to log in with after a loss of the app: random, shown once, deleted when used."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="recovery_codes")
     digest = models.BinaryField(unique=True)
@@ -120,7 +120,7 @@ class RecoveryCode(models.Model):
 
     @classmethod
     def renew(cls, user: User) -> list[str]:
-        """Return new ones, in place of all that were; inside a transaction that records it."""
+        """Replace all codes and return the new ones. The caller records it, in one transaction."""
         cls.objects.filter(user=user).delete()
         made = [secrets.token_bytes(RECOVERY_BYTES) for _ in range(RECOVERY_CODES)]
         codes = [b32encode(each).decode().lower() for each in made]
@@ -131,7 +131,7 @@ class RecoveryCode(models.Model):
 
     @classmethod
     def matching(cls, user: User, typed: str) -> models.QuerySet[RecoveryCode]:
-        """Return the user's code that was typed, or none."""
+        """Return a queryset of the user's code that was typed, empty if it is wrong."""
         code = typed.replace("-", "").lower()
         digests = [_digest(key_id, user, code) for key_id in settings.ENCRYPTION_KEYS]
         return cls.objects.filter(user=user, digest__in=digests)

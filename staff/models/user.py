@@ -16,12 +16,12 @@ from audit.models import SERVICE, AuditLog
 
 
 class StaffManager(UserManager["User"]):
-    """Django's, which its commands call; it records what they do."""
+    """Django's manager. It records accounts that the command `createsuperuser` makes."""
 
     use_in_migrations = False
 
     def create_superuser(self, *args: Any, **kwargs: Any) -> User:
-        """Make an account with every right, as whoever may run commands."""
+        """Create an account with every right, and record it with the command line as the actor."""
         with AuditLog.of(SERVICE) as audit:
             user = super().create_superuser(*args, **kwargs)
             changes = {name: (None, value) for name, value in user.rights().items()}
@@ -30,9 +30,9 @@ class StaffManager(UserManager["User"]):
 
 
 class User(AbstractUser):
-    """A member of staff. Customers have no users here: they have an organization and its keys.
+    """A member of staff. Customers have no accounts, but an organization and its keys.
 
-    An account is disabled, never deleted: the audit log goes on naming it.
+    Accounts are disabled, never deleted, because the audit log names them.
     """
 
     sso_name = models.CharField(
@@ -57,7 +57,7 @@ class User(AbstractUser):
             raise ValidationError("One account's SSO name cannot be another one's user name.")
 
     def end_sessions(self) -> None:
-        """End all sessions of this account; `update_session_auth_hash` lets one go on."""
+        """End all sessions of this account. `update_session_auth_hash` lets one go on."""
         User.objects.filter(pk=self.pk).update(sessions_ended=models.F("sessions_ended") + 1)
         self.refresh_from_db(fields=["sessions_ended"])
 
@@ -66,15 +66,12 @@ class User(AbstractUser):
         return User.objects.filter(pk=self.pk, sessions_ended=self.sessions_ended).exists()
 
     def get_session_auth_hash(self) -> str:
-        """Return what a session must hold: it changes with the password and by `end_sessions`."""
+        """Return the digest that sessions must hold. The password and `end_sessions` change it."""
         held = f"{self.password} {self.sessions_ended}"
         return salted_hmac("sessions of staff", held, algorithm="sha256").hexdigest()
 
     def rights(self) -> dict[str, Any]:
-        """Return what this account may, as it is stored now: fields in JSON's types, for the log.
-
-        Empty for an account that is not stored.
-        """
+        """Return the rights as stored now, as JSON for events; empty if there is no such row."""
         stored = User.objects.filter(pk=self.pk).first()
         if stored is None:
             return {}

@@ -9,10 +9,10 @@ from staff.models import User
 
 
 class Command(changepassword.Command):
-    """Django's own, which is found after this one; it records that a password was set."""
+    """Django's command of this name, which this one replaces. It also records the change."""
 
     def handle(self, *args: Any, **options: Any) -> str | None:
-        with transaction.atomic():  # The password and its event; nothing is locked while it asks.
+        with transaction.atomic():  # The password and its event. Nothing is locked while it asks.
             said = super().handle(*args, **options)
             for user in User.objects.filter(username=options["username"]):
                 record_new_password(user, actor=Actor.cli())

@@ -13,8 +13,8 @@ from web.commands import VerbCommand
 
 class Command(VerbCommand):
     help = (
-        "Print a link that logs a member of staff in once, within ten minutes, when single sign-on "
-        "or the password is of no use. The second factor is asked for as ever."
+        "Print a link that logs a member of staff in once, within ten minutes, if single sign-on "
+        "or the password does not work. The second factor is still asked for."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -28,5 +28,5 @@ class Command(VerbCommand):
             raise CommandError("There is no active member of staff of this name.")
         record(user, "log_in_link_made", actor=Actor.cli(), reason=reason)
         path = reverse("log_in_link", args=[user.pk, links.make_token(user)])
-        self.tell("Good for ten minutes, and for one log-in. Whoever has it can log in.")
+        self.tell("It works once, within ten minutes. Anybody who has the link can log in.")
         return f"{settings.PUBLIC_URL}{path}"

@@ -10,8 +10,8 @@ from web.commands import VerbCommand
 
 class Command(VerbCommand):
     help = (
-        "Take away the second factor of a member of staff who lost it, and print the name. Ends "
-        "their sessions; they set up a new one at the next log-in."
+        "Delete all second factors of a member of staff who lost them, and print the name. Ends "
+        "the user's sessions. They set up a new factor at the next log-in."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -23,7 +23,7 @@ class Command(VerbCommand):
         if user is None:
             raise CommandError("There is no member of staff of this name.")
         if reset(user, actor=Actor.cli(), reason=options["reason"]):
-            self.tell("Reset: a new one is set up at the next log-in.")
+            self.tell("Reset. A new one is set up at the next log-in.")
         else:
-            self.tell("There was none; nothing changed.")
+            self.tell("There was none. All sessions have ended.")
         return user.get_username()
