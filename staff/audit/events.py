@@ -33,8 +33,8 @@ class AuditEventAdmin(VerbAdmin):
     list_filter = (ActionFilter, ActorFilter, WhereAndWhen)
     search_fields = ("reason",)  # Makes Django show the search box; `matching` searches.
     finds = staticmethod(matching)
-    search_help_text = "An id, an address or a request; words of a reason or an actor's name."
-    empty_hint = "No event is found like this. Take a filter away, or search for less."
+    search_help_text = "An id, address or request; words of a reason, an actor or an organization."
+    empty_hint = "No event matches. Take a filter away, or search for less."
     page_template = "audit/auditevent/page"
     change_list_template = "admin/audit/auditevent/change_list.html"
 

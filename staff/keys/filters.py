@@ -99,15 +99,10 @@ class StatusFilter(ChoiceFilter):
     }
 
 
-class ModeFilter(ChoiceFilter):
+class ModeFilter(ColumnFilter):
     title = "mode"
-    parameter_name = "livemode__exact"
-    labels = {"1": "live", "0": "test"}
-    # A ColumnFilter would be a 500 for a value that is no boolean.
-    narrowed = {
-        "1": lambda keys: keys.filter(livemode=True),
-        "0": lambda keys: keys.filter(livemode=False),
-    }
+    parameter_name = column = "livemode__exact"
+    values = staticmethod(lambda: [("1", "live"), ("0", "test")])
 
 
 class UnusedFilter(ChoiceFilter):

@@ -53,7 +53,7 @@ class ApiKeyAdmin(FindByKeyAdmin):
         ("status", "rotating"): "old_secret",
     }
     list_filter = (StatusFilter, ModeFilter, UnusedFilter, ScopeFilter, PlanFilter)
-    empty_hint = "No key is found like this. Take a filter away, search for less, or issue a key."
+    empty_hint = "No key matches. Take a filter away, search for less, or issue a key."
     verbs = KEY_VERBS
     page_template = "apikeys/apikey/page"
 

@@ -106,7 +106,7 @@ class ChangeKey(KeyVerb):
     label = "Change key"
     permission = "apikeys.narrow_apikey"
     form_class = KeyForm
-    consequence = "Holds from its next request on. What is left as it is stays so."
+    consequence = "Takes effect with the key's next request. Fields left alone do not change."
 
     def says(self) -> list[str]:
         seen = sorted({s.last_used_ip for s in self.obj.secrets.all() if s.last_used_ip})
@@ -142,7 +142,7 @@ class Narrow(KeyVerb):
     )
 
     def says(self) -> list[str]:
-        manages = "It holds every scope, so it manages other keys: with fewer it cannot."
+        manages = "It holds every scope, so it can manage other keys. With fewer scopes it cannot."
         return [*super().says(), *([manages] if is_unrestricted(self.obj.scopes) else [])]
 
     def asks(self, data: Any = None) -> forms.Form:

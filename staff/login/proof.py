@@ -21,7 +21,7 @@ PREFIX: Final = "proof"  # Of its field names: it is part of other forms.
 SECRET_NAME: Final = re.compile("password|code|credential")
 NOT_CARRIED: Final = {"csrfmiddlewaretoken", "next"}
 WRONG_CODE: Final = (
-    "This is not the code of now, or it was used before, or it came too soon after a wrong one. "
+    "This is not the current code, or it was used before, or it came too soon after a wrong one. "
     "Wait for the next one."
 )
 WIDGET: Final = {"class": "vTextField", "spellcheck": "false"}

@@ -52,7 +52,7 @@ class OrganizationAdmin(VerbAdmin):
     search_fields = ("name",)  # Makes Django show the search box.
     finds = staticmethod(lambda rows, text: rows.filter(Q(pk=text) | holds(text)))
     search_help_text = "Words of a name or a contact's address, or an id."
-    empty_hint = "No organization is found like this. Take a filter away, or add one."
+    empty_hint = "No organization matches. Take a filter away, or add one."
     form = NewOrganizationForm
     fields = ("name", "plan", "reason")
     verbs = (ChangePlan, Rename, ChangeContact, Resume, Suspend)

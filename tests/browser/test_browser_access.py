@@ -75,7 +75,7 @@ def test_second_factor_is_set_up_at_the_first_log_in_and_asked_at_the_next(
     secret = b32decode(re.sub(r"\s", "", page.locator("code").inner_text()))
 
     type_code(window, "000000")
-    assert "not the code of now" in page.content()
+    assert "not the current code" in page.content()
     type_code(window, f"{totp(secret):06}")
     codes = page.locator("#plaintext").inner_text().split()
     assert len(codes) == 10

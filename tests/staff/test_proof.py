@@ -206,7 +206,7 @@ class ProofTests(ProofTestCase):
         for proof, said in (
             (PROOF, "This field is required"),
             ({"proof-code": codes[0]}, "This field is required"),
-            ({**PROOF, "proof-code": "000000"}, "not the code of now"),
+            ({**PROOF, "proof-code": "000000"}, "not the current code"),
             ({"proof-password": "wrong", "proof-code": codes[0]}, WRONG),
         ):
             answer = browser.post(url, {**typed, **proof})
