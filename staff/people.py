@@ -43,16 +43,13 @@ class ResetSecondFactor(VerbPage):
 
     slug = "reset_second_factor"
     label = "Reset second factor"
+    permission = "staff.superuser"  # No row has it, and superusers have every permission.
     takes_recent_password = True
     consequence = (
         "Make sure, by voice or in person, that it is really this person who asks. "
         "Their sessions end, and they must set up a new one at their next log-in."
     )
     is_locked = False
-
-    @classmethod
-    def is_for(cls, user: Any) -> bool:
-        return bool(user.is_superuser)
 
     def carry_out(self, fields: dict[str, Any]) -> str:
         if reset(self.obj, actor=self.actor, **fields):

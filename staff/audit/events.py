@@ -81,7 +81,7 @@ class AuditEventAdmin(VerbAdmin):
         """Stream the events on all pages of the list with this query."""
         if not request.user.has_perm("audit.export_auditevent"):
             raise PermissionDenied
-        back = f"{self.list_url()}?{request.GET.urlencode()}"
+        back = self.list_url(request.GET)
         if request.method != "POST":
             return HttpResponseRedirect(back)
         if not proved(request):

@@ -25,6 +25,7 @@ MOST_OWNERS: Final = 200
 ID: Final = re.compile(r"[a-z]{3}_[0-9A-Za-z]+|[0-9]+")
 TRIGRAM: Final = 3
 WORDS: Final = Folded("actor_label", "reason")  # The expression of the index `audit_event_words`.
+ORGANIZATION: Final = forms.TextInput(attrs={"placeholder": "org_… or service", "size": "16"})
 DATE: Final = forms.DateInput(attrs={"type": "date"})
 
 
@@ -40,13 +41,7 @@ class ActorFilter(ColumnFilter):
 
 
 class WhereAndWhenForm(forms.Form):
-    """An organization, and the first and the last day in UTC."""
-
-    organization = forms.CharField(
-        required=False,
-        max_length=40,
-        widget=forms.TextInput(attrs={"placeholder": "org_… or service", "size": "16"}),
-    )
+    organization = forms.CharField(required=False, max_length=40, widget=ORGANIZATION)
     since = forms.DateField(label="From", required=False, widget=DATE)
     until = forms.DateField(label="To", required=False, widget=DATE)
 

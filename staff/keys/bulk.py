@@ -38,7 +38,7 @@ STOPPED: Final = (
 )
 THESE: Final = "These keys"
 MANAGING: Final = "Managing keys, left out unless you say so"
-PLACE_OF_PROGRESS: Final = "⟦progress⟧"
+PLACE_OF_PROGRESS: Final = "⟦progress⟧"  # In bulk_progress.html.
 
 
 class BulkPage(ABC, PermissionRequiredMixin, View):
@@ -127,13 +127,7 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
         """Yield the page, with a line after each key."""
         # The server may iterate in another context: events must name this request.
         run = copy_context().run
-        title = f"{self.label}: progress"
-        context: dict[str, Any] = {
-            "title": title,
-            "verb": self,
-            "total": len(keys),
-            "place": PLACE_OF_PROGRESS,
-        }
+        context: Any = {"title": f"{self.label}: progress", "verb": self, "total": len(keys)}
         whole = page(self.request, "bulk_progress", opts=self.model_admin.opts, **context)
         before, _, after = whole.rendered_content.partition(PLACE_OF_PROGRESS)
         yield before

@@ -1,7 +1,7 @@
 """The states of a key as all pages show them, and the filters of the list of keys."""
 
-from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from django.db.models import Exists, OuterRef, QuerySet
@@ -30,21 +30,16 @@ def refused_as(api_key: ApiKey) -> str:
     return "suspended" if api_key.organization.suspended_at else ""
 
 
-def states_of(api_key: Any) -> list[str]:
-    """Return the states of a `presentable` key. It may be expiring and rotating at once."""
+def badges_of(api_key: Any) -> SafeString:
+    """Return the badges of a `presentable` key. It may be expiring and rotating at once."""
     if refused := refused_as(api_key):
-        return [refused]
+        return badge(refused)
     found = []
     if api_key.expires_at and api_key.expires_at <= timezone.now() + EXPIRING_WITHIN:
         found.append("expiring")
     if any(secret.expires_at and secret.is_live for secret in api_key.unended_secrets):
         found.append("rotating")
-    return found or ["active"]
-
-
-def badges_of(api_key: Any) -> SafeString:
-    """Return the badges of a `presentable` key."""
-    return format_html_join(" ", "{}", ((badge(state),) for state in states_of(api_key)))
+    return format_html_join(" ", "{}", ((badge(state),) for state in found or ["active"]))
 
 
 def badge_of(secret: KeySecret) -> SafeString:
@@ -77,11 +72,6 @@ def rotating(keys: Keys) -> Keys:
     return active(keys).filter(Exists(secrets.filter(expires_at__gt=timezone.now())))
 
 
-def passing(**query: Any) -> Callable[[Keys], Keys]:
-    """Return a function that filters keys as the API does."""
-    return lambda keys: filtered(keys, query)
-
-
 class StatusFilter(ChoiceFilter):
     title = parameter_name = "status"
     narrowed = {
@@ -93,8 +83,8 @@ class StatusFilter(ChoiceFilter):
         "suspended": lambda keys: keys.filter(
             KeyStatus.ACTIVE.condition, organization__suspended_at__isnull=False
         ),
-        "expired": passing(status=KeyStatus.EXPIRED),
-        "revoked": passing(status=KeyStatus.REVOKED),
+        "expired": partial(filtered, query={"status": KeyStatus.EXPIRED}),
+        "revoked": partial(filtered, query={"status": KeyStatus.REVOKED}),
         "revoked this week": lambda keys: keys.filter(revoked_at__gt=timezone.now() - WEEK),
     }
 
@@ -118,7 +108,7 @@ class ScopeFilter(ChoiceFilter):
     title = parameter_name = "scope"
     narrowed = {
         "more than used": lambda keys: filtered(active(keys), {"over_privileged": True}),
-        **{scope: passing(scope=scope) for scope in ALL_SCOPES},
+        **{scope: partial(filtered, query={"scope": scope}) for scope in ALL_SCOPES},
     }
 
 

@@ -11,7 +11,6 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
-from django.utils.http import urlencode
 
 from apikeys.models import ApiKey, KeySecret
 from apikeys.networks import clean_networks
@@ -96,4 +95,4 @@ class FindByKeyAdmin(VerbAdmin):
             if name not in NEITHER_KEPT and not holds_key(f"{name} {value}")
         }
         query |= {SEARCH_VAR: q} if q else {}
-        return HttpResponseRedirect(f"{self.list_url()}?{urlencode(query)}".removesuffix("?"))
+        return HttpResponseRedirect(self.list_url(query))

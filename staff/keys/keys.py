@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import URLPattern, reverse
+from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -41,8 +41,7 @@ from web.ids import new_id
 
 DAYS_SHOWN: Final = 30
 MOST_ENDED_SECRETS: Final = 5
-MOST_EVENTS: Final = 20
-MOST_MADE: Final = 20
+MOST_SHOWN: Final = 20  # Of events, and of what a key made.
 
 
 @admin.register(ApiKey)
@@ -62,12 +61,9 @@ class ApiKeyAdmin(FindByKeyAdmin):
 
     @admin.display(description="key", ordering="name")
     def key(self, api_key: Any) -> SafeString:
-        return format_html(
-            '<bdi>{}</bdi> {} <span class="quiet">…{}</span>',
-            api_key.name,
-            "" if api_key.livemode else badge("test", "test key"),
-            api_key.last_four,
-        )
+        html = '<bdi>{}</bdi> {} <span class="quiet">…{}</span>'
+        mode = "" if api_key.livemode else badge("test", "test key")
+        return format_html(html, api_key.name, mode, api_key.last_four)
 
     @admin.display(description="organization")
     def owner(self, api_key: Any) -> str:
@@ -100,15 +96,16 @@ class ApiKeyAdmin(FindByKeyAdmin):
 
     def get_actions(self, request: HttpRequest) -> Any:
         """Return the bulk verbs that the user may call. Each answers with its dry run."""
-        return {
-            (name := f"{page.slug}_selected"): (
-                page.selected,
-                name,
-                page.label.replace("keys", "the selected keys"),
+        actions = [
+            (
+                bulk.selected,
+                f"{bulk.slug}_selected",
+                bulk.label.replace("keys", "the selected keys"),
             )
-            for page in BULK_PAGES
-            if request.user.has_perm(page.permission_required)
-        }
+            for bulk in BULK_PAGES
+            if request.user.has_perm(bulk.permission_required)
+        ]
+        return {action[1]: action for action in actions}
 
     def get_object(self, request: HttpRequest, object_id: str, *_: Any, **__: Any) -> Any:
         """Return the key, with what its page needs, or None."""
@@ -122,17 +119,14 @@ class ApiKeyAdmin(FindByKeyAdmin):
         elsewhere = KeySecret.objects.filter(issued_by__api_key=obj).exclude(api_key=obj)
         made = ApiKey.objects.filter(maker__api_key=obj)
         used = KeyDay.last_of(obj.pk, days=DAYS_SHOWN, today=timezone.now().date())
-        may_see_all = request.user.has_perm("audit.view_auditevent")
-        audit_log = reverse("admin:audit_auditevent_changelist")
         events = AuditEvent.objects.filter(target_id=obj.pk).order_by("-sequence")
         return {
             "secrets": [*obj.unended_secrets, *ended[:MOST_ENDED_SECRETS]],
             "scopes": scopes_of(obj),
             "chart": chart_of("Requests of the last 30 days", used),
-            "made": presentable(made.select_related("organization"))[:MOST_MADE],
-            "issued_elsewhere": elsewhere.select_related("api_key")[:MOST_MADE],
-            "events": events[:MOST_EVENTS],
-            "all_events": f"{audit_log}?q={obj.pk}" if may_see_all else "",
+            "made": presentable(made.select_related("organization"))[:MOST_SHOWN],
+            "issued_elsewhere": elsewhere.select_related("api_key")[:MOST_SHOWN],
+            "events": events[:MOST_SHOWN],
         }
 
     def has_add_permission(self, request: HttpRequest) -> bool:

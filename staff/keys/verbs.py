@@ -80,11 +80,10 @@ class FinishRotation(KeyVerb):
     destructive = True
     verb = staticmethod(finish_rotation)
     done = "The old secret of {0} has ended."
-    obstacle = staticmethod(
-        lambda obj: (
-            KeyVerb.obstacle(obj) or ("" if obj.retiring_locator else "has no open rotation")
-        )
-    )
+
+    @staticmethod
+    def obstacle(obj: ApiKey) -> str:
+        return KeyVerb.obstacle(obj) or ("" if obj.retiring_locator else "has no open rotation")
 
     def says(self) -> list[str]:
         newest, old = self.obj.newest_and_retiring()
@@ -136,7 +135,6 @@ class Narrow(KeyVerb):
     permission = "apikeys.narrow_apikey"
     form_class = NarrowForm
     consequence = "What is taken away is refused from the next request on (insufficient_scope)."
-
     obstacle = staticmethod(
         lambda obj: KeyVerb.obstacle(obj) or ("" if obj.scopes[1:] else "holds one scope only")
     )

@@ -25,7 +25,6 @@ LONGEST_SEARCH: Final = 200  # No stored text is longer.
 LAST_PAGE: Final = 100_000
 # A count of all rows would read the whole table, and a larger number helps nobody.
 MOST_COUNTED: Final = 1000
-NOTHING: Final = format_html('<span class="quiet">{}</span>', "—")
 Rows = QuerySet[Any]
 
 
@@ -66,8 +65,8 @@ class PlainList(admin.ModelAdmin):  # type: ignore[type-arg]
         """Return the address of an object's page, or of one of its verbs."""
         return reverse(f"admin:{self.url_name}_{verb}", args=[quote(obj.pk)])
 
-    def list_url(self) -> str:
-        return reverse(f"admin:{self.url_name}_changelist")
+    def list_url(self, query: Any = None) -> str:
+        return reverse(f"admin:{self.url_name}_changelist", query=query)
 
     @property
     def url_name(self) -> str:
@@ -185,6 +184,6 @@ def badge(kind: str, text: str = "") -> SafeString:
 def moment(value: datetime | None, never: str = "") -> SafeString:
     """Return day, hour and minute in UTC. For None, return `never` or a dash."""
     if value is None:
-        return format_html('<span class="quiet">{}</span>', never) if never else NOTHING
+        return format_html('<span class="quiet">{}</span>', never or "—")
     exact = format_moment(value)
     return format_html('<time datetime="{}">{} {}</time>', exact, exact[:10], exact[11:16])

@@ -43,11 +43,6 @@ class VerbPage(View):
     form: forms.Form
     seen: str  # The id of the row's last event when the page was opened.
 
-    @classmethod
-    def is_for(cls, user: Any) -> bool:
-        """Return True if the user may call the verb."""
-        return bool(user.has_perm(cls.permission))
-
     @staticmethod
     def obstacle(obj: Any) -> str:  # noqa: ARG004
         """Return why the verb would change nothing, to be read after the row's name, else ""."""
@@ -67,7 +62,7 @@ class VerbPage(View):
         return self.done.format(self.obj) if self.verb(self.obj, actor=self.actor, **fields) else ""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not self.is_for(request.user):
+        if not request.user.has_perm(self.permission):
             raise PermissionDenied
         self.actor = staff_of(request)
         self.is_proved = not self.takes_recent_password or proved(request)
@@ -157,7 +152,8 @@ class VerbAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         if obj is None:
             raise Http404
-        verbs = [v for v in self.verbs if v.is_for(request.user) and not v.obstacle(obj)]
+        may = request.user.has_perm
+        verbs = [verb for verb in self.verbs if may(verb.permission) and not verb.obstacle(obj)]
         context = {
             "title": str(obj),
             "original": obj,

@@ -68,17 +68,10 @@ class ChangePlan(VerbPage):
     consequence = "Takes effect with the next request. The count of domains stays as it is."
 
     def says(self) -> list[str]:
-        monthly, once = (
-            used_now(
-                organization_id=self.obj.pk, livemode=True, tests_renew=renew, now=timezone.now()
-            )[Meter.TESTS]
-            for renew in (True, False)
-        )
-        tests = (
-            f"Tests used so far: {monthly:,} for a plan that renews each month, {once:,} for one "
-            "that never does, such as Free."
-        )
-        return [*super().says(), tests]
+        live, now = {"organization_id": self.obj.pk, "livemode": True}, timezone.now()
+        used = [used_now(**live, tests_renew=r, now=now)[Meter.TESTS] for r in (True, False)]
+        tests = f"Tests used so far: {used[0]:,} for a plan that renews each month"
+        return [*super().says(), f"{tests}, {used[1]:,} for one that never does, such as Free."]
 
 
 class NameForm(ReasonForm):

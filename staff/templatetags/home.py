@@ -11,7 +11,6 @@ from django.db.models import Sum
 from django.template.defaultfilters import pluralize
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.http import urlencode
 
 from accounts.models import Organization
 from accounts.models.usage import NEAR_PERCENT
@@ -75,7 +74,7 @@ def _counted(name: str, rows: Rows, matters: Matters) -> list[dict[str, Any]]:
         if a_filter is UnusedFilter:
             kept, query["livemode__exact"] = kept.filter(livemode=True), "1"
         count, shown = counted(kept.values("pk"))
-        url = f"{reverse(f'admin:{name}_changelist')}?{urlencode(query)}"
+        url = reverse(f"admin:{name}_changelist", query=query)
         said = f"{pluralize(count, counted_as)} {rest}"
         found.append({"count": count, "shown": shown, "said": said, "url": url})
     return found
