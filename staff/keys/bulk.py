@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 
 from django import forms
 from django.contrib import messages
+from django.contrib.admin.utils import quote
 from django.contrib.auth.mixins import PermissionRequiredMixin
 from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
@@ -39,6 +40,14 @@ STOPPED: Final = (
 THESE: Final = "These keys"
 MANAGING: Final = "Managing keys, left out unless you say so"
 PLACE_OF_PROGRESS: Final = "⟦progress⟧"  # In bulk_progress.html.
+
+
+def way_back(request: HttpRequest, model_admin: VerbAdmin) -> str:
+    """Return the address of the page of the organization in the query, or else of the list."""
+    organization = request.GET.get("organization")
+    if organization and request.user.has_perm("accounts.view_organization"):
+        return reverse("admin:accounts_organization_change", args=[quote(organization)])
+    return model_admin.list_url()
 
 
 class BulkPage(ABC, PermissionRequiredMixin, View):
@@ -97,7 +106,7 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
             "title": f"{self.label}: a dry run",
             "verb": self,
             "action": reverse(f"admin:{self.model_admin.url_name}_bulk_{self.slug}"),
-            "back": self.model_admin.list_url(),
+            "back": way_back(self.request, self.model_admin),
             "form": form or self.form_class(),
             "ids": " ".join(api_key.pk for api_key in going),
             "customers": Counter(api_key.organization for api_key in going).most_common(),
@@ -121,7 +130,7 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
 
     def _lead_back(self, said: str) -> HttpResponse:
         messages.warning(self.request, said)
-        return HttpResponseRedirect(self.model_admin.list_url())
+        return HttpResponseRedirect(way_back(self.request, self.model_admin))
 
     def _stream(self, keys: list[str], fields: dict[str, Any]) -> Iterator[str]:
         """Yield the page, with a line after each key."""

@@ -17,7 +17,7 @@ from apikeys.api.querysets import presentable
 from apikeys.models import ApiKey, KeyDay, KeySecret
 from apikeys.verbs.issue import issue
 from audit.models import AuditEvent
-from staff.keys.bulk import BULK_PAGES
+from staff.keys.bulk import BULK_PAGES, way_back
 from staff.keys.filters import (
     ModeFilter,
     PlanFilter,
@@ -138,7 +138,7 @@ class ApiKeyAdmin(FindByKeyAdmin):
             raise PermissionDenied
         is_proved = proved(request)
         form = IssueForm(request.POST or None, initial={"key_id": NEW_KEY_ID().sign(new_id("key"))})
-        context: dict[str, Any] = {"title": "Issue an API key", "back": self.list_url()}
+        context: dict[str, Any] = {"title": "Issue an API key", "back": way_back(request, self)}
         owner = {}
         if "organization" in request.GET:  # From its page: staff cannot choose another by mistake.
             try:

@@ -24,7 +24,7 @@ class StaffManager(UserManager["User"]):
         """Create an account with every right, and record it with the command line as the actor."""
         with AuditLog.of(SERVICE) as audit:
             user = super().create_superuser(*args, **kwargs)
-            changes = {name: (None, value) for name, value in user.rights().items()}
+            changes = {name: (None, value) for name, value in user.rights().items() if value}
             audit.record("staff.created", user, actor=Actor.cli(), changes=changes)
         return user
 

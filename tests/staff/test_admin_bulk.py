@@ -15,7 +15,7 @@ from apikeys.scopes import ALL_SCOPES
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
 from audit.models import AuditEvent
-from tests.staff.test_admin import KEYS, AdminTestCase
+from tests.staff.test_admin import KEYS, ORGANIZATIONS, AdminTestCase, page_of
 from tests.support.cast import Answer
 
 REVOKE, NARROW = f"{KEYS}bulk/revoke/", f"{KEYS}bulk/narrow/"
@@ -52,6 +52,14 @@ class BulkTestCase(AdminTestCase):
 
 
 class RevokeManyTests(BulkTestCase):
+    def test_form_opened_from_an_organization_leads_back_to_it(self):
+        self.issue()
+        query, page = f"?organization={self.acme.pk}", page_of(ORGANIZATIONS, self.acme.pk)
+        for url in (REVOKE, f"{KEYS}add/"):
+            self.assertContains(self.browser.get(url + query), f'<a href="{page}">Back')
+        nothing_to_do = self.browser.get(NARROW + query)
+        self.assertRedirects(nothing_to_do, page, fetch_redirect_response=False)
+
     def test_bulk_revoke_lists_and_counts_first_then_revokes_each_with_one_event(self):
         keys = [self.issue(name=f"Key {n}")[0] for n in range(3)]
         client = self.issue(name="Spared")[1]
