@@ -120,7 +120,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "staff.login.refused.in_frame",
+    "staff.login.pages.in_frame",
     "staff.login.sso.SingleSignOn",
     "web.database.broken_connections.StaleOnceMiddleware",
     "web.middleware.end_of_pages",
@@ -134,7 +134,7 @@ SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = PRODUCTION
 # Asks browsers to build the domain into their lists, which takes months to undo.
 SECURE_HSTS_PRELOAD = env.flag(environ, "HSTS_PRELOAD", default=False)
-CSRF_FAILURE_VIEW = "staff.login.refused.form_not_checked"
+CSRF_FAILURE_VIEW = "staff.login.pages.form_not_checked"
 SESSION_ENGINE = "staff.login.session_store"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
 SESSION_COOKIE_AGE = 8 * 60 * 60  # Counted from log-in; staff.login.sessions ends idle ones.

@@ -1,15 +1,26 @@
-"""What the log-in pages share: rendering, redirects, and the page of recovery codes."""
+"""What pages of the log-in share: rendering, redirects, refusals, and the recovery codes."""
 
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, Final, cast
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.views.csrf import csrf_failure
 
 from staff.login.sessions import is_half_way
 from staff.models import RecoveryCode, User
+from web.proxies import STAFF_PATH
+
+TITLES: Final = {
+    400: "This request could not be read",
+    403: "Your account may not do this",
+    404: "There is no such page",
+    405: "This address cannot be opened by itself",
+}
 
 
 def page(
@@ -52,3 +63,35 @@ def show_codes(request: HttpRequest, codes: list[str] | None, *, back: str) -> H
     """Return the page that shows recovery codes once. None: they were shown before."""
     title = "Your recovery codes"
     return page(request, "login/recovery_codes", title=title, codes=codes, back=back)
+
+
+def in_frame(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Make a middleware: refusals under /admin/ are rendered in its frame, nothing is cached."""
+
+    def answer(request: HttpRequest) -> Any:
+        response = get_response(request)
+        if not request.path_info.startswith(STAFF_PATH):
+            return response
+        title = TITLES.get(status := response.status_code)
+        if title and not isinstance(response, TemplateResponse):  # That is a page of its own.
+            allow = response.get("Allow")
+            response = page(request, "refused", status=status, title=title, code=status).render()
+            if allow:
+                response["Allow"] = allow
+        add_never_cache_headers(response)
+        return response
+
+    return answer
+
+
+def not_let_in(request: HttpRequest, because: str) -> HttpResponse:
+    """Answer 403 and say why."""
+    return page(request, "refused", status=403, title="You are not let in", because=because)
+
+
+def form_not_checked(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Answer a form that fails the check against forged ones: Django's CSRF_FAILURE_VIEW."""
+    if not request.path_info.startswith(STAFF_PATH):
+        return csrf_failure(request, reason)
+    title = "This form could not be checked"
+    return page(request, "refused", status=403, title=title, reopen=request.get_full_path())

@@ -15,12 +15,11 @@ from django.urls import URLPattern, URLResolver, path, reverse
 from django.views.decorators.http import require_POST
 
 from audit.models import SERVICE, AuditLog
-from staff.login import factors, passkeys, sessions
+from staff.login import factors, pages, passkeys, sessions
 from staff.login.account_events import record, record_new_password
 from staff.login.lockout import LOCKED_OUT, attempt, is_locked_out
-from staff.login.pages import is_sent_again, newest_code, on_to, page, show_codes, way_back
+from staff.login.pages import on_to, page, way_back
 from staff.login.proof import ProofForm, asks_of, proof_asked
-from staff.login.refused import not_let_in
 from staff.login.sessions import get_in, go_on, is_half_way, is_staff
 from staff.models import Passkey, RecoveryCode, SecondFactor, User
 from staff.models.second_factor import has_factor
@@ -41,7 +40,7 @@ class StaffSite(admin.AdminSite):
     def get_urls(self) -> list[URLPattern | URLResolver]:
         half_way: Any = staff_member_required(login_url="admin:login")
         inside, factor, key = self.admin_view, "second_factor/", "passkeys/"
-        pages: tuple[tuple[str, Any, str], ...] = (
+        urls: tuple[tuple[str, Any, str], ...] = (
             (factor, half_way(second_factor), "second_factor"),
             (f"{factor}set_up/", half_way(set_up), "second_factor_set_up"),
             (f"{factor}leave/", half_way(self.logout), "second_factor_leave"),
@@ -54,7 +53,7 @@ class StaffSite(admin.AdminSite):
             (f"{key}challenge/", passkeys.challenge, "passkey_challenge"),
             (f"{key}log_in/", passkeys.log_in, "passkey_log_in"),
         )
-        return [*(path(slug, view, name=name) for slug, view, name in pages), *super().get_urls()]
+        return [*(path(slug, view, name=name) for slug, view, name in urls), *super().get_urls()]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Add where passkeys work: `passkeys_host` is compared with the request's."""
@@ -93,7 +92,7 @@ class StaffSite(admin.AdminSite):
             with suppress(ValidationError):
                 attempt(name, lambda: user.check_password(old) or None, "failed log-in", "")
             if is_locked_out(name):
-                return not_let_in(request, LOCKED_OUT)
+                return pages.not_let_in(request, LOCKED_OUT)
         with AuditLog.of(SERVICE):
             user.refresh_from_db()  # Django saves all fields: none may be of before the lock.
             response = super().password_change(request, extra_context)
@@ -109,7 +108,7 @@ def second_factor(request: HttpRequest) -> HttpResponse:
     if not is_half_way(request):
         left = RecoveryCode.objects.filter(user=user).count()
         context: dict[str, Any] = {"title": "Your second factor", "app": app, "left": left}
-        context |= {"passkeys": user.passkeys.all(), "newest": newest_code(user)}
+        context |= {"passkeys": user.passkeys.all(), "newest": pages.newest_code(user)}
         return page(request, "login/second_factor", **context)
     if not has_factor(user):
         return on_to("second_factor_set_up", request)
@@ -131,8 +130,8 @@ def set_up(request: HttpRequest) -> HttpResponse:
     must_prove = not half_way and asks_of(user)
     if must_prove and (asked := proof_asked(request, "Set up your second factor")):
         return asked
-    if is_sent_again(request):
-        return show_codes(request, None, back=reverse(OWN))
+    if pages.is_sent_again(request):
+        return pages.show_codes(request, None, back=reverse(OWN))
     app = sessions.app_being_set_up(request)
     form = ProofForm(request, "code", take=partial(factors.confirm, app))
     if form.is_valid():
@@ -140,7 +139,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
         go_on(request)
         if half_way:
             get_in(request, "new app")
-        return show_codes(request, form.taken, back=way_back(request))
+        return pages.show_codes(request, form.taken, back=way_back(request))
     return page(
         request,
         "login/set_up",
@@ -148,7 +147,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
         form=form,
         picture=segno.make_qr(app.config_url, error="m").svg_inline(scale=5, light="#fff"),
         secret=app.secret_in_letters,
-        newest=newest_code(user),
+        newest=pages.newest_code(user),
     )
 
 
@@ -160,8 +159,8 @@ def recovery_codes(request: HttpRequest) -> HttpResponse:
         return asked
     if not has_factor(user):
         return HttpResponseRedirect(reverse(OWN))
-    codes = None if is_sent_again(request) else factors.make_recovery_codes(user)
-    return show_codes(request, codes, back=reverse(OWN))
+    codes = None if pages.is_sent_again(request) else factors.make_recovery_codes(user)
+    return pages.show_codes(request, codes, back=reverse(OWN))
 
 
 @require_POST

@@ -21,8 +21,7 @@ from audit.actor import Actor
 from audit.models import SERVICE, AuditLog
 from staff.login import sessions
 from staff.login.account_events import log_failure, record
-from staff.login.pages import on_to, page, way_back
-from staff.login.refused import not_let_in
+from staff.login.pages import not_let_in, on_to, page, way_back
 from staff.login.sessions import is_half_way, is_staff, log_in
 from staff.models import User
 from web.context import current

@@ -1,4 +1,3 @@
-from itertools import islice
 from typing import Final
 
 from staff.models.second_factor import users_by_key
@@ -22,4 +21,4 @@ class Command(NumberedKeysCommand):
         """Return the users who depend on this key, at most MOST_NAMES of them."""
         names = sorted(set(users_by_key().get(number, ())))
         more = f",+{len(names) - MOST_NAMES}" if len(names) > MOST_NAMES else ""
-        return ",".join(islice(names, MOST_NAMES)) + more
+        return ",".join(names[:MOST_NAMES]) + more
