@@ -258,7 +258,7 @@ class SecondFactorTests(PasskeyTestCase):
         for url in (SET_UP, ADD):
             for call in (self.browser.get, self.browser.post):
                 self.assertTrue(call(url)["Location"].startswith(CODE), url)
-        self.assertContains(self.type_code("123456"), "not the code")
+        self.assertContains(self.type_code("123456"), "not the current code")
         self.assertRedirects(self.type_code(code), KEYS)
         self.assertEqual(self.changes("staff.logged_in"), [{"way": [None, "password and code"]}])
 
