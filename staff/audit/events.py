@@ -27,6 +27,12 @@ from staff.login.proof import proved
 PAGES: Final = {"organization": "accounts_organization", "api_key": "apikeys_apikey"}
 
 
+def with_key_names(events: Rows) -> Rows:
+    """Annotate events with `key_name`, the present name of the key that each is about."""
+    names = ApiKey.objects.filter(pk=OuterRef("target_id")).values("name")
+    return cast(Rows, events.annotate(key_name=Subquery(names)))
+
+
 @admin.register(AuditEvent)
 class AuditEventAdmin(VerbAdmin):
     list_display = ("created", "done", "target", "change", "who", "organization")
@@ -37,6 +43,7 @@ class AuditEventAdmin(VerbAdmin):
     empty_hint = "No event matches. Take a filter away, or search for less."
     page_template = "audit/auditevent/page"
     change_list_template = "admin/audit/auditevent/change_list.html"
+    rows = staticmethod(with_key_names)
 
     def facts(self, request: HttpRequest, obj: AuditEvent) -> dict[str, Any]:
         return {
@@ -50,9 +57,6 @@ class AuditEventAdmin(VerbAdmin):
     def done(self, event: AuditEvent) -> SafeString:
         noun, _, done = event.action.partition(".")
         return format_html("{}.<wbr>{}", noun, done)
-
-    def rows(self, queryset: Rows) -> Rows:
-        return with_key_names(queryset)
 
     @admin.display(description="about")
     def target(self, event: Any) -> SafeString:
@@ -105,12 +109,6 @@ class AuditEventAdmin(VerbAdmin):
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         pieces = lines(in_pieces(events))
         return StreamingHttpResponse(pieces, content_type=content_type, headers=headers)
-
-
-def with_key_names(events: Rows) -> Rows:
-    """Annotate events with `key_name`, the present name of the key that each is about."""
-    names = ApiKey.objects.filter(pk=OuterRef("target_id")).values("name")
-    return cast(Rows, events.annotate(key_name=Subquery(names)))
 
 
 def target_url(event: AuditEvent) -> str:

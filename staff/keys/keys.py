@@ -32,7 +32,7 @@ from staff.keys.forms import NEW_KEY_ID, IssueForm
 from staff.keys.verbs import KEY_VERBS, scopes_of
 from staff.kit.chart import chart_of
 from staff.kit.forms import show_refusal
-from staff.kit.lists import Rows, badge, moment, staff_of
+from staff.kit.lists import badge, moment, staff_of
 from staff.kit.verb_page import verb_urls
 from staff.login.pages import page
 from staff.login.proof import proved
@@ -55,9 +55,7 @@ class ApiKeyAdmin(FindByKeyAdmin):
     empty_hint = "No key matches. Take a filter away, search for less, or issue a key."
     verbs = KEY_VERBS
     page_template = "apikeys/apikey/page"
-
-    def rows(self, queryset: Rows) -> Rows:
-        return presentable(queryset.select_related("organization"))
+    rows = staticmethod(lambda keys: presentable(keys.select_related("organization")))
 
     @admin.display(description="key", ordering="name")
     def key(self, api_key: Any) -> SafeString:

@@ -197,14 +197,12 @@ class Revoke(VerbPage):
         return super().page(form, secrets=self.obj.secrets.filter(ended_at=None), **context)
 
     def carry_out(self, fields: dict[str, Any]) -> str:
-        if fields.pop("cascade", False):
-            return self.cascade(fields["reason"])
-        done = revoke(self.obj, actor=self.actor, reason=fields["reason"])
+        reason = fields["reason"]
+        if fields.get("cascade"):
+            did = revoke_with_all_it_made(self.obj, actor=self.actor, reason=reason)
+            return f"{self.obj} is revoked, and with it {counted(did)}."
+        done = revoke(self.obj, actor=self.actor, reason=reason)
         return f"{self.obj} is revoked; its next request is refused." if done else ""
-
-    def cascade(self, reason: str) -> str:
-        did = revoke_with_all_it_made(self.obj, actor=self.actor, reason=reason)
-        return f"{self.obj} is revoked, and with it {counted(did)}."
 
 
 class RevokeMade(Revoke):
@@ -224,7 +222,7 @@ class RevokeMade(Revoke):
         return [f"Ends at once and for good: {counted(would_revoke(self.obj))}."]
 
     def carry_out(self, fields: dict[str, Any]) -> str:
-        return "" if self.obstacle(self.obj) else self.cascade(fields["reason"])
+        return "" if self.obstacle(self.obj) else super().carry_out({**fields, "cascade": True})
 
 
 def counted(cascade: Cascade) -> str:

@@ -111,6 +111,8 @@ class ReadOnlyAdmin(PlainList):
     empty_hint: ClassVar[str] = "Nothing here."  # Shown in an empty list.
     # By a filter and its choice: the column that shows why a row is in the list.
     columns_of: ClassVar[dict[tuple[str, str], str]] = {}
+    # Adds to the rows of one page what the columns show.
+    rows: Callable[[Rows], Rows] = staticmethod(lambda queryset: queryset)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -132,10 +134,6 @@ class ReadOnlyAdmin(PlainList):
         paginator = UncountedPaginator(queryset, per_page)
         paginator.rows = self.rows
         return paginator
-
-    def rows(self, queryset: Rows) -> Rows:
-        """Return the rows of one page with all values that the columns show."""
-        return queryset
 
     @admin.display(description="created", ordering="created_at")
     def created(self, obj: Any) -> SafeString:

@@ -137,10 +137,7 @@ class VerbAdmin(ReadOnlyAdmin):
 
     verbs: ClassVar[tuple[type[VerbPage], ...]] = ()
     page_template: ClassVar[str]
-
-    def facts(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        """Return the context of `page_template`, besides the row."""
-        return {}
+    facts: Callable[[HttpRequest, Any], dict[str, Any]]  # Returns the template's other context.
 
     def get_urls(self) -> list[URLPattern]:
         return [*verb_urls(self, self.verbs), *super().get_urls()]

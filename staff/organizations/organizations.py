@@ -76,7 +76,8 @@ class OrganizationAdmin(VerbAdmin):
             ]
         return facts
 
-    def rows(self, queryset: Rows) -> Rows:
+    @staticmethod
+    def rows(queryset: Rows) -> Rows:
         near = Prefetch("usage", near_limit(timezone.now()), to_attr="near_limits")
         return queryset.prefetch_related(near)
 

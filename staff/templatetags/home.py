@@ -93,10 +93,7 @@ def _traffic() -> dict[str, Any]:
 
 @lru_cache(DAYS_SHOWN)
 def requests_of(day: date) -> KeyDay:
-    """Return the requests of all keys on a day.
-
-    Cached in the process: a million keys have thirty million rows in a month.
-    """
+    """Return the requests of all keys on a day, cached: a million keys have as many rows a day."""
     sums = KeyDay.objects.filter(day=day).aggregate(
         requests=Sum("requests", default=0), limited=Sum("limited", default=0)
     )
