@@ -229,7 +229,7 @@ def database_from_url(url: str) -> dict[str, Any]:
             "DATABASE_URL must read postgres://user:password@host:5432/name?sslmode=verify-full. "
             "In the password, write % as %25, @ as %40 and / as %2F."
         )
-    names = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host"}
+    names = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host"}  # nosec B105
     found = {ours: parts.pop(name, "") for ours, name in {**names, "PORT": "port"}.items()}
     return {"ENGINE": "web.database", **found, "OPTIONS": parts}
 

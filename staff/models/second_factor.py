@@ -102,7 +102,7 @@ class SecondFactor(TOTPDevice):
         super().throttle_increment(commit=False)
         self.throttling_failure_count = min(self.throttling_failure_count, MOST_DOUBLINGS)
         if commit and not self._state.adding:
-            self.save()
+            self.save(update_fields=["throttling_failure_timestamp", "throttling_failure_count"])
 
 
 class RecoveryCode(models.Model):
