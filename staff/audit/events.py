@@ -5,7 +5,8 @@ from typing import Any, Final, cast
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
-from django.db.models import OuterRef, Subquery
+from django.db.models import Case, OuterRef, Subquery, TextField, When
+from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
@@ -22,15 +23,19 @@ from staff.audit.filters import ActionFilter, ActorFilter, WhereAndWhen, matchin
 from staff.kit.lists import Rows, staff_of
 from staff.kit.verb_page import VerbAdmin
 from staff.login.proof import proved
+from staff.models import User
 
 # The admin's pages of the rows that events are about, by `target_type`.
 PAGES: Final = {"organization": "accounts_organization", "api_key": "apikeys_apikey"}
 
 
-def with_key_names(events: Rows) -> Rows:
-    """Annotate events with `key_name`, the present name of the key that each is about."""
-    names = ApiKey.objects.filter(pk=OuterRef("target_id")).values("name")
-    return cast(Rows, events.annotate(key_name=Subquery(names)))
+def with_names(events: Rows) -> Rows:
+    """Annotate events with `target_name`, the present name of the key or member of staff."""
+    keys = ApiKey.objects.filter(pk=OuterRef("target_id")).values("name")
+    staff = User.objects.annotate(id_text=Cast("pk", TextField()))
+    names = staff.filter(id_text=OuterRef("target_id")).values("username")
+    name = Case(When(target_type="staff", then=Subquery(names)), default=Subquery(keys))
+    return cast(Rows, events.annotate(target_name=name))
 
 
 @admin.register(AuditEvent)
@@ -43,7 +48,7 @@ class AuditEventAdmin(VerbAdmin):
     empty_hint = "No event matches. Take a filter away, or search for less."
     page_template = "audit/auditevent/page"
     change_list_template = "admin/audit/auditevent/change_list.html"
-    rows = staticmethod(with_key_names)
+    rows = staticmethod(with_names)
 
     def facts(self, request: HttpRequest, obj: AuditEvent) -> dict[str, Any]:
         return {
@@ -60,8 +65,9 @@ class AuditEventAdmin(VerbAdmin):
 
     @admin.display(description="about")
     def target(self, event: Any) -> SafeString:
-        html = '<a href="{}">{}</a> <bdi>{}</bdi>' if (url := target_url(event)) else "{1}"
-        return format_html(html, url, event.target_id, event.key_name or "")
+        linked, plain = '<a href="{0}">{1}</a> <bdi>{2}</bdi>', "{1} <bdi>{2}</bdi>"
+        url = target_url(event)
+        return format_html(linked if url else plain, url, event.target_id, event.target_name or "")
 
     @admin.display(description="by")
     def who(self, event: AuditEvent) -> SafeString:

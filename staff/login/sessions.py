@@ -61,7 +61,7 @@ def log_in(request: HttpRequest, user: User, way: str) -> None:
 def begin(request: HttpRequest, user: User, **_: Any) -> None:
     """Begin to count, and remove what the session held before.
 
-    Raises PermissionDenied, whatever view logs in, if passwords and passkeys are shut.
+    Raises PermissionDenied in every view that logs in if passwords and passkeys are shut.
     """
     session, way = request.session, getattr(request, WAY, PASSWORD)
     if way in (PASSWORD, PASSKEY) and not settings.STAFF_PASSWORD_LOGIN:

@@ -16,7 +16,7 @@ from accounts.models.usage import NEAR_PERCENT, near_limit, used_now
 from apikeys.api.querysets import presentable
 from apikeys.models import KeyStatus
 from audit.models import AuditEvent
-from staff.audit.events import with_key_names
+from staff.audit.events import with_names
 from staff.kit.forms import LineField, ReasonForm
 from staff.kit.lists import MOST_COUNTED, ChoiceFilter, ReadOnlyAdmin, Rows, badge, moment, staff_of
 from staff.kit.search import holds
@@ -66,7 +66,7 @@ class OrganizationAdmin(VerbAdmin):
         facts["usage"] = usage_of(obj, facts["limits"])
         if request.user.has_perm("audit.view_auditevent"):
             events = AuditEvent.objects.filter(organization_id=obj.pk).order_by("-sequence")
-            facts["events"] = with_key_names(events)[:MOST_EVENTS]
+            facts["events"] = with_names(events)[:MOST_EVENTS]
         if request.user.has_perm("apikeys.view_apikey"):
             active = obj.api_keys.filter(KeyStatus.ACTIVE.condition)
             facts["keys"] = presentable(obj.api_keys.select_related("organization"))[:MOST_KEYS]
@@ -125,7 +125,7 @@ def usage_of(organization: Organization, limits: dict[str, dict[str, Any]]) -> l
 def fullness(used: int, limit: int | None) -> SafeString:
     """Return a badge if NEAR_PERCENT of the limit or more is used, else an empty string."""
     if limit is None or not used or 100 * used < NEAR_PERCENT * limit:
-        return SafeString()
+        return SafeString("")
     if used < limit:
         return badge("expiring", "nearly used up")
     return badge("revoked", "used up" if used == limit else "over the limit")

@@ -5,6 +5,7 @@ import json
 from datetime import timedelta
 from unittest import mock
 
+from django.contrib.auth.models import Group
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -12,7 +13,7 @@ from django.utils import timezone
 from apikeys.verbs.change import change
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
-from audit.models import SERVICE, AuditEvent, AuditHead
+from audit.models import SERVICE, AuditEvent, AuditHead, AuditLog
 from staff.audit import export as audit_export
 from staff.audit.export import defused
 from tests.staff.test_admin import KEYS, AdminTestCase, page_of
@@ -75,6 +76,15 @@ class ListTests(AuditTestCase):
         self.assertEqual(
             AuditEvent.actions(), ["api_key.issued", "organization.created", "staff.created"]
         )
+
+    def test_event_about_staff_names_them_and_one_about_a_group_does_not(self):
+        group = Group(pk=self.sam.pk, name="Night shift")  # The same number.
+        with AuditLog.of(SERVICE) as audit:
+            audit.record("staff.changed", self.sam, actor=Actor.cli())
+            audit.record("group.created", group, actor=Actor.cli())
+        named = f"{self.sam.pk} <bdi>sam</bdi>"
+        self.assertContains(self.browser.get(EVENTS, {"action": "staff.changed"}), named)
+        self.assertNotContains(self.browser.get(EVENTS, {"action": "group.created"}), named)
 
     def test_event_search_finds_ids_addresses_requests_names_and_words(self):
         api_key, client = self.issue()
