@@ -6,7 +6,7 @@ from typing import Any
 from unittest import mock
 
 from django.contrib.auth.models import Group, Permission
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from audit.models import SERVICE, AuditEvent, AuditHead
 from staff.models import User
@@ -191,6 +191,38 @@ class CommandTests(StaffAuditTestCase):
         self.sam.refresh_from_db()
         self.assertTrue(self.sam.check_password(PASSWORD))
         self.assertEqual(self.event("staff.password_changed").actor_type, "cli")
+
+    def test_changepassword_writes_the_password_alone_so_that_a_disabled_account_stays_so(self):
+        def disabled_meanwhile(prompt: str) -> str:
+            User.objects.filter(pk=self.sam.pk).update(is_active=False, is_superuser=False)
+            return PASSWORD
+
+        with (
+            mock.patch("getpass.getuser", return_value="sam"),
+            mock.patch("getpass.getpass", side_effect=disabled_meanwhile),
+        ):
+            call_command("changepassword", stdout=io.StringIO())
+        self.sam.refresh_from_db()
+        self.assertTrue(self.sam.check_password(PASSWORD))
+        self.assertEqual((self.sam.is_active, self.sam.is_superuser), (False, False))
+        self.assertEqual(self.event("staff.password_changed").target_id, str(self.sam.pk))
+
+    def test_changepassword_refuses_an_unknown_name_and_a_weak_or_differing_password(self):
+        before = self.sam.password
+        for name, typed in (
+            ("nobody", [PASSWORD] * 2),
+            ("sam", ["short"] * 2),
+            ("sam", ["a", "b"]),
+        ):
+            with (
+                self.subTest(name, typed=typed),
+                mock.patch("getpass.getpass", side_effect=typed),
+                self.assertRaises(CommandError),
+            ):
+                call_command("changepassword", name, stdout=io.StringIO())
+        self.sam.refresh_from_db()
+        self.assertEqual(self.sam.password, before)
+        self.assertEqual(self.events("staff.password_changed"), [])
 
 
 class ServiceLogTests(VerifyTestCase):

@@ -1,6 +1,10 @@
+import getpass
 from typing import Any
 
 from django.contrib.auth.management.commands import changepassword
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.management import CommandError
 from django.db import transaction
 
 from audit.actor import Actor
@@ -9,11 +13,26 @@ from staff.models import User
 
 
 class Command(changepassword.Command):
-    """Django's command of this name, which this one replaces. It also records the change."""
+    """Django's command of this name, which this one replaces. It also records the change.
 
-    def handle(self, *args: Any, **options: Any) -> str | None:
-        with transaction.atomic():  # The password and its event. Nothing is locked while it asks.
-            said = super().handle(*args, **options)
-            for user in User.objects.filter(username=options["username"]):
-                record_new_password(user, actor=Actor.cli())
-        return said
+    Django saves the whole row as it was before it asked: an account that was disabled meanwhile
+    would be active again. This saves the password alone.
+    """
+
+    def handle(self, *args: Any, **options: Any) -> str:
+        name = options["username"] or getpass.getuser()
+        user = User.objects.filter(username=name).first()
+        if user is None:
+            raise CommandError("No account has this user name.")
+        password = getpass.getpass(f"New password of {user}: ")
+        if password != getpass.getpass("The same again: "):
+            raise CommandError("The two passwords differ. Nothing was changed.")
+        try:
+            validate_password(password, user)
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from None
+        user.set_password(password)
+        with transaction.atomic():
+            user.save(update_fields=["password"])
+            record_new_password(user, actor=Actor.cli())
+        return f"The password of {user} is changed."
