@@ -61,11 +61,13 @@ bench-growth: install-bench ## Measure growth and writes
 bench-profile: install-bench ## Show where an authenticated request spends its time
 	@exec .venv-bench/bin/python -m bench profile
 
-lock: install ## Renew the lock files from pyproject.toml
+lock: install ## Renew the lock files from pyproject.toml and security/package.json
 	$(python) -m pip install --quiet uv
 	$(uv_compile) pyproject.toml --output-file requirements/production.txt
 	$(uv_compile) pyproject.toml --group dev --output-file requirements.txt
 	$(uv_compile) --group security --output-file requirements/security.txt
+	@bin/install-node
+	cd security && PATH="$(CURDIR)/.venv-security/bin:$$PATH" npm update --package-lock-only
 	$(uv_compile) pyproject.toml --group bench --constraint requirements.txt --output-file requirements/bench.txt
 
 release: check ## Check, then commit and tag the version that VERSION=… names; CHANGELOG.md must have it
