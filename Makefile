@@ -75,7 +75,7 @@ release: check ## Check, then commit and tag the version that VERSION=… names;
 
 clean: ## Remove .venv, the development database and its secrets
 	@$$(command -v .venv/bin/python || command -v python3) -m reachscore.devdb.cluster .local/postgres .local/bench/postgres
-	rm -rf .venv .venv-bench .venv-security .local staticfiles .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-bench .venv-security .local staticfiles rendered .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 install:
 	@bin/install

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import gettempdir
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 
 from reachscore.devdb.cluster import Cluster
@@ -30,11 +31,12 @@ RUNTIME_ROLE = """
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Remove the clusters left by killed runs."""
+    """Remove the clusters left by killed runs; render the pages of /docs."""
     if not hasattr(config, "workerinput"):
         for home in Path(gettempdir()).glob("reachscore-[tf]*-*"):  # t: tests, f: faults.
             with suppress(OSError):  # It belongs to another user.
                 Cluster(home, throwaway=True).end(remove=True)
+        call_command("render_docs")  # For this process, and for servers that tests start.
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

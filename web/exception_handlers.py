@@ -94,7 +94,7 @@ def unknown_path(request: HttpRequest) -> HttpResponse:
     """Answer 404 for a path under /v1 that has no route."""
     refusal = refusals.ResourceNotFound(
         "No endpoint has this path.",
-        fix="Check its spelling: no slash at the end. The endpoints are listed at /docs.",
+        fix="Check its spelling: no slash at the end. The endpoints are listed at /docs/reference.",
     )
     return refusal_response(request, refusal)
 

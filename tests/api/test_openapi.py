@@ -133,7 +133,7 @@ class PageTests(ApiTestCase):
             self.assertIn(path, page)
 
     def test_page_loads_nothing_from_another_origin(self):
-        for path in ("/", "/docs", "/docs/errors"):
+        for path in ("/", "/docs", "/docs/reference", "/docs/errors"):
             page = Client().get(path).content.decode()
             loaded = re.findall(r"""<(?:script|link|img)[^>]*(?:src|href)=["']([^"']+)""", page)
             self.assertTrue(loaded)
@@ -142,10 +142,10 @@ class PageTests(ApiTestCase):
 
     def test_api_reference_refuses_post_and_options(self):
         for method in ("options", "post"):
-            self.assertEqual(getattr(Client(), method)("/docs").status_code, 405)
+            self.assertEqual(getattr(Client(), method)("/docs/reference").status_code, 405)
 
     def test_swagger_loads_this_services_document(self):
-        page = Client().get("/docs").content.decode()
-        script = re.search(r'<script src="(/docs\?script[^"]*)"', page)
+        page = Client().get("/docs/reference").content.decode()
+        script = re.search(r'<script src="(/docs/reference\?script[^"]*)"', page)
         self.assertIsNotNone(script)
-        self.assertIn("/v1/openapi.json", Client().get("/docs?script").content.decode())
+        self.assertIn("/v1/openapi.json", Client().get("/docs/reference?script").content.decode())

@@ -18,6 +18,7 @@ STRICT = {
     "frame-ancestors 'none'",
     "object-src 'none'",
 }
+DOCS_PAGES = ("/docs", "/docs/errors", "/docs/guides/keys", "/docs/search?q=key")
 ADMIN_PAGES = (
     "/admin/",
     "/admin/password_change/",
@@ -51,7 +52,7 @@ class SecurityTxtTests(TestCase):
 class ContentSecurityPolicyTests(ApiTestCase):
     def test_every_page_but_the_api_reference_has_the_strict_csp(self):
         browser = self.staff()
-        anonymous = ("/", "/docs/errors", "/admin/login/", "/nope", "/healthz", "/favicon.ico")
+        anonymous = ("/", *DOCS_PAGES, "/admin/login/", "/nope", "/healthz", "/favicon.ico")
         for client, paths in ((Client(), anonymous), (browser, ADMIN_PAGES)):
             for path in paths:
                 with self.subTest(path):
@@ -59,7 +60,7 @@ class ContentSecurityPolicyTests(ApiTestCase):
                     self.assertEqual(set(policy.split("; ")), STRICT)
 
     def test_api_reference_csp_adds_inline_style_and_data_images_only(self):
-        for path in ("/docs", "/docs?script="):
+        for path in ("/docs/reference", "/docs/reference?script="):
             policy = set(self.client.get(path)["Content-Security-Policy"].split("; "))
             self.assertEqual(
                 policy - STRICT, {"style-src 'self' 'unsafe-inline'", "img-src 'self' data:"}
@@ -72,7 +73,7 @@ class ContentSecurityPolicyTests(ApiTestCase):
 
     def test_page_holds_no_inline_script_or_style(self):
         browser = self.staff()
-        for path in ("/", "/docs/errors", *ADMIN_PAGES):
+        for path in ("/", *DOCS_PAGES, *ADMIN_PAGES):
             with self.subTest(path):
                 self.assertNotRegex(browser.get(path).content.decode(), INLINE)
         for template in (ROOT / "templates").rglob("*.html"):
@@ -90,7 +91,7 @@ class ContentSecurityPolicyTests(ApiTestCase):
 class FaviconTests(ApiTestCase):
     def test_page_names_the_icon_and_favicon_ico_redirects_to_it(self):
         browser = self.staff()
-        for path in ("/", "/docs", "/docs/errors", "/admin/", "/admin/apikeys/apikey/add/"):
+        for path in ("/", "/docs/reference", *DOCS_PAGES, "/admin/", "/admin/apikeys/apikey/add/"):
             self.assertContains(browser.get(path), "/static/reachscore/favicon.svg")
         self.assertContains(self.client.get("/admin/login/"), "/static/reachscore/favicon.svg")
         self.assertRedirects(

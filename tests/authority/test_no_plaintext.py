@@ -75,6 +75,7 @@ PATHS = (
     "/v1/keys/{}",
     "/v1/auth/me/{}",
     "/docs/{}",
+    "/docs/guides/{}.md",
     "/static/{}",
     "/admin/{}",
     "/admin/{}/",
@@ -107,6 +108,10 @@ PUBLIC_PAGES = (
     "/docs",
     "/docs/",
     "/docs/errors",
+    "/docs/guides/keys",
+    "/docs/reference",
+    "/docs/search",
+    "/llms.txt",
     "/healthz",
 )
 ADMIN_PAGES = (

@@ -65,7 +65,7 @@ def test_public_pages_show_no_browser_complaint(stranger):
 
 
 def test_api_reference_executes_an_operation(stranger, server):
-    stranger.visit("/docs")
+    stranger.visit("/docs/reference")
     page = stranger.page
     page.get_by_role("button", name="Authorize").first.click()
     page.get_by_label("auth-bearer-value").fill(server.key("live"))

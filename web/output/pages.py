@@ -1,4 +1,4 @@
-"""Public pages: home, API reference, OpenAPI document, error page, security.txt."""
+"""Public pages: home, API reference, OpenAPI document, security.txt. The portal has the others."""
 
 from datetime import timedelta
 from functools import cache
@@ -21,7 +21,6 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from web.errors.catalogue import CATALOGUE
 from web.input.moments import format_moment
 from web.output.views import ApiView
 
@@ -49,7 +48,7 @@ class OpenApiView(ApiView):
     csp_update({"style-src": [SELF, UNSAFE_INLINE], "img-src": [SELF, "data:"]}), name="dispatch"
 )
 class DocsView(SpectacularSwaggerSplitView):
-    """`GET /docs`: the API reference as Swagger UI."""
+    """`GET /docs/reference`: the API reference as Swagger UI."""
 
     url_name = "openapi"
     http_method_names = ["get", "head"]
@@ -80,9 +79,3 @@ Canonical: {settings.PUBLIC_URL}/.well-known/security.txt
 def home(request: HttpRequest) -> HttpResponse:
     """Return the home page, with links to everything else."""
     return render(request, "home.html")
-
-
-@require_safe
-def errors(request: HttpRequest) -> HttpResponse:
-    """Return the page that explains every error code; `doc_url` points to its anchors."""
-    return render(request, "errors.html", {"catalogue": CATALOGUE})

@@ -31,6 +31,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         port = options["port"]
         refuse_taken_port(HOST, port, another="make run PORT=8001, or --port 8001")
+        call_command("render_docs")
         try:
             with one_at_a_time():
                 call_command("migrate", verbosity=0)
