@@ -66,7 +66,7 @@ DATABASES: dict[str, dict[str, Any]] = {
     else {"ENGINE": "reachscore.devdb", "NAME": "reachscore", "HOME": LOCAL_DIR / "postgres"}
 }
 # Persistent connections: opening one costs more than a whole request. Pages check the health of
-# theirs; authentication has a cheaper way, see web.database.broken_connections.
+# theirs; authentication has a cheaper way, see apikeys.authentication.statement.
 DATABASES["default"] |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
 options = DATABASES["default"].setdefault("OPTIONS", {})
 # Seconds. A server that does not answer must not hold a request for long.
@@ -106,12 +106,11 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "web.telemetry.request_log.RequestLogMiddleware",
-    "web.middleware.ApiMiddleware",
-    # Pages only: for calls under /v1, ApiMiddleware skips the rest and calls the views.
-    "web.database.broken_connections.close_before_page",
     "web.page_middleware.refuse_large_body_and_key_in_redirect",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "web.middleware.ApiMiddleware",
     "web.page_middleware.refuse_key_in_page_url",
     "web.page_middleware.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -119,17 +118,15 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "staff.login.pages.in_frame",
     "staff.login.sso.SingleSignOn",
-    "web.database.broken_connections.StaleOnceMiddleware",
-    "web.middleware.end_of_pages",
+    "web.page_middleware.StaleOnceMiddleware",
 ]
 
 # Production is HTTPS only. Pages redirect; the API refuses, because a redirect would hide from the
 # client that its key was sent in the clear. Probes come from inside, over plain HTTP.
 SECURE_SSL_REDIRECT = PRODUCTION
-SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)\Z"]
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)\Z", r"^v1(/|\Z)"]
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = PRODUCTION
 # Asks browsers to build the domain into their lists, which takes months to undo.
@@ -215,7 +212,6 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["apikeys.throttling.RateLimit"],
     "DEFAULT_PARSER_CLASSES": ["web.input.body.JsonObjectParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "web.output.negotiation.SteadyNegotiation",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "web.exception_handlers.handle_exception",
     "URL_FORMAT_OVERRIDE": None,

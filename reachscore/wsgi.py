@@ -8,16 +8,12 @@ from wsgiref.handlers import BaseHandler
 
 import django
 from django.conf import settings
-from django.core.cache import close_caches
 from django.core.exceptions import ImproperlyConfigured
-from django.core.handlers.base import reset_urlconf
-from django.core.signals import request_finished, request_started
-from django.db import close_old_connections, reset_queries
+from django.core.handlers.wsgi import WSGIHandler
 
 from reachscore.server import begin_worker
-from web.boundary import bounded, forget_request_names
 from web.database.session import SESSION, WEB, as_options
-from web.request import SteadyHandler
+from web.environ import bounded, forget_request_names
 
 if multiprocessing.parent_process():  # Not in runserver.
     begin_worker()
@@ -38,17 +34,7 @@ settings.DATABASES["default"]["LONGEST_WAIT"] = settings.LONGEST_DATABASE_WAIT_S
 options["options"] += f" {as_options(WEB)}"
 SESSION.update(WEB)
 
-# Django's signal handlers around each request do nothing useful here: there are no caches, no
-# recorded queries and one URLconf. web.database.broken_connections replaces the check of
-# connections.
-if not settings.DEBUG:
-    request_started.disconnect(reset_queries)
-request_started.disconnect(close_old_connections)
-request_finished.disconnect(close_old_connections)
-request_finished.disconnect(close_caches)
-request_finished.disconnect(reset_urlconf)
-
-application = bounded(SteadyHandler())
+application = bounded(WSGIHandler())
 
 # Code and settings live forever, so keep the garbage collector from scanning them again.
 gc.collect()

@@ -4,13 +4,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from tempfile import gettempdir
+from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.test.client import ClientHandler
 
 from reachscore.devdb.cluster import Cluster
 from tests.support.demo_server import DemoServer
+from web.environ import cleaned
 
 TESTS = Path(__file__).resolve().parent
 MARKS = {
@@ -28,6 +31,17 @@ RUNTIME_ROLE = """
     GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO reachscore_app;
     GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO reachscore_app;
 """
+
+
+call_django = ClientHandler.__call__
+
+
+def call_service(self: ClientHandler, environ: dict[str, Any]) -> Any:
+    """Let requests of Django's test client pass what stands in front of Django."""
+    return call_django(self, cleaned(environ))
+
+
+ClientHandler.__call__ = call_service  # type: ignore[method-assign]
 
 
 def pytest_configure(config: pytest.Config) -> None:

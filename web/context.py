@@ -73,11 +73,12 @@ _current: ContextVar[RequestContext | None] = ContextVar("request", default=None
 
 def begin_request(environ: dict[str, Any]) -> RequestContext:
     """Create the current request's context, and set the scheme that the proxies report."""
-    said, unreadable = Said(None, ""), ""
+    unreadable = ""
     try:
         said = read_proxies(environ)
     except UnreadableHeader as error:
-        unreadable = str(error)
+        # The request is refused: a page must not be redirected to HTTPS before it says why.
+        said, unreadable = Said(None, "https"), str(error)
     if said.scheme:
         environ["wsgi.url_scheme"] = said.scheme  # Django reads it there.
     context = RequestContext(

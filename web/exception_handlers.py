@@ -24,7 +24,7 @@ from web.errors import refusals
 from web.errors.faults import describe_fault, is_database_fault, is_unconfirmed
 from web.errors.refusals import OfCatalogue, Refusal, refusal_response
 from web.input.idempotency import idempotency_token
-from web.middleware import is_api
+from web.rules import is_api
 from web.telemetry.metrics import count_database_error
 
 logger = logging.getLogger("reachscore.api")
@@ -46,12 +46,11 @@ INTERNAL_ERROR: Final = "internal_error"  # A bug; the log has its traceback and
 def handle_exception(exception: Exception, context: Mapping[str, Any]) -> HttpResponse:
     """DRF's EXCEPTION_HANDLER: return the envelope for what a view raised, and log a bug."""
     set_rollback()
-    request: HttpRequest = context["view"].request
     refusal = _refusal_for(exception, context)
-    response = _count_fault(exception, refusal_response(request, refusal))
+    response = _count_fault(exception, refusal_response(refusal))
     if refusal.code == INTERNAL_ERROR and not current().is_simulated:
         # Error reporters and Django's test client listen to this signal.
-        got_request_exception.send(sender=None, request=request)
+        got_request_exception.send(sender=None, request=context["view"].request)
         logger.error("Bug behind request %s", current().request_id, exc_info=exception)
     return response
 
@@ -96,19 +95,23 @@ def unknown_path(request: HttpRequest) -> HttpResponse:
         "No endpoint has this path.",
         fix="Check its spelling: no slash at the end. The endpoints are listed at /docs/reference.",
     )
-    return refusal_response(request, refusal)
+    return refusal_response(refusal)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400."""
-    if is_api(request):
-        return refusal_response(request, refusals.RequestInvalid())
+    if is_api(request.path_info):
+        return refusal_response(refusals.RequestInvalid())
     return defaults.bad_request(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler404."""
-    return unknown_path(request) if is_api(request) else defaults.page_not_found(request, exception)
+    return (
+        unknown_path(request)
+        if is_api(request.path_info)
+        else defaults.page_not_found(request, exception)
+    )
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -119,11 +122,11 @@ def server_error(request: HttpRequest) -> HttpResponse:
         fix = f"Send the same again until it succeeds. {NOT_READ_BACK}"
         refusal = refusals.TemporarilyUnavailable(MAY_HAVE_HAPPENED, fix=fix)
     elif is_database_fault(exception):
-        fix = "" if is_api(request) else "Wait a few seconds, then send the same again."
+        fix = "" if is_api(request.path_info) else "Wait a few seconds, then send the same again."
         refusal = refusals.TemporarilyUnavailable(fix=fix)
     response: HttpResponse
-    if is_api(request):
-        response = refusal_response(request, refusal)
+    if is_api(request.path_info):
+        response = refusal_response(refusal)
     elif isinstance(exception, DataError):
         # The client sent a value that no text column can hold, such as one with a NUL.
         response = defaults.bad_request(request, exception)

@@ -1,5 +1,6 @@
 """Middleware of pages: limits bodies, refuses keys in URLs and redirects, serves static files."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -8,11 +9,12 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]
 
-from web.boundary import MOST_BODY_BYTES
+from web.database.stale import once_more
+from web.environ import MOST_BODY_BYTES
 from web.errors.catalogue import CATALOGUE
-from web.middleware import url_holds_key
+from web.middleware import Handler
 from web.redaction import holds_key
-from web.request import Handler
+from web.rules import is_api, url_holds_key
 
 
 def refuse_large_body_and_key_in_redirect(get_response: Handler) -> Handler:
@@ -23,6 +25,8 @@ def refuse_large_body_and_key_in_redirect(get_response: Handler) -> Handler:
     """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
+        if is_api(request.path_info):  # Its limit is another, and it redirects nowhere.
+            return get_response(request)
         if int(request.META.get("CONTENT_LENGTH") or 0) > MOST_BODY_BYTES:
             return HttpResponse(
                 "This request is larger than any form of this site.", "text/plain", 413
@@ -35,7 +39,12 @@ def refuse_large_body_and_key_in_redirect(get_response: Handler) -> Handler:
 
 def refuse_key_in_page_url(get_response: Handler) -> Handler:
     """Refuse a page whose URL holds a key, before a page or a redirect can repeat it."""
-    return lambda request: refused(request) if url_holds_key(request) else get_response(request)
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        holds = url_holds_key(request.path_info, request.META.get("QUERY_STRING", ""))
+        return refused(request) if holds else get_response(request)
+
+    return middleware
 
 
 def refused(request: HttpRequest) -> HttpResponseBase:
@@ -46,6 +55,25 @@ def refused(request: HttpRequest) -> HttpResponseBase:
     # The URL holds the key: do not send it to what this page loads and links to.
     response["Referrer-Policy"] = "no-referrer"
     return response
+
+
+class StaleOnceMiddleware:
+    """Retries a page's view by `once_more`. Must be the last process_view: it calls the view."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(
+        self,
+        request: HttpRequest,
+        view: Callable[..., HttpResponseBase],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> HttpResponseBase:
+        return once_more(view)(request, *args, **kwargs)
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]

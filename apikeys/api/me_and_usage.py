@@ -8,26 +8,20 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Sum
-from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from accounts.models.usage import month_of
 from apikeys.api.answers import Answer, Count, IdField, Limit, ScopeList
 from apikeys.api.documentation import endpoint
 from apikeys.api.serializers import SCOPES, AuthContextQuery
-from apikeys.authentication.bearer import authenticate
 from apikeys.authentication.caller import Caller, caller_of
 from apikeys.models import KeyDay
 from apikeys.permissions import AnyCaller, requires
 from apikeys.scopes import Scope
-from web.exception_handlers import handle_exception
-from web.input.body import has_body
 from web.input.fields import Constant, MomentField, StringListField
-from web.json_response import json_response
-from web.output.negotiation import accepts_anything
 from web.output.views import ApiView
 
 
@@ -159,22 +153,6 @@ class AuthContextView(ApiView):
     permission_classes = [AnyCaller]
     queries = {"get": AuthContextQuery}
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Take a short way with the most frequent request: a GET with nothing but a key.
-
-        Of DRF's steps, authentication and limit are all that such a request can fail; a parameter,
-        a body, another method or a choice of media types takes the long way.
-        """
-        has_more = bool(request.META.get("QUERY_STRING")) or has_body(request)
-        if request.method != "GET" or has_more or not accepts_anything(request):
-            return super().dispatch(request, *args, **kwargs)
-        try:
-            caller = authenticate(request)
-            caller.require_rate(now=timezone.now())
-            return json_response(auth_context(caller))
-        except Exception as exception:
-            return handle_exception(exception, {"view": self})
-
     @endpoint(
         "get_auth_context",
         "Who is calling",
@@ -182,7 +160,7 @@ class AuthContextView(ApiView):
         AuthContextQuery,
         tag="Authentication",
     )
-    def get(self, request: Request) -> HttpResponse:
+    def get(self, request: Request) -> Response:
         """Say whose key this is, what it may do and how much of the plan is used in the key's mode.
         Takes any key that works, with any scopes.
         """
@@ -191,7 +169,7 @@ class AuthContextView(ApiView):
         if "require" in self.query:
             missing = [scope for scope in self.query["require"] if scope not in caller.scopes]
             answer |= {"allowed": not missing, "missing": missing}
-        return json_response(answer)
+        return Response(answer)
 
 
 class UsageView(ApiView):
@@ -206,9 +184,9 @@ class UsageView(ApiView):
         tag="Usage",
         errors=("insufficient_scope",),
     )
-    def get(self, request: Request) -> HttpResponse:
+    def get(self, request: Request) -> Response:
         """Show the current calendar month in UTC of your organization, in the calling key's mode.
         Takes the scope `billing:manage`.
         """
         caller = caller_of(request)
-        return json_response(usage(caller, now=timezone.now()))
+        return Response(usage(caller, now=timezone.now()))

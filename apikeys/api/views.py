@@ -4,10 +4,10 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.viewsets import ViewSetMixin
 
 from apikeys.api import answers, events, serializers
@@ -34,7 +34,6 @@ from audit.models import AuditEvent
 from web.errors.refusals import ResourceNotFound
 from web.input.idempotency import REPLAYED_HEADER, fingerprint, idempotency_token
 from web.input.parameters import ID_SHAPE
-from web.json_response import json_response
 from web.output.lists import list_page
 from web.output.views import ApiView
 
@@ -63,7 +62,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         return [self.permissions.get(self.action, ManagesKeys)()]
 
     @endpoint("list_keys", "List API keys", answers.KeyList, serializers.KeyListQuery)
-    def list(self, request: Request) -> HttpResponse:
+    def list(self, request: Request) -> Response:
         """List the keys of your organization in the calling key's mode, newest first. A restricted
         key sees itself only.
         """
@@ -75,7 +74,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
             query=self.query,
             serializer=answers.Key,
         )
-        return json_response(page)
+        return Response(page)
 
     @endpoint(
         "create_key",
@@ -88,7 +87,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         errors=OF_A_CREATION,
         sent={"A key for CI": {"name": "CI/CD Pipeline", "scopes": ["tests:read", "tests:write"]}},
     )
-    def create(self, request: Request) -> HttpResponse:
+    def create(self, request: Request) -> Response:
         """Make a key of your organization, in the mode of the key that calls. The whole key is in
         this answer and nowhere else, ever: store it at once. Takes an unrestricted key, one that
         holds every scope, and gives nothing that the calling key does not hold. Left out, `scopes`
@@ -108,12 +107,12 @@ class KeyViewSet(ViewSetMixin, ApiView):
         headers = {REPLAYED_HEADER: "true"} if is_replay else {}
         shown = self._show(key_id) if is_replay else answers.just_issued(api_key)
         answer = answers.IssuedKey(shown, plaintext=plaintext)
-        return json_response(answer.data, status=201, headers=headers)
+        return Response(answer.data, status=201, headers=headers)
 
     @endpoint("get_key", "Show an API key", answers.Key, takes=ITSELF, errors=OF_A_KEY)
-    def retrieve(self, request: Request, key_id: str) -> HttpResponse:
+    def retrieve(self, request: Request, key_id: str) -> Response:
         """Show a key with the use of its scopes."""
-        return json_response(answers.Key(self._show(key_id)).data)
+        return Response(answers.Key(self._show(key_id)).data)
 
     @endpoint(
         "get_key_usage",
@@ -123,12 +122,12 @@ class KeyViewSet(ViewSetMixin, ApiView):
         takes=ITSELF,
         errors=OF_A_KEY,
     )
-    def usage(self, request: Request, key_id: str) -> HttpResponse:
+    def usage(self, request: Request, key_id: str) -> Response:
         """Count the requests by day in UTC, up to today. Days without requests are zero."""
         api_key, today = self._find(key_id), timezone.now().date()
         days = KeyDay.last_of(api_key.pk, days=self.query["days"], today=today)
         answer = {"key_id": api_key.pk, "days": days, "livemode": api_key.livemode}
-        return json_response(answers.KeyUsage(answer).data)
+        return Response(answers.KeyUsage(answer).data)
 
     @endpoint(
         "change_key",
@@ -138,14 +137,14 @@ class KeyViewSet(ViewSetMixin, ApiView):
         errors=OF_A_CHANGE,
         sent={"Fewer scopes": {"scopes": ["tests:read"]}, "Any address": {"allowed_ips": None}},
     )
-    def partial_update(self, request: Request, key_id: str) -> HttpResponse:
+    def partial_update(self, request: Request, key_id: str) -> Response:
         """Set what is given and leave the rest. It holds from the next request on. Takes an
         unrestricted key, and for another key than itself one without limits of its own. Gives
         nothing that the calling key does not hold. A revoked or expired key cannot be changed.
         """
         fields = self.body(serializers.KeyChange)
         change(self._find(key_id), actor=caller_of(request).actor, **fields)
-        return json_response(answers.Key(self._show(key_id)).data)
+        return Response(answers.Key(self._show(key_id)).data)
 
     @endpoint(
         "revoke_key",
@@ -155,7 +154,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         takes=ITSELF,
         errors=OF_A_KEY,
     )
-    def destroy(self, request: Request, key_id: str) -> HttpResponse:
+    def destroy(self, request: Request, key_id: str) -> Response:
         """Revoke a key at once and for good; once more changes nothing. With `cascade`, every key
         that it made is revoked and every secret that it issued is ended, through all generations,
         even if the key itself is revoked already.
@@ -168,7 +167,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
             answer["cascade"] = answers.CascadeCounts(cascade).data
         else:
             revoke(self._find(key_id), actor=actor, reason=reason)
-        return json_response({**answers.Key(self._show(key_id)).data, **answer})
+        return Response({**answers.Key(self._show(key_id)).data, **answer})
 
     @endpoint(
         "rotate_key",
@@ -179,7 +178,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         errors=OF_A_CHANGE,
         sent={"An hour": {"overlap_seconds": 3600}},
     )
-    def rotate(self, request: Request, key_id: str) -> HttpResponse:
+    def rotate(self, request: Request, key_id: str) -> Response:
         """Give the key a new secret. The id and all the rest stay; the old secret works for
         `overlap_seconds` more, and never beyond the key's own end. While a rotation is open and its
         new secret was never used, rotating again replaces that one, and the old one ends no later
@@ -191,7 +190,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
             seconds=self.body(serializers.RotationRequest, optional=True)["overlap_seconds"]
         )
         plaintext = rotate(self._find(key_id), actor=caller_of(request).actor, overlap=overlap)
-        return json_response(answers.IssuedKey(self._show(key_id), plaintext=plaintext).data)
+        return Response(answers.IssuedKey(self._show(key_id), plaintext=plaintext).data)
 
     @endpoint(
         "finish_rotation",
@@ -202,11 +201,11 @@ class KeyViewSet(ViewSetMixin, ApiView):
         errors=OF_A_CHANGE,
         sent={"No fields": {}},
     )
-    def finish_rotation(self, request: Request, key_id: str) -> HttpResponse:
+    def finish_rotation(self, request: Request, key_id: str) -> Response:
         """End the old secret now. If no rotation is open, nothing changes."""
         self.body(serializers.NoBody, optional=True)
         finish_rotation(self._find(key_id), actor=caller_of(request).actor)
-        return json_response(answers.Key(self._show(key_id)).data)
+        return Response(answers.Key(self._show(key_id)).data)
 
     @endpoint(
         "list_key_events",
@@ -215,7 +214,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         serializers.EventListQuery,
         errors=OF_A_KEY,
     )
-    def events(self, request: Request, key_id: str) -> HttpResponse:
+    def events(self, request: Request, key_id: str) -> Response:
         """List what was done to the key, by whom and from where, or with `role=actor` what it did
         to keys, itself included; newest first. Of what our staff did, only what it was. Takes an
         unrestricted key.
@@ -226,7 +225,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         page = list_page(
             log, cursors=log, keyset=("sequence",), query=self.query, serializer=events.Event
         )
-        return json_response(page)
+        return Response(page)
 
     def _find(self, key_id: str) -> ApiKey:
         """Return a key that exists for the caller. Raise ResourceNotFound for any other id."""

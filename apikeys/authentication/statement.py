@@ -10,7 +10,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from accounts.models.usage import ALWAYS
 from apikeys.authentication.caller import Caller
 from apikeys.plaintext import verifying_digests
-from web.database.broken_connections import close_if_broken
 
 # In this order:
 # found    The secret by its digest, with its key, organization and plan, and what is used of the
@@ -130,7 +129,8 @@ def _fetch(statement: str, parameters: dict[str, Any]) -> tuple[Any, ...] | None
     round trip more. At worst, one request is counted twice.
     """
     connection = connections[DEFAULT_DB_ALIAS]
-    close_if_broken(connection)
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()
     connection.health_check_done = True  # type: ignore[attr-defined]
     try:
         return _fetch_once(connection, statement, parameters)

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import jsonschema
+from django.conf import settings
 from django.test import Client
 
 from apikeys.scopes import Scope
@@ -125,7 +126,8 @@ class PageTests(ApiTestCase):
 
     def test_error_doc_url_points_at_the_codes_anchor(self):
         error = Client().get("/v1/auth/me").json()["error"]
-        self.assertEqual(error["doc_url"], "http://testserver/docs/errors#api_key_missing")
+        page = f"{settings.PUBLIC_URL}/docs/errors"
+        self.assertEqual(error["doc_url"], f"{page}#api_key_missing")
 
     def test_home_page_links_to_docs_admin_and_the_first_request(self):
         page = Client().get("/").content.decode()

@@ -67,9 +67,10 @@ class ContentSecurityPolicyTests(ApiTestCase):
             )
             self.assertLess(STRICT, policy)
 
-    def test_api_answer_has_no_csp(self):
-        for path in ("/v1/nope", "/v1/openapi.json"):
-            self.assertNotIn("Content-Security-Policy", self.client.get(path))
+    def test_api_answer_has_the_strict_csp_too(self):
+        for path in ("/v1/nope", "/v1/openapi.json", "/v1/auth/me?key=x"):
+            policy = set(self.client.get(path)["Content-Security-Policy"].split("; "))
+            self.assertEqual(policy, STRICT)
 
     def test_page_holds_no_inline_script_or_style(self):
         browser = self.staff()

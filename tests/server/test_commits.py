@@ -26,7 +26,6 @@ from staff.models import LogInTries
 from tests.support.cast import ApiClient
 from tests.support.committed import CommittedTestCase, superuser
 from web.database.base import SECONDS_TO_CANCEL, CommitUnconfirmed
-from web.database.broken_connections import close_if_broken
 
 LONGEST_WAIT = 0.5
 TOKEN = {"Idempotency-Key": "a1b2-c3d4"}
@@ -248,5 +247,5 @@ class WaitTests(CommitTestCase):
             os.kill(backend, signal.SIGCONT)
         self.assertLess(time.monotonic() - began, 2 * (LONGEST_WAIT + 2 * SECONDS_TO_CANCEL))
         self.assertIsInstance(caught.exception.__cause__, CommitUnconfirmed)
-        close_if_broken(connection)
+        connection.close_if_unusable_or_obsolete()
         self.rename()

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django.core.exceptions import DisallowedHost
-from django.http import HttpRequest, HttpResponse
+from django.conf import settings
+from django.http import HttpResponse
 from django.urls import reverse
 
 from web.context import current
 from web.errors.catalogue import CATALOGUE
-from web.json_response import json_response
+from web.json_bytes import to_json
 
 # Longer than a restart of the database, short enough for clients to wait.
 RETRY_AFTER_SECONDS: Final = 5
@@ -88,27 +88,23 @@ class TemporarilyUnavailable(Refusal):
         super().__init__(message, fix=fix, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
-def refusal_response(request: HttpRequest, refusal: Refusal) -> HttpResponse:
-    """Return a response with the contract's error envelope and the refusal's headers."""
+def refusal_response(refusal: Refusal) -> HttpResponse:
+    """Return a response with the error envelope and the refusal's headers."""
+    body = envelope(refusal)
+    headers = {**refusal.headers, "Content-Length": str(len(body))}
+    return HttpResponse(body, "application/json", refusal.status, headers=headers)
+
+
+def envelope(refusal: Refusal) -> bytes:
+    """Return the contract's error envelope as JSON."""
     error: dict[str, object] = {
         "type": refusal.type,
         "code": refusal.code,
         "message": refusal.message,
         **({"field": refusal.field} if refusal.field else {}),
         "fix": refusal.fix,
-        "doc_url": _error_page(request, refusal) + "#" + refusal.code,
+        "doc_url": f"{settings.PUBLIC_URL}{reverse('errors')}#{refusal.code}",
         "request_id": current().request_id,
         **refusal.details,
     }
-    return json_response({"error": error}, status=refusal.status, headers=refusal.headers)
-
-
-def _error_page(request: HttpRequest, refusal: Refusal) -> str:
-    """Return the URL of the error page, without the host if that is wrong: never echo it."""
-    page = reverse("errors")
-    if refusal.code == "host_not_allowed":
-        return page
-    try:
-        return request.build_absolute_uri(page)
-    except DisallowedHost:
-        return page
+    return to_json({"error": error})

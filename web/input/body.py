@@ -10,6 +10,7 @@ from django.utils.http import parse_header_parameters
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
+from web.environ import DECLARED_CHARSET
 from web.errors.catalogue import MOST_API_BYTES
 from web.errors.refusals import InvalidJson, OfCatalogue, ParameterUnknown
 from web.redaction import quote_input
@@ -64,7 +65,7 @@ def refuse_by_headers(request: Request) -> None:
     media_type, parameters = parse_header_parameters(request.META.get("CONTENT_TYPE", ""))
     if media_type != "application/json":
         raise OfCatalogue(UNSUPPORTED)
-    if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+    if parameters.get(DECLARED_CHARSET, "utf-8").lower() not in ("utf-8", "utf8"):
         raise OfCatalogue(UNSUPPORTED, "JSON is read in UTF-8 only.", fix="Leave the charset out.")
     codings = request.META.get("HTTP_CONTENT_ENCODING", "").lower().split(",")
     if not {coding.strip() for coding in codings} <= {"", "identity"}:

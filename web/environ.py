@@ -1,4 +1,4 @@
-"""WSGI middleware in front of Django that bounds a request's headers and drains its body.
+"""WSGI middleware in front of door and Django: bounds a request's headers, drains its body.
 
 It works on `environ`, before anything parses what a client sent.
 """
@@ -21,6 +21,7 @@ PREFIXES: Final = frozenset({"HTTP_", "wsgi."})
 
 LONGEST_MEDIA_TYPE: Final = 256
 LONGEST_ACCEPT: Final = 512  # Browsers send 150.
+ANYTHING: Final = "*/*"
 _TOKEN: Final = r"[!#$%&'+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110 calls it so
 # RFC 9110 §8.3.1, without the asterisk by which RFC 2231 marks an encoded parameter. One character
 # decides what follows each part, so matching is linear.
@@ -28,6 +29,10 @@ _MEDIA_TYPE: Final = re.compile(
     rf"{_TOKEN}/{_TOKEN}[ \t]*"
     rf'(?:;[ \t]*(?:{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*")[ \t]*)?)*'
 )
+# Django decodes the query, too, in the charset of the Content-Type header: some charsets make it
+# raise, others would hide a key in the URL. `web.input.body` reads the parameter by its new name.
+_CHARSET: Final = re.compile(r";[ \t]*charset=", re.ASCII | re.IGNORECASE)
+DECLARED_CHARSET: Final = "declared-charset"
 
 MOST_BODY_BYTES: Final = 2**20  # Of pages, as in deploy/nginx.conf; the API: MOST_API_BYTES.
 UNREAD_SECONDS: Final = 2.0
@@ -47,6 +52,13 @@ def forget_request_names(environment: MutableMapping[str, str]) -> None:
         del environment[name]
 
 
+def cleaned(environ: Mapping[str, Any]) -> Environ:
+    """Return a copy with the request's own variables only, and with bounded headers."""
+    request = _of_request(environ)
+    _bound_headers(request)
+    return request
+
+
 def _of_request(environ: Mapping[str, Any]) -> Environ:
     return {n: value for n, value in environ.items() if n[:5] in PREFIXES or n in CGI_NAMES}
 
@@ -59,8 +71,7 @@ def bounded(application: Application) -> Application:
     """
 
     def answer(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        request = _of_request(environ)
-        _bound_headers(request)
+        request = cleaned(environ)
         length = request.get("CONTENT_LENGTH") or "0"
         if length == "0" and "HTTP_TRANSFER_ENCODING" not in request:
             return application(request, start_response)
@@ -79,13 +90,14 @@ def bounded(application: Application) -> Application:
 
 def _bound_headers(request: Environ) -> None:
     """Drop header values for which Python's parsers take quadratic time. No client needs them."""
-    media_type = request.get("CONTENT_TYPE")
-    if media_type and not (
-        len(media_type) <= LONGEST_MEDIA_TYPE and _MEDIA_TYPE.fullmatch(media_type)
-    ):
-        request["CONTENT_TYPE"] = ""
-    if len(request.get("HTTP_ACCEPT", "")) > LONGEST_ACCEPT:
-        request["HTTP_ACCEPT"] = "*/*"
+    if media_type := request.get("CONTENT_TYPE"):
+        is_plain = len(media_type) <= LONGEST_MEDIA_TYPE and _MEDIA_TYPE.fullmatch(media_type)
+        renamed = _CHARSET.sub(f"; {DECLARED_CHARSET}=", media_type)
+        request["CONTENT_TYPE"] = renamed if is_plain else ""
+    accept = request.get("HTTP_ACCEPT", ANYTHING)
+    # White space and commas alone are a missing header, which DRF would call not acceptable.
+    if len(accept) > LONGEST_ACCEPT or not accept.strip(" \t,"):
+        request["HTTP_ACCEPT"] = ANYTHING
     cookies = request.get("HTTP_COOKIE", "")
     if "\\" in cookies:  # Our cookies have no escapes.
         pairs = [pair for pair in cookies.split(";") if "\\" not in pair]

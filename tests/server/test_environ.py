@@ -12,14 +12,14 @@ from contextlib import ExitStack
 from typing import Any
 
 from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
 from django.test import RequestFactory, override_settings
 
 from tests.support.cast import ApiClient, ApiTestCase
 from tests.support.demo_server import ROOT
-from web.boundary import MOST_BODY_BYTES, bounded
-from web.request import SteadyHandler
+from web.environ import MOST_BODY_BYTES, bounded
 
 Make = Callable[[int], Any]
 
@@ -192,7 +192,7 @@ class LinearTimeTests(ApiTestCase):
             after[f"{name} of {path}"] = HEAD, header(name, text, path=path, **authorization)
         after["body: a name twice"] = body(twice_the_last)
         after["body: nested"] = body(nested)
-        application = bounded(SteadyHandler())
+        application = bounded(WSGIHandler())
         with override_settings(TRUSTED_PROXY_COUNT=1):
             for name, (size, make) in (BEFORE_AUTHENTICATION | after).items():
                 with self.subTest(name):
@@ -231,7 +231,7 @@ def answer(application: Any, environ: dict[str, Any]) -> tuple[int, dict[str, st
 class MediaTypeTests(ApiTestCase):
     def test_malformed_media_type_is_415_on_the_api_and_ignored_elsewhere(self):
         _, client = self.issue()
-        application = bounded(SteadyHandler())
+        application = bounded(WSGIHandler())
         for media_type, status in (
             ("application/json", 201),
             ("application/json;charset=utf-8;", 201),
@@ -274,7 +274,7 @@ class LargeBodyTests(ApiTestCase):
                         SERVER_SOFTWARE="Granian",
                     )
                     environ["wsgi.input"] = Unreadable()
-                    status, headers = answer(bounded(SteadyHandler()), environ)
+                    status, headers = answer(bounded(WSGIHandler()), environ)
                     self.assertEqual(status, 401 if path == "/v1/keys" and not key else 413)
                     self.assertEqual(headers["Connection"], "close")
                     self.assertIn("Request-Id", headers)
@@ -286,14 +286,14 @@ import io, json, os
 from wsgiref.handlers import SimpleHandler
 from granian.wsgi import _callback_wrapper
 from reachscore import wsgi
-from web import request
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 
 seen = []
-class Seen(request.SteadyRequest):
+class Seen(WSGIRequest):
     def __init__(self, environ):
         seen.append(environ)
         super().__init__(environ)
-wsgi.SteadyHandler.request_class = Seen
+WSGIHandler.request_class = Seen
 
 CGI = {"PATH_INFO": "/admin/", "REQUEST_METHOD": "GET", "QUERY_STRING": "",
        "SERVER_NAME": "s", "SERVER_PORT": "1", "SERVER_PROTOCOL": "HTTP/1.1",
