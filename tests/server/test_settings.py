@@ -113,6 +113,16 @@ def test_production_does_not_import_the_development_database():
     assert "reachscore.devdb.base" in python(show).stdout
 
 
+def test_serving_process_does_not_import_what_renders_the_docs():
+    show = (
+        "import sys; from reachscore.wsgi import application; from django.test import Client; "
+        "print([Client(SERVER_NAME='localhost').get(path).status_code for path in "
+        "('/docs', '/docs/guides/keys', '/docs/guides/keys.md', '/docs/search?q=key', '/llms.txt')]"
+        ", {'markdown_it', 'pygments'} & set(sys.modules))"
+    )
+    assert python(show).stdout == "[200, 200, 200, 200, 200] set()\n"
+
+
 def test_development_allows_loopback_hosts_only():
     assert json.loads(python(SHOW).stdout)[3] == ["127.0.0.1", "localhost", "[::1]"]
 

@@ -10,7 +10,6 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.views.decorators.cache import cache_control
 from django.views.decorators.http import conditional_page, require_safe
 
 from web.errors.catalogue import CATALOGUE
@@ -22,19 +21,14 @@ LONGEST_SEARCH: Final = 100
 
 @dataclass(frozen=True)
 class Page:
-    """A rendered page; `address` is below /docs/, `headings` are tag, anchor and text."""
+    """A rendered page. `headings` are tag, anchor and text."""
 
-    address: str
+    url: str
     title: str
     summary: str
     html: str
     markdown: str
     headings: list[tuple[str, str, str]]
-
-    @property
-    def url(self) -> str:
-        """Return the path of the page."""
-        return reverse("docs-page", args=[self.address])
 
 
 @cache
@@ -44,11 +38,13 @@ def portal() -> tuple[Page, ...]:
 
 
 def show(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
-    """Return a page of the portal, with the list of all pages."""
-    guides = [page for page in portal() if page.address.startswith("guides/")]
-    more = [page for page in portal() if page not in guides]
-    here = origin(request)
-    return render(request, template, {"guides": guides, "more": more, "origin": here, **context})
+    """Return a page of the portal, with the list of all pages and the reader's own host."""
+    guides = [page for page in portal() if page.url.startswith("/docs/guides/")]
+    context |= {"guides": guides, "more": [page for page in portal() if page not in guides]}
+    kind = "text/plain" if template.endswith(".txt") else "text/html"
+    return render(
+        request, template, context | {"origin": origin(request)}, f"{kind}; charset=utf-8"
+    )
 
 
 def origin(request: HttpRequest) -> str:
@@ -58,7 +54,6 @@ def origin(request: HttpRequest) -> str:
 
 @require_safe
 @conditional_page
-@cache_control(public=True, max_age=300)
 def docs(request: HttpRequest) -> HttpResponse:
     """Return the first page of the portal."""
     return show(request, "docs/index.html")
@@ -66,23 +61,20 @@ def docs(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @conditional_page
-@cache_control(public=True, max_age=300)
 def docs_page(request: HttpRequest, address: str) -> HttpResponse:
     """Return a page, or its Markdown if the address ends in .md. Raise Http404 if there is none."""
-    addresses = [page.address for page in portal()]
-    name = address.removesuffix(".md")
-    if name not in addresses:
+    urls = [page.url for page in portal()]
+    url = f"/docs/{address.removesuffix('.md')}"
+    if url not in urls:
         raise Http404
-    at = addresses.index(name)
+    at = urls.index(url)
     page = portal()[at]
-    if name != address:
+    if address.endswith(".md"):
         text = page.markdown.replace(HOST_IN_DOCS, origin(request))
         return HttpResponse(text, "text/markdown; charset=utf-8")
     body = page.html.replace(HOST_IN_DOCS, origin(request))
-    previous, following = portal()[max(at - 1, 0) : at], portal()[at + 1 : at + 2]
-    return show(
-        request, "docs/page.html", page=page, body=body, previous=previous, following=following
-    )
+    around = {"previous": portal()[max(at - 1, 0) : at], "following": portal()[at + 1 : at + 2]}
+    return show(request, "docs/page.html", page=page, body=body, **around)
 
 
 @require_safe
@@ -94,23 +86,18 @@ def errors(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def search(request: HttpRequest) -> HttpResponse:
-    """Return the titles, headings and error codes that hold every word of `q`."""
+    """Return the pages, headings and error codes that hold every word of `q`."""
     query = request.GET.get("q", "")[:LONGEST_SEARCH]
     words = query.casefold().replace("_", " ").split()
-    texts = [
-        (page.title, text, f"{page.url}#{anchor}" if anchor else page.url)
-        for page in portal()
-        for anchor, text in [
-            ("", page.summary),
-            *((anchor, text) for _, anchor, text in page.headings),
-        ]
-    ]
-    texts += [("Errors", code, f"{reverse('errors')}#{code}") for code in CATALOGUE]
-    found = [
-        (title, text, url)
-        for title, text, url in texts
-        if words and all(word in f"{title} {text}".casefold().replace("_", " ") for word in words)
-    ]
+    places = [("Errors", code, f"{reverse('errors')}#{code}") for code in CATALOGUE]
+    for page in portal():
+        places.append((page.title, page.summary, page.url))
+        places += [(page.title, text, f"{page.url}#{anchor}") for _, anchor, text in page.headings]
+    found = []
+    for title, text, url in places if words else ():
+        looked_at = f"{title} {text}".casefold().replace("_", " ")
+        if all(word in looked_at for word in words):
+            found.append((title, text, url))
     return show(request, "docs/search.html", query=query, found=found)
 
 
@@ -118,6 +105,4 @@ def search(request: HttpRequest) -> HttpResponse:
 @conditional_page
 def llms_txt(request: HttpRequest) -> HttpResponse:
     """Return the list of pages for language models, as llmstxt.org says."""
-    response = show(request, "docs/llms.txt")
-    response["Content-Type"] = "text/plain; charset=utf-8"
-    return response
+    return show(request, "docs/llms.txt")
