@@ -4,6 +4,8 @@ import gc
 import multiprocessing
 import os
 import sys
+from types import ModuleType
+from typing import cast
 from wsgiref.handlers import BaseHandler
 
 import django
@@ -22,6 +24,9 @@ if multiprocessing.parent_process():  # Not in runserver.
 forget_request_names(os.environ)
 BaseHandler.os_environ = {}
 
+# DRF imports Pygments if it is installed (3.4 MB), for pages that we do not have. It is installed
+# for render_docs only.
+sys.modules.setdefault("pygments", cast(ModuleType, None))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "reachscore.settings")
 try:
     django.setup(set_prefix=False)
