@@ -144,6 +144,18 @@ def gateway_tokens(environ: Mapping[str, str], name: str) -> tuple[bytes, ...]:
     return tuple(found[0].encode().split(b",")) if found else ()
 
 
+def authz_requires_token(environ: Mapping[str, str], tokens: tuple[bytes, ...]) -> bool:
+    """Return True if forward authentication is shut without a token, as it is by default if set.
+
+    Raises ImproperlyConfigured if it is to be shut, but there is no token that could open it.
+    """
+    name = "AUTHZ_REQUIRES_GATEWAY_TOKEN"
+    required = flag(environ, name, default=bool(tokens))
+    if required and not tokens:
+        raise ImproperlyConfigured(f"{name}=true also needs GATEWAY_TOKEN.")
+    return required
+
+
 def staff_gateway_tokens(environ: Mapping[str, str]) -> tuple[bytes, ...]:
     """Return the tokens of the proxy that names staff; none unless STAFF_SSO is true.
 

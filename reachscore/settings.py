@@ -24,6 +24,7 @@ env.refuse_stray_characters(
     *("DATABASE_URL", "DEBUG", *env.PRODUCTION_ONLY, "ALLOWED_HOSTS", "TRUSTED_PROXY_COUNT"),
     *("PUBLIC_URL", "EMAIL_URL", "METRICS_TOKEN", "STAFF_SSO", "STAFF_PASSWORD_LOGIN"),
     *("SECURITY_CONTACT", "SECOND_FACTOR_REQUIRED", "PREPARED_STATEMENTS", "HSTS_PRELOAD"),
+    "AUTHZ_REQUIRES_GATEWAY_TOKEN",
 )
 database_url = os.environ.get("DATABASE_URL", "")  # Lower case: debug pages show settings.
 PRODUCTION = bool(database_url) and not env.flag(os.environ, "DEBUG", default=False)
@@ -46,6 +47,7 @@ API_KEY_PEPPERS = env.numbered_keys(environ, "API_KEY_PEPPERS")
 AUDIT_KEYS = env.numbered_keys(environ, "AUDIT_KEYS")
 ENCRYPTION_KEYS = env.numbered_keys(environ, "ENCRYPTION_KEYS")
 GATEWAY_TOKENS = env.gateway_tokens(environ, "GATEWAY_TOKEN")  # Authenticate the proxy.
+AUTHZ_REQUIRES_GATEWAY_TOKEN = env.authz_requires_token(environ, GATEWAY_TOKENS)
 STAFF_GATEWAY_TOKENS = env.staff_gateway_tokens(environ)  # Any: single sign-on is on.
 STAFF_PASSWORD_LOGIN = env.flag(environ, "STAFF_PASSWORD_LOGIN", default=True)  # And by passkey.
 if PRODUCTION:

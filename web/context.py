@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.db import DatabaseError, InterfaceError
 
 from web.ids import new_id
-from web.proxies import Said, UnreadableHeader, read_proxies
+from web.proxies import Fields, Said, UnreadableHeader, read_proxies
 from web.redaction import redact, safe_text
 
 logger = logging.getLogger("reachscore.api")
@@ -28,6 +28,8 @@ class RequestContext:
     - `unreadable`: the name of a malformed proxy header; the request must be refused for it.
     - `user`, `mfa`: the user that the single sign-on proxy names, under /admin/ only; `mfa` is True
       if the user logged in there with a second factor.
+    - `gateway`: what a gateway says of the request it asks about, under /v1/authz/ only; None if it
+      sent no token.
     - `key_id`, `organization_id`: the caller's, set by authentication.
     - `is_simulated`: True if the client asked for this refusal by ReachScore-Simulate.
     - `headers`: set on every response under /v1, including refusals and bugs. Never put client
@@ -41,6 +43,7 @@ class RequestContext:
     unreadable: str = ""
     user: str = ""
     mfa: bool = False
+    gateway: Fields | None = None
     key_id: str | None = None
     organization_id: str | None = None
     is_simulated: bool = False
@@ -88,6 +91,7 @@ def begin_request(environ: dict[str, Any]) -> RequestContext:
         unreadable=unreadable,
         user=said.user,
         mfa=said.mfa,
+        gateway=said.fields,
     )
     _current.set(context)
     return context

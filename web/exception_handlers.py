@@ -47,6 +47,8 @@ def handle_exception(exception: Exception, context: Mapping[str, Any]) -> HttpRe
     """DRF's EXCEPTION_HANDLER: return the envelope for what a view raised, and log a bug."""
     set_rollback()
     refusal = _refusal_for(exception, context)
+    if adapt := getattr(context["view"], "adapt_refusal", None):
+        adapt(refusal)
     response = _count_fault(exception, refusal_response(refusal))
     if refusal.code == INTERNAL_ERROR and not current().is_simulated:
         # Error reporters and Django's test client listen to this signal.

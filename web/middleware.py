@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.http import HttpRequest
@@ -11,7 +13,7 @@ from django.shortcuts import render
 
 from web.context import current
 from web.errors.refusals import OfCatalogue, Refusal, RequestInvalid, refusal_response
-from web.proxies import STAFF_PATH
+from web.proxies import FORWARD_AUTH_PATH, STAFF_PATH
 from web.rules import is_api, refuse_key_in_url, refuse_plain_http, refuse_unreadable_header
 
 # What Django calls `get_response`: a view, with the middleware in front of it.
@@ -50,6 +52,10 @@ class ApiMiddleware:
 
 def _check(request: HttpRequest) -> None:
     """Raise a Refusal for what no endpoint takes. The order is a promise."""
+    if request.path_info.startswith(FORWARD_AUTH_PATH):
+        # Its view has rules of its own. The host is another service's, which Django would refuse.
+        request.META["HTTP_HOST"] = urlsplit(settings.PUBLIC_URL).netloc
+        return
     refuse_unreadable_header()
     try:
         request.get_host()

@@ -41,7 +41,8 @@ def refuse_key_in_page_url(get_response: Handler) -> Handler:
     """Refuse a page whose URL holds a key, before a page or a redirect can repeat it."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        holds = url_holds_key(request.path_info, request.META.get("QUERY_STRING", ""))
+        path, query = request.path_info, request.META.get("QUERY_STRING", "")
+        holds = not is_api(path) and url_holds_key(path, query)
         return refused(request) if holds else get_response(request)
 
     return middleware

@@ -1,7 +1,8 @@
 """The client's address and scheme, read from the headers of trusted proxies.
 
 The settings choose the source: GATEWAY_TOKEN, else TRUSTED_PROXY_COUNT, else the socket. Under
-/admin/, a single sign-on proxy that sends a STAFF_GATEWAY_TOKEN also names the user.
+/admin/, a single sign-on proxy that sends a STAFF_GATEWAY_TOKEN also names the user. Under
+/v1/authz/, a gateway's header also describes the request that it asks about.
 """
 
 import re
@@ -19,21 +20,26 @@ LONGEST_ENTRY: Final = 100
 # `[2001:db8::7]`, `[2001:db8::7]:443` or `203.0.113.7:51234`; `2001:db8::1:443` is an address.
 _WITH_PORT: Final = re.compile(r"\[([^][]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 
+FORWARD_AUTH_PATH: Final = "/v1/authz/"
 STAFF_PATH: Final = "/admin/"
 # The end of the single sign-on proxy's header. Values are literal: nothing is decoded.
 _USER: Final = re.compile(r"(.*) user=([A-Za-z0-9._@+-]{1,150}) mfa=(yes|no)")
+
+Fields = tuple[tuple[str, str], ...]
 
 
 class Said(NamedTuple):
     """What trusted proxies report: the address, None if unknown, and the scheme, "" if unknown.
 
-    With single sign-on also the user, and True if the user logged in with a second factor.
+    With single sign-on also the user, and True if the user logged in with a second factor. Under
+    /v1/authz/ also the other fields of the header that has the token, None without that header.
     """
 
     address: str | None
     scheme: str
     user: str = ""
     mfa: bool = False
+    fields: Fields | None = None
 
 
 class UnreadableHeader(Exception):
@@ -56,6 +62,9 @@ def read_proxies(environ: dict[str, Any]) -> Said:
         if _bears(said, settings.STAFF_GATEWAY_TOKENS):
             return _from_staff_gateway(said)
         return _from_gateway(said, settings.GATEWAY_TOKENS)
+    if said is not None and path.startswith(FORWARD_AUTH_PATH):
+        # Refused if no token is configured: a header that is ignored could hold a requirement.
+        return _from_gateway(said, settings.GATEWAY_TOKENS, asks=True)
     if settings.GATEWAY_TOKENS:
         # Without the header the address is unknown: the socket's is not the client's.
         return Said(None, "http") if said is None else _from_gateway(said, settings.GATEWAY_TOKENS)
@@ -82,20 +91,33 @@ def _from_staff_gateway(said: str) -> Said:
     return rest._replace(user=found[2], mfa=found[3] == "yes")
 
 
-def _from_gateway(said: str, tokens: tuple[bytes, ...]) -> Said:
-    """Parse `<token> for=203.0.113.7 proto=https`: both fields once, in any order."""
+def _from_gateway(said: str, tokens: tuple[bytes, ...], *, asks: bool = False) -> Said:
+    """Parse `<token> for=203.0.113.7 proto=https`: both fields once, in any order.
+
+    If it `asks`, others may follow, and at the end `uri=`, whose value may hold anything. This
+    function does not judge them: `apikeys.authentication.forward` does.
+    """
+    said, has_uri, uri = said.partition(" uri=") if asks else (said, "", "")
     if not _bears(said, tokens):
         raise UnreadableHeader(GATEWAY)
-    fields = sorted(field.partition("=")[::2] for field in said.split(" ")[1:])
-    if [name for name, _ in fields] != ["for", "proto"]:
+    fields = read_fields(said)[1:]
+    client = sorted(field for field in fields if field[0] in ("for", "proto"))
+    others = tuple(field for field in fields if field[0] not in ("for", "proto"))
+    if [name for name, _ in client] != ["for", "proto"] or (others and not asks):
         raise UnreadableHeader(GATEWAY)
-    (_, address), (_, scheme) = fields
+    (_, address), (_, scheme) = client
     if scheme not in ("http", "https"):
         raise UnreadableHeader(GATEWAY)
     try:
-        return Said(read_address(address), scheme)
+        told = Said(read_address(address), scheme)
     except ValueError:
         raise UnreadableHeader(GATEWAY) from None
+    return told._replace(fields=(*others, ("uri", uri)) if has_uri else others)
+
+
+def read_fields(text: str) -> Fields:
+    """Return names and values of `name=value` with single spaces between. Checks nothing."""
+    return tuple((name, value) for name, _, value in (f.partition("=") for f in text.split(" ")))
 
 
 def _from_forwarded(environ: Mapping[str, Any], proxies: int) -> Said:

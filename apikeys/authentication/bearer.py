@@ -1,6 +1,7 @@
 """Who is calling: the Authorization header, read as RFC 6750 §2.1 has it."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from django.http import HttpRequest
 from django.utils import timezone
@@ -38,26 +39,34 @@ class BearerAuthentication(BaseAuthentication):
 def authenticate(request: Request | HttpRequest) -> Caller:
     """Return who calls, and count the call.
 
+    Raises what `prove_caller` raises, and any other Refusal that a test key asked to rehearse.
+    """
+    caller = prove_caller(request.META)
+    refuse_as_asked(request, caller)
+    return caller
+
+
+def prove_caller(environ: Mapping[str, Any]) -> Caller:
+    """Return who calls, and count the call. Nothing can be rehearsed.
+
     Raises:
         ApiKeyMissing, ApiKeyInvalid, ApiKeyExpired, SecretEnded: if no key is proven.
         OrganizationSuspended, IpNotAllowed: if the key is proven but may not call.
-        Any other Refusal that a test key asked to rehearse.
     """
     try:
-        caller = _caller(request)
+        caller = _caller(environ)
     except Refusal as refusal:
         count_authentication(refusal.code)
         failed_authentications.count(refusal.code, current().address)
         raise
     count_authentication("ok")
-    refuse_as_asked(request, caller)
     return caller
 
 
-def _caller(request: Request | HttpRequest) -> Caller:
-    header = request.META.get("HTTP_AUTHORIZATION")
+def _caller(environ: Mapping[str, Any]) -> Caller:
+    header = environ.get("HTTP_AUTHORIZATION")
     if header is None:
-        raise ApiKeyMissing(fix=_fix_for_other_header(request))
+        raise ApiKeyMissing(fix=_fix_for_other_header(environ))
     scheme, _, key = header.partition(" ")
     key = key.strip(" ")
     if scheme.lower() != "bearer" or not is_well_formed(key):
@@ -66,10 +75,10 @@ def _caller(request: Request | HttpRequest) -> Caller:
     return admit_caller(key, now=timezone.now())
 
 
-def _fix_for_other_header(request: Request | HttpRequest) -> str:
+def _fix_for_other_header(environ: Mapping[str, Any]) -> str:
     """Return a text that names the right header if the key may be in that of another API."""
     for meta, name in OTHER_HEADERS.items():
-        if meta in request.META:
+        if meta in environ:
             return f"Send the key in the header {RIGHT_FORM}, not in {name}."
     return ""
 

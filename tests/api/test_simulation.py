@@ -19,7 +19,10 @@ from web.errors.catalogue import CATALOGUE
 from web.telemetry.metrics import REGISTRY
 
 NOON = datetime(2026, 3, 10, 12, 0, 20, tzinfo=UTC)
-NOT_TO_REHEARSE = {"api_key_missing", "simulate_in_live_mode", "simulate_unknown_code"}
+NOT_TO_REHEARSE = {"api_key_missing", "simulate_in_live_mode", "simulate_unknown_code"} | {
+    "gateway_token_required",
+    "mode_not_allowed",
+}
 # These errors are answered before the request is counted.
 WITHOUT_WINDOW = {
     "api_key_invalid",

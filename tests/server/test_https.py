@@ -97,6 +97,16 @@ class StaffOverHttpsTests(ApiTestCase):
             )
         self.assertEqual((response.status_code, response["Location"]), (302, "/admin/"))
 
+    def test_doc_url_is_of_public_url_for_every_host_and_scheme(self):
+        with behind(1), override_settings(PUBLIC_URL="https://api.example"):
+            for headers, code in (
+                ({**HTTPS, "Host": "testserver"}, "api_key_missing"),
+                ({"Host": "testserver"}, "https_required"),
+                ({**HTTPS, "Host": "evil.example"}, "host_not_allowed"),
+            ):
+                error = Client(headers=headers).get("/v1/auth/me").json()["error"]
+                self.assertEqual(error["doc_url"], f"https://api.example/docs/errors#{code}")
+
     def test_plain_http_page_redirects_unless_its_address_holds_a_key(self):
         key = self.issue()[1].key
         with behind(1):

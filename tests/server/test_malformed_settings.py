@@ -24,6 +24,7 @@ ALL = {
     "METRICS_TOKEN": KEY,
     "EMAIL_URL": f"smtp://keys:{KEY}@mail.example?from=keys@api.example",
     "GATEWAY_TOKEN": f"{secrets.token_urlsafe(32)},{secrets.token_urlsafe(32)}",
+    "AUTHZ_REQUIRES_GATEWAY_TOKEN": "false",
     "STAFF_SSO": "true",
     "STAFF_GATEWAY_TOKEN": secrets.token_urlsafe(32),
     "STAFF_PASSWORD_LOGIN": "false",

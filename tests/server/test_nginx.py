@@ -167,6 +167,23 @@ def test_nginx_without_an_instance_answers_503_in_the_error_envelope(tmp_path):
             assert answer.headers["Request-Id"] == error["request_id"]
 
 
+def test_nginx_does_not_expose_forward_authentication(proxy, instances, key):
+    assert instances[0].ask("/v1/authz/forward", key=key).status == 200
+    for path in (
+        *("/v1/authz", "/v1/authz/forward", "/v1/authz/nginx?a=1", "/v1/authz/envoy/x"),
+        *("/v1/authz/envoy/../../auth/me", "/v1/authz/envoy/%2e%2e/%2e%2e/%2e%2e/docs"),
+        *(
+            "/v1/%61uthz/forward",
+            "/%761/authz/forward",
+            "/v1%2Fauthz%2fforward",
+            "/V1/AUTHZ/forward",
+        ),
+        *("//v1/authz/forward", "/v1//authz/forward", "/docs/../v1/authz/forward"),
+    ):
+        assert send(proxy.port, key, path=path)[0] == 404, path
+    assert send(proxy.port, key, path="/v1/auth/me")[0] == 200
+
+
 def test_nginx_redirects_plain_http_to_public_url_and_repeats_no_key(proxy):
     tail = "live_AAAAAAAA_"
     for path, status in (

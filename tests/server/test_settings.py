@@ -145,6 +145,21 @@ def test_one_or_two_gateway_tokens_are_accepted_and_weak_or_shared_ones_refused(
         assert value not in refused
 
 
+def test_forward_authentication_takes_the_token_by_default_and_cannot_take_one_without_it():
+    show = "from django.conf import settings as s; print(s.AUTHZ_REQUIRES_GATEWAY_TOKEN)"
+    name, token = "AUTHZ_REQUIRES_GATEWAY_TOKEN", {"GATEWAY_TOKEN": KEY}
+    for environ, required in (
+        ({}, "False"),
+        (token, "True"),
+        ({**token, name: "false"}, "False"),
+        ({**token, name: "true"}, "True"),
+    ):
+        assert python(show, **PRODUCTION, **environ).stdout.strip() == required
+    done = python(show, **PRODUCTION, **{name: "true"})
+    assert done.returncode != 0
+    assert f"{name}=true also needs GATEWAY_TOKEN." in done.stderr
+
+
 def test_peppers_keep_their_order_and_may_be_padded():
     first, second = secrets.token_bytes(32), secrets.token_bytes(48)
     padded = base64.urlsafe_b64encode(first).decode()

@@ -77,6 +77,19 @@ CATALOGUE: Final[dict[str, Problem]] = {
         "or larger monthly share. A key with limits of its own cannot change or rotate other keys.",
         "Ask for no more than the calling key has, or use a key without limits.",
     ),
+    "mode_not_allowed": Problem(
+        403,
+        "This takes a key of the other mode.",
+        "Use a live key (rk_live_…) or a test key (rk_test_…), as the message says.",
+        is_rehearsable=False,  # As the next: of forward authentication, where nothing is rehearsed.
+    ),
+    "gateway_token_required": Problem(
+        403,
+        "Only gateways of this service may ask here.",
+        "Call the API through its public address. Operators: the gateway must send "
+        "ReachScore-Gateway with a token of GATEWAY_TOKEN, as docs/gateways.md says.",
+        is_rehearsable=False,
+    ),
     "ip_not_allowed": Problem(
         403,
         "This API key may not be used from this address.",
