@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db import models
 
-from web.errors.refusals import ParameterInvalid
+from web.errors.refusals import Faults, ParameterInvalid
 from web.redaction import quote_input
 
 MOST_NETWORKS: Final = 20
@@ -33,11 +33,11 @@ class NetworkField(StringField):
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> str | None:
         """Return a network as `clean_networks` writes it: ::102:304, not PostgreSQL's ::1.2.3.4."""
-        return value and str(ip_network(value))
+        return value and write_network(ip_network(value))
 
 
 def clean_networks(wanted: Sequence[str]) -> list[str]:
-    """Return addresses and networks as networks, each once, in the order given.
+    """Return addresses and networks as `write_network` does, each once, in the order given.
 
     Raises ParameterInvalid for an empty list, for more than MOST_NETWORKS and for other texts.
     """
@@ -46,7 +46,25 @@ def clean_networks(wanted: Sequence[str]) -> list[str]:
             f"allowed_ips must name 1 to {MOST_NETWORKS} addresses or networks; null allows any."
         )
         raise ParameterInvalid(message, field="allowed_ips")
-    return list(dict.fromkeys(str(_parsed(text)) for text in wanted))
+    faults, cleaned = Faults(), dict[str, None]()
+    for text in wanted:
+        with faults:
+            cleaned[write_network(_parsed(text))] = None
+    faults.refuse()
+    return list(cleaned)
+
+
+def write_network(network: Network) -> str:
+    """Return the only spelling of a network: `192.0.2.0/24`, a single address as `192.0.2.7`."""
+    return str(network.network_address if network.num_addresses == 1 else network)
+
+
+def respelled(value: Any) -> Any:
+    """Return a value of an audit event, networks in a list spelled anew: those of 0.2 have /32."""
+    if not isinstance(value, list):
+        return value
+    networks = [_read(str(text), strict=True) or text for text in value]
+    return [write_network(n) if isinstance(n, Network) else n for n in networks]
 
 
 def _parsed(text: str) -> Network:

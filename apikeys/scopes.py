@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from django.db import models
 from django.db.migrations import RunSQL
 
-from web.errors.refusals import ParameterInvalid
+from web.errors.refusals import Faults, ParameterInvalid
 from web.input.text import did_you_mean
 from web.redaction import quote_input
 
@@ -43,11 +43,14 @@ def clean_scopes(wanted: Iterable[str], *, field: str = "scopes") -> list[str]:
     if not asked:
         message = f"{field} must name at least one scope; leave it out for all of them."
         raise ParameterInvalid(message, field=field)
+    faults = Faults()
     for scope in sorted(asked - set(ALL_SCOPES)):
-        hint = did_you_mean(scope, ALL_SCOPES)
-        message = f"There is no scope {quote_input(scope)}.{hint}"
-        fix = f"The scopes are {', '.join(ALL_SCOPES)}."
-        raise ParameterInvalid(message, fix=fix, field=field)
+        with faults:
+            hint = did_you_mean(scope, ALL_SCOPES)
+            message = f"There is no scope {quote_input(scope)}.{hint}"
+            fix = f"The scopes are {', '.join(ALL_SCOPES)}."
+            raise ParameterInvalid(message, fix=fix, field=field)
+    faults.refuse()
     return [scope for scope in ALL_SCOPES if scope in asked]
 
 

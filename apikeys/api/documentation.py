@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
+from web.input.body import JSON_TYPES
 from web.input.idempotency import FORM, HEADER, REPLAYED_HEADER
 from web.output.openapi import (
     EVERYWHERE,
@@ -51,6 +52,8 @@ TOKEN: Final = OpenApiParameter(
     "characters, bare or in quotes, new for each new request. The same request answers again with "
     "the same key and a fresh secret, as long as the first secret was never used.",
 )
+ACCEPT_PATCH: Final = header("Accept-Patch", "The media types that a PATCH takes.", of=[415])
+LOCATION: Final = header("Location", "The path of the new object.", of=[201])
 REPLAYED: Final = header(
     REPLAYED_HEADER,
     "`true`: an earlier sending had been carried out, and its secret was replaced.",
@@ -102,8 +105,9 @@ def endpoint(
         )
         success = OpenApiResponse(answer, description=getdoc(answer) or "", examples=[example])
         bodies = [
-            OpenApiExample(name, value=value, request_only=True)
+            OpenApiExample(name, value=value, request_only=True, media_type=media_type)
             for name, value in (sent or {}).items()
+            for media_type in JSON_TYPES
         ]
         described: View = extend_schema(
             operation_id=operation_id,

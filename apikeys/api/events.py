@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from apikeys.api.answers import Answer, IdField
+from apikeys.networks import respelled
 from audit.actor import ActorType
 from audit.models import AuditEvent
 from web.input.fields import Constant, MomentField
@@ -61,6 +62,9 @@ class Event(Answer):
     def to_representation(self, instance: AuditEvent) -> dict[str, Any]:
         """Leave out reason, address and user agent unless a key of the customer's did it."""
         answer = super().to_representation(instance)
+        answer["changes"] = {
+            name: [respelled(value) for value in pair] for name, pair in answer["changes"].items()
+        }
         if instance.actor_type != ActorType.KEY:
             answer |= dict.fromkeys(("reason", "ip", "user_agent"))
         return answer

@@ -6,7 +6,7 @@ from apikeys.models import KeyStatus
 from apikeys.networks import MOST_NETWORKS
 from apikeys.scopes import ALL_SCOPES, Scope, clean_scopes
 from apikeys.verbs.rotate import LONGEST_OVERLAP
-from apikeys.verbs.rules import LARGEST_SHARE
+from apikeys.verbs.rules import LARGEST_SHARE, clean
 from web.input.fields import (
     IntegerField,
     MomentField,
@@ -21,7 +21,7 @@ from web.input.parameters import (
     QuerySerializer,
     WholeNumberParameter,
 )
-from web.input.text import clean_line
+from web.input.text import clean_line, clean_reason
 
 LONGEST_OVERLAP_SECONDS: Final = int(LONGEST_OVERLAP.total_seconds())
 DEFAULT_OVERLAP_SECONDS: Final = 24 * 60 * 60
@@ -84,6 +84,10 @@ class KeyRequest(StrictSerializer):
         help_text="The key's own share of the plan's tests, per calendar month in UTC, within the "
         "calling key's own. Null: all of the plan.",
     )
+
+    def check_rest(self, values: dict[str, Any]) -> None:
+        """Raise what the verb would raise."""
+        clean(values)
 
 
 class KeyChange(KeyRequest):
@@ -169,6 +173,10 @@ class RevocationQuery(QuerySerializer):
         help_text="Also revoke every key that this one made, through all generations, and end "
         "every secret that it issued. Takes an unrestricted key.",
     )
+
+    def check_rest(self, values: dict[str, Any]) -> None:
+        """Raise what the verb would raise."""
+        clean_reason(values.get("reason", ""), required=False)
 
 
 class AuthContextQuery(QuerySerializer):

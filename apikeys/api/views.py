@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from django.urls import reverse
 from django.utils import timezone
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -12,7 +13,9 @@ from rest_framework.viewsets import ViewSetMixin
 
 from apikeys.api import answers, events, serializers
 from apikeys.api.documentation import (
+    ACCEPT_PATCH,
     ITSELF,
+    LOCATION,
     NO_LIMITS,
     OF_A_CHANGE,
     OF_A_CREATION,
@@ -30,8 +33,10 @@ from apikeys.verbs.change import change
 from apikeys.verbs.issue import issue_once
 from apikeys.verbs.revoke import revoke, revoke_with_all_it_made
 from apikeys.verbs.rotate import finish_rotation, rotate
+from apikeys.verbs.rules import clean
 from audit.models import AuditEvent
-from web.errors.refusals import ResourceNotFound
+from web.errors.refusals import Faults, ResourceNotFound
+from web.input.body import JSON_TYPES
 from web.input.idempotency import REPLAYED_HEADER, fingerprint, idempotency_token
 from web.input.parameters import ID_SHAPE
 from web.output.lists import list_page
@@ -81,6 +86,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         "Create an API key",
         answers.IssuedKey,
         TOKEN,
+        LOCATION,
         REPLAYED,
         request=serializers.KeyRequest,
         status=201,
@@ -93,10 +99,16 @@ class KeyViewSet(ViewSetMixin, ApiView):
         holds every scope, and gives nothing that the calling key does not hold. Left out, `scopes`
         are all there are; the other fields are then as the calling key has them.
         """
-        caller = caller_of(request)
-        fields = self.body(serializers.KeyRequest)
+        caller, fields, faults = caller_of(request), dict[str, Any](), Faults()
+        with faults:
+            fields = self.body(serializers.KeyRequest)
+        with faults:
+            token = idempotency_token(request)
+        if faults.found:
+            with faults:
+                clean(fields)
+        faults.refuse()
         api_key = ApiKey(**caller.ownership, **fields)
-        token = idempotency_token(request)
         key_id, plaintext, is_replay = issue_once(
             api_key,
             actor=caller.actor,
@@ -104,7 +116,8 @@ class KeyViewSet(ViewSetMixin, ApiView):
             token=token,
             fingerprint=fingerprint(request, request.data) if token else b"",
         )
-        headers = {REPLAYED_HEADER: "true"} if is_replay else {}
+        headers = {"Location": reverse("key", kwargs={"key_id": key_id})}
+        headers |= {REPLAYED_HEADER: "true"} if is_replay else {}
         shown = self._show(key_id) if is_replay else answers.just_issued(api_key)
         answer = answers.IssuedKey(shown, plaintext=plaintext)
         return Response(answer.data, status=201, headers=headers)
@@ -133,7 +146,8 @@ class KeyViewSet(ViewSetMixin, ApiView):
         "change_key",
         "Change an API key",
         answers.Key,
-        request=serializers.KeyChange,
+        ACCEPT_PATCH,
+        request=dict.fromkeys(JSON_TYPES, serializers.KeyChange),
         errors=OF_A_CHANGE,
         sent={"Fewer scopes": {"scopes": ["tests:read"]}, "Any address": {"allowed_ips": None}},
     )

@@ -4,13 +4,7 @@ from typing import Any
 
 from apikeys.models import ApiKey, ScopeGrant
 from apikeys.verbs.ceiling import ActingKey
-from apikeys.verbs.rules import (
-    CLEAN,
-    as_recorded,
-    as_shown,
-    check_end,
-    read_active,
-)
+from apikeys.verbs.rules import as_recorded, as_shown, check_end, clean, read_active
 from audit.actor import Actor
 from audit.models import AuditLog
 from web.input.text import clean_reason
@@ -29,7 +23,7 @@ def change(api_key: ApiKey, *, actor: Actor, reason: str = "", **fields: Any) ->
         ManagingTakesAllScopes, ResourceNotFound, KeyNotActive, ExceedsCaller.
     """
     reason = clean_reason(reason, required=False)
-    cleaned = {n: CLEAN[n](v) if n in CLEAN else v for n, v in fields.items()}
+    cleaned = clean(fields)
     with AuditLog.of(api_key.organization_id) as audit:
         acting = ActingKey.of(actor)
         if acting:

@@ -17,7 +17,7 @@ from apikeys.refusals import (
     KeyLimitReached,
 )
 from apikeys.verbs.ceiling import GIVEN, ActingKey
-from apikeys.verbs.rules import CLEAN, as_recorded, check_end
+from apikeys.verbs.rules import CLEAN, as_recorded, check_end, clean
 from apikeys.verbs.secrets import add_secret, end_secret
 from audit.actor import Actor
 from audit.models import AuditLog
@@ -62,8 +62,8 @@ def prepare_new(
     Return the acting key, if any. `but` is a key that does not count against the limit of active
     keys. Call it under the lock. Raises as `issue`.
     """
-    for name, clean in CLEAN.items():
-        setattr(api_key, name, clean(getattr(api_key, name)))
+    for name, value in clean({name: getattr(api_key, name) for name in CLEAN}).items():
+        setattr(api_key, name, value)
     acting = ActingKey.of(actor)
     if acting:
         acting.require_managing()

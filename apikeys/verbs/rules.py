@@ -1,6 +1,6 @@
 """What the fields of a key must be, for every actor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -12,7 +12,7 @@ from apikeys.networks import clean_networks
 from apikeys.refusals import KeyNotActive
 from apikeys.scopes import clean_scopes
 from apikeys.verbs.ceiling import GIVEN
-from web.errors.refusals import ParameterInvalid
+from web.errors.refusals import Faults, ParameterInvalid
 from web.input.moments import format_moment, whole_second, years_after
 from web.input.text import clean_line
 
@@ -35,6 +35,22 @@ CLEAN: Final[dict[str, Callable[[Any], Any]]] = {
     "allowed_ips": lambda networks: None if networks is None else clean_networks(networks),
     "max_tests_per_month": _clean_share,
 }
+
+
+def clean(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a key, each put through CLEAN.
+
+    Raises ParameterInvalid or ContainsApiKey: the first, with all further faults beside it.
+    """
+    faults, cleaned = Faults(), {}
+    for name, value in fields.items():
+        with faults:
+            cleaned[name] = CLEAN[name](value)
+    if faults.found:
+        with faults:
+            check_end(cleaned.get("expires_at"))
+    faults.refuse()
+    return cleaned
 
 
 def as_shown(value: Any) -> Any:

@@ -58,13 +58,14 @@ class ReasonForm(forms.Form):
 
 
 def show_refusal(refusal: Refusal, form: forms.Form) -> None:
-    """Add a refusal to the form's errors: beside its field with the field's label, else on top."""
-    if refusal.field not in form.fields:
-        form.add_error(None, refusal.message)
-    else:
-        label = f"“{form[refusal.field].label}”"
-        said = [text.replace(refusal.field, label, 1) for text in said_of(refusal)]
-        form.add_error(refusal.field, said)
+    """Add each fault to the form's errors: beside its field with the field's label, else on top."""
+    for fault in (refusal, *refusal.others):
+        if fault.field not in form.fields:
+            form.add_error(None, fault.message)
+        else:
+            label = f"“{form[fault.field].label}”"
+            said = [text.replace(fault.field, label, 1) for text in said_of(fault)]
+            form.add_error(fault.field, said)
 
 
 def said_of(refusal: Refusal) -> list[str]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import template
 
+from apikeys.networks import respelled
 from staff.keys.filters import badge_of, badges_of
 from staff.kit.lists import badge, moment
 
@@ -18,5 +19,5 @@ register.filter("moment", moment)
 def plain(value: Any) -> str:
     """Return a value of an event as people would write it."""
     if isinstance(value, list):
-        value = ", ".join(map(str, value))
+        value = ", ".join(map(str, respelled(value)))
     return "none" if value is None or value == "" else str(value)

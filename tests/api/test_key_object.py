@@ -84,7 +84,7 @@ class KeyObjectTests(ApiTestCase):
                 "revoked_at": None,
                 "revoked_reason": None,
                 "created_by": f"key:{self.root.id}",
-                "allowed_ips": ["192.0.2.7/32", "2001:db8::/32"],
+                "allowed_ips": ["192.0.2.7", "2001:db8::/32"],
                 "secrets": [
                     {
                         "locator": key[8:16],

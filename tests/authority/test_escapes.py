@@ -18,7 +18,7 @@ NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)
 END = "2026-03-12T10:30:00Z"
 LIMITS: dict[str, dict[str, Any]] = {
     "an end": {"expires_at": NOW + timedelta(days=1)},
-    "addresses": {"allowed_ips": ["127.0.0.1/32"]},
+    "addresses": {"allowed_ips": ["127.0.0.1"]},
     "a share": {"max_tests_per_month": 5},
 }
 

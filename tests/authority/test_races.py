@@ -209,7 +209,7 @@ class ChangeRaceTests(RaceTestCase):
             "name": "Renamed",
             "scopes": ["tests:read"],
             "expires_at": "2035-01-31T12:00:00Z",
-            "allowed_ips": ["192.0.2.7/32"],
+            "allowed_ips": ["192.0.2.7"],
         }
         path = f"/v1/keys/{key.pk}"
 

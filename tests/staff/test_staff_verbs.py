@@ -198,7 +198,7 @@ class KeyFieldTests(VerbTestCase):
             {
                 "name": ["CI", "New"],
                 "expires_at": [None, f"{day}T23:59:59Z"],
-                "allowed_ips": [None, ["192.0.2.7/32"]],
+                "allowed_ips": [None, ["192.0.2.7"]],
                 "max_tests_per_month": [None, 5],
             },
         )
@@ -225,7 +225,7 @@ class KeyFieldTests(VerbTestCase):
         self.assertEqual(client.get("/v1/auth/me").status_code, 200)
         api_key = ApiKey.objects.get()
         self.assertEqual(str(api_key.expires_at), f"{day} 23:59:59+00:00")
-        self.assertEqual((api_key.allowed_ips, api_key.max_tests_per_month), (["127.0.0.1/32"], 5))
+        self.assertEqual((api_key.allowed_ips, api_key.max_tests_per_month), (["127.0.0.1"], 5))
         self.assertEqual(AuditEvent.objects.get(action="api_key.issued").reason, "asked for")
 
     def test_invalid_field_is_refused_in_the_words_of_the_form(self):

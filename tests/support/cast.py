@@ -112,6 +112,11 @@ class Cast(SimpleTestCase):
             names += ["required_scopes", "granted_scopes", "missing_scopes"]
         if code == "quota_exceeded":
             names += ["limit", "used", "resets_at"]
+        if status == 400 and field is not None:
+            names += ["errors"]
+            first = {name: error[name] for name in ("field", "code", "message", "fix")}
+            self.assertEqual(error["errors"][0], first)
+            self.assertLessEqual(len(error["errors"]), 20)
         self.assertEqual(list(error), [n for n in names if n != "field" or field is not None])
         self.assertEqual(error["type"], CATALOGUE[code].type)
         self.assertTrue(error["message"])

@@ -1,7 +1,9 @@
 """Refusal, the base of every 4xx and 503, and the error envelope of the response."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Final, Self
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -13,6 +15,7 @@ from web.json_bytes import to_json
 
 # Longer than a restart of the database, short enough for clients to wait.
 RETRY_AFTER_SECONDS: Final = 5
+MOST_FAULTS: Final = 20  # Listed of one request; 64 KiB hold thousands.
 
 
 class Refusal(Exception):
@@ -42,6 +45,7 @@ class Refusal(Exception):
         self.field = field
         self.headers = dict(headers or {})
         self.details = dict(details or {})
+        self.others: list[Refusal] = []  # Further faults of the same request, by `Faults`.
         super().__init__(self.message)
 
 
@@ -88,6 +92,35 @@ class TemporarilyUnavailable(Refusal):
         super().__init__(message, fix=fix, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
+class Faults:
+    """Collects refusals in `with` blocks, so that all faults of a request are listed at once.
+
+    Each block ends at its first refusal. The MOST_FAULTS-th is raised like `refuse`.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[Refusal] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: object, refusal: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if not isinstance(refusal, Refusal):
+            return False
+        self.found += [refusal, *refusal.others]
+        if len(self.found) >= MOST_FAULTS:
+            self.refuse()
+        return True
+
+    def refuse(self) -> None:
+        """Raise the first refusal, with the others beside it. Do nothing if there is none."""
+        if self.found:
+            first, *first.others = self.found[:MOST_FAULTS]
+            raise first from None
+
+
 def refusal_response(refusal: Refusal) -> HttpResponse:
     """Return a response with the error envelope and the refusal's headers."""
     body = envelope(refusal)
@@ -107,4 +140,9 @@ def envelope(refusal: Refusal) -> bytes:
         "request_id": current().request_id,
         **refusal.details,
     }
+    if refusal.field and refusal.status == HTTPStatus.BAD_REQUEST:
+        error["errors"] = [
+            {"field": fault.field, "code": fault.code, "message": fault.message, "fix": fault.fix}
+            for fault in (refusal, *refusal.others)
+        ]
     return to_json({"error": error})

@@ -15,6 +15,7 @@ from web.errors.catalogue import MOST_API_BYTES
 from web.errors.refusals import InvalidJson, OfCatalogue, ParameterUnknown
 from web.redaction import quote_input
 
+JSON_TYPES: Final = ("application/json", "application/merge-patch+json")
 MOST_LENGTH_DIGITS: Final = 10
 UNSUPPORTED: Final = "unsupported_media_type"
 LONGEST_EMPTY_BODY: Final = 1000  # Of white space and `{}`.
@@ -63,8 +64,10 @@ def refuse_by_headers(request: Request) -> None:
     if int(length) == 0:
         return
     media_type, parameters = parse_header_parameters(request.META.get("CONTENT_TYPE", ""))
-    if media_type != "application/json":
-        raise OfCatalogue(UNSUPPORTED)
+    taken = [parser.media_type for parser in request.parsers or ()]
+    if media_type not in taken:
+        headers = {"Accept-Patch": ", ".join(taken)} if request.method == "PATCH" else {}
+        raise OfCatalogue(UNSUPPORTED, headers=headers)  # RFC 5789 §2.2
     if parameters.get(DECLARED_CHARSET, "utf-8").lower() not in ("utf-8", "utf8"):
         raise OfCatalogue(UNSUPPORTED, "JSON is read in UTF-8 only.", fix="Leave the charset out.")
     codings = request.META.get("HTTP_CONTENT_ENCODING", "").lower().split(",")
@@ -80,7 +83,7 @@ def refuse_by_headers(request: Request) -> None:
 class JsonObjectParser(BaseParser):
     """A strict parser of JSON (RFC 8259): one object, UTF-8, no duplicate names."""
 
-    media_type = "application/json"
+    media_type = JSON_TYPES[0]
 
     def parse(
         self,
@@ -111,6 +114,12 @@ class JsonObjectParser(BaseParser):
         if not isinstance(value, dict):
             raise InvalidJson("The request body is JSON, but not an object.")
         return value
+
+
+class MergePatchParser(JsonObjectParser):
+    """The same for PATCH (RFC 7396): null takes a limit away, and arrays are replaced whole."""
+
+    media_type = JSON_TYPES[1]
 
 
 def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ as well.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Never
 
@@ -12,7 +13,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from web.errors.refusals import OfCatalogue, ParameterInvalid, ParameterUnknown
+from web.errors.refusals import Faults, OfCatalogue, ParameterInvalid, ParameterUnknown
 from web.input.moments import format_moment, parse_moment
 from web.input.text import did_you_mean
 from web.redaction import quote_input
@@ -27,17 +28,48 @@ def refuse_unknown(name: str, known: Mapping[str, object], *, noun: str) -> None
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """A serializer that refuses unknown fields: `{"scope": […]}` must not mean every scope."""
+    """A serializer that refuses unknown fields: `{"scope": […]}` must not mean every scope.
+
+    All faults are raised at once: unknown fields, missing ones, then wrong values.
+    """
 
     def to_internal_value(self, data: Any) -> Any:
-        """Refuse unknown and missing fields, then run the fields' own checks."""
+        """Return the value of each field. Raise the first Refusal, with the others beside it."""
+        faults, missing, values = Faults(), set(), {}
         for name in data:
-            refuse_unknown(name, self.fields, noun="field")
+            with faults:
+                self.check_name(name, data)
         for name, field in self.fields.items():
             if field.required and name not in data:
-                message = f"The field {name} is missing."
-                raise OfCatalogue("missing_required_field", message, field=name)
-        return super().to_internal_value(data)
+                missing.add(name)
+                with faults:
+                    message = f"The field {name} is missing."
+                    raise OfCatalogue("missing_required_field", message, field=name)
+        for name, field in self.fields.items():
+            if name not in missing:
+                with faults, suppress(serializers.SkipField):
+                    value = field.run_validation(data.get(name, serializers.empty))
+                    values[name] = getattr(self, f"validate_{name}", _unchanged)(value)
+        if faults.found:
+            with faults:
+                self.check_rest(values)
+        faults.refuse()
+        return values
+
+    def check_name(self, name: str, data: Any) -> None:
+        """Raise ParameterUnknown for a field that the serializer lacks."""
+        refuse_unknown(name, self.fields, noun="field")
+
+    def check_rest(self, values: dict[str, Any]) -> None:
+        """Raise what else is wrong with the valid fields, once it is clear that others are not.
+
+        By default what `validate` raises. A subclass adds what only the verb checks otherwise.
+        """
+        self.validate(values)
+
+
+def _unchanged(value: Any) -> Any:
+    return value
 
 
 class StrictField(serializers.Field[Any, Any, Any, Any]):

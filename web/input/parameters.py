@@ -5,19 +5,19 @@ from typing import Any, Final
 from urllib.parse import unquote, unquote_to_bytes
 
 from drf_spectacular.utils import extend_schema_field
-from rest_framework import serializers
 from rest_framework.request import Request
 
 from web.errors.refusals import ParameterInvalid
-from web.input.fields import IntegerField, StringField, refuse_unknown
+from web.input.fields import IntegerField, StrictSerializer, StringField, refuse_unknown
 from web.input.text import did_you_mean
 from web.redaction import quote_input
 
 MOST_DIGITS: Final = 9
+_FLAGS: Final = {"True": "true", "False": "false", "1": "true", "0": "false"}
 ID_SHAPE: Final = re.compile(r"[a-z]{2,8}_[0-9A-Za-z]{12,34}")
 
 
-class QuerySerializer(serializers.Serializer[Any]):
+class QuerySerializer(StrictSerializer):
     """The query parameters of one endpoint. Unknown and repeated ones are refused."""
 
     @classmethod
@@ -29,13 +29,14 @@ class QuerySerializer(serializers.Serializer[Any]):
             ParameterInvalid: with the parameter's name as its field.
         """
         refuse_other_than_utf_8(request.META.get("QUERY_STRING", ""))
-        query, reader = request.query_params, cls()
-        for name, values in query.lists():
-            refuse_unknown(name, reader.fields, noun="parameter")
-            if len(values) > 1:
-                raise ParameterInvalid(f"{name} must be given once.", field=name)
-        fields: dict[str, Any] = reader.run_validation(query.dict())
+        fields: dict[str, Any] = cls().run_validation(request.query_params)
         return fields
+
+    def check_name(self, name: str, data: Any) -> None:
+        """Raise ParameterUnknown or, for a parameter given more than once, ParameterInvalid."""
+        refuse_unknown(name, self.fields, noun="parameter")
+        if len(data.getlist(name)) > 1:
+            raise ParameterInvalid(f"{name} must be given once.", field=name)
 
 
 def refuse_other_than_utf_8(query: str) -> None:
@@ -79,14 +80,14 @@ class ChoiceParameter(StringField):
 
 
 class FlagParameter(ChoiceParameter):
-    """Exactly `true` or `false`."""
+    """`true` or `false`, also as Python writes them, or `1` or `0`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(["true", "false"], **options)
         self.describe({"type": "boolean"})
 
     def to_internal_value(self, data: Any) -> Any:
-        return super().to_internal_value(data) == "true"
+        return super().to_internal_value(_FLAGS.get(data, data)) == "true"
 
 
 @extend_schema_field({"type": "string", "pattern": f"^{ID_SHAPE.pattern}$"})

@@ -107,6 +107,15 @@ def _scopes(help_text: str) -> serializers.ListField:
     return serializers.ListField(child=serializers.CharField(), required=False, help_text=help_text)
 
 
+class Fault(serializers.Serializer[Any]):
+    """What is wrong with one field."""
+
+    field = serializers.CharField()
+    code = serializers.ChoiceField(list(CATALOGUE))
+    message = serializers.CharField()
+    fix = serializers.CharField()
+
+
 class ErrorDetail(serializers.Serializer[Any]):
     """What went wrong, for programs (`code`) and for people (`message`, `fix`)."""
 
@@ -117,6 +126,12 @@ class ErrorDetail(serializers.Serializer[Any]):
     fix = serializers.CharField(help_text="How to mend it.")
     doc_url = serializers.CharField(help_text="The code on the error page.")
     request_id = serializers.CharField()
+    errors = Fault(  # type: ignore[assignment]
+        many=True,
+        required=False,
+        help_text="If one or more fields are at fault: each of them, at most 20. The first stands "
+        "in `error` itself.",
+    )
     required_scopes = _scopes("With `insufficient_scope`: the scopes that the request needs.")
     granted_scopes = _scopes("With `insufficient_scope`: the scopes that the key has.")
     missing_scopes = _scopes("With `insufficient_scope`: the scopes that the key lacks.")

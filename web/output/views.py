@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from web.database.stale import once_more
-from web.input.body import has_body, refuse_body, refuse_by_headers
+from web.input.body import MergePatchParser, has_body, refuse_body, refuse_by_headers
 from web.input.fields import StrictSerializer
 from web.input.parameters import NoQuery, QuerySerializer
 
@@ -20,6 +20,11 @@ class ApiView(APIView):
     queries: ClassVar[dict[str, type[QuerySerializer]]] = {}
     # POST actions that are idempotent, so that a retry is safe.
     repeatable: ClassVar[frozenset[str]] = frozenset()
+
+    def get_parsers(self) -> list[Any]:
+        """Return parsers of JSON, for PATCH also under the media type of RFC 7396."""
+        is_patch = self.request and self.request.method == "PATCH"  # None for the document.
+        return [*super().get_parsers(), *([MergePatchParser()] if is_patch else [])]
 
     @property
     def default_response_headers(self) -> dict[str, str]:
