@@ -125,7 +125,7 @@ class SearchTests(SimpleTestCase):
 
 SOURCE = """# A page
 
-A [page](keys.md#making-a-key), [itself](page.md), a [file](deploy.md), a [code](/docs/errors#x),
+A [page](compatibility.md#what-stays), [itself](page.md), a [file](deploy.md), a [code](/docs/errors#x),
 a [site](https://example.com/a.md).
 
 ## Again & `again`
@@ -183,7 +183,7 @@ def test_headings_get_the_anchors_of_github_and_a_number_if_repeated(page):
 
 def test_links_between_files_lead_to_pages_or_name_the_file(page):
     for link in (
-        "[page](/docs/guides/keys#making-a-key)",
+        "[page](/docs/compatibility#what-stays)",
         "[itself](/docs/page)",
         "file (`docs/deploy.md`)",
         "[code](/docs/errors#x)",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.browser import Window, chromium
+from tests.support.browser import Window
 from tests.support.demo_server import DemoServer
 
 if TYPE_CHECKING:
@@ -15,20 +15,6 @@ if TYPE_CHECKING:
 KEYS = "/admin/apikeys/apikey/"
 ORGANIZATIONS = "/admin/accounts/organization/"
 WHOLE_KEY = re.compile(r"rk_(?:live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{38}")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with chromium() as launched:
-        yield launched
-
-
-@pytest.fixture
-def stranger(browser: "Browser", server: DemoServer) -> Iterator[Window]:
-    window = Window(browser, server.url)
-    yield window
-    window.context.close()
-    assert window.complaints == []
 
 
 @pytest.fixture(scope="module")

@@ -9,19 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from django_otp.oath import totp
 
-from tests.support.browser import Window, chromium
+from tests.support.browser import Window
 from tests.support.demo_server import DemoServer, manage
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, CDPSession
 
 PASSWORD = secrets.token_urlsafe(12)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture(scope="module")

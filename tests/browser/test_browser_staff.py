@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.test_browser import WHOLE_KEY
-from tests.support.browser import Window, chromium
+from tests.support.browser import Window
 from tests.support.demo_server import DemoServer, manage
 
 if TYPE_CHECKING:
@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 KEYS = "/admin/apikeys/apikey/"
 EVENTS = "/admin/audit/auditevent/"
 ORGANIZATIONS = "/admin/accounts/organization/"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture(scope="module")

@@ -89,10 +89,11 @@ def search(request: HttpRequest) -> HttpResponse:
     """Return the pages, headings and error codes that hold every word of `q`."""
     query = request.GET.get("q", "")[:LONGEST_SEARCH]
     words = query.casefold().replace("_", " ").split()
-    places = [("Errors", code, f"{reverse('errors')}#{code}") for code in CATALOGUE]
+    places = []
     for page in portal():
         places.append((page.title, page.summary, page.url))
         places += [(page.title, text, f"{page.url}#{anchor}") for _, anchor, text in page.headings]
+    places += [("Errors", code, f"{reverse('errors')}#{code}") for code in CATALOGUE]
     found = []
     for title, text, url in places if words else ():
         looked_at = f"{title} {text}".casefold().replace("_", " ")
