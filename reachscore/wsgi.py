@@ -39,7 +39,9 @@ settings.DATABASES["default"]["LONGEST_WAIT"] = settings.LONGEST_DATABASE_WAIT_S
 options["options"] += f" {as_options(WEB)}"
 SESSION.update(WEB)
 
-application = bounded(WSGIHandler())
+from apikeys.authentication.door import Door  # noqa: E402 - its models need the set-up above
+
+application = bounded(Door(WSGIHandler()))
 
 # Code and settings live forever, so keep the garbage collector from scanning them again.
 gc.collect()

@@ -7,10 +7,14 @@ from tempfile import gettempdir
 from typing import Any
 
 import pytest
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.core.management import call_command
 from django.db import connection
-from django.test.client import ClientHandler
+from django.http import HttpResponse
+from django.http.response import ResponseHeaders
+from django.test.client import ClientHandler, conditional_content_removal
 
+from apikeys.authentication.door import Door, question_of
 from reachscore.devdb.cluster import Cluster
 from tests.support.demo_server import DemoServer
 from web.environ import cleaned
@@ -38,7 +42,17 @@ call_django = ClientHandler.__call__
 
 def call_service(self: ClientHandler, environ: dict[str, Any]) -> Any:
     """Let requests of Django's test client pass what stands in front of Django."""
-    return call_django(self, cleaned(environ))
+    environ = cleaned({"HTTP_HOST": "testserver", **environ})
+    if question_of(environ) is None:
+        return call_django(self, environ)
+    response: Any = HttpResponse()
+
+    def start_response(status: str, headers: list[tuple[str, str]]) -> None:
+        response.status_code, response.headers = int(status[:3]), ResponseHeaders(dict(headers))
+
+    response.content = b"".join(Door(WSGIHandler())(environ, start_response))
+    response.wsgi_request = WSGIRequest(environ)
+    return conditional_content_removal(response.wsgi_request, response)
 
 
 ClientHandler.__call__ = call_service  # type: ignore[method-assign]

@@ -46,30 +46,39 @@ INTERNAL_ERROR: Final = "internal_error"  # A bug; the log has its traceback and
 def handle_exception(exception: Exception, context: Mapping[str, Any]) -> HttpResponse:
     """DRF's EXCEPTION_HANDLER: return the envelope for what a view raised, and log a bug."""
     set_rollback()
-    refusal = _refusal_for(exception, context)
-    if adapt := getattr(context["view"], "adapt_refusal", None):
-        adapt(refusal)
-    response = _count_fault(exception, refusal_response(refusal))
-    if refusal.code == INTERNAL_ERROR and not current().is_simulated:
-        # Error reporters and Django's test client listen to this signal.
-        got_request_exception.send(sender=None, request=context["view"].request)
-        logger.error("Bug behind request %s", current().request_id, exc_info=exception)
+    view = context["view"]
+    if is_unconfirmed(exception) and view.request.method not in SAFE_METHODS:
+        refusal: Refusal = _unconfirmed(view)
+    elif isinstance(exception, drf.MethodNotAllowed):
+        allowed = ", ".join(view.allowed_methods)
+        message = f"This path supports only {allowed}."
+        refusal = OfCatalogue("method_not_allowed", message, headers={"Allow": allowed})
+    else:
+        refusal = refusal_for(exception)
+    response = refusal_response(refusal)
+    response.logged_fields = note_fault(exception, refusal, view.request)  # type: ignore[attr-defined]
     return response
 
 
-def _refusal_for(exception: Exception, context: Mapping[str, Any]) -> Refusal:
+def refusal_for(exception: Exception) -> Refusal:
+    """Return what an exception means to a client: itself if it is a Refusal, else a 4xx or 5xx."""
     if isinstance(exception, Refusal):
         return exception
-    if is_unconfirmed(exception) and context["view"].request.method not in SAFE_METHODS:
-        return _unconfirmed(context["view"])
     if is_database_fault(exception):
         return refusals.TemporarilyUnavailable()
-    if isinstance(exception, drf.MethodNotAllowed):
-        allowed = ", ".join(context["view"].allowed_methods)
-        message = f"This path supports only {allowed}."
-        return OfCatalogue("method_not_allowed", message, headers={"Allow": allowed})
     codes = (code for kind, code in _CODES_BY_EXCEPTION.items() if isinstance(exception, kind))
     return OfCatalogue(next(codes, INTERNAL_ERROR))
+
+
+def note_fault(
+    exception: Exception, refusal: Refusal, request: HttpRequest | None = None
+) -> dict[str, object]:
+    """Log a bug, count a database error; return fields for the request's line of the log."""
+    if refusal.code == INTERNAL_ERROR and not current().is_simulated:
+        # Error reporters and Django's test client listen to this signal.
+        got_request_exception.send(sender=None, request=request)
+        logger.error("Bug behind request %s", current().request_id, exc_info=exception)
+    return count_fault(exception)
 
 
 def _unconfirmed(view: Any) -> Refusal:
@@ -137,12 +146,11 @@ def server_error(request: HttpRequest) -> HttpResponse:
     else:
         page = render_to_string("unavailable.html", {"refusal": refusal})
         response = HttpResponse(page, status=refusal.status, headers=refusal.headers)
-    return _count_fault(exception, response)
-
-
-def _count_fault(exception: BaseException | None, response: HttpResponse) -> HttpResponse:
-    """Count a database error, and add a database fault to the request's log line."""
-    count_database_error(exception)
-    if exception and is_database_fault(exception):
-        response.logged_fields = {"fault": describe_fault(exception)}  # type: ignore[attr-defined]
+    response.logged_fields = count_fault(exception)  # type: ignore[attr-defined]
     return response
+
+
+def count_fault(exception: BaseException | None) -> dict[str, object]:
+    """Count a database error; return fields for the request's line of the log."""
+    count_database_error(exception)
+    return {"fault": describe_fault(exception)} if is_database_fault(exception) else {}

@@ -2,18 +2,20 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from io import BytesIO
+from typing import Final
 
-from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import DisallowedHost, SuspiciousOperation
-from django.http import HttpRequest
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils.module_loading import import_string
 
 from web.context import current
 from web.errors.refusals import OfCatalogue, Refusal, RequestInvalid, refusal_response
-from web.proxies import FORWARD_AUTH_PATH, STAFF_PATH
+from web.proxies import STAFF_PATH
 from web.rules import is_api, refuse_key_in_url, refuse_plain_http, refuse_unreadable_header
 
 # What Django calls `get_response`: a view, with the middleware in front of it.
@@ -52,10 +54,6 @@ class ApiMiddleware:
 
 def _check(request: HttpRequest) -> None:
     """Raise a Refusal for what no endpoint takes. The order is a promise."""
-    if request.path_info.startswith(FORWARD_AUTH_PATH):
-        # Its view has rules of its own. The host is another service's, which Django would refuse.
-        request.META["HTTP_HOST"] = urlsplit(settings.PUBLIC_URL).netloc
-        return
     refuse_unreadable_header()
     try:
         request.get_host()
@@ -69,3 +67,25 @@ def _staff_page(request: HttpRequest, refusal: Refusal) -> HttpResponseBase:
     shown = {"because": f"{refusal.message} {refusal.fix}", "title": "Not let in"}
     shown["site_header"] = shown["site_title"] = str(admin.site.site_header)
     return render(request, "admin/refused.html", shown, status=HTTPStatus.BAD_REQUEST)
+
+
+# They put the same headers on every response.
+PROTECTION: Final = (
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+)
+
+
+def _empty(_: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+def protective_headers(scheme: str) -> dict[str, str]:
+    """Return the headers of Django's middleware, so that the door has them without a copy."""
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/v1", "wsgi.url_scheme": scheme}
+    answer: Handler = _empty
+    for name in PROTECTION:
+        answer = import_string(name)(answer)
+    response = answer(WSGIRequest({**environ, "wsgi.input": BytesIO()}))
+    return {name: value for name, value in response.items() if name != "Content-Type"}

@@ -41,8 +41,7 @@ def refuse_key_in_page_url(get_response: Handler) -> Handler:
     """Refuse a page whose URL holds a key, before a page or a redirect can repeat it."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        path, query = request.path_info, request.META.get("QUERY_STRING", "")
-        holds = not is_api(path) and url_holds_key(path, query)
+        holds = url_holds_key(request.path_info, request.META.get("QUERY_STRING", ""))
         return refused(request) if holds else get_response(request)
 
     return middleware

@@ -1,7 +1,7 @@
 """What a caller learns of itself: `GET /v1/auth/me`, and `GET /v1/usage` of its organization.
 
-`auth_context` is built by hand, because `GET /v1/auth/me` is asked on every call of the platform;
-a test holds it to its serializer.
+The first is built by hand, because it is asked on every call of the platform; a test holds it to
+its serializer.
 """
 
 from datetime import datetime
@@ -126,27 +126,6 @@ class AuthContext(Answer):
     )
 
 
-def auth_context(caller: Caller) -> dict[str, object]:
-    """Build an AuthContext. The sandbox is never limited, so a test key sees no limits."""
-    return {
-        "key_id": caller.key_id,
-        "key_name": caller.key_name,
-        "scopes": caller.scopes,
-        "organization": {
-            "id": caller.organization_id,
-            "name": caller.organization_name,
-            "plan": caller.plan,
-        },
-        "usage": {
-            "tests_this_month": caller.tests_used,
-            "tests_limit": caller.tests_limit if caller.livemode else None,
-            "domains": caller.domains_used,
-            "domains_limit": caller.domains_limit if caller.livemode else None,
-        },
-        "livemode": caller.livemode,
-    }
-
-
 class AuthContextView(ApiView):
     """Who is calling."""
 
@@ -165,7 +144,7 @@ class AuthContextView(ApiView):
         Takes any key that works, with any scopes.
         """
         caller = caller_of(request)
-        answer = auth_context(caller)
+        answer = caller.auth_context()
         if "require" in self.query:
             missing = [scope for scope in self.query["require"] if scope not in caller.scopes]
             answer |= {"allowed": not missing, "missing": missing}

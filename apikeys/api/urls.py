@@ -1,6 +1,5 @@
-from django.urls import path, re_path
+from django.urls import path
 
-from apikeys.api.forward_auth import ForwardAuthView
 from apikeys.api.me_and_usage import AuthContextView, UsageView
 from apikeys.api.views import KeyViewSet
 
@@ -20,6 +19,5 @@ urlpatterns = [
     ),
     path("v1/keys/<str:key_id>/events", KeyViewSet.as_view({"get": "events"}), name="key-events"),
     path("v1/keys/<str:key_id>/usage", KeyViewSet.as_view({"get": "usage"}), name="key-usage"),
-    re_path(r"^v1/authz/[\s\S]*\Z", ForwardAuthView.as_view(), name="forward-auth"),
     path("v1/usage", UsageView.as_view(), name="usage"),
 ]

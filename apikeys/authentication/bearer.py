@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -29,20 +28,20 @@ class BearerAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Caller, None]:
         """Raise as `authenticate` does."""
-        return authenticate(request), None
+        return authenticate(request.META), None
 
     def authenticate_header(self, request: Request) -> str:
         """Tell DRF that "no caller" is a 401 here; without it, DRF answers 403."""
         return ApiKeyMissing.challenge
 
 
-def authenticate(request: Request | HttpRequest) -> Caller:
-    """Return who calls, and count the call.
+def authenticate(environ: Mapping[str, Any]) -> Caller:
+    """Return who calls, and count the call. `environ` is what a Django request calls META.
 
     Raises what `prove_caller` raises, and any other Refusal that a test key asked to rehearse.
     """
-    caller = prove_caller(request.META)
-    refuse_as_asked(request, caller)
+    caller = prove_caller(environ)
+    refuse_as_asked(environ, caller)
     return caller
 
 

@@ -63,6 +63,26 @@ class Caller(NamedTuple):
         """The Unix time at which the minute's window ends; 0 if there is none."""
         return int(self.window_started_at) + SECONDS_A_WINDOW if self.window_started_at else 0
 
+    def auth_context(self) -> dict[str, object]:
+        """Build the answer of `GET /v1/auth/me`. The sandbox has no limits, so it shows none."""
+        return {
+            "key_id": self.key_id,
+            "key_name": self.key_name,
+            "scopes": self.scopes,
+            "organization": {
+                "id": self.organization_id,
+                "name": self.organization_name,
+                "plan": self.plan,
+            },
+            "usage": {
+                "tests_this_month": self.tests_used,
+                "tests_limit": self.tests_limit if self.livemode else None,
+                "domains": self.domains_used,
+                "domains_limit": self.domains_limit if self.livemode else None,
+            },
+            "livemode": self.livemode,
+        }
+
     def require_rate(self, *, now: datetime) -> None:
         """Raise RateLimitExceeded (429) if this request, counted already, is over the limit."""
         limit = self.requests_per_minute

@@ -1,13 +1,11 @@
 """Rehearsing failures: a test key names an error and gets it, and nothing is done."""
 
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
-from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework.exceptions import MethodNotAllowed
-from rest_framework.request import Request
 
 from accounts.models import Meter
 from accounts.models.usage import month_of
@@ -44,13 +42,13 @@ UNPROVEN: Final = frozenset(
 UNCOUNTED: Final = UNPROVEN | {"organization_suspended", "ip_not_allowed"}
 
 
-def refuse_as_asked(request: Request | HttpRequest, caller: Caller) -> None:
+def refuse_as_asked(environ: Mapping[str, Any], caller: Caller) -> None:
     """Raise the refusal that the request's header names. Do nothing if it has no such header.
 
     Raises RateLimitExceeded if the limit is really exceeded, and another Refusal for a live key and
     for a code that cannot be simulated.
     """
-    code = request.META.get(META_NAME)
+    code = environ.get(META_NAME)
     if code is None:
         return
     caller.require_rate(now=timezone.now())

@@ -5,6 +5,7 @@ from unittest import mock
 
 from django.test import Client, override_settings
 
+from apikeys.authentication.caller import Caller
 from audit.models import AuditEvent
 from tests.support.cast import ApiClient, ApiTestCase
 
@@ -282,8 +283,10 @@ class BugTests(ApiTestCase):
             with (
                 self.subTest(debug=debug),
                 override_settings(DEBUG=debug),
-                mock.patch(
-                    "apikeys.api.me_and_usage.auth_context", side_effect=RuntimeError("the cause")
+                mock.patch.object(
+                    Caller,
+                    "auth_context",
+                    side_effect=RuntimeError("the cause"),
                 ),
                 self.assertLogs("reachscore.api", logging.ERROR) as logs,
             ):
@@ -303,7 +306,7 @@ class BugTests(ApiTestCase):
             ),
             self.assertLogs("django.request", logging.ERROR),
         ):
-            response = client.get("/v1/auth/me")
+            response = client.get("/v1/keys")
         self.assertRefused(response, 500, "internal_error")
 
 

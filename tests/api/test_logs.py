@@ -23,7 +23,7 @@ from web.redaction import holds_key, quote_input, redact
 from web.telemetry.logs import JsonFormatter, TextFormatter
 
 ROOT = Path(__file__).resolve().parents[2]
-FIND = "apikeys.api.me_and_usage.auth_context"
+FIND = "apikeys.authentication.caller.Caller.auth_context"
 
 
 def spellings(key: str) -> list[str]:

@@ -7,6 +7,7 @@ import time_machine
 from django.test import Client
 
 from accounts.models import Organization, Plan, RateWindow
+from apikeys.authentication.caller import Caller
 from apikeys.models import KeyDay
 from apikeys.plaintext import new_plaintext
 from apikeys.verbs.revoke import revoke
@@ -73,8 +74,10 @@ class HeaderTests(RateLimitTestCase):
         ):
             with self.subTest(status):
                 if status == 500:
-                    with mock.patch(
-                        "apikeys.api.me_and_usage.auth_context", side_effect=ZeroDivisionError
+                    with mock.patch.object(
+                        Caller,
+                        "auth_context",
+                        side_effect=ZeroDivisionError,
                     ):
                         response = ask()
                 else:

@@ -9,6 +9,7 @@ from django.db import OperationalError, transaction
 from django.test import override_settings
 
 from accounts.models import Plan
+from apikeys.authentication.caller import Caller
 from apikeys.authentication.simulation import CODES
 from apikeys.plaintext import new_plaintext
 from apikeys.verbs.revoke import revoke
@@ -198,9 +199,9 @@ class FidelityTests(ApiTestCase):
         return self.live.send(KEYS, {"name": "x"}, **{"Idempotency-Key": "twice"})
 
     def temporarily_unavailable(self) -> Answer:
-        with mock.patch("apikeys.api.me_and_usage.auth_context", side_effect=OperationalError):
+        with mock.patch.object(Caller, "auth_context", side_effect=OperationalError):
             return self.live.get(ME)
 
     def internal_error(self) -> Answer:
-        with mock.patch("apikeys.api.me_and_usage.auth_context", side_effect=ZeroDivisionError):
+        with mock.patch.object(Caller, "auth_context", side_effect=ZeroDivisionError):
             return self.live.get(ME)

@@ -368,7 +368,7 @@ class NoPlaintextTests(ApiTestCase):
         """
         for text in spellings(presenter.key):
             for broken, url in (
-                ("apikeys.api.me_and_usage.auth_context", "/v1/auth/me"),
+                ("apikeys.authentication.caller.Caller.auth_context", "/v1/auth/me"),
                 ("web.exception_handlers.refusals.ResourceNotFound", "/v1/nope"),
                 ("staff.keys.keys.ApiKeyAdmin.get_queryset", "/admin/apikeys/apikey/"),
                 ("django.core.handlers.base.BaseHandler.resolve_request", "/v1/auth/me"),

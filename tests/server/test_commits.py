@@ -112,7 +112,7 @@ class VerbTests(CommitTestCase):
     def test_fault_during_a_get_never_says_that_it_may_have_happened(self):
         fault = OperationalError()
         fault.__cause__ = CommitUnconfirmed()
-        with mock.patch("apikeys.api.me_and_usage.auth_context", side_effect=fault):
+        with mock.patch("apikeys.authentication.caller.Caller.auth_context", side_effect=fault):
             answer = self.issue()[1].get("/v1/auth/me")
         error = self.assertRefused(answer, 503, "temporarily_unavailable")
         self.assertNotIn("happened", error["message"])

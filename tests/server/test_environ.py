@@ -8,16 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any
 
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
-from django.core.signals import request_finished, request_started
-from django.db import close_old_connections
 from django.test import RequestFactory, override_settings
 
-from tests.support.cast import ApiClient, ApiTestCase
+from tests.support.cast import ApiClient, ApiTestCase, kept_connection
 from tests.support.demo_server import ROOT
 from web.environ import MOST_BODY_BYTES, bounded
 
@@ -220,10 +217,7 @@ def processor_time(application: Any, make: Make, size: int) -> float:
 
 def answer(application: Any, environ: dict[str, Any]) -> tuple[int, dict[str, str]]:
     started: list[Any] = []
-    with ExitStack() as connected_again:
-        for signal in (request_started, request_finished):
-            signal.disconnect(close_old_connections)  # It ends the test's transaction.
-            connected_again.callback(signal.connect, close_old_connections)
+    with kept_connection():
         application(environ, lambda *given: started.extend(given)).close()
     return int(started[0][:3]), dict(started[1])
 

@@ -163,7 +163,7 @@ class CountTests(ApiTestCase):
         _, client = self.issue()
         browser = self.staff()
         for broken, url in [
-            ("apikeys.api.me_and_usage.auth_context", "/v1/auth/me"),
+            ("apikeys.authentication.caller.Caller.auth_context", "/v1/auth/me"),
             ("staff.keys.keys.ApiKeyAdmin.get_queryset", "/admin/apikeys/apikey/"),
             ("reachscore.health._problems", "/readyz"),
         ]:

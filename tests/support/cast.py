@@ -3,8 +3,12 @@
 Acme is the customer, on the plan team; Globex must never see anything of Acme's; Sam is staff.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.test import Client, SimpleTestCase, TestCase
 from django.utils import timezone
 
@@ -21,6 +25,17 @@ from tests.support.staff import log_in
 from web.errors.catalogue import CATALOGUE
 
 Answer = Any  # Django's test client patches `json` and more onto the response.
+
+
+@contextmanager
+def kept_connection() -> Iterator[None]:
+    """Let Django's handler run inside a test's transaction, which its signals would end."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in signals:
+        signal.connect(close_old_connections)
 
 
 class ApiClient(Client):

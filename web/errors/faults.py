@@ -37,9 +37,9 @@ def is_unconfirmed(exception: BaseException | None) -> bool:
     return exception is not None and isinstance(exception.__cause__, CommitUnconfirmed)
 
 
-def describe_fault(exception: BaseException) -> str:
+def describe_fault(exception: BaseException | None) -> str:
     """Return the driver's exception class and SQLSTATE. Its message may hold values."""
-    cause = exception.__cause__
+    cause = exception and exception.__cause__
     state = getattr(cause, "sqlstate", None) or "no SQLSTATE"
     return f"{type(cause or exception).__name__}, {state}"
 

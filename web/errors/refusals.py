@@ -140,7 +140,7 @@ def envelope(refusal: Refusal) -> bytes:
         "request_id": current().request_id,
         **refusal.details,
     }
-    if refusal.field and refusal.status == HTTPStatus.BAD_REQUEST:
+    if refusal.field and CATALOGUE[refusal.code].status == HTTPStatus.BAD_REQUEST:
         error["errors"] = [
             {"field": fault.field, "code": fault.code, "message": fault.message, "fix": fault.fix}
             for fault in (refusal, *refusal.others)

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import IO, Any, Final, Never
 
-from django.http import HttpRequest
 from django.utils.http import parse_header_parameters
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
@@ -21,10 +20,10 @@ UNSUPPORTED: Final = "unsupported_media_type"
 LONGEST_EMPTY_BODY: Final = 1000  # Of white space and `{}`.
 
 
-def has_body(request: Request | HttpRequest) -> bool:
+def has_body(environ: Mapping[str, Any]) -> bool:
     """Return True if the request has a body, chunked ones included (RFC 9112 §6.3)."""
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    return length != "0" or "HTTP_TRANSFER_ENCODING" in request.META
+    length = environ.get("CONTENT_LENGTH") or "0"
+    return length != "0" or "HTTP_TRANSFER_ENCODING" in environ
 
 
 def refuse_body(request: Request, *, parameters: Collection[str]) -> None:
@@ -33,7 +32,7 @@ def refuse_body(request: Request, *, parameters: Collection[str]) -> None:
     `{"cascade": true}` sent with a DELETE must not be ignored silently. A chunked body is refused
     even if it looks empty, because granian passes on a broken one as complete.
     """
-    if not has_body(request):
+    if not has_body(request.META):
         return
     length = request.META.get("CONTENT_LENGTH") or ""
     is_read = len(length) <= MOST_LENGTH_DIGITS and length.isascii() and length.isdecimal()

@@ -59,7 +59,7 @@ class ApiView(APIView):
         is too long, no JSON object, or has wrong fields.
         """
         data: Any = {}
-        if has_body(self.request) or not optional:
+        if has_body(self.request.META) or not optional:
             refuse_by_headers(self.request)
             data = self.request.data
         serializer = serializer_class(data=data)

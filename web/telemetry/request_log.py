@@ -2,13 +2,13 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from web.context import begin_request
+from web.context import RequestContext, begin_request
 from web.telemetry.metrics import count_request
 from web.telemetry.security_log import failed_authentications
 
@@ -26,6 +26,33 @@ def route_of(request: HttpRequest) -> str:
     return match.route if match is not None and match.url_name != "unknown" else "unknown"
 
 
+def log_request(
+    context: RequestContext,
+    *,
+    method: str,
+    route: str,
+    status: int,
+    seconds: float,
+    more: Mapping[str, object],
+) -> None:
+    """Count the request and write its line of the log, with `more` fields at its end."""
+    shown = SIMULATED if context.is_simulated else status
+    count_request(route=route, status=shown, seconds=seconds)
+    fields = {
+        "method": method if method in METHODS else "other",
+        "route": route,
+        "status": status,
+        "ms": round(seconds * 1000, 1),
+        "key": context.key_id,
+        "organization": context.organization_id,
+        "address": context.address,
+    }
+    if context.is_simulated:
+        fields[SIMULATED] = True
+    logger.info("request", extra={"fields": {**fields, **more}})
+    failed_authentications.flush_when_due()
+
+
 class RequestLogMiddleware:
     """Creates the request context, sets Request-Id, then logs and counts the request.
 
@@ -36,26 +63,16 @@ class RequestLogMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        context = begin_request(request.META)
         began = time.perf_counter()
+        context = begin_request(request.META)
         response = self.get_response(request)
         response["Request-Id"] = context.request_id
-        seconds = time.perf_counter() - began
-        route = route_of(request)
-        status = SIMULATED if context.is_simulated else response.status_code
-        count_request(route=route, status=status, seconds=seconds)
-        fields = {
-            "method": request.method if request.method in METHODS else "other",
-            "route": route,
-            "status": response.status_code,
-            "ms": round(seconds * 1000, 1),
-            "key": context.key_id,
-            "organization": context.organization_id,
-            "address": context.address,
-        }
-        if context.is_simulated:
-            fields[SIMULATED] = True
-        fields |= getattr(response, "logged_fields", {})
-        logger.info("request", extra={"fields": fields})
-        failed_authentications.flush_when_due()
+        log_request(
+            context,
+            method=request.method or "",
+            route=route_of(request),
+            status=response.status_code,
+            seconds=time.perf_counter() - began,
+            more=getattr(response, "logged_fields", {}),
+        )
         return response
