@@ -10,7 +10,7 @@ uv_compile = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 
 # Its rules are ours and lie here; nothing is asked of its maker's servers.
 semgrep := SEMGREP_ENABLE_VERSION_CHECK=0 SEMGREP_SEND_METRICS=off .venv-security/bin/semgrep
 
-.PHONY: help run test test-fast coverage pictures lint check fuzz bench bench-growth bench-profile lock release clean install install-bench
+.PHONY: help run test test-fast coverage pictures lint check fuzz bench bench-growth bench-profile clients lock release clean install install-bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,10 @@ check: lint ## make lint, and migrations, OpenAPI document, imports, settings, s
 fuzz: install ## Send what the OpenAPI document allows and forbids to the real server
 	@bin/install .venv-security requirements/security.txt
 	@$(python) security/fuzz.py
+
+clients: install ## Run the samples of the guides in Python and JavaScript
+	@bin/install-node
+	@$(python) security/samples.py
 
 bench: install-bench ## Measure against the peers and against the floor; ten minutes of a quiet machine
 	@exec .venv-bench/bin/python -m bench results

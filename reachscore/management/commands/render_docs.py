@@ -25,12 +25,12 @@ from web.output.portal import RENDERED, Page
 # File, title, and a sentence for the first page, in the order of reading.
 GUIDES: Final = (
     ("docs/guides/quickstart.md", "Quickstart", "A key of your own in three steps."),
-    ("docs/keys.md", "Keys", "Make, find, limit and revoke keys."),
+    ("docs/guides/keys.md", "Keys", "Make, find, limit and revoke keys."),
     ("docs/guides/rotation.md", "Rotation", "Give a key a new secret without downtime."),
-    ("docs/limits.md", "Limits and quotas", "Requests a minute, tests a month."),
+    ("docs/guides/limits.md", "Limits and quotas", "Requests a minute, tests a month."),
     ("docs/guides/idempotency.md", "Idempotency and retries", "Send a request again, safely."),
     ("docs/guides/pagination.md", "Pagination", "Read long lists, forward and back."),
-    ("docs/sandbox.md", "The sandbox", "Develop with test keys, and rehearse every error."),
+    ("docs/guides/sandbox.md", "The sandbox", "Develop with test keys, and rehearse every error."),
     ("docs/gateways.md", "Gateways", "Let a proxy ask who calls, for services in any language."),
 )
 MORE: Final = (
