@@ -6,21 +6,24 @@ from apikeys.api.urls import urlpatterns as api_patterns
 from reachscore import health
 from staff.login import sso
 from web import exception_handlers
+from web.errors.catalogue import CATALOGUE
 from web.output import pages, portal
 from web.telemetry import exposition
+
+ERROR_PAGE = {"template": "docs/errors.html", "catalogue": CATALOGUE}
 
 urlpatterns = [
     *api_patterns,
     path("", pages.home, name="home"),
     path("v1/openapi.json", pages.OpenApiView.as_view(), name="openapi"),
     re_path(r"^v1(?:/[\s\S]*)?\Z", exception_handlers.unknown_path, name="unknown"),
-    path("docs", portal.docs, name="docs"),
+    path("docs", portal.show, {"template": "docs/index.html"}, name="docs"),
     path("docs/", RedirectView.as_view(pattern_name="docs")),
     path("docs/reference", pages.DocsView.as_view(), name="reference"),
-    path("docs/errors", portal.errors, name="errors"),
+    path("docs/errors", portal.show, ERROR_PAGE, name="errors"),
     path("docs/search", portal.search, name="docs-search"),
     path("docs/<path:address>", portal.docs_page, name="docs-page"),
-    path("llms.txt", portal.llms_txt, name="llms"),
+    path("llms.txt", portal.show, {"template": "docs/llms.txt"}, name="llms"),
     path("favicon.ico", pages.favicon),
     path(".well-known/security.txt", pages.security_txt),
     path("admin/log_in_link/<int:pk>/<str:token>/", sso.log_in_link, name="log_in_link"),

@@ -37,26 +37,20 @@ def portal() -> tuple[Page, ...]:
     return tuple(Page(**page) for page in json.loads(RENDERED.read_text()))
 
 
+@require_safe
+@conditional_page
 def show(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
-    """Return a page of the portal, with the list of all pages and the reader's own host."""
+    """Return this template, with the list of all pages and the reader's own host."""
     guides = [page for page in portal() if page.url.startswith("/docs/guides/")]
     context |= {"guides": guides, "more": [page for page in portal() if page not in guides]}
+    context["origin"] = origin(request)
     kind = "text/plain" if template.endswith(".txt") else "text/html"
-    return render(
-        request, template, context | {"origin": origin(request)}, f"{kind}; charset=utf-8"
-    )
+    return render(request, template, context, f"{kind}; charset=utf-8")
 
 
 def origin(request: HttpRequest) -> str:
     """Return scheme and host as the reader's own commands need them."""
     return f"{request.scheme}://{request.get_host()}"
-
-
-@require_safe
-@conditional_page
-def docs(request: HttpRequest) -> HttpResponse:
-    """Return the first page of the portal."""
-    return show(request, "docs/index.html")
 
 
 @require_safe
@@ -78,13 +72,6 @@ def docs_page(request: HttpRequest, address: str) -> HttpResponse:
 
 
 @require_safe
-@conditional_page
-def errors(request: HttpRequest) -> HttpResponse:
-    """Return the page that explains every error code; `doc_url` points to its anchors."""
-    return show(request, "docs/errors.html", catalogue=CATALOGUE)
-
-
-@require_safe
 def search(request: HttpRequest) -> HttpResponse:
     """Return the pages, headings and error codes that hold every word of `q`."""
     query = request.GET.get("q", "")[:LONGEST_SEARCH]
@@ -100,10 +87,3 @@ def search(request: HttpRequest) -> HttpResponse:
         if all(word in looked_at for word in words):
             found.append((title, text, url))
     return show(request, "docs/search.html", query=query, found=found)
-
-
-@require_safe
-@conditional_page
-def llms_txt(request: HttpRequest) -> HttpResponse:
-    """Return the list of pages for language models, as llmstxt.org says."""
-    return show(request, "docs/llms.txt")
