@@ -11,6 +11,7 @@ from typing import Any
 from csp.constants import NONE, SELF
 
 from reachscore import environment as env
+from reachscore.api_document import describe_api
 from reachscore.weak_secrets import refuse_weak_secrets
 from web.database.session import SESSION, as_options
 from web.database.stale import StaleOnceCursor
@@ -220,25 +221,7 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 
-SPECTACULAR_SETTINGS = {
-    "TITLE": "ReachScore API",
-    "VERSION": "1",
-    "DESCRIPTION": (
-        "API keys and the authentication context of ReachScore. Every request carries a key: "
-        "`Authorization: Bearer rk_live_…` for real data, `rk_test_…` for the sandbox. Every "
-        "error has one shape, and its `code` is explained on the [error page](/docs/errors)."
-    ),
-    "OAS_VERSION": "3.1.0",
-    "SCHEMA_PATH_PREFIX": "/v1",
-    # Without this, enumerations become components, which would need invented names.
-    "POSTPROCESSING_HOOKS": [],
-    "SERVERS": [{"url": "/"}],
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_AUTHENTICATION": [],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "/static/reachscore/favicon.svg",
-    "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "docExpansion": "list"},
-}
+SPECTACULAR_SETTINGS = describe_api(PUBLIC_URL)
 
 # One handler, on the root: a logger with a handler of its own would bypass the redaction. Django's
 # and granian's loggers have one until they are named here.

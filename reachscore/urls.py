@@ -1,6 +1,7 @@
 from django.contrib import admin
 from django.urls import path, re_path
 from django.views.generic import RedirectView
+from drf_spectacular.renderers import OpenApiYamlRenderer2
 
 from apikeys.api.urls import urlpatterns as api_patterns
 from reachscore import health
@@ -16,10 +17,11 @@ urlpatterns = [
     *api_patterns,
     path("", pages.home, name="home"),
     path("v1/openapi.json", pages.OpenApiView.as_view(), name="openapi"),
+    path("v1/openapi.yaml", pages.OpenApiView.as_view(renderer_classes=[OpenApiYamlRenderer2])),
     re_path(r"^v1(?:/[\s\S]*)?\Z", exception_handlers.unknown_path, name="unknown"),
     path("docs", portal.show, {"template": "docs/index.html"}, name="docs"),
     path("docs/", RedirectView.as_view(pattern_name="docs")),
-    path("docs/reference", pages.DocsView.as_view(), name="reference"),
+    path("docs/reference", pages.reference, name="reference"),
     path("docs/errors", portal.show, ERROR_PAGE, name="errors"),
     path("docs/search", portal.search, name="docs-search"),
     path("docs/<path:address>", portal.docs_page, name="docs-page"),

@@ -31,6 +31,7 @@ os.environ.setdefault(
     "REACHSCORE_TEST_CLUSTER", f"{tempfile.gettempdir()}/reachscore-tests-{uuid.uuid4().hex[:12]}"
 )
 
+from reachscore.api_document import describe_api  # noqa: E402
 from reachscore.settings import *  # noqa: E402, F403
 from reachscore.settings import DATABASES, INSTALLED_APPS, PUBLIC_URL  # noqa: E402
 
@@ -40,6 +41,7 @@ DATABASES["default"] |= {"HOME": Path(home), "THROWAWAY": True}
 # For servers that a test starts to ask for it.
 MAY_SERVE = True
 PUBLIC_URL = os.environ.get("REACHSCORE_TEST_PUBLIC_URL", PUBLIC_URL)
+SPECTACULAR_SETTINGS = describe_api(PUBLIC_URL)
 SECOND_FACTOR_REQUIRED = "REACHSCORE_TEST_SECOND_FACTOR" in os.environ
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.sibling"]  # No part of the product.

@@ -48,7 +48,7 @@ class ApiMiddleware:
             context.succeed()
         for name, value in context.headers.items():
             response[name] = value
-        response["Cache-Control"] = "no-store"
+        response.headers.setdefault("Cache-Control", "no-store")
         return response
 
 

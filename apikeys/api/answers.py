@@ -9,9 +9,10 @@ from rest_framework import serializers
 
 from apikeys.api.serializers import NETWORKS, SCOPES
 from apikeys.models import ApiKey, KeyStatus
-from apikeys.scopes import ALL_SCOPES
+from apikeys.scopes import Scope
 from audit.actor import ActorType
 from web.input.fields import Constant, MomentField, StringListField
+from web.output.openapi import KnownValues
 
 Answer = serializers.Serializer[Any]
 Count: Final = partial(serializers.IntegerField, min_value=0)
@@ -28,7 +29,7 @@ class IdField(serializers.RegexField):
 class ScopeList(serializers.ListField):
     """Some of the scopes."""
 
-    child = serializers.ChoiceField(list(ALL_SCOPES))
+    child = KnownValues({scope.value: scope.label.lower() for scope in Scope}, component="Scope")
 
 
 class Computed(serializers.SerializerMethodField):
@@ -46,7 +47,7 @@ def just_issued(api_key: Any) -> Any:
     return api_key
 
 
-class Secret(Answer):
+class ApiKeySecret(Answer):
     """A secret that was not ended, by its public parts; it works as long as its key is active."""
 
     locator = serializers.CharField(help_text="The eight characters after `rk_live_`.")
@@ -72,7 +73,7 @@ class Key(Answer):
     created_at = MomentField()
     expires_at = MomentField(allow_null=True)
     livemode = serializers.BooleanField(help_text="False: a test key of the sandbox.")
-    status = serializers.ChoiceField(list(KeyStatus.values))
+    status = KnownValues(KeyStatus.values)
     last_used_at = MomentField(
         allow_null=True, help_text="The latest use of any of its secrets, to the minute."
     )
@@ -100,10 +101,10 @@ class Key(Answer):
         by = api_key.created_by
         return by if _is_key(by) else by.partition(":")[0]
 
-    @extend_schema_field(Secret(many=True))
+    @extend_schema_field(ApiKeySecret(many=True))
     def get_secrets(self, api_key: Any) -> Any:
         live = [secret for secret in api_key.unended_secrets if secret.is_live]
-        return Secret(live, many=True).data
+        return ApiKeySecret(live, many=True).data
 
     @extend_schema_field(serializers.DictField(child=serializers.DateField(allow_null=True)))
     def get_scope_usage(self, api_key: Any) -> dict[str, date | None]:
@@ -121,7 +122,7 @@ def _is_key(actor: str) -> bool:
     return actor.startswith(f"{ActorType.KEY}:")
 
 
-class IssuedKey(Key):
+class ApiKeyWithSecret(Key):
     """An API key and the plaintext of its newest secret: the only answers that ever hold it."""
 
     key = Computed(help_text="The whole key. Shown here, once, and never again.")
@@ -151,14 +152,14 @@ class CascadeCounts(Answer):
     secrets_ended = Count()
 
 
-class RevokedKey(Key):
+class RevokedApiKey(Key):
     """An API key that was revoked."""
 
     cascade = CascadeCounts(required=False, help_text="Only if it was asked for.")
 
 
 @extend_schema_serializer(many=False)  # Itself the list, though the view is called `list`.
-class KeyList(Answer):
+class ApiKeyList(Answer):
     """A page of keys, newest first."""
 
     object = Constant("list")
@@ -174,7 +175,7 @@ class DayOfUse(Answer):
     limited = Count(help_text="Of these, over the rate limit.")
 
 
-class KeyUsage(Answer):
+class ApiKeyUsage(Answer):
     """A key's requests by day, the oldest first; days without any are zero."""
 
     object = Constant("key_usage")

@@ -2,20 +2,26 @@
 
 import json
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from inspect import getdoc, signature
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from django.conf import settings
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import (
+    Direction,
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+)
 
-from web.input.body import JSON_TYPES
+from apikeys.api.answers import Key
 from web.input.idempotency import FORM, HEADER, REPLAYED_HEADER
 from web.output.openapi import (
-    EVERYWHERE,
-    SHARED_HEADERS,
-    WITH_BODY,
-    WITH_OPTIONAL_BODY,
+    PARAMETER_EXAMPLES,
     error_responses,
     header,
 )
@@ -37,8 +43,35 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         }
 
 
-# Answers, by operation or serializer.
+class ExtendedKey(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """Describes what is a key and more as `allOf` the key and the rest."""
+
+    target_class = Key
+    match_subclasses = True
+
+    def get_name(self, auto_schema: AutoSchema, direction: Direction) -> str:
+        """Return the component's name: of `Key`, that of the model; else the class's."""
+        return "ApiKey" if type(self.target) is Key else type(self.target).__name__
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        """Return the serializer's schema, by reference to `Key`'s if it extends that."""
+        schema: dict[str, Any] = auto_schema._map_serializer(  # type: ignore[no-untyped-call] # noqa: SLF001
+            self.target, direction, bypass_extensions=True
+        )
+        if type(self.target) is Key:
+            return schema
+        key = auto_schema.resolve_serializer(Key, direction)
+        of_key = key.schema["properties"]
+        more = {name: part for name, part in schema["properties"].items() if name not in of_key}
+        own: dict[str, Any] = {"type": "object", "properties": more}
+        if required := [name for name in more if name in schema["required"]]:
+            own["required"] = required
+        return {"description": schema["description"], "allOf": [key.ref, own]}
+
+
+# Of answers by operation, and of parameters by name.
 EXAMPLES: Final[dict[str, Any]] = json.loads(Path(__file__).with_name("examples.json").read_text())
+GUIDES: Final = f"{settings.PUBLIC_URL}/docs/guides"
 
 KEY_ID: Final = OpenApiParameter(
     "key_id", str, OpenApiParameter.PATH, description="The key's id, `key_…`."
@@ -60,16 +93,16 @@ REPLAYED: Final = header(
     of=[201],
 )
 OF_A_KEY: Final = ("insufficient_scope", "resource_not_found")
-OF_A_CHANGE: Final = (*WITH_OPTIONAL_BODY, *OF_A_KEY, "exceeds_caller", "key_not_active")
+OF_A_CHANGE: Final = (*OF_A_KEY, "exceeds_caller", "key_not_active")
 OF_A_CREATION: Final = (
-    *WITH_BODY,
-    "idempotency_key_reused",
     "idempotency_in_progress",
     "idempotency_secret_used",
+    "idempotency_key_reused",
     "insufficient_scope",
     "exceeds_caller",
     "key_limit_reached",
 )
+NO_FIELDS: Final = {"type": "object", "additionalProperties": False}
 ITSELF: Final = "Takes an unrestricted key, or the key itself."
 NO_LIMITS: Final = (
     "Takes the key itself, or an unrestricted key without limits of its own: no end, addresses or "
@@ -89,34 +122,35 @@ def endpoint(
     errors: tuple[str, ...] = (),
     status: int = 200,
     tag: str = "API keys",
+    guide: str = "",
     sent: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Callable[[View], View]:
     """Describe a view, whose docstring is the description; `takes` says which keys may call it.
 
-    `answer` is a serializer, and `sent` are examples of bodies by their names.
+    `answer` is a serializer, `guide` a guide under /docs/guides if it is another than the tag's,
+    and `sent` are examples of bodies by their names.
     """
 
     def describe(view: View) -> View:
         of_key = [KEY_ID] if "key_id" in signature(view).parameters else []
         text = f"{' '.join((getdoc(view) or '').split())} {takes}".strip()
-        example = OpenApiExample(
-            "Example", value=_example(operation_id, answer.__name__), response_only=True
-        )
-        success = OpenApiResponse(answer, description=getdoc(answer) or "", examples=[example])
+        example = OpenApiExample("Example", value=_example(operation_id), response_only=True)
+        success = OpenApiResponse(answer, description=HTTPStatus(status).phrase, examples=[example])
         bodies = [
-            OpenApiExample(name, value=value, request_only=True, media_type=media_type)
+            OpenApiExample(name, value=value, request_only=True)
             for name, value in (sent or {}).items()
-            for media_type in JSON_TYPES
         ]
         described: View = extend_schema(
             operation_id=operation_id,
             summary=summary,
             description=text,
             tags=[tag],
-            parameters=[*SHARED_HEADERS, *parameters, *of_key],
-            responses={status: success, **error_responses(*EVERYWHERE, *errors)},
+            parameters=[*of_key, *parameters],
+            responses={status: success, **error_responses(*errors)},
             examples=bodies,
+            external_docs=f"{GUIDES}/{guide}" if guide else None,
+            extensions={PARAMETER_EXAMPLES: EXAMPLES["parameters"]},
             **more,
         )(view)
         return described
@@ -124,7 +158,7 @@ def endpoint(
     return describe
 
 
-def _example(operation_id: str, answer: str) -> Any:
-    if example := EXAMPLES.get(operation_id) or EXAMPLES.get(answer):
-        return example
-    return {"object": "list", "data": [EXAMPLES[answer.removesuffix("List")]], "has_more": False}
+def _example(operation_id: str) -> Any:
+    """Return the operation's answer; `like` names another one that it changes."""
+    example: dict[str, Any] = dict(EXAMPLES[operation_id])
+    return {**EXAMPLES[example.pop("like")], **example} if "like" in example else example

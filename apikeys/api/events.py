@@ -1,7 +1,8 @@
 """Audit events as customers see them: of staff, commands and the service itself the type alone."""
 
-from typing import Any
+from typing import Any, Final
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from apikeys.api.answers import Answer, IdField
@@ -9,6 +10,15 @@ from apikeys.networks import respelled
 from audit.actor import ActorType
 from audit.models import AuditEvent
 from web.input.fields import Constant, MomentField
+from web.output.openapi import KnownValues
+
+# What customers find in their events.
+ACTIONS: Final = (
+    *("api_key.issued", "api_key.changed", "api_key.rotated", "api_key.rotation_finished"),
+    *("api_key.secret_replaced", "api_key.secrets_ended", "api_key.revoked"),
+    *("organization.created", "organization.renamed", "organization.plan_changed"),
+    *("organization.contact_changed", "organization.suspended", "organization.resumed"),
+)
 
 
 class Text(serializers.CharField):
@@ -18,12 +28,12 @@ class Text(serializers.CharField):
         return value or None
 
 
-class EventActor(Answer):
+class AuditEventActor(Answer):
     """Who did it. Of members of staff, commands and the service itself, the type alone."""
 
     # Events of an organization name no stranger: those are the service's own.
-    type = serializers.ChoiceField(
-        [c for c in ActorType.choices if c[0] != ActorType.STRANGER], source="actor_type"
+    type = KnownValues(
+        [kind for kind in ActorType.values if kind != ActorType.STRANGER], source="actor_type"
     )
     id = serializers.CharField(required=False, source="actor_id")
     label = serializers.CharField(  # type: ignore[assignment]
@@ -35,21 +45,22 @@ class EventActor(Answer):
         return super().to_representation(instance) if is_key else {"type": instance.actor_type}
 
 
-class EventTarget(Answer):
+class AuditEventTarget(Answer):
     """What it was done to."""
 
-    type = serializers.CharField(source="target_type")
+    type = KnownValues(["api_key", "organization"], source="target_type")
     id = serializers.CharField(source="target_id")
 
 
+@extend_schema_serializer(component_name="AuditEvent")
 class Event(Answer):
     """One entry of the audit log."""
 
     id = IdField("evt")
     object = Constant("event")
-    action = serializers.CharField(help_text="Such as `api_key.rotated`.")
-    actor = EventActor(source="*")
-    target = EventTarget(source="*")
+    action = KnownValues(ACTIONS)
+    actor = AuditEventActor(source="*")
+    target = AuditEventTarget(source="*")
     reason = Text(allow_null=True)
     changes = serializers.DictField(
         child=serializers.ListField(min_length=2, max_length=2), help_text="field: [before, after]"
@@ -70,7 +81,7 @@ class Event(Answer):
         return answer
 
 
-class EventList(Answer):
+class AuditEventList(Answer):
     """A page of events, newest first."""
 
     object = Constant("list")

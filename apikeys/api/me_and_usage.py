@@ -13,6 +13,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.models.plan import PLANS
 from accounts.models.usage import month_of
 from apikeys.api.answers import Answer, Count, IdField, Limit, ScopeList
 from apikeys.api.documentation import endpoint
@@ -22,6 +23,7 @@ from apikeys.models import KeyDay
 from apikeys.permissions import AnyCaller, requires
 from apikeys.scopes import Scope
 from web.input.fields import Constant, MomentField, StringListField
+from web.output.openapi import KnownValues
 from web.output.views import ApiView
 
 
@@ -50,7 +52,7 @@ class ApiCalls(Answer):
     rate_limited = Count()
 
 
-class Usage(Answer):
+class PlanUsage(Answer):
     """An organization's use in one mode, in the current calendar month in UTC."""
 
     object = Constant("usage")
@@ -89,7 +91,7 @@ def usage(caller: Caller, *, now: datetime) -> dict[str, Any]:
         "api_calls": calls,
         "livemode": caller.livemode,
     }
-    return Usage(month).data
+    return PlanUsage(month).data
 
 
 class CallerOrganization(Answer):
@@ -97,7 +99,7 @@ class CallerOrganization(Answer):
 
     id = IdField("org")
     name = serializers.CharField()
-    plan = serializers.CharField()
+    plan = KnownValues([plan["slug"] for plan in PLANS])
 
 
 class CallerUsage(Answer):
@@ -159,7 +161,7 @@ class UsageView(ApiView):
     @endpoint(
         "get_usage",
         "Show what the plan is used for",
-        Usage,
+        PlanUsage,
         tag="Usage",
         errors=("insufficient_scope",),
     )

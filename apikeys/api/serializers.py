@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from apikeys.models import KeyStatus
 from apikeys.networks import MOST_NETWORKS
-from apikeys.scopes import ALL_SCOPES, Scope, clean_scopes
+from apikeys.scopes import ALL_SCOPES, clean_scopes
 from apikeys.verbs.rotate import LONGEST_OVERLAP
 from apikeys.verbs.rules import LARGEST_SHARE, clean
 from web.input.fields import (
@@ -39,16 +39,11 @@ NAME: Final = {
     "pattern": rf"^{_TRIMMED}{_VISIBLE}(?:[^\x00-\x1f\x7f-\x9f]{{0,98}}{_VISIBLE})?{_TRIMMED}$",
 }
 REASON: Final = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f-\x9f]{0,200}$"}
-SCOPE: Final = {"type": "string", "enum": list(ALL_SCOPES)}
+SCOPE: Final = {"$ref": "#/components/schemas/Scope"}
+# Scopes may grow, but a request must name one that is known now.
+KNOWN_SCOPE: Final = {**SCOPE, "pattern": f"^{_ONE_SCOPE}$"}
 SCOPES_WITH_COMMAS: Final = {"type": "string", "pattern": f"^{_ONE_SCOPE}(?:,{_ONE_SCOPE})*$"}
-SCOPES: Final = {
-    "type": "array",
-    "items": SCOPE,
-    "minItems": 1,
-    "description": "In this order: "
-    + "; ".join(f"`{scope.value}` {scope.label.lower()}" for scope in Scope)
-    + ".",
-}
+SCOPES: Final = {"type": "array", "items": SCOPE, "minItems": 1}
 NETWORKS: Final = {
     "type": "array",
     "items": {"type": "string"},
@@ -59,12 +54,14 @@ NETWORKS: Final = {
 _UNLIMITED: Final[dict[str, Any]] = {"required": False, "allow_null": True}
 
 
-class KeyRequest(StrictSerializer):
+class ApiKeyCreate(StrictSerializer):
     """The body of `POST /v1/keys`."""
 
     name = StringField(schema=NAME, help_text="Display name, 1 to 100 characters once trimmed.")
     scopes = StringListField(
-        schema=SCOPES, required=False, help_text="Within the calling key's own."
+        schema={**SCOPES, "items": KNOWN_SCOPE},
+        required=False,
+        help_text="Within the calling key's own.",
     )
     expires_at = MomentField(
         **_UNLIMITED,
@@ -90,7 +87,7 @@ class KeyRequest(StrictSerializer):
         clean(values)
 
 
-class KeyChange(KeyRequest):
+class ApiKeyUpdate(ApiKeyCreate):
     """The body of `PATCH /v1/keys/{key_id}`: what is left out stays as it is."""
 
     def get_fields(self) -> dict[str, Any]:
@@ -119,7 +116,7 @@ class KeyListQuery(ListQuery):
     """The filters of `GET /v1/keys`; a key must pass all that are given."""
 
     status = ChoiceParameter(list(KeyStatus.values), required=False)
-    scope = StringField(schema=SCOPE, required=False, help_text="Holds this scope.")
+    scope = StringField(schema=KNOWN_SCOPE, required=False, help_text="Holds this scope.")
     unused_for_days = WholeNumberParameter(
         least=1,
         most=MOST_DAYS,
@@ -132,7 +129,7 @@ class KeyListQuery(ListQuery):
         required=False,
         help_text="Not expired, and expires within this many days.",
     )
-    name = StringField(schema=NAME, required=False, help_text="Has this in its name, in any case.")
+    name = StringField(required=False, help_text="Has this in its name, in any case.")
     over_privileged = FlagParameter(
         required=False,
         help_text="Holds scopes that were granted 30 or more days ago and never exercised since; "

@@ -3,14 +3,12 @@ from django.urls import path
 from apikeys.api.me_and_usage import AuthContextView, UsageView
 from apikeys.api.views import KeyViewSet
 
+# In the order of the OpenAPI document: create, use, rotate, revoke.
 urlpatterns = [
-    path("v1/auth/me", AuthContextView.as_view(), name="auth-context"),
     path("v1/keys", KeyViewSet.as_view({"get": "list", "post": "create"}), name="keys"),
-    path(
-        "v1/keys/<str:key_id>",
-        KeyViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
-        name="key",
-    ),
+    path("v1/auth/me", AuthContextView.as_view(), name="auth-context"),
+    path("v1/usage", UsageView.as_view(), name="usage"),
+    path("v1/keys/<str:key_id>/usage", KeyViewSet.as_view({"get": "usage"}), name="key-usage"),
     path("v1/keys/<str:key_id>/rotate", KeyViewSet.as_view({"post": "rotate"}), name="key-rotate"),
     path(
         "v1/keys/<str:key_id>/finish_rotation",
@@ -18,6 +16,9 @@ urlpatterns = [
         name="key-finish-rotation",
     ),
     path("v1/keys/<str:key_id>/events", KeyViewSet.as_view({"get": "events"}), name="key-events"),
-    path("v1/keys/<str:key_id>/usage", KeyViewSet.as_view({"get": "usage"}), name="key-usage"),
-    path("v1/usage", UsageView.as_view(), name="usage"),
+    path(
+        "v1/keys/<str:key_id>",
+        KeyViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+        name="key",
+    ),
 ]

@@ -16,6 +16,7 @@ from apikeys.api.documentation import (
     ACCEPT_PATCH,
     ITSELF,
     LOCATION,
+    NO_FIELDS,
     NO_LIMITS,
     OF_A_CHANGE,
     OF_A_CREATION,
@@ -66,7 +67,13 @@ class KeyViewSet(ViewSetMixin, ApiView):
         """Return the permission of the action; by default only managing keys may."""
         return [self.permissions.get(self.action, ManagesKeys)()]
 
-    @endpoint("list_keys", "List API keys", answers.KeyList, serializers.KeyListQuery)
+    @endpoint(
+        "list_keys",
+        "List API keys",
+        answers.ApiKeyList,
+        serializers.KeyListQuery,
+        guide="pagination",
+    )
     def list(self, request: Request) -> Response:
         """List the keys of your organization in the calling key's mode, newest first. A restricted
         key sees itself only.
@@ -84,12 +91,13 @@ class KeyViewSet(ViewSetMixin, ApiView):
     @endpoint(
         "create_key",
         "Create an API key",
-        answers.IssuedKey,
+        answers.ApiKeyWithSecret,
         TOKEN,
         LOCATION,
         REPLAYED,
-        request=serializers.KeyRequest,
+        request=serializers.ApiKeyCreate,
         status=201,
+        guide="idempotency",
         errors=OF_A_CREATION,
         sent={"A key for CI": {"name": "CI/CD Pipeline", "scopes": ["tests:read", "tests:write"]}},
     )
@@ -101,7 +109,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         """
         caller, fields, faults = caller_of(request), dict[str, Any](), Faults()
         with faults:
-            fields = self.body(serializers.KeyRequest)
+            fields = self.body(serializers.ApiKeyCreate)
         with faults:
             token = idempotency_token(request)
         if faults.found:
@@ -119,7 +127,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         headers = {"Location": reverse("key", kwargs={"key_id": key_id})}
         headers |= {REPLAYED_HEADER: "true"} if is_replay else {}
         shown = self._show(key_id) if is_replay else answers.just_issued(api_key)
-        answer = answers.IssuedKey(shown, plaintext=plaintext)
+        answer = answers.ApiKeyWithSecret(shown, plaintext=plaintext)
         return Response(answer.data, status=201, headers=headers)
 
     @endpoint("get_key", "Show an API key", answers.Key, takes=ITSELF, errors=OF_A_KEY)
@@ -130,7 +138,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
     @endpoint(
         "get_key_usage",
         "Show an API key's requests",
-        answers.KeyUsage,
+        answers.ApiKeyUsage,
         serializers.KeyUsageQuery,
         takes=ITSELF,
         errors=OF_A_KEY,
@@ -140,15 +148,15 @@ class KeyViewSet(ViewSetMixin, ApiView):
         api_key, today = self._find(key_id), timezone.now().date()
         days = KeyDay.last_of(api_key.pk, days=self.query["days"], today=today)
         answer = {"key_id": api_key.pk, "days": days, "livemode": api_key.livemode}
-        return Response(answers.KeyUsage(answer).data)
+        return Response(answers.ApiKeyUsage(answer).data)
 
     @endpoint(
         "change_key",
         "Change an API key",
         answers.Key,
         ACCEPT_PATCH,
-        request=dict.fromkeys(JSON_TYPES, serializers.KeyChange),
-        errors=OF_A_CHANGE,
+        request=dict.fromkeys(JSON_TYPES, serializers.ApiKeyUpdate),
+        errors=(*OF_A_CHANGE, "unsupported_media_type"),
         sent={"Fewer scopes": {"scopes": ["tests:read"]}, "Any address": {"allowed_ips": None}},
     )
     def partial_update(self, request: Request, key_id: str) -> Response:
@@ -156,14 +164,14 @@ class KeyViewSet(ViewSetMixin, ApiView):
         unrestricted key, and for another key than itself one without limits of its own. Gives
         nothing that the calling key does not hold. A revoked or expired key cannot be changed.
         """
-        fields = self.body(serializers.KeyChange)
+        fields = self.body(serializers.ApiKeyUpdate)
         change(self._find(key_id), actor=caller_of(request).actor, **fields)
         return Response(answers.Key(self._show(key_id)).data)
 
     @endpoint(
         "revoke_key",
         "Revoke an API key",
-        answers.RevokedKey,
+        answers.RevokedApiKey,
         serializers.RevocationQuery,
         takes=ITSELF,
         errors=OF_A_KEY,
@@ -186,8 +194,9 @@ class KeyViewSet(ViewSetMixin, ApiView):
     @endpoint(
         "rotate_key",
         "Rotate an API key",
-        answers.IssuedKey,
+        answers.ApiKeyWithSecret,
         takes=NO_LIMITS,
+        guide="rotation",
         request={"application/json": serializers.RotationRequest},
         errors=OF_A_CHANGE,
         sent={"An hour": {"overlap_seconds": 3600}},
@@ -204,14 +213,15 @@ class KeyViewSet(ViewSetMixin, ApiView):
             seconds=self.body(serializers.RotationRequest, optional=True)["overlap_seconds"]
         )
         plaintext = rotate(self._find(key_id), actor=caller_of(request).actor, overlap=overlap)
-        return Response(answers.IssuedKey(self._show(key_id), plaintext=plaintext).data)
+        return Response(answers.ApiKeyWithSecret(self._show(key_id), plaintext=plaintext).data)
 
     @endpoint(
         "finish_rotation",
         "Finish a rotation",
         answers.Key,
         takes=NO_LIMITS,
-        request={"application/json": serializers.NoBody},
+        guide="rotation",
+        request={"application/json": NO_FIELDS},
         errors=OF_A_CHANGE,
         sent={"No fields": {}},
     )
@@ -224,8 +234,9 @@ class KeyViewSet(ViewSetMixin, ApiView):
     @endpoint(
         "list_key_events",
         "List an API key's events",
-        events.EventList,
+        events.AuditEventList,
         serializers.EventListQuery,
+        guide="pagination",
         errors=OF_A_KEY,
     )
     def events(self, request: Request, key_id: str) -> Response:

@@ -26,21 +26,6 @@ logger = logging.getLogger("reachscore.api")
 
 CODES: Final = [code for code, problem in CATALOGUE.items() if problem.is_rehearsable]
 
-# What a live caller is told before its key is proven; UNCOUNTED: before its request is counted.
-UNPROVEN: Final = frozenset(
-    {
-        "api_key_invalid",
-        "api_key_expired",
-        "api_key_in_url",
-        "https_required",
-        "host_not_allowed",
-        "request_invalid",
-        "method_not_allowed",
-        "not_acceptable",
-    }
-)
-UNCOUNTED: Final = UNPROVEN | {"organization_suspended", "ip_not_allowed"}
-
 
 def refuse_as_asked(environ: Mapping[str, Any], caller: Caller) -> None:
     """Raise the refusal that the request's header names. Do nothing if it has no such header.
@@ -68,10 +53,10 @@ def refuse_as_asked(environ: Mapping[str, Any], caller: Caller) -> None:
 def _rehearse(code: str, caller: Caller) -> Refusal | MethodNotAllowed:
     """Return the refusal as a live caller would get it, its headers set accordingly."""
     headers = current().headers
-    if code in UNCOUNTED:
+    if CATALOGUE[code].before:
         for name in RATE_HEADERS:
             headers.pop(name, None)
-    if code in UNPROVEN:
+    if CATALOGUE[code].before == "proof":
         headers.pop(EXPIRY_HEADER, None)
     if make := _SPECIFIC.get(code):
         return make(caller)

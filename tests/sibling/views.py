@@ -19,7 +19,7 @@ from tests.sibling.sending import send
 from web.errors.refusals import ResourceNotFound
 from web.input.parameters import ListQuery
 from web.output.lists import list_page
-from web.output.openapi import EVERYWHERE, SHARED_HEADERS, WITH_BODY, error_responses
+from web.output.openapi import error_responses
 from web.output.views import ApiView
 
 SIMULATED_SCORE: Final = 92
@@ -31,10 +31,10 @@ class TestsView(ApiView):
 
     @extend_schema(
         operation_id="list_tests",
-        parameters=[*SHARED_HEADERS, ListQuery],
+        parameters=[ListQuery],
         responses={
             200: serializers.TestList,
-            **error_responses(*EVERYWHERE, "insufficient_scope"),
+            **error_responses("insufficient_scope"),
         },
     )
     def get(self, request: Request) -> Response:
@@ -51,11 +51,10 @@ class TestsView(ApiView):
 
     @extend_schema(
         operation_id="create_test",
-        parameters=SHARED_HEADERS,
         request=serializers.TestRequest,
         responses={
             201: serializers.Test,
-            **error_responses(*EVERYWHERE, *WITH_BODY, "insufficient_scope", "quota_exceeded"),
+            **error_responses("insufficient_scope", "quota_exceeded"),
         },
     )
     @meters.metered(Meter.TESTS)
@@ -78,12 +77,11 @@ class DomainsView(ApiView):
 
     @extend_schema(
         operation_id="create_domain",
-        parameters=SHARED_HEADERS,
         request=serializers.DomainRequest,
         responses={
             200: serializers.Domain,
             201: serializers.Domain,
-            **error_responses(*EVERYWHERE, *WITH_BODY, "insufficient_scope", "quota_exceeded"),
+            **error_responses("insufficient_scope", "quota_exceeded"),
         },
     )
     def post(self, request: Request) -> Response:
@@ -104,10 +102,9 @@ class DomainView(ApiView):
 
     @extend_schema(
         operation_id="delete_domain",
-        parameters=SHARED_HEADERS,
         responses={
             200: serializers.Domain,
-            **error_responses(*EVERYWHERE, "insufficient_scope", "resource_not_found"),
+            **error_responses("insufficient_scope", "resource_not_found"),
         },
     )
     def delete(self, request: Request, domain_id: str) -> Response:

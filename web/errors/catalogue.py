@@ -4,7 +4,7 @@ docs/changing.md says how to add one.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 TYPE_BY_STATUS: Final = {
     401: "authentication_error",
@@ -29,6 +29,9 @@ class Problem:
     message: str
     fix: str
     is_rehearsable: bool = True  # By ReachScore-Simulate with a test key.
+    # It comes before the key is proven, or before the request is counted. Such an answer has no
+    # RateLimit headers, and before the proof no ReachScore-Key-Expires-At.
+    before: Literal["proof", "count", ""] = ""
 
     @property
     def type(self) -> str:
@@ -43,29 +46,34 @@ CATALOGUE: Final[dict[str, Problem]] = {
         "This request carries no API key.",
         "Send the header “Authorization: Bearer rk_live_…”.",
         is_rehearsable=False,  # ReachScore-Simulate needs a key.
+        before="proof",
     ),
     "api_key_invalid": Problem(
         401,
         "This API key does not work: it is unknown, mistyped or revoked.",
         "Check that the whole key was copied, 55 characters from rk_ on. If it was, the key has "
         "been revoked or was never issued here: use another one.",
+        before="proof",
     ),
     "api_key_expired": Problem(
         401,
         "This API key has expired.",
         "Use a newer secret of this key or another key; an expired one never works again.",
+        before="proof",
     ),
     "api_key_in_url": Problem(
         400,
         "An API key was sent in the URL, where logs and histories keep it.",
         "Treat that key as exposed: revoke it, make a new one, and send it only in the "
         "Authorization header.",
+        before="proof",
     ),
     "https_required": Problem(
         400,
         "This request came over plain HTTP, where others can read it.",
         "Use https://. If an API key was sent, treat it as exposed: rotate it, or revoke it and "
         "make a new one.",
+        before="proof",
     ),
     # What the caller may do
     "insufficient_scope": Problem(
@@ -94,6 +102,7 @@ CATALOGUE: Final[dict[str, Problem]] = {
         403,
         "This API key may not be used from this address.",
         "Call from an address in the key's allowed_ips, or have an unrestricted key add this one.",
+        before="count",
     ),
     "key_limit_reached": Problem(
         403,
@@ -110,6 +119,7 @@ CATALOGUE: Final[dict[str, Problem]] = {
         403,
         "The organization of this API key is suspended.",
         "Contact support. Once the organization is resumed, its keys work again.",
+        before="count",
     ),
     # What was asked
     "missing_required_field": Problem(
@@ -136,12 +146,16 @@ CATALOGUE: Final[dict[str, Problem]] = {
         "Send one JSON object in UTF-8, without duplicate names.",
     ),
     "request_invalid": Problem(
-        400, "The request could not be understood.", "Check the URL and the headers."
+        400,
+        "The request could not be understood.",
+        "Check the URL and the headers.",
+        before="proof",
     ),
     "host_not_allowed": Problem(
         400,
         "The Host header names a host that is not this service.",
         "Use the address that the documentation names. Operators: add the name to ALLOWED_HOSTS.",
+        before="proof",
     ),
     "resource_not_found": Problem(
         404,
@@ -153,11 +167,13 @@ CATALOGUE: Final[dict[str, Problem]] = {
         405,
         "This path does not support this method.",
         "Use one of the methods in the Allow header.",
+        before="proof",
     ),
     "not_acceptable": Problem(
         406,
         "This API answers in JSON only.",
         "Send “Accept: application/json”, or no Accept header.",
+        before="proof",
     ),
     "length_required": Problem(
         411,

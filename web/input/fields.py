@@ -163,6 +163,7 @@ class Constant(serializers.ChoiceField):
     def __init__(self, value: str, **options: Any) -> None:
         self.value = value
         super().__init__([value], **options)
+        extend_schema_field({"type": "string", "enum": [value]})(self)  # type: ignore[type-var]
 
     def get_attribute(self, instance: object) -> str:
         return self.value

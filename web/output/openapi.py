@@ -1,91 +1,65 @@
-"""Parts of the OpenAPI document that all endpoints share: headers, errors."""
+"""Parts of the OpenAPI document that all endpoints share: errors, open enumerations.
 
+`openapi_hook` completes them.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from drf_spectacular.extensions import OpenApiSerializerExtension
+from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import Direction, OpenApiExample, OpenApiParameter, OpenApiResponse
+from drf_spectacular.plumbing import ResolvedComponent
+from drf_spectacular.utils import (
+    Direction,
+    OpenApiParameter,
+    OpenApiResponse,
+)
 from rest_framework import serializers
 
 from web.errors.catalogue import CATALOGUE
+from web.input.fields import StringListField
 
-EXAMPLE_REQUEST_ID: Final = "req_7Hq2mVb9TzXc"
+# Extension by which an operation hands examples of its parameters to `share_repeats`.
+PARAMETER_EXAMPLES: Final = "x-parameter-examples"
 
 
-def header(name: str, description: str, *, kind: Any = str, of: Any = True) -> OpenApiParameter:
-    """Document a response header; `of` lists the statuses that have it, or is True for all."""
+def header(name: str, description: str, *, of: Sequence[int]) -> OpenApiParameter:
+    """Document a response header of one endpoint; `of` lists the statuses that have it."""
     return OpenApiParameter(
-        name, kind, OpenApiParameter.HEADER, response=of, description=description
+        name, str, OpenApiParameter.HEADER, response=list(of), description=description
     )
 
 
-SHARED_HEADERS: Final = [
-    header(
-        "Request-Id",
-        "Identifies this request, for support. Your own Request-Id is used if it is 8 to 64 "
-        "characters of `[A-Za-z0-9_-]`, else a new one is made.",
-    ),
-    header(
-        "WWW-Authenticate",
-        "The challenge of RFC 6750: `Bearer`; with `insufficient_scope`, the scopes that the "
-        "request needs.",
-        of=[401, 403],
-    ),
-    header("Allow", "The methods that this path supports.", of=[405]),
-    header("Retry-After", "Seconds to wait before trying again.", kind=int, of=[409, 429, 503]),
-    header(
-        "ReachScore-Key-Expires-At",
-        "When the key, or a secret that is being rotated out, expires; sent in its last 30 days.",
-        kind=OpenApiTypes.DATETIME,
-    ),
-    header(
-        "RateLimit-Limit",
-        "The plan's requests per minute, for all keys of this mode together.",
-        kind=int,
-    ),
-    header("RateLimit-Remaining", "How many are left in this minute.", kind=int),
-    header("RateLimit-Reset", "The Unix time at which the next minute begins.", kind=int),
-    OpenApiParameter(
-        "ReachScore-Simulate",
-        str,
-        OpenApiParameter.HEADER,
-        enum=[code for code, problem in CATALOGUE.items() if problem.is_rehearsable],
-        description="With a test key: respond with this error and do nothing.",
-    ),
-]
-
-# Error codes of every endpoint.
+# Error codes of every endpoint, those that only a body can cause included. No method that the
+# document lists answers `method_not_allowed`.
 EVERYWHERE: Final = (
-    "api_key_missing",
-    "api_key_invalid",
-    "api_key_expired",
-    "api_key_in_url",
-    "https_required",
     "parameter_unknown",
     "parameter_invalid",
-    "request_invalid",
+    "api_key_in_url",
+    "https_required",
     "host_not_allowed",
-    "organization_suspended",
-    "ip_not_allowed",
-    "rate_limit_exceeded",
+    "request_invalid",
     "simulate_in_live_mode",
     "simulate_unknown_code",
-    "method_not_allowed",
-    "not_acceptable",
-    "internal_error",
-    "temporarily_unavailable",
-)
-# Further error codes of endpoints that read a body.
-WITH_BODY: Final = (
     "missing_required_field",
     "contains_api_key",
     "invalid_json",
+    "api_key_missing",
+    "api_key_invalid",
+    "api_key_expired",
+    "organization_suspended",
+    "ip_not_allowed",
+    "not_acceptable",
+    "rate_limit_exceeded",
+    "temporarily_unavailable",
+)
+# Errors that need no branch in a client: the response `default`.
+BY_DEFAULT: Final = (
     "length_required",
     "request_too_large",
     "unsupported_media_type",
+    "internal_error",
 )
-WITH_OPTIONAL_BODY: Final = tuple(c for c in WITH_BODY if c != "missing_required_field")
 
 
 class StrictRequest(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
@@ -103,30 +77,75 @@ class StrictRequest(OpenApiSerializerExtension):  # type: ignore[no-untyped-call
         return {**schema, "additionalProperties": False}
 
 
-def _scopes(help_text: str) -> serializers.ListField:
-    return serializers.ListField(child=serializers.CharField(), required=False, help_text=help_text)
+class KnownValues(serializers.CharField):
+    """A text of a growing set: an open string in the document, so that a new one breaks no client.
+
+    `values` may map each to its meaning. With `component`, the schema has a name of its own.
+    """
+
+    def __init__(
+        self,
+        values: Sequence[str] | Mapping[str, str],
+        *,
+        text: str = "",
+        component: str = "",
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        meanings = values if isinstance(values, Mapping) else dict.fromkeys(values, "")
+        known = "; ".join(f"`{value}` {meaning}".strip() for value, meaning in meanings.items())
+        self.component = component
+        self.schema = {
+            "type": "string",
+            "description": f"{text} Known values: {known}.".strip(),
+            "x-extensible-enum": list(values),
+        }
 
 
-class Fault(serializers.Serializer[Any]):
+class KnownValuesSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """The schema of `KnownValues`."""
+
+    target_class = KnownValues
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        """Return the field's schema, or a reference to its component."""
+        field: KnownValues = self.target
+        if not field.component:
+            return field.schema
+        named = ResolvedComponent(  # type: ignore[no-untyped-call]
+            field.component, ResolvedComponent.SCHEMA, field.schema, field.component
+        )
+        auto_schema.registry.register_on_missing(named)
+        reference: dict[str, str] = named.ref
+        return reference
+
+
+def _scopes(help_text: str) -> StringListField:
+    # By its name: this room knows no scopes.
+    schema = {"type": "array", "items": {"$ref": "#/components/schemas/Scope"}}
+    return StringListField(schema=schema, required=False, help_text=help_text)
+
+
+class FieldFault(serializers.Serializer[Any]):
     """What is wrong with one field."""
 
     field = serializers.CharField()
-    code = serializers.ChoiceField(list(CATALOGUE))
+    code = KnownValues(list(CATALOGUE), component="ErrorCode")
     message = serializers.CharField()
     fix = serializers.CharField()
 
 
-class ErrorDetail(serializers.Serializer[Any]):
+class ApiErrorDetail(serializers.Serializer[Any]):
     """What went wrong, for programs (`code`) and for people (`message`, `fix`)."""
 
-    type = serializers.ChoiceField(sorted({problem.type for problem in CATALOGUE.values()}))
-    code = serializers.ChoiceField(list(CATALOGUE))
+    type = KnownValues(sorted({problem.type for problem in CATALOGUE.values()}))
+    code = KnownValues(list(CATALOGUE), component="ErrorCode")
     message = serializers.CharField()
     field = serializers.CharField(required=False, help_text="Present if one field is at fault.")
     fix = serializers.CharField(help_text="How to mend it.")
     doc_url = serializers.CharField(help_text="The code on the error page.")
     request_id = serializers.CharField()
-    errors = Fault(  # type: ignore[assignment]
+    errors = FieldFault(  # type: ignore[assignment]
         many=True,
         required=False,
         help_text="If one or more fields are at fault: each of them, at most 20. The first stands "
@@ -146,35 +165,26 @@ class ErrorDetail(serializers.Serializer[Any]):
     )
 
 
-class Error(serializers.Serializer[Any]):
+class ApiError(serializers.Serializer[Any]):
     """The body of every response from 400 on."""
 
-    error = ErrorDetail()
+    error = ApiErrorDetail()
 
 
 def error_responses(*codes: str) -> dict[int, OpenApiResponse]:
-    """Document refusals: one response for each status, one example for each code."""
+    """Document an endpoint's refusals beside those of EVERYWHERE: one response for each status.
+
+    `share_repeats` completes them. It names a response after its last code.
+    """
     by_status: dict[int, list[str]] = {}
-    for code in sorted(codes, key=list(CATALOGUE).index):
+    for code in (*EVERYWHERE, *codes):
         by_status.setdefault(CATALOGUE[code].status, []).append(code)
     return {
-        status: OpenApiResponse(
-            Error,
-            description=" · ".join(f"`{code}`" for code in of_status),
-            examples=[_example(code) for code in of_status],
-        )
+        status: OpenApiResponse(ApiError, description=listed(of_status))
         for status, of_status in sorted(by_status.items())
     }
 
 
-def _example(code: str) -> OpenApiExample:
-    problem = CATALOGUE[code]
-    error = {
-        "type": problem.type,
-        "code": code,
-        "message": problem.message,
-        "fix": problem.fix,
-        "doc_url": f"https://api.reachscore.co/docs/errors#{code}",
-        "request_id": EXAMPLE_REQUEST_ID,
-    }
-    return OpenApiExample(code, value={"error": error}, response_only=True)
+def listed(codes: Sequence[str]) -> str:
+    """Return error codes as the document lists them."""
+    return " · ".join(f"`{code}`" for code in codes)

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from functools import cache
-from typing import Any
 
 from csp.constants import SELF, UNSAFE_INLINE
 from csp.decorators import csp_update
@@ -13,45 +12,49 @@ from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import cache_control
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import conditional_page, require_safe
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import extend_schema
-from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
-from rest_framework.response import Response
 
+from web.context import current
 from web.input.moments import format_moment
 from web.output.views import ApiView
 
 
 @cache
-def openapi_document() -> Any:
+def openapi_document(renderer: type[BaseRenderer]) -> bytes:
     """Return the OpenAPI document, built once in each process: it depends only on the code."""
-    return SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+    document = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+    rendered: bytes = renderer().render(document)
+    return rendered
 
 
+@method_decorator(conditional_page, name="dispatch")
 class OpenApiView(ApiView):
-    """`GET /v1/openapi.json`, without authentication."""
+    """`GET /v1/openapi.json` and `.yaml`, without authentication, from any origin."""
 
     authentication_classes = []
     permission_classes = [AllowAny]
 
     @extend_schema(exclude=True)
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """Return the OpenAPI document."""
-        return Response(openapi_document())
+        headers = current().headers  # A 304 has them, too.
+        headers |= {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-cache"}
+        renderer = self.renderer_classes[0]
+        return HttpResponse(openapi_document(renderer), renderer.media_type)  # type: ignore[arg-type]
 
 
 # Swagger UI needs inline styles and data: images, but no inline scripts.
-@method_decorator(
-    csp_update({"style-src": [SELF, UNSAFE_INLINE], "img-src": [SELF, "data:"]}), name="dispatch"
-)
-class DocsView(SpectacularSwaggerSplitView):
-    """`GET /docs/reference`: the API reference as Swagger UI."""
-
-    url_name = "openapi"
-    http_method_names = ["get", "head"]
+@require_safe
+@csp_update({"style-src": [SELF, UNSAFE_INLINE], "img-src": [SELF, "data:"]})
+@cache_control(public=True, max_age=300)
+def reference(request: HttpRequest) -> HttpResponse:
+    """Return the API reference: Swagger UI."""
+    return render(request, "docs/reference.html")
 
 
 @require_safe
