@@ -37,11 +37,8 @@ MORE: Final = (
     ("CHANGELOG.md", "Changelog", "What changed, version by version."),
     ("docs/compatibility.md", "Compatibility", "What may grow, and how you hear of an end."),
 )
-PAGES: Final = [page for page in (*GUIDES, *MORE) if (settings.BASE_DIR / page[0]).exists()]
-URLS: Final = {
-    page[0]: f"/docs/{'guides/' if page in GUIDES else ''}{PurePath(page[0]).stem.lower()}"
-    for page in PAGES
-}
+URLS: Final = {file: f"/docs/guides/{PurePath(file).stem}" for file, *_ in GUIDES}
+URLS.update((file, f"/docs/{PurePath(file).stem.lower()}") for file, *_ in MORE)
 LINK: Final = re.compile(r"\[([^\]]+)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
 # Neighbouring samples in these languages are tabs. What follows may be their answer.
 TABS: Final = {"bash": "curl", "python": "Python", "javascript": "JavaScript"}
@@ -55,7 +52,7 @@ class Command(BaseCommand):
         RENDERED.parent.mkdir(exist_ok=True)
         # Moved into its place whole: a starting process may read it now.
         scratch = RENDERED.with_suffix(f".{os.getpid()}")
-        scratch.write_text(json.dumps([asdict(rendered(*page)) for page in PAGES]))
+        scratch.write_text(json.dumps([asdict(rendered(*page)) for page in (*GUIDES, *MORE)]))
         scratch.replace(RENDERED)
 
 
