@@ -52,9 +52,10 @@ fuzz: install ## Send what the OpenAPI document allows and forbids to the real s
 	@bin/install .venv-security requirements/security.txt
 	@$(python) security/fuzz.py
 
-clients: install ## Run the samples of the guides in Python and JavaScript
+clients: install ## Run the samples of the guides, and clients made from the OpenAPI document
 	@bin/install-node
 	@$(python) security/samples.py
+	@$(python) security/clients.py
 
 bench: install-bench ## Measure against the peers and against the floor; ten minutes of a quiet machine
 	@exec .venv-bench/bin/python -m bench results
