@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.pq import Format
 
 from accounts.models.usage import ALWAYS
 from apikeys.authentication.caller import Caller
@@ -26,11 +27,12 @@ from apikeys.plaintext import verifying_digests
 # know the length beforehand: it would plan the prepared statement anew each time, and that takes
 # longer than to run it.
 # Times come back as Unix times: Django's reader of one timestamp takes longer than the whole row.
+# (date_part, because EXTRACT goes by way of numeric.)
 FIND_CALLER: Final = """
     WITH found AS (
         SELECT s.id AS secret_id, s.locator, s.pepper_id,
-               EXTRACT(EPOCH FROM s.last_used_at)::float8 AS last_used_at,
-               EXTRACT(EPOCH FROM LEAST(k.expires_at, s.expires_at))::float8 AS expires_at,
+               date_part('epoch', s.last_used_at) AS last_used_at,
+               date_part('epoch', LEAST(k.expires_at, s.expires_at)) AS expires_at,
                k.revoked_at IS NOT NULL AS is_revoked,
                COALESCE(k.expires_at <= %(now)s, FALSE) AS key_is_expired,
                s.ended_at IS NOT NULL OR COALESCE(s.expires_at <= %(now)s, FALSE)
@@ -94,7 +96,7 @@ FIND_CALLER: Final = """
            organization_id, organization_name, plan,
            requests_per_minute, tests_limit, tests_renew, domains_limit,
            COALESCE(tests_used, 0), COALESCE(domains_used, 0),
-           EXTRACT(EPOCH FROM rate.started_at)::float8, rate.requests
+           date_part('epoch', rate.started_at), rate.requests
       FROM found
       LEFT JOIN rate ON TRUE
 """
@@ -146,8 +148,11 @@ def _fetch_once(
     connection: BaseDatabaseWrapper, statement: str, parameters: dict[str, Any]
 ) -> tuple[Any, ...] | None:
     cursor = _cursor_of(connection)
-    wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
-    wrap(cursor).execute(statement, parameters)
+    if connection.queries_logged:
+        connection.make_debug_cursor(cursor).execute(statement, parameters)
+    else:
+        with connection.wrap_database_errors:
+            cursor.execute(statement, parameters)
     row: tuple[Any, ...] | None = cursor.fetchone()
     return row
 
@@ -163,5 +168,6 @@ def _cursor_of(connection: BaseDatabaseWrapper) -> Any:
     if cursor is None or cursor.closed or cursor.connection is not connection.connection:
         with connection.wrap_database_errors:
             cursor = connection.create_cursor()
+        cursor.format = Format.BINARY  # Quicker to write and to read than text.
         connection.caller_cursor = cursor  # type: ignore[attr-defined]
     return cursor

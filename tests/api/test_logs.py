@@ -10,6 +10,7 @@ from unittest import mock
 from urllib.parse import quote
 
 import psycopg
+import time_machine
 from django.contrib.admin.utils import quote as admin_quote
 from django.db import DataError, InterfaceError, OperationalError
 from django.test import Client, RequestFactory, SimpleTestCase, override_settings
@@ -20,7 +21,7 @@ from apikeys.verbs.revoke import revoke
 from tests.support.captured import Captured, captured_logs, the_handler
 from tests.support.cast import ApiTestCase
 from web.redaction import holds_key, quote_input, redact
-from web.telemetry.logs import JsonFormatter, TextFormatter
+from web.telemetry.logs import JsonFormatter, TextFormatter, log_quickly
 
 ROOT = Path(__file__).resolve().parents[2]
 FIND = "apikeys.authentication.caller.Caller.auth_context"
@@ -69,6 +70,18 @@ class RequestLineTests(ApiTestCase):
                 "address": "192.0.2.1",
             },
         )
+
+    def test_request_line_written_quickly_is_the_line_of_logging(self):
+        log, fields = logging.getLogger("reachscore.request"), {"key": new_plaintext(livemode=True)}
+        with captured_logs() as logs, time_machine.travel(0.25, tick=False):
+            log_quickly(log, "request", fields)
+            log.info("request", extra={"fields": fields})
+            with mock.patch.object(log, "disabled", new=True):
+                log_quickly(log, "request", fields)
+        quick, usual = logs.lines
+        self.assertEqual(quick, usual)
+        self.assertIn("1970-01-01T00:00:00.250Z", quick)
+        self.assertIn("[redacted]", quick)
 
     def test_request_line_names_the_route_and_never_the_path(self):
         api_key, client = self.issue()

@@ -39,8 +39,10 @@ def captured_logs(
     stream = Captured()
     before = handler.setStream(stream), handler.formatter
     handler.setFormatter(formatter())
+    everyone, logging.root.handlers = logging.root.handlers, [handler]  # As in production.
     try:
         yield stream
     finally:
+        logging.root.handlers = everyone
         handler.setStream(before[0])
         handler.setFormatter(before[1])

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from web.context import RequestContext, begin_request
+from web.telemetry.logs import log_quickly
 from web.telemetry.metrics import count_request
 from web.telemetry.security_log import failed_authentications
 
@@ -49,7 +50,7 @@ def log_request(
     }
     if context.is_simulated:
         fields[SIMULATED] = True
-    logger.info("request", extra={"fields": {**fields, **more}})
+    log_quickly(logger, "request", {**fields, **more})
     failed_authentications.flush_when_due()
 
 
