@@ -3,16 +3,28 @@
 Those of curl run here, and those of Python and JavaScript in security/samples.py.
 """
 
+import urllib.request
+
 import pytest
 
-from tests.support.guides import DOCS, LANGUAGES, Bash, Mismatch, Reader, guides, readers, samples
+from tests.support.guides import (
+    DOCS,
+    HOST,
+    LANGUAGES,
+    Bash,
+    Mismatch,
+    Reader,
+    guides,
+    readers,
+    samples,
+)
 
 PAGES = {page.stem: list(samples(page.read_text(), page.stem)) for page in guides()}
 
 
 @pytest.fixture(scope="module")
 def reader(server):
-    waiting = readers(server.port, len(PAGES) + 1)
+    waiting = readers(server.port, len(PAGES) + 2)
     return waiting.pop
 
 
@@ -28,6 +40,21 @@ def test_run_fails_if_a_sample_is_broken(reader):
     )
     with pytest.raises(Mismatch, match=r"quickstart:\d+ \(bash\): \.scopes has 1 items"):
         reader().follow(samples(broken, "quickstart"), "bash", Bash())
+
+
+def test_reader_gets_from_docs_to_a_rotated_key_by_what_the_pages_say(reader):
+    someone = reader()
+
+    def read(path: str) -> str:
+        with urllib.request.urlopen(f"{someone.url}{path}", timeout=20) as answer:
+            return str(answer.read(), "utf-8")
+
+    assert 'href="/docs/guides/quickstart"' in read("/docs")
+    assert 'href="/docs/guides/quickstart.md"' in read("/docs/guides/quickstart")
+    page = read("/docs/guides/quickstart.md")
+    assert HOST not in page
+    someone.follow(samples(page), "bash", Bash())
+    assert someone.environ["REACHSCORE_KEY"] == someone.own["rk_live_Qw9Zt5Rb_…"]
 
 
 @pytest.mark.parametrize("page", PAGES)
