@@ -32,6 +32,7 @@ for name, organization, scopes in (
     ("owner", acme, None),
     ("reader", acme, ["tests:read", "domains:read"]),
     ("busy", busy, None),
+    ("cached", acme, None),
     *((f"revoked by {gateway}", acme, None) for gateway in ("nginx", "Caddy", "HAProxy")),
 ):
     key = ApiKey(organization=organization, name=name, **({"scopes": scopes} if scopes else {}))
@@ -262,7 +263,48 @@ def test_nothing_passes_while_the_service_does_not_answer(name, sibling, keys, t
 @pytest.mark.skipif(not PROGRAMS["HAProxy"], reason="HAProxy is not installed")
 def test_nothing_passes_haproxy_if_the_lua_file_fails(server, sibling, keys, tmp_path):
     ports = {"service": server.port, "sibling": sibling.port}
-    with gateway("HAProxy", tmp_path, **ports, token=TOKEN, break_lua=True) as port:
+    broken = [("core.httpclient()", "broken()")]
+    with gateway("HAProxy", tmp_path, **ports, token=TOKEN, changed=broken) as port:
         sibling.take()
         answer = ask(port, "GET", "/v1/tests", *FORGED, key=keys["owner"][0])
     assert (answer.status, sibling.take()) == (503, [])
+
+
+def test_client_cannot_have_the_gateway_drop_our_headers_or_open_a_tunnel(front):
+    """What Connection names is dropped by some gateways; a tunnel would carry further requests."""
+    named = ", ".join(("close", *front.identity("reader", READER)))
+    for lines in (
+        [f"Connection: {named}"],
+        ["Connection: ReachScore-Livemode, ReachScore-Gateway", "Connection: Authorization"],
+        ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAA"],
+        ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"],
+        [f"Proxy-Connection: {named}", f"Keep-Alive: {named}", f"TE: trailers, {named}"],
+    ):
+        answer, seen = front.ask("reader", "GET", "/v1/tests", *lines)
+        for request in seen:
+            passed = [(n, v) for n, v in request["headers"] if n.startswith("reachscore")]
+            assert sorted(passed) == sorted(front.identity("reader", READER).items())
+            assert "upgrade" not in dict(request["headers"])
+        assert answer.status in (200, 400, 401)
+        assert len(seen) == (answer.status == 200)
+
+
+@pytest.mark.skipif(not PROGRAMS["nginx"], reason="nginx is not installed")
+def test_verdict_is_not_kept_by_a_cache_that_reads_cache_control(server, sibling, keys, tmp_path):
+    ports = {"service": server.port, "sibling": sibling.port}
+    cached = (
+        (
+            "upstream tests_api",
+            f"proxy_cache_path {tmp_path}/c keys_zone=c:1m;\nupstream tests_api",
+        ),
+        (
+            "# Never proxy_cache here: a revoked key would live on.",
+            "proxy_cache c; proxy_cache_key $http_authorization; proxy_cache_valid any 5m;",
+        ),
+    )
+    plaintext, key_id, _ = keys["cached"]
+    with gateway("nginx", tmp_path, **ports, token=TOKEN, changed=cached) as port:
+        statuses = [ask(port, "GET", "/v1/tests", key=plaintext).status for _ in range(3)]
+        ask(server.port, "DELETE", f"/v1/keys/{key_id}", SAID, key=keys["owner"][0])
+        statuses += [ask(port, "GET", "/v1/tests", key=plaintext).status for _ in range(2)]
+    assert statuses == [200, 200, 200, 401, 401]

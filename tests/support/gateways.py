@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -93,22 +93,26 @@ class Sibling:
 
 @contextmanager
 def gateway(
-    name: str, folder: Path, *, service: int, sibling: int, token: str, break_lua: bool = False
+    name: str,
+    folder: Path,
+    *,
+    service: int,
+    sibling: int,
+    token: str,
+    changed: Sequence[tuple[str, str]] = (),
 ) -> Iterator[int]:
-    """Run a gateway between clients and `sibling`, asking `service`. Yield its port."""
+    """Run a gateway between clients and `sibling`, asking `service`. Yield its port.
+
+    `changed` are replacements in its files.
+    """
     port = free_port()
 
     def documented(file: str, *changes: tuple[str, str]) -> str:
         """Return the file with other ports, its changes made."""
         text = (FOLDER / file).read_text()
-        ports = [
-            ("127.0.0.1:8000", f"127.0.0.1:{service}"),
-            ("127.0.0.1:9000", f"127.0.0.1:{sibling}"),
-        ]
-        for old, new in (*ports, *changes):
-            assert old in text, old
+        for old, new in (*changed, *changes):
             text = text.replace(old, new)
-        return text
+        return text.replace(":8000", f":{service}").replace(":9000", f":{sibling}")
 
     os.environ |= {"REACHSCORE_TOKEN": token, "XDG_DATA_HOME": str(folder)}
     os.environ["XDG_CONFIG_HOME"] = str(folder)  # Where Caddy keeps what it was told.
@@ -137,10 +141,7 @@ def gateway(
         config.write_text(f"{{\n\tadmin off\n}}\n{text}")
         command = ["run", "--config", str(config), "--adapter", "caddyfile"]
     else:
-        lua = (FOLDER / "reachscore.lua").read_text()
-        (folder / "reachscore.lua").write_text(
-            lua.replace("core.httpclient()", "broken()") if break_lua else lua
-        )
+        (folder / "reachscore.lua").write_text(documented("reachscore.lua"))
         text = documented(
             "haproxy.cfg",
             ("bind :443 ssl crt /etc/haproxy/tests.pem", f"bind 127.0.0.1:{port}"),
