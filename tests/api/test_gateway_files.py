@@ -23,6 +23,7 @@ FORGED = {f"ReachScore{s}{name}": "forged" for s in "-_." for name in (*IDENTITY
     "X_Forwarded_Method": "GET",
     "X-Original-Method": "GET",
     "ReachScore_Gateway": "forged",
+    "Connection": "close, ReachScore-Key",
 }
 
 
@@ -61,7 +62,9 @@ def traefik(method: str, path: str, client: dict[str, str]) -> Question:
         passed = {name: value for name, value in client.items() if not ours.search(name.title())}
         passed |= {name: value for name, value in answer.items() if ours.search(name.title())}
         removed = [n for n, v in then["headers"]["customRequestHeaders"].items() if v == ""]
-        return {name: value for name, value in passed.items() if name not in removed}
+        passed = {name: value for name, value in passed.items() if name not in removed}
+        dropped = passed.get("Connection", "").lower().split(", ")
+        return {name: value for name, value in passed.items() if name.lower() not in dropped}
 
     address = urlsplit(asks["address"])
     return Question("GET", f"{address.path}?{address.query}", headers, passes)
