@@ -67,9 +67,13 @@ class PortalTests(SimpleTestCase):
             self.assertEqual(self.client.post(url).status_code, 405, url)
 
     def test_unknown_page_is_a_404_page(self):
-        for path in ("guides/nothing", "guides/nothing.md", "guides/", "guides/keys/", "x.md.md"):
+        for path in ("guides/nothing", "guides/nothing.md", "guides/keys/", "x.md.md"):
             answer = self.client.get(f"/docs/{path}")
             self.assertContains(answer, "There is no such page", status_code=404)
+
+    def test_shortened_address_leads_to_the_first_page(self):
+        for path in ("/docs/", "/docs/guides", "/docs/guides/"):
+            self.assertRedirects(self.client.get(path), "/docs")
 
     def test_raw_markdown_stands_beside_each_page_without_notes_for_tests(self):
         for page in portal():
@@ -145,6 +149,10 @@ a [code](/docs/errors#x), a [site](https://example.com/a.md).
 export A=1
 ```
 
+```
+a ──> b
+```
+
 ```bash
 curl https://api.reachscore.co
 ```
@@ -205,6 +213,7 @@ def test_neighbouring_samples_are_one_group_and_answers_are_none(page):
     languages = re.findall(r'<div class="(\w+)" data-language="(\w+)">', page.html)
     assert languages == [
         ("sample", "sh"),
+        ("sample", "text"),
         ("sample", "bash"),
         ("sample", "python"),
         ("sample", "javascript"),
@@ -215,8 +224,9 @@ def test_neighbouring_samples_are_one_group_and_answers_are_none(page):
     assert re.findall(r'class="label">(.*?)<', page.html)[3:] == ["Response", "Output"]
     assert "it waits for a minute" not in page.html + page.markdown
     identities = re.findall(r' id="(code-\d+)"', page.html)
-    assert len(set(identities)) == 7
-    assert identities == re.findall(r' data-copies="(code-\d+)"', page.html)
+    assert len(set(identities)) == 8
+    copied = re.findall(r' data-copies="(code-\d+)"', page.html)
+    assert [one for one in identities if one not in copied] == [identities[1]]  # The drawing.
 
 
 def test_rendered_page_has_no_raw_html_and_no_style(page):

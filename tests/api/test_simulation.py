@@ -249,7 +249,8 @@ class ErrorPageTests(SimulationTestCase):
     def test_error_page_has_a_curl_for_every_code_that_can_be_simulated(self):
         page = html.unescape(self.client.get("/docs/errors").content.decode())
         curls = re.findall(
-            r'curl -i (\S+) -H "Authorization: Bearer \$KEY" \\\n  -H "ReachScore-Simulate: (\w+)"',
+            r'curl -i (\S+) -H "Authorization: Bearer \$REACHSCORE_KEY" \\\n'
+            r'  -H "ReachScore-Simulate: (\w+)"',
             page,
         )
         self.assertEqual([code for _, code in curls], CODES)

@@ -109,4 +109,5 @@ def fence(_: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: 
     code = highlight(tokens[at].content, get_lexer_by_name(language), HtmlFormatter(nowrap=True))
     block = {"at": at, "code": code.rstrip(), "label": label, "language": language}
     block |= {"before": before, "after": after, "is_answer": info in ANSWERS}
+    block["is_drawing"] = info == "text"  # Its lines must not wrap, so it scrolls.
     return render_to_string("docs/block.html", block)
