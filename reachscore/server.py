@@ -14,7 +14,9 @@ from typing import Final
 from django.core.management.base import CommandError
 from granian.cli import entrypoint
 
-THREADS_A_WORKER: Final = 3
+from web.deadlines import waits
+
+THREADS_A_WORKER: Final = 4
 LONGEST_IDLE_SECONDS: Final = 600
 LONGEST_HEAD_BYTES: Final = 32 * 1024
 PR_SET_PDEATHSIG: Final = 1
@@ -39,6 +41,7 @@ def begin_worker() -> None:
     parent = multiprocessing.parent_process()
     if parent and parent.pid != os.getppid():  # The parent was killed before prctl().
         raise SystemExit
+    waits.limit(THREADS_A_WORKER)
 
 
 def refuse_taken_port(host: str, port: int, *, another: str) -> None:
@@ -62,8 +65,9 @@ def refuse_taken_port(host: str, port: int, *, another: str) -> None:
 def server_command(*, host: str, port: int, workers: int | None = None) -> list[str]:
     """Return the command that serves the WSGI application, by default with one worker per core.
 
-    Each worker has three threads: two keep a core busy while one waits for PostgreSQL. Idle threads
-    live as long as granian allows, because a thread's database connection ends with the thread.
+    Each worker has four threads: two keep a core busy while one waits for PostgreSQL, and one is
+    kept free by `web.deadlines`. Idle threads live as long as granian allows, because a thread's
+    database connection ends with the thread.
     """
     return [
         *(sys.executable, "-m", "reachscore.server"),

@@ -72,8 +72,14 @@ DATABASES: dict[str, dict[str, Any]] = {
 # theirs; authentication has a cheaper way, see apikeys.authentication.statement.
 DATABASES["default"] |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
 options = DATABASES["default"].setdefault("OPTIONS", {})
-# Seconds. A server that does not answer must not hold a request for long.
-options.setdefault("connect_timeout", "3")
+# Seconds, and milliseconds. A silent network must not hold a request for long: see web.deadlines.
+for name, value in (
+    ("connect_timeout", "3"),
+    ("tcp_user_timeout", "5000"),
+    ("keepalives_idle", "10"),
+    ("keepalives_interval", "2"),
+):
+    options.setdefault(name, value)
 # Prepared statements: planning the one that authenticates takes three times as long as running it.
 # PREPARED_STATEMENTS=false is for a PgBouncer that cannot keep them.
 options["server_side_binding"] = True
@@ -82,7 +88,6 @@ options["cursor_factory"] = StaleOnceCursor
 options["options"] = f"{options.get('options', '')} {as_options(SESSION)}".strip()
 for name in ("PGDATESTYLE", "PGTZ"):  # In libpq they win over `options`.
     os.environ.pop(name, None)
-LONGEST_DATABASE_WAIT_SECONDS = 5  # Commits included, see web.database.base.
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [

@@ -35,7 +35,6 @@ except ImproperlyConfigured as error:
 
 # Time-outs for requests only: a migration may take longer, and waits for its locks.
 options = settings.DATABASES["default"]["OPTIONS"]
-settings.DATABASES["default"]["LONGEST_WAIT"] = settings.LONGEST_DATABASE_WAIT_SECONDS
 options["options"] += f" {as_options(WEB)}"
 SESSION.update(WEB)
 

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 from django.db import DatabaseError, InterfaceError
 
+from web.deadlines import DEADLINES
 from web.ids import new_id
 from web.proxies import Fields, Said, UnreadableHeader, read_proxies
 from web.redaction import redact, safe_text
@@ -30,6 +32,9 @@ class RequestContext:
       if the user logged in there with a second factor.
     - `gateway`: what a gateway says of the request it asks about, under /v1/authz/ only; None if it
       sent no token.
+    - `deadline`: when the request's last wait for the database must end, on the monotonic clock;
+      None when it has been answered, so also while a streamed answer is sent.
+    - `has_committed`: True after a transaction: a fault that follows does not undo it.
     - `key_id`, `organization_id`: the caller's, set by authentication.
     - `is_simulated`: True if the client asked for this refusal by ReachScore-Simulate.
     - `headers`: set on every response under /v1, including refusals and bugs. Never put client
@@ -44,6 +49,8 @@ class RequestContext:
     user: str = ""
     mfa: bool = False
     gateway: Fields | None = None
+    deadline: float | None = None
+    has_committed: bool = False
     key_id: str | None = None
     organization_id: str | None = None
     is_simulated: bool = False
@@ -59,6 +66,11 @@ class RequestContext:
         if self.raw_user_agent is None:
             return ""
         return safe_text(self.raw_user_agent)[:LONGEST_USER_AGENT].strip() or "(not readable)"
+
+    def allow(self, row: str) -> None:
+        """Set the deadline anew, by this row of DEADLINES. Outside a request, do nothing."""
+        if self.deadline is not None:
+            self.deadline = time.monotonic() + DEADLINES[row]
 
     def succeed(self) -> None:
         """Run `calls`. If the database fails, the writes are lost, but not the response."""
@@ -92,6 +104,7 @@ def begin_request(environ: dict[str, Any]) -> RequestContext:
         user=said.user,
         mfa=said.mfa,
         gateway=said.fields,
+        deadline=time.monotonic() + DEADLINES["request"],
     )
     _current.set(context)
     return context

@@ -13,6 +13,7 @@ from apikeys.verbs.ceiling import ActingKey
 from apikeys.verbs.secrets import end_secret
 from audit.actor import Actor
 from audit.models import AuditLog
+from web.context import current
 from web.input.text import clean_reason
 from web.telemetry.metrics import KEYS_REVOKED
 
@@ -93,6 +94,7 @@ def revoke_with_all_it_made(root: ApiKey, *, actor: Actor, reason: str = "") -> 
         ManagingTakesAllScopes, ResourceNotFound.
     """
     reason = clean_reason(reason, required=False)
+    current().allow("bulk")
     with AuditLog.of(root.organization_id) as audit:
         if acting := ActingKey.of(actor):
             acting.require_managing()

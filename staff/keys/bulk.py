@@ -27,6 +27,7 @@ from staff.kit.lists import Rows, staff_of
 from staff.kit.verb_page import VerbAdmin
 from staff.login.pages import page
 from staff.login.proof import proved
+from web.context import current
 from web.database.stale import once_more
 from web.errors.faults import is_database_fault, log_database_fault
 from web.errors.refusals import Refusal
@@ -91,6 +92,7 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
     def preview(self, queryset: Rows, form: forms.Form | None = None) -> HttpResponse:
         """Answer with the dry run."""
         proved(self.request)
+        current().allow("bulk")
         found = queryset.select_related("organization").prefetch_related("grants")
         keys = list(found[: MOST_AT_ONCE + 1])
         if len(keys) > MOST_AT_ONCE:

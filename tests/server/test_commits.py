@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -25,7 +25,9 @@ from staff.login.sessions import SEEN_AT
 from staff.models import LogInTries
 from tests.support.cast import ApiClient
 from tests.support.committed import CommittedTestCase, superuser
-from web.database.base import SECONDS_TO_CANCEL, CommitUnconfirmed
+from web.context import RequestContext, begin_request
+from web.database.base import CommitUnconfirmed
+from web.deadlines import DEADLINES, DeadlineExpired
 
 LONGEST_WAIT = 0.5
 TOKEN = {"Idempotency-Key": "a1b2-c3d4"}
@@ -55,11 +57,7 @@ class CommitTestCase(CommittedTestCase):
     def setUp(self) -> None:
         super().setUp()
         connection.close()
-        connection.settings_dict["LONGEST_WAIT"] = LONGEST_WAIT
-
-    def _fixture_teardown(self) -> None:
-        del connection.settings_dict["LONGEST_WAIT"]
-        super()._fixture_teardown()
+        self.enterContext(mock.patch.dict(DEADLINES, request=LONGEST_WAIT, wait=LONGEST_WAIT))
 
 
 class VerbTests(CommitTestCase):
@@ -145,6 +143,7 @@ class VerbTests(CommitTestCase):
         with self.subTest("a lock"), superuser() as holder, holder.transaction():
             holder.execute("SELECT 1 FROM django_session FOR UPDATE")
             self.assertBackSoon(staff)
+        connection.close()
         with self.subTest("read-only"):
             with connection.cursor() as cursor:
                 cursor.execute("SET default_transaction_read_only = on")
@@ -197,6 +196,19 @@ class WaitTests(CommitTestCase):
         """Run a statement that commits by itself, outside a transaction."""
         Organization.objects.filter(pk=self.acme.pk).update(name="Acme 2")
 
+    def suspend(self) -> None:
+        self.acme.suspend(actor=Actor.cli(), reason="unpaid")
+
+    def fault(self, call: Callable[[], object], *, in_request: bool = True) -> BaseException | None:
+        """Return the driver's error that ends the call, by default inside a request."""
+        context = begin_request({}) if in_request else RequestContext()
+        try:
+            with self.assertRaises(OperationalError) as caught:
+                call()
+        finally:
+            context.deadline = None
+        return caught.exception.__cause__
+
     def interrupted(self, how: str) -> BaseException | None:
         """Return the error that ends a waiting commit if an operator cancels or terminates it."""
 
@@ -208,44 +220,52 @@ class WaitTests(CommitTestCase):
 
         with standby_away(), ThreadPoolExecutor() as pool:
             interruption = pool.submit(interrupt)
-            with self.assertRaises(OperationalError) as caught:
-                self.acme.suspend(actor=Actor.cli(), reason="unpaid")
+            fault = self.fault(self.suspend, in_request=False)
             interruption.result()
-        return caught.exception.__cause__
+        return fault
 
     def test_commit_wait_ended_by_an_operator_is_unconfirmed(self):
-        connection.settings_dict["LONGEST_WAIT"] = None
         for how in ("cancel", "terminate"):
             with self.subTest(how):
                 self.assertIsInstance(self.interrupted(how), CommitUnconfirmed)
                 connection.close()
                 self.acme.resume(actor=Actor.cli(), reason="paid")
 
-    def test_unconfirmed_single_statement_ends_and_leaves_the_connection_usable(self):
+    def test_unconfirmed_single_statement_ends_and_is_committed(self):
         with standby_away():
-            with self.assertRaises(OperationalError) as caught:
-                self.rename()
-            self.assertIsInstance(caught.exception.__cause__, CommitUnconfirmed)
+            self.assertIsInstance(self.fault(self.rename), CommitUnconfirmed)
+            connection.close()
             self.assertEqual(Organization.objects.get(pk=self.acme.pk).name, "Acme 2")
+
+    def test_statement_over_the_deadline_is_cancelled_and_its_connection_closed(self):
+        def sleep() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_sleep(20)")
+
+        self.assertIsInstance(self.fault(sleep), psycopg.errors.QueryCanceled)
+        self.assertTrue(connection.connection.closed)
+        self.assertFalse(connection.is_usable())
+
+    def test_frozen_server_is_given_up_and_only_a_commit_may_have_happened(self):
+        """A single statement commits by itself; the verb's lock, in a transaction, does not."""
+        for call, expected in ((self.rename, CommitUnconfirmed), (self.suspend, DeadlineExpired)):
+            connection.close()
+            connection.ensure_connection()
+            backend = connection.connection.info.backend_pid
+            began = time.monotonic()
+            os.kill(backend, signal.SIGSTOP)
+            try:
+                with self.subTest(call.__name__):
+                    self.assertIsInstance(self.fault(call), expected)
+                    self.assertLess(time.monotonic() - began, LONGEST_WAIT + 2)
+            finally:
+                os.kill(backend, signal.SIGCONT)
+        connection.close()
         self.rename()
 
-    def test_statement_over_its_time_limit_is_cancelled_and_had_no_effect(self):
-        with self.assertRaises(OperationalError) as caught, connection.cursor() as cursor:
-            cursor.execute("SELECT pg_sleep(20)")
-        self.assertIsInstance(caught.exception.__cause__, psycopg.errors.QueryCanceled)
-        self.rename()
-
-    def test_frozen_database_server_is_given_up(self):
-        connection.ensure_connection()
-        backend = connection.connection.info.backend_pid
-        began = time.monotonic()
-        os.kill(backend, signal.SIGSTOP)
-        try:
-            with self.assertRaises(OperationalError) as caught:
-                self.rename()
-        finally:
-            os.kill(backend, signal.SIGCONT)
-        self.assertLess(time.monotonic() - began, 2 * (LONGEST_WAIT + 2 * SECONDS_TO_CANCEL))
-        self.assertIsInstance(caught.exception.__cause__, CommitUnconfirmed)
-        connection.close_if_unusable_or_obsolete()
-        self.rename()
+    def test_fault_after_the_commit_of_a_verb_says_that_it_may_have_happened(self):
+        _, client = self.issue()
+        with mock.patch("apikeys.api.answers.just_issued", side_effect=OperationalError):
+            answer = client.send("/v1/keys", {"name": "a"})
+        error = self.assertRefused(answer, 503, "temporarily_unavailable")
+        self.assertIn("may have happened", error["message"])

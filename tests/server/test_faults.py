@@ -81,7 +81,7 @@ def test_commit_waiting_for_a_replica_ends_and_delays_no_other_request(
         assert ready.json()["warnings"] == ["Commits wait for a synchronous replica: 1."]
         assert_unavailable(write.result())
         assert "may have happened" in write.result().json()["error"]["message"]
-        assert 4.9 < write.result().seconds < 10
+        assert 7.9 < write.result().seconds < 10
     finally:
         database.run(
             "ALTER SYSTEM RESET synchronous_standby_names",

@@ -1,21 +1,28 @@
 """Django's PostgreSQL backend with bounded waits and confirmed commits.
 
-Neither statement_timeout nor lock_timeout bounds a commit that waits for a synchronous replica. If
-that wait is cancelled, PostgreSQL reports success with a warning, although the transaction is
-committed on this server only.
+If the wait of a commit for a synchronous replica is cancelled, PostgreSQL reports success with a
+warning, although the transaction is committed on this server only.
 """
 
+import math
 import secrets
-from typing import Any, Final, TypeVar
+import time
+from typing import Any, Final, Self, TypeVar
 
 import psycopg
 from django.db.backends.postgresql import base
-from psycopg.abc import PQGen
+from psycopg import waiting
+from psycopg.abc import PQGen, PQGenConn
+from psycopg.conninfo import conninfo_to_dict, timeout_from_conninfo
 from psycopg.pq import TransactionStatus
+
+from web.context import current
+from web.deadlines import COMMIT, SHORT_WAIT, STATEMENT, TRANSACTION, DeadlineExpired, waits
 
 T = TypeVar("T")
 
-SECONDS_TO_CANCEL: Final = 2
+SECONDS_TO_CANCEL: Final = 1.0  # A server that lives takes milliseconds.
+ENDED: Final = (TransactionStatus.IDLE, TransactionStatus.INERROR)  # The server has answered.
 SECONDS_BETWEEN_LOOKS: Final = 0.1  # psycopg's default: how often it handles signals.
 
 
@@ -24,9 +31,9 @@ class CommitUnconfirmed(psycopg.OperationalError):
 
 
 class Connection(psycopg.Connection[Any]):
-    """A connection that waits at most `longest_wait` seconds for the server; None is no limit."""
+    """A connection that waits no longer than the request's deadline. After that it is closed."""
 
-    longest_wait: float | None = None
+    _is_committing = False
     _is_unconfirmed = False
 
     def note(self, notice: psycopg.errors.Diagnostic) -> None:
@@ -34,55 +41,117 @@ class Connection(psycopg.Connection[Any]):
         if notice.source_function == "SyncRepWaitForLSN":
             self._is_unconfirmed = True
 
+    @classmethod
+    def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
+        """Try one address for half of the time left: the other half is for the next address.
+
+        psycopg's own time-out has whole seconds, two at least, and begins anew for each address.
+        """
+        attempt = super()._connect_gen(conninfo)
+        longest = timeout_from_conninfo(conninfo_to_dict(conninfo))
+        left = waits.begin(STATEMENT, current().deadline)
+        try:
+            connection = waiting.wait_conn(attempt, SECONDS_BETWEEN_LOOKS, min(longest, left / 2))
+        except psycopg.errors._WaitTimeout:  # noqa: SLF001
+            waits.is_silent = True
+            raise
+        yield from ()  # psycopg expects a generator.
+        return connection
+
     def wait(
         self, gen: PQGen[T], interval: float = SECONDS_BETWEEN_LOOKS, timeout: float | None = None
     ) -> T:
-        """Run one exchange with the server.
+        """Run one exchange with the server, or close the connection when the time is up.
 
-        Raises CommitUnconfirmed if the wait for the replica or for the server was cancelled.
+        Raises:
+            CommitUnconfirmed: if the server or a replica is silent, and it may have committed.
+            DeadlineExpired: if it took too long, and had no effect.
+            TooManyWait: see `Waits`.
         """
+        kind = COMMIT if self._is_committing else STATEMENT if self._autocommit else TRANSACTION
         self._is_unconfirmed = False
+        context = current()
+        left = waits.begin(kind, context.deadline)
         try:
-            result = super().wait(gen, interval, self.longest_wait if timeout is None else timeout)
+            result = super().wait(gen, interval, left if timeout is None else min(timeout, left))
+            waits.is_silent = False
         except psycopg.errors._WaitTimeout:  # noqa: SLF001 - the only sign
-            self._cancel(gen)
-            raise CommitUnconfirmed("The answer took too long.") from None
+            context.deadline = time.monotonic()  # This request begins no other wait.
+            self._give_up(gen, SECONDS_TO_CANCEL if left > SHORT_WAIT else SECONDS_TO_CANCEL / 4)
+            error = DeadlineExpired if kind == TRANSACTION else CommitUnconfirmed
+            raise error("The answer took too long.") from None
+        except psycopg.OperationalError as error:
+            if self._is_committing and self.closed:
+                raise CommitUnconfirmed("The connection was lost.") from error
+            raise
+        finally:
+            waits.end()
         if self._is_unconfirmed:
             raise CommitUnconfirmed("The wait for a synchronous replica was cancelled.")
         return result
 
+    def _give_up(self, gen: PQGen[Any], seconds: float) -> None:
+        """Cancel the running statement, then close. Raise the server's error if there is one."""
+        ends = time.monotonic() + seconds
+        try:
+            self.cancel_safe(timeout=seconds)
+            super().wait(gen, timeout=max(0.0, ends - time.monotonic()))
+        except psycopg.Error:
+            if self.pgconn.transaction_status in ENDED:
+                raise
+            waits.is_silent = not self._is_committing  # Without its standby it is not silent.
+        finally:
+            self.close()
+
     def commit(self) -> None:
-        """Commit. Raise CommitUnconfirmed if the connection was lost before the answer."""
+        """Commit. Raise CommitUnconfirmed if the answer was lost."""
+        self._is_committing = not self.closed
         try:
             super().commit()
-        except psycopg.OperationalError as error:
-            if self.closed:
-                raise CommitUnconfirmed("The connection was lost.") from error
-            raise
+            current().has_committed = True
+        finally:
+            self._is_committing = False
 
-    def _cancel(self, gen: PQGen[Any]) -> None:
-        """Cancel the running statement. Close the connection if the server does not react.
-
-        Raises the server's error, QueryCanceled as a rule. Returns if the server reports none.
-        """
-        try:
-            self.cancel_safe(timeout=SECONDS_TO_CANCEL)
-            super().wait(gen, timeout=SECONDS_TO_CANCEL)
-        except psycopg.Error:
-            if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
-                raise
-            self.pgconn.finish()
+    def set_autocommit(self, value: bool) -> None:
+        """Begin or end transactions. Sends nothing, so it may come after the deadline."""
+        super().wait(self._set_autocommit_gen(value))
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's backend. The setting LONGEST_WAIT is in seconds; reachscore.wsgi sets it."""
+    """Django's backend, with connections of the class above."""
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        connection = super().get_new_connection(conn_params)
-        connection.__class__ = Connection  # Django hard-codes psycopg's class.
-        connection.longest_wait = self.settings_dict.get("LONGEST_WAIT")
+        try:
+            connection = Connection.connect(**conn_params)
+        finally:
+            waits.end()
         connection.add_notice_handler(connection.note)
         # psycopg numbers each connection's prepared statements from 0, so a pooler that does not
         # track them would run another client's statement. From a random start it fails (26000).
         connection._prepared._prepared_idx = secrets.randbits(48)  # noqa: SLF001
         return connection
+
+    def is_usable(self) -> bool:
+        """Return True if the server answers within a second: else a new one may do so in time."""
+        context = current()
+        before = context.deadline
+        context.deadline = min(before or math.inf, time.monotonic() + SHORT_WAIT)
+        try:
+            return bool(super().is_usable())
+        finally:
+            context.deadline = before
+
+    def set_autocommit(
+        self,
+        autocommit: bool,
+        force_begin_transaction_with_broken_autocommit: bool = False,
+    ) -> None:
+        """Begin a transaction if commits do not wait; end one, but without a new connection.
+
+        Django would connect at the end of each transaction that lost its connection.
+        """
+        if not autocommit:
+            with self.wrap_database_errors:
+                waits.refuse_transaction()
+        if not autocommit or self.connection is not None:
+            super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)

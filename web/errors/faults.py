@@ -33,7 +33,9 @@ class OnlyBugs(logging.Filter):
 
 
 def is_unconfirmed(exception: BaseException | None) -> bool:
-    """Return True if the request may have been carried out (its commit is unconfirmed)."""
+    """Return True if the request may have been carried out before this database fault."""
+    if current().has_committed and is_database_fault(exception):
+        return True
     return exception is not None and isinstance(exception.__cause__, CommitUnconfirmed)
 
 

@@ -36,7 +36,8 @@ def log_request(
     seconds: float,
     more: Mapping[str, object],
 ) -> None:
-    """Count the request and write its line of the log, with `more` fields at its end."""
+    """Count the request, which is over, and write its line of the log, with `more` at its end."""
+    context.deadline = None
     shown = SIMULATED if context.is_simulated else status
     count_request(route=route, status=shown, seconds=seconds)
     fields = {
