@@ -9,7 +9,7 @@ YEAR, WRITTEN = "bench_year", "bench_written"
 # The keys in each schema of ours; the peers' has those of COMPARED.
 KEYS: Final = {FEW: 10_000, COMPARED: 100_000, MANY: 1_000_000, YEAR: 10_000, WRITTEN: 10_000}
 
-# PostgreSQL takes 100 connections: three a worker, of every server of a table at once.
+# PostgreSQL takes 100 connections: four a worker, of every server of a table at once.
 WORKERS: Final = min(len(os.sched_getaffinity(0)), 3)
 
 
