@@ -143,7 +143,6 @@ class VerbTests(CommitTestCase):
         with self.subTest("a lock"), superuser() as holder, holder.transaction():
             holder.execute("SELECT 1 FROM django_session FOR UPDATE")
             self.assertBackSoon(staff)
-        connection.close()
         with self.subTest("read-only"):
             with connection.cursor() as cursor:
                 cursor.execute("SET default_transaction_read_only = on")
@@ -162,6 +161,7 @@ class VerbTests(CommitTestCase):
         answer = browser.get("/admin/")
         self.assertContains(answer, "Wait a few seconds, then send the same again", status_code=503)
         self.assertNotContains(answer, "happened", status_code=503)
+        connection.close()  # As Django does after each request, but not after a test client's.
 
 
 class StatisticsTests(CommitTestCase):
