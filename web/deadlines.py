@@ -62,7 +62,11 @@ class Waits:
             others = [wait for other, wait in tuple(self._at_hand.items()) if other != thread]
             is_last = len(others) >= self._threads - 1
             long = sum(now - since > SHORT_WAIT and not short for since, _, short in others)
-            if is_last and (self.is_silent or long == len(others)):
+            hangs = self.is_silent or long == len(others)
+            if kind >= TRANSACTION:  # Its commit could only wait, too.
+                committing = (now - since for since, other, _ in others if other == COMMIT)
+                hangs = hangs or max(committing, default=0) > SHORT_WAIT / 2
+            if is_last and hangs:
                 self.end()
                 raise TooManyWait("All other threads wait for the database.")
             in_transaction = sum(other >= TRANSACTION for _, other, _ in others)
