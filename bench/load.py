@@ -20,6 +20,7 @@ class Run:
     """What one run of some seconds measured."""
 
     cpu_ms: float  # Of the server's own processes, a request.
+    database_ms: float  # The same of PostgreSQL's.
     requests: int
     rate: float  # Requests a second.
     p50_ms: float
@@ -32,10 +33,17 @@ Rounds = Sequence[Mapping[str, Run]]  # For each round, the run of every row.
 
 
 def put_load(
-    server: Server, file: Path, *, seconds: int, connections: int = 16, is_refused: bool = False
+    server: Server,
+    file: Path,
+    *,
+    database: int,
+    seconds: int,
+    connections: int = 16,
+    is_refused: bool = False,
 ) -> Run:
     """Send a file's requests as fast as they are answered, over kept connections.
 
+    `database` is the pid of PostgreSQL's first process.
     Reads at random; writes in order, each once. Raises RuntimeError if not all of them were
     answered, or refused, as they should be.
     """
@@ -43,11 +51,12 @@ def put_load(
     command += ["--latency", "--timeout=20s", "--script=bench/requests.lua"]
     url, seed = f"http://127.0.0.1:{server.port}{PATH}", random.randrange(2**31)
     command += [url, "--", str(file), str(seed)]
-    before = cpu_seconds(server.pid)
+    pids = (server.pid, database)
+    before = [cpu_seconds(pid) for pid in pids]
     done = subprocess.run(command, cwd=ROOT, stdout=PIPE, timeout=seconds + 60, check=True)
-    used = cpu_seconds(server.pid) - before
+    used = [cpu_seconds(pid) - at_first for pid, at_first in zip(pids, before, strict=True)]
     told = json.loads(done.stdout.splitlines()[-1])
-    run = Run(used / max(told["requests"], 1) * 1000, **told)
+    run = Run(*(one / max(told["requests"], 1) * 1000 for one in used), **told)
     if run.broken or not run.requests or run.refused != (run.requests if is_refused else 0):
         raise RuntimeError(f"{file.name}: {run}. {server.last_words()}")
     return run
@@ -70,6 +79,7 @@ def measure(stage: Stage, table: Table, *, rounds: int, seconds: int) -> Rounds:
                     runs[row.name] = put_load(
                         servers[row.name],
                         stage.files[row.keys],
+                        database=stage.database.pid,
                         connections=table.connections,
                         seconds=seconds if number else 1,
                         is_refused=row.is_refused,
@@ -80,16 +90,17 @@ def measure(stage: Stage, table: Table, *, rounds: int, seconds: int) -> Rounds:
 
 
 def check_answers(stage: Stage, rows: Iterable[Row], servers: Mapping[str, Server]) -> None:
-    """Hold the body of each row for the first key in use to the first row's.
+    """Hold the body of each row that asks the same, for the first key in use, to the first row's.
 
     Raises RuntimeError if a row answers something else, or does not refuse what it should.
     """
     reference = b""
     for row in rows:
         first, _, _ = stage.files[row.keys].read_text().partition("\n")
-        status, body = servers[row.name].ask(first.split("\t")[2])
+        _, path, authorization, _ = first.split("\t")
+        status, body = servers[row.name].ask(authorization, path)
         reference = reference or body
-        is_same = row.is_refused or json.loads(body) == json.loads(reference)
+        is_same = row.is_refused or path != PATH or json.loads(body) == json.loads(reference)
         if status != (401 if row.is_refused else 200) or not is_same:
             told = f"{row.name} answers {status} {body!r}, the first row {reference!r}. "
             raise RuntimeError(told + servers[row.name].last_words())

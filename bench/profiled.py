@@ -24,14 +24,13 @@ from wsgiref.util import setup_testing_defaults
 GROUPS: Final = {
     "psycopg: parameters, statement, row": "/psycopg/ /psycopg_binary/",
     "Django's cursor and connection": "/django/db/",
-    "log line": "/logging/__init__ /web/logs /web/redaction",
-    "metrics": "/prometheus_client/ /web/metrics",
-    "JSON of the answer": "/rest_framework/renderers /rest_framework/utils/encoders /json/",
-    "authentication: our Python": "/apikeys/ /accounts/ /web/context /hmac. /ipaddress.",
-    "DRF: view and request": "/rest_framework/ /web/views /web/parameters",
-    "our middleware": "/web/",
-    "Django's middleware": "/django/middleware/ /django/contrib/ /whitenoise/ /csp/ /deprecation.",
-    "Django: handler, URLs, request, response": "/django/ /asgiref/",
+    "log line": "/logging/__init__ /web/telemetry/logs /web/redaction /web/telemetry/request_log",
+    "metrics": "/prometheus_client/ /web/telemetry/metrics",
+    "JSON of the answer": "/web/json_bytes /json/",
+    "the door: environ, rules, headers": "/authentication/door /web/environ /web/context /web/ids",
+    "proxies: address and scheme": "/web/proxies /ipaddress.",
+    "authentication: our Python": "/apikeys/ /accounts/ /hmac. /web/",
+    "Django's settings and connections": "/django/ /asgiref/",
 }
 
 

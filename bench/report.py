@@ -65,9 +65,21 @@ def speeds(of_table: Table, rounds: Rounds) -> str:
         rates = [run["rate"] for run in runs]
         rate = f"{median(rates):,.0f} ({min(rates):,.0f}–{max(rates):,.0f})"
         than = "" if name == base else times(ratio(rounds, base, name))
-        middle = [f"{median(run[of] for run in runs):.2f}" for of in ("cpu_ms", "p50_ms", "p99_ms")]
+        middle = [
+            f"{median(run[of] for run in runs):.2f}"
+            for of in ("cpu_ms", "database_ms", "p50_ms", "p99_ms")
+        ]
         rows.append((name, rate, than, *middle, "all" if runs[0]["refused"] else "none"))
-    headings = ("", "requests/s (range)", f"{base} is", "CPU ms", "p50 ms", "p99 ms", "refused")
+    headings = (
+        "",
+        "requests/s (range)",
+        f"{base} is",
+        "CPU ms",
+        "PostgreSQL ms",
+        "p50 ms",
+        "p99 ms",
+        "refused",
+    )
     return f"## {of_table.title}\n\n{table(headings, rows)}"
 
 

@@ -24,6 +24,8 @@ from reachscore.environment import numbered_keys
 from reachscore.server import server_command
 
 PATH: Final = "/v1/auth/me"
+FORWARD: Final = "/v1/authz/forward?require=tests:read"
+ROUND: Final = "/v1/auth/me?require=tests:read"  # By way of Django.
 PEERS: Final = "bench_peers"
 
 
@@ -35,13 +37,13 @@ class Server:
     port: int
     log: Path
 
-    def ask(self, authorization: str) -> tuple[int, bytes]:
+    def ask(self, authorization: str, path: str = PATH) -> tuple[int, bytes]:
         """Return status and body of one request."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
         # As requests.lua sends it: with what a proxy in front of production adds.
         headers = {"Host": "127.0.0.1", "X-Forwarded-Proto": "https", "Connection": "close"}
         headers |= {"X-Forwarded-For": "192.0.2.7", "Authorization": authorization}
-        connection.request("GET", PATH, headers=headers)
+        connection.request("GET", path, headers=headers)
         response = connection.getresponse()
         return response.status, response.read()
 
@@ -118,6 +120,8 @@ class Stage:
                 authorizations |= renew_peer_keys(connection, self.spread)
         for name, sent in authorizations.items():
             self.write(name, [("GET", PATH, one, "") for one in sent])
+        for name, path in (("forward", FORWARD), ("round", ROUND)):
+            self.write(name, [("GET", path, one, "") for one in authorizations["bearer"]])
         self.run("manage.py", "collectstatic", "--noinput", "--verbosity=0", schema="public")
 
     def write(self, name: str, requests: Iterable[tuple[str, str, str, str]]) -> Path:

@@ -36,15 +36,15 @@ def measure_verbs(stage: Stage, *, seconds: int) -> dict[str, Run]:
     body = '{"name": "Made", "scopes": ["tests:read", "tests:write"]}'
     overlap = '{"overlap_seconds": 0}'
     with stage.serving([ROW]) as servers, stage.database.connect(WRITTEN) as connection:
-        server = servers[ROW.name]
+        server, pid = servers[ROW.name], stage.database.pid
         issue = stage.write("issue", [("POST", "/v1/keys", one, body) for one in managers * 10])
-        measured = {"issue": put_load(server, issue, seconds=seconds)}
+        measured = {"issue": put_load(server, issue, seconds=seconds, database=pid)}
         made = connection.execute(MADE, [ORGANIZATIONS]).fetchall()
         keys = [(path, managers[n - 1]) for path, n in made]
         rotate = stage.write("rotate", [("POST", f"{k}/rotate", by, overlap) for k, by in keys])
-        measured["rotate"] = put_load(server, rotate, seconds=seconds)
+        measured["rotate"] = put_load(server, rotate, seconds=seconds, database=pid)
         revoke = stage.write("revoke", [("DELETE", k, by, "") for k, by in keys])
-        measured["revoke"] = put_load(server, revoke, seconds=seconds)
+        measured["revoke"] = put_load(server, revoke, seconds=seconds, database=pid)
     return measured
 
 
