@@ -145,10 +145,7 @@ def gateway_tokens(environ: Mapping[str, str], name: str) -> tuple[bytes, ...]:
 
 
 def authz_requires_token(environ: Mapping[str, str], tokens: tuple[bytes, ...]) -> bool:
-    """Return True if forward authentication is shut without a token, as it is by default if set.
-
-    Raises ImproperlyConfigured if it is to be shut, but there is no token that could open it.
-    """
+    """Return the flag, by default True if there is a token. Refuse True without one."""
     name = "AUTHZ_REQUIRES_GATEWAY_TOKEN"
     required = flag(environ, name, default=bool(tokens))
     if required and not tokens:

@@ -5,9 +5,9 @@ There is an address for each family of gateways, and each address reads only its
 """
 
 import base64
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -22,14 +22,10 @@ from apikeys.refusals import InsufficientScope
 from apikeys.scopes import clean_scopes
 from web.context import current
 from web.environ import MOST_BODY_BYTES
-from web.errors.refusals import (
-    OfCatalogue,
-    ParameterInvalid,
-    ParameterUnknown,
-    Refusal,
-    ResourceNotFound,
-)
+from web.errors import refusals
+from web.errors.refusals import OfCatalogue, ParameterInvalid, Refusal
 from web.input.fields import refuse_unknown
+from web.json_bytes import to_json
 from web.proxies import FORWARD_AUTH_PATH, GATEWAY, Fields, read_fields
 from web.redaction import holds_key
 from web.rules import refuse_unreadable_header
@@ -52,13 +48,20 @@ READING: Final = ("GET", "HEAD")
 _METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 
 
+class Requirement(NamedTuple):
+    """What the client's key must have: scopes by `require`, or by `read` and `write`; a mode."""
+
+    scopes: dict[str, list[str]]
+    mode: str | None
+
+
 class Question(NamedTuple):
     """The client's request, the place that tells its method, and what its key must have."""
 
     method: str
     method_place: str
     uri: str
-    terms: dict[str, str]
+    requirement: Requirement
 
 
 def authorize(environ: dict[str, Any]) -> dict[str, str]:
@@ -77,9 +80,13 @@ def authorize(environ: dict[str, Any]) -> dict[str, str]:
         raise OfCatalogue("api_key_in_url")
     scopes = _required_scopes(question)
     caller = prove_caller(environ)
-    _require(caller, scopes, mode=question.terms.get("mode"))
+    if (mode := question.requirement.mode) and caller.livemode != (mode == "live"):
+        raise OfCatalogue("mode_not_allowed", f"This takes a key of {mode} mode.")
+    if scopes is None or not set(scopes) <= set(caller.scopes):
+        what = f"a key with the scope {' and '.join(scopes)}" if scopes else "another method"
+        raise InsufficientScope(f"This takes {what}.", required=scopes or (), granted=caller.scopes)
     caller.require_rate(now=timezone.now())
-    exercise(caller.key_id, scopes or ())
+    exercise(caller.key_id, scopes)
     return _identity(caller)
 
 
@@ -89,9 +96,9 @@ def for_gateway(refusal: Refusal, environ: dict[str, Any]) -> Refusal:
     nginx answers 500 if `auth_request` gets any status but 2xx, 401 and 403.
     """
     refusal.headers[REASON_HEADER] = refusal.code
-    asks_so = _address(environ) in HEADERS and ("style", "nginx") in _query(environ)
-    if asks_so and refusal.status not in NGINX_PASSES:
-        refusal.status = 403
+    if refusal.status not in NGINX_PASSES and _address(environ) in HEADERS:
+        query = parse_qsl(environ.get("QUERY_STRING", ""))
+        refusal.status = 403 if ("style", "nginx") in query else refusal.status
     return refusal
 
 
@@ -101,33 +108,29 @@ def _address(environ: dict[str, Any]) -> str:
     return ENVOY if address.startswith(f"{ENVOY}/") else address
 
 
-def _query(environ: dict[str, Any]) -> list[tuple[str, str]]:
-    return parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)
-
-
 def _question(environ: dict[str, Any]) -> Question:
     """Read the question where its address has it. Raise a Refusal for a requirement elsewhere."""
     address, required = _address(environ), environ.get("HTTP_REACHSCORE_REQUIRE")
     fields: Fields = current().gateway or ()
     if required is not None and (address != ENVOY or settings.GATEWAY_TOKENS):
         message = f"{REQUIRE_HEADER} is read at /v1/authz/envoy only, if there is no GATEWAY_TOKEN."
-        raise ParameterUnknown(message, field=REQUIRE_HEADER)
+        raise refusals.ParameterUnknown(message, field=REQUIRE_HEADER)
     if address == ENVOY:
         if required is not None:
             fields = read_fields(required)
         url = f"{get_path_info(environ)}?{environ.get('QUERY_STRING', '')}"
-        return Question(environ["REQUEST_METHOD"], "method", url, _once(fields, REQUIREMENT))
+        return Question(environ["REQUEST_METHOD"], "method", url, _requirement(fields))
     if address not in HEADERS:
-        raise ResourceNotFound("No gateway asks at this path.")
-    terms = _once(_query(environ), IN_QUERY)
+        raise refusals.ResourceNotFound("No gateway asks at this path.")
+    required_here = _requirement(environ.get("QUERY_STRING", ""))
     if settings.GATEWAY_TOKENS:
         told = _once(fields, DESCRIPTION)
-        return Question(told.get("method", ""), GATEWAY, told.get("uri", ""), terms)
+        return Question(told.get("method", ""), GATEWAY, told.get("uri", ""), required_here)
     of_method, of_uri = HEADERS[address]
     method, uri = (environ.get(f"HTTP_{n.upper().replace('-', '_')}") for n in HEADERS[address])
     if uri is not None and not uri.strip():  # granian passes a value that is not ASCII as "".
         raise ParameterInvalid(f"{of_uri} is empty or not plain ASCII.", field=of_uri)
-    return Question(method or "", of_method, uri or "", terms)
+    return Question(method or "", of_method, uri or "", required_here)
 
 
 def _once(
@@ -146,37 +149,35 @@ def _once(
     return found
 
 
+@lru_cache(maxsize=100)  # A gateway's routes have few. Refusals are not cached.
+def _requirement(told: str | Fields) -> Requirement:
+    """Read a requirement from a query or from fields. Raise a Refusal unless it is exact."""
+    if isinstance(told, str):
+        terms = _once(parse_qsl(told, keep_blank_values=True), IN_QUERY)
+    else:
+        terms = _once(told, REQUIREMENT)
+    scopes: dict[str, list[str]] = {}
+    for name in set(SCOPE_TERMS) & set(terms):
+        wanted = terms[name].split(",")
+        scopes[name] = clean_scopes(wanted, field=name)
+        if len(wanted) > len(scopes[name]):
+            raise ParameterInvalid(f"{name} names a scope twice.", field=name)
+    if "require" in scopes and len(scopes) > 1:
+        message = "require cannot be given together with read or write."
+        raise ParameterInvalid(message, field="require")
+    return Requirement(scopes, terms.get("mode"))
+
+
 def _required_scopes(question: Question) -> list[str] | None:
     """Return the scopes that the client's request takes; None if no key may send it."""
-    scopes: dict[str, list[str]] = {}
-    for name in SCOPE_TERMS:
-        if name in question.terms:
-            wanted = question.terms[name].split(",")
-            scopes[name] = clean_scopes(wanted, field=name)
-            if len(wanted) > len(scopes[name]):
-                raise ParameterInvalid(f"{name} names a scope twice.", field=name)
-    if "require" in scopes:
-        if len(scopes) > 1:
-            message = "require cannot be given together with read or write."
-            raise ParameterInvalid(message, field="require")
-        return scopes["require"]
-    if scopes and not _METHOD.fullmatch(question.method):
+    scopes = question.requirement.scopes
+    if not scopes or "require" in scopes:
+        return scopes.get("require", [])
+    if not _METHOD.fullmatch(question.method):
         place = question.method_place
         message = f"read and write take the client's method, once and in capitals, from {place}."
         raise ParameterInvalid(message, field=place)
-    return scopes.get("read" if question.method in READING else "write") if scopes else []
-
-
-def _require(caller: Caller, scopes: list[str] | None, *, mode: str | None) -> None:
-    """Raise a Refusal if the key is of another mode or lacks a scope."""
-    if mode is not None and caller.livemode != (mode == "live"):
-        raise OfCatalogue("mode_not_allowed", f"This takes a key of {mode} mode.")
-    if scopes is None:
-        message = "No key may send a request with this method here."
-        raise InsufficientScope(message, required=(), granted=caller.scopes)
-    if not set(scopes) <= set(caller.scopes):
-        message = f"This takes a key with the scope {' and '.join(scopes)}."
-        raise InsufficientScope(message, required=scopes, granted=caller.scopes)
+    return scopes.get("read" if question.method in READING else "write")
 
 
 def _identity(caller: Caller) -> dict[str, str]:
@@ -186,9 +187,9 @@ def _identity(caller: Caller) -> dict[str, str]:
         "key": caller.key_id,
         "livemode": caller.livemode,
         "plan": caller.plan,
-        "scopes": list(caller.scopes),
+        "scopes": caller.scopes,
     }
-    principal = json.dumps({"version": 1, **identity}, separators=(",", ":")).encode()
+    principal = to_json({"version": 1, **identity})
     return {
         "ReachScore-Organization": caller.organization_id,
         "ReachScore-Key": caller.key_id,

@@ -418,6 +418,10 @@ class ForwardAuthTests(ApiTestCase):
         with override_settings(TRUSTED_PROXY_COUNT=1):
             self.assertPassed(here.get(FORWARD, headers={"X-Forwarded-For": "192.0.2.7"}))
 
+    def test_reference_does_not_list_what_only_gateways_call(self):
+        document = Client().get("/v1/openapi.json").json()
+        self.assertFalse([path for path in document["paths"] if "authz" in path])
+
     def test_request_log_names_route_and_caller_but_no_path(self):
         with captured_logs() as logs:
             self.key.get(f"{ENVOY}/secret-path?a=secret-query", headers={PLACED: "mode=live"})

@@ -252,6 +252,36 @@ def test_no_request_begun_after_a_revocation_was_answered_passes(front, server):
     assert sum(began > revoked_at for began, _ in answers) > 30
 
 
+def test_client_that_reaches_the_service_itself_gets_no_further_than_a_gateway(server, keys):
+    key = keys["owner"][0]
+    for method, path, lines, body, status, reason in (
+        ("GET", "/v1/authz/forward", [], b"", 403, "gateway_token_required"),
+        (
+            "GET",
+            "/v1/authz/envoy/x",
+            ["ReachScore-Require: mode=live"],
+            b"",
+            403,
+            "gateway_token_required",
+        ),
+        ("GET", "/v1/authz/nginx", [SAID, "ReachScore_Gateway: x"], b"", 400, "request_invalid"),
+        ("GET", "/v1/authz/nginx", [SAID, SAID], b"", 400, "request_invalid"),
+        ("GET", "/v1/authz/forward", [f"{SAID} uri=/\u00e9"], b"", 400, "request_invalid"),
+        *(
+            ("TRACE", f"/v1/authz/{name}", [SAID], b"", 200, None)
+            for name in ("forward", "envoy/a")
+        ),
+        ("PROPFIND", "/v1/authz/envoy/%ff%00/../..//a", [SAID], b"", 200, None),
+        ("HEAD", "/v1/authz/nginx", [SAID], b"", 200, None),
+        ("POST", "/v1/authz/forward", [SAID], b"x" * 2**20, 200, None),
+        ("POST", "/v1/authz/forward", [SAID], b"x" * (2**20 + 1), 413, "request_too_large"),
+        ("GET", f"/v1/authz/envoy/{key}", [SAID], b"", 400, "api_key_in_url"),
+    ):
+        answer = ask(server.port, method, path, *lines, key=key, body=body)
+        assert (answer.status, answer.headers["ReachScore-Reason"]) == (status, reason), path
+        assert (answer.headers["ReachScore-Key"] is None) == (status != 200)
+
+
 @pytest.mark.parametrize("name", names())
 def test_nothing_passes_while_the_service_does_not_answer(name, sibling, keys, tmp_path):
     with gateway(name, tmp_path, service=free_port(), sibling=sibling.port, token=TOKEN) as port:
