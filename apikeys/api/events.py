@@ -1,16 +1,31 @@
-"""Audit events as customers see them: of staff, commands and the service itself the type alone."""
+"""Audit events as customers see them: of staff, commands and the service itself the type alone.
+
+`GET /v1/events` lists those of an organization, `GET /v1/keys/{key_id}/events` those of a key.
+"""
 
 from typing import Any, Final
 
+from django.db import models
+from django.db.models import QuerySet
+from django.db.models.expressions import RawSQL
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from apikeys.api.answers import Answer, IdField
+from apikeys.api.documentation import OF_A_KEY, endpoint
+from apikeys.api.querysets import find_key, keys_of
+from apikeys.api.serializers import EventListQuery, KeyEventListQuery
+from apikeys.authentication.caller import caller_of
 from apikeys.networks import respelled
+from apikeys.permissions import ManagesKeys
 from audit.actor import ActorType
-from audit.models import AuditEvent
+from audit.models import OF_MODE, AuditEvent
 from web.input.fields import Constant, MomentField
+from web.output.lists import list_page
 from web.output.openapi import KnownValues
+from web.output.views import ApiView
 
 # What customers find in their events.
 ACTIONS: Final = (
@@ -19,6 +34,18 @@ ACTIONS: Final = (
     *("organization.created", "organization.renamed", "organization.plan_changed"),
     *("organization.contact_changed", "organization.suspended", "organization.resumed"),
 )
+# An export of the log by staff, for one, is not shown: its filters are words of theirs.
+SHOWN_TARGETS: Final = ("api_key", "organization")
+# PostgreSQL uses a partial index only for a condition without parameters.
+NOT_BY_KEY_IN_SQL: Final = RawSQL("actor_type <> 'key'", (), models.BooleanField())
+# The column of each filter of `EventListQuery`.
+FILTERS: Final = {
+    "action": "action",
+    "key": "target_id",
+    "actor": "actor_id",
+    "since": "created_at__gte",
+    "until": "created_at__lt",
+}
 
 
 class Text(serializers.CharField):
@@ -48,7 +75,7 @@ class AuditEventActor(Answer):
 class AuditEventTarget(Answer):
     """What it was done to."""
 
-    type = KnownValues(["api_key", "organization"], source="target_type")
+    type = KnownValues(SHOWN_TARGETS, source="target_type")
     id = serializers.CharField(source="target_id")
 
 
@@ -87,3 +114,78 @@ class AuditEventList(Answer):
     object = Constant("list")
     data = Event(many=True)  # type: ignore[assignment]
     has_more = serializers.BooleanField()
+
+
+class EventsView(ApiView):
+    """The events of an organization."""
+
+    permission_classes = [ManagesKeys]
+    queries = {"get": EventListQuery}
+
+    @endpoint(
+        "list_events",
+        "List events",
+        AuditEventList,
+        EventListQuery,
+        guide="pagination",
+        errors=("insufficient_scope",),
+    )
+    def get(self, request: Request) -> Response:
+        """List what was done to your organization and its keys of the calling key's mode, newest
+        first: by whom, from where, and what changed. Of what our staff did, only what it was. What
+        concerns both modes, such as the plan, is shown to live keys. Takes an unrestricted key.
+        """
+        caller = caller_of(request)
+        log = AuditEvent.objects.filter(
+            OF_MODE[caller.livemode],
+            organization_id=caller.organization_id,
+            target_type__in=SHOWN_TARGETS,
+        )
+        wanted = {FILTERS[name]: self.query[name] for name in FILTERS if name in self.query}
+        found = log.filter(**wanted)
+        if wanted.get("actor_id") in ActorType:
+            wanted["actor_type"] = wanted.pop("actor_id")
+            found = log.filter(NOT_BY_KEY_IN_SQL, **wanted)
+        ids = {wanted[name] for name in ("actor_id", "target_id") if name in wanted}
+        if ids and keys_of(caller).filter(pk__in=ids).count() < len(ids):
+            found = log.none()  # No index of an id knows the mode, so this would read them all.
+        return Response(page_of(found, cursors=log, query=self.query))
+
+
+class KeyEventsView(ApiView):
+    """The events of a key."""
+
+    permission_classes = [ManagesKeys]
+    queries = {"get": KeyEventListQuery}
+
+    @endpoint(
+        "list_key_events",
+        "List an API key's events",
+        AuditEventList,
+        KeyEventListQuery,
+        guide="pagination",
+        errors=OF_A_KEY,
+    )
+    def get(self, request: Request, key_id: str) -> Response:
+        """List what was done to the key, by whom and from where, or with `role=actor` what it did
+        to keys, itself included; newest first. Of what our staff did, only what it was. Takes an
+        unrestricted key.
+        """
+        api_key = find_key(keys_of(caller_of(request)), key_id)
+        of_key = {f"{self.query['role']}_id": api_key.pk}
+        log = AuditEvent.objects.filter(organization_id=api_key.organization_id, **of_key)
+        return Response(page_of(log, cursors=log, query=self.query))
+
+
+def page_of(
+    log: QuerySet[AuditEvent], *, cursors: QuerySet[AuditEvent], query: dict[str, Any]
+) -> dict[str, object]:
+    """Return a page of events, as `list_page` does."""
+    return list_page(
+        log,
+        cursors=cursors,
+        keyset=("created_at", "sequence"),
+        query=query,
+        serializer=Event,
+        nulls_last=True,
+    )

@@ -9,11 +9,21 @@ from django.utils import timezone
 from apikeys.authentication.caller import Caller
 from apikeys.models import ApiKey, KeySecret, KeyStatus, ScopeGrant
 from apikeys.models.counters import UNUSED_AFTER
+from web.errors.refusals import ResourceNotFound
+from web.input.parameters import ID_SHAPE
 
 
 def keys_of(caller: Caller) -> QuerySet[ApiKey]:
     """Return the keys that exist for a caller: those of its organization and mode."""
     return ApiKey.objects.filter(**caller.ownership)
+
+
+def find_key(keys: QuerySet[ApiKey], key_id: str) -> ApiKey:
+    """Return the one of `keys` with this id. Raise ResourceNotFound if there is none."""
+    found = keys.filter(pk=key_id).first() if ID_SHAPE.fullmatch(key_id) else None
+    if found is None:
+        raise ResourceNotFound("Your organization has no such key in this mode.")
+    return found
 
 
 def visible_keys(caller: Caller) -> QuerySet[ApiKey]:

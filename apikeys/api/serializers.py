@@ -1,5 +1,6 @@
 """What the endpoints take: bodies and queries. `answers.py` has what they answer with."""
 
+import re
 from typing import Any, Final
 
 from apikeys.models import KeyStatus
@@ -17,11 +18,13 @@ from web.input.fields import (
 from web.input.parameters import (
     ChoiceParameter,
     FlagParameter,
+    IdParameter,
     ListQuery,
     QuerySerializer,
     WholeNumberParameter,
 )
 from web.input.text import clean_line, clean_reason
+from web.rules import KEY_ID
 
 LONGEST_OVERLAP_SECONDS: Final = int(LONGEST_OVERLAP.total_seconds())
 DEFAULT_OVERLAP_SECONDS: Final = 24 * 60 * 60
@@ -146,7 +149,41 @@ class KeyListQuery(ListQuery):
         return clean_line(value, field="name", max_length=100)
 
 
+class KeyParameter(IdParameter):
+    """A key's id."""
+
+    wants = "a key's id"
+    shape = KEY_ID
+
+
+class ActorParameter(IdParameter):
+    """A key's id, or the type of another actor."""
+
+    wants = "a key's id, staff, cli or system"
+    shape = re.compile(f"{KEY_ID.pattern}|staff|cli|system")
+
+
+class ActionParameter(IdParameter):
+    """What was done, as events name it."""
+
+    wants = "an action, such as api_key.rotated"
+    shape = re.compile(r"[a-z_]{1,24}\.[a-z_]{1,24}")
+
+
 class EventListQuery(ListQuery):
+    """The filters of `GET /v1/events`; an event must pass all that are given."""
+
+    action = ActionParameter(required=False, help_text="Such as `api_key.rotated`.")
+    key = KeyParameter(required=False, help_text="What was done to this key.")
+    actor = ActorParameter(
+        required=False,
+        help_text="Who did it: a key's id, or all of `staff`, `cli` or `system`.",
+    )
+    since = MomentField(required=False, help_text="Not before this time.")
+    until = MomentField(required=False, help_text="Before this time.")
+
+
+class KeyEventListQuery(ListQuery):
     """Which events of a key."""
 
     role = ChoiceParameter(

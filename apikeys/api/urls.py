@@ -1,5 +1,6 @@
 from django.urls import path
 
+from apikeys.api.events import EventsView, KeyEventsView
 from apikeys.api.me_and_usage import AuthContextView, UsageView
 from apikeys.api.views import KeyViewSet
 
@@ -15,7 +16,8 @@ urlpatterns = [
         KeyViewSet.as_view({"post": "finish_rotation"}),
         name="key-finish-rotation",
     ),
-    path("v1/keys/<str:key_id>/events", KeyViewSet.as_view({"get": "events"}), name="key-events"),
+    path("v1/keys/<str:key_id>/events", KeyEventsView.as_view(), name="key-events"),
+    path("v1/events", EventsView.as_view(), name="events"),
     path(
         "v1/keys/<str:key_id>",
         KeyViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),

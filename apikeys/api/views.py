@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from rest_framework.permissions import BasePermission
@@ -11,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSetMixin
 
-from apikeys.api import answers, events, serializers
+from apikeys.api import answers, serializers
 from apikeys.api.documentation import (
     ACCEPT_PATCH,
     ITSELF,
@@ -25,7 +24,7 @@ from apikeys.api.documentation import (
     TOKEN,
     endpoint,
 )
-from apikeys.api.querysets import filtered, keys_of, presentable, visible_keys
+from apikeys.api.querysets import filtered, find_key, keys_of, presentable, visible_keys
 from apikeys.authentication.caller import caller_of
 from apikeys.models import ApiKey, KeyDay
 from apikeys.permissions import AnyKey, ManagesKeys, ManagesKeysOrItself
@@ -35,11 +34,9 @@ from apikeys.verbs.issue import issue_once
 from apikeys.verbs.revoke import revoke, revoke_with_all_it_made
 from apikeys.verbs.rotate import finish_rotation, rotate
 from apikeys.verbs.rules import clean
-from audit.models import AuditEvent
-from web.errors.refusals import Faults, ResourceNotFound
+from web.errors.refusals import Faults
 from web.input.body import JSON_TYPES
 from web.input.idempotency import REPLAYED_HEADER, fingerprint, idempotency_token
-from web.input.parameters import ID_SHAPE
 from web.output.lists import list_page
 from web.output.views import ApiView
 
@@ -50,7 +47,6 @@ class KeyViewSet(ViewSetMixin, ApiView):
     queries = {
         "list": serializers.KeyListQuery,
         "destroy": serializers.RevocationQuery,
-        "events": serializers.EventListQuery,
         "usage": serializers.KeyUsageQuery,
     }
     repeatable = frozenset({"rotate", "finish_rotation"})
@@ -231,38 +227,10 @@ class KeyViewSet(ViewSetMixin, ApiView):
         finish_rotation(self._find(key_id), actor=caller_of(request).actor)
         return Response(answers.Key(self._show(key_id)).data)
 
-    @endpoint(
-        "list_key_events",
-        "List an API key's events",
-        events.AuditEventList,
-        serializers.EventListQuery,
-        guide="pagination",
-        errors=OF_A_KEY,
-    )
-    def events(self, request: Request, key_id: str) -> Response:
-        """List what was done to the key, by whom and from where, or with `role=actor` what it did
-        to keys, itself included; newest first. Of what our staff did, only what it was. Takes an
-        unrestricted key.
-        """
-        api_key = self._find(key_id)
-        of_key = {f"{self.query['role']}_id": api_key.pk}
-        log = AuditEvent.objects.filter(organization_id=api_key.organization_id, **of_key)
-        page = list_page(
-            log, cursors=log, keyset=("sequence",), query=self.query, serializer=events.Event
-        )
-        return Response(page)
-
     def _find(self, key_id: str) -> ApiKey:
         """Return a key that exists for the caller. Raise ResourceNotFound for any other id."""
-        return self._only(keys_of(caller_of(self.request)), key_id)
+        return find_key(keys_of(caller_of(self.request)), key_id)
 
     def _show(self, key_id: str) -> Any:
         """Return the same key as `presentable`. Raise ResourceNotFound for any other id."""
-        return self._only(presentable(keys_of(caller_of(self.request))), key_id)
-
-    @staticmethod
-    def _only(keys: QuerySet[ApiKey], key_id: str) -> ApiKey:
-        found = keys.filter(pk=key_id).first() if ID_SHAPE.fullmatch(key_id) else None
-        if found is None:
-            raise ResourceNotFound("Your organization has no such key in this mode.")
-        return found
+        return find_key(presentable(keys_of(caller_of(self.request))), key_id)

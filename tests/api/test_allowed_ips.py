@@ -241,6 +241,7 @@ class EnforcementTests(ApiTestCase):
             self.api.send(f"{path}/rotate", {}),
             self.api.send(f"{path}/finish_rotation", {}),
             self.api.get(f"{path}/events"),
+            self.api.get("/v1/events"),
             self.api.delete(path),
         ]:
             self.assertRefused(response, 403, "ip_not_allowed")

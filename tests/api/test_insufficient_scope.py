@@ -36,6 +36,7 @@ class InsufficientScopeTests(ApiTestCase):
                 "cascade itself": client.delete(f"{own}?cascade=true"),
                 "events": client.get(f"{theirs}/events"),
                 "own events": client.get(f"{own}/events"),
+                "all events": client.get("/v1/events"),
                 "bad body": client.post("/v1/keys", b"{", content_type="text/plain"),
                 "bad query": client.get(f"{theirs}?limit=x"),
                 "no such key": client.get("/v1/keys/key_000000000000"),
@@ -52,6 +53,7 @@ class InsufficientScopeTests(ApiTestCase):
             client.get(path),
             client.change(path, {"name": "x"}),
             client.get(f"{path}/events"),
+            client.get("/v1/events"),
             client.send(f"{path}/finish_rotation", {}),
         ]:
             self.assertLess(response.status_code, 300)

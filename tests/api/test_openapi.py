@@ -28,6 +28,7 @@ PATHS = {
     "/v1/keys/{key_id}/rotate": ["post"],
     "/v1/keys/{key_id}/finish_rotation": ["post"],
     "/v1/keys/{key_id}/events": ["get"],
+    "/v1/events": ["get"],
     "/v1/keys/{key_id}": ["get", "patch", "delete"],
 }
 

@@ -71,6 +71,7 @@ class ExerciseTests(ScopeUseTestCase):
             lambda client: client.send("/v1/keys", {"name": "x"}),
             lambda client: client.get(f"/v1/keys/{self.manager_key.id}"),
             lambda client: client.get(f"/v1/keys/{self.manager_key.id}/events"),
+            lambda client: client.get("/v1/events"),
             lambda client: client.change(f"/v1/keys/{self.manager_key.id}", {"name": "y"}),
             lambda client: client.send(f"/v1/keys/{self.issue()[0].id}/rotate", {}),
             lambda client: client.delete(f"/v1/keys/{self.issue()[0].id}?cascade=true"),

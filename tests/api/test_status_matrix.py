@@ -24,6 +24,8 @@ POST   /keys/ID/rotate      200    401     401      403         200     404     
 POST   /keys/ID/finish_rotation 200 401    401      403         200     404      404      409
 GET    /keys/ID/events      200    401     401      403         403     404      404      200
 HEAD   /keys/ID/events      200    401     401      403         403     404      404      200
+GET    /events              200    401     401      403         .       .        .        .
+HEAD   /events              200    401     401      403         .       .        .        .
 GET    /auth/me             200    401     401      200         200     .        .        .
 HEAD   /auth/me             200    401     401      200         200     .        .        .
 """
@@ -38,6 +40,7 @@ DELETE /keys/ID             400    400    .      .      .       .     .     .   
 POST   /keys/ID/rotate      400    .      400    400    400     415   413   411      200    406
 POST   /keys/ID/finish_rotation 400 .     400    400    400     415   413   411      200    406
 GET    /keys/ID/events      400    400    .      .      .       .     .     .        .      406
+GET    /events              400    400    .      .      .       .     .     .        .      406
 GET    /auth/me             400    400    .      .      .       .     .     .        .      406
 """
 
@@ -48,6 +51,7 @@ path                        GET  HEAD  POST  PUT  PATCH  DELETE  OPTIONS  TRACE 
 /keys/ID/rotate             405  405   200   405  405    405     405      405    405
 /keys/ID/finish_rotation    405  405   200   405  405    405     405      405    405
 /keys/ID/events             200  200   405   405  405    405     405      405    405
+/events                     200  200   405   405  405    405     405      405    405
 /auth/me                    200  200   405   405  405    405     405      405    405
 /keys/ID/revoke             404  404   404   404  404    404     404      404    404
 /keys/ID/                   404  404   404   404  404    404     404      404    404

@@ -1,15 +1,15 @@
 """Tests of the audit log: who did what from where, append-only."""
 
 from datetime import UTC, datetime
+from importlib import import_module
 
 from django.contrib.admin.utils import quote
-from django.core.management import call_command
 from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from audit.actor import Actor
-from audit.models import AuditEvent, AuditHead, AuditLog
+from audit.models import LISTED, AuditEvent, AuditHead, AuditLog
 from tests.support.cast import ApiClient, ApiTestCase
 from tests.support.committed import as_owner
 
@@ -75,10 +75,11 @@ class AppendOnlyTests(ApiTestCase):
         AuditHead.objects.filter(pk=self.acme.pk).update(sequence=2)
 
     def test_trigger_migration_can_be_reversed_and_applied_again(self):
+        migration = import_module("audit.migrations.0002_append_only")
         with as_owner() as cursor:
-            call_command("migrate", "audit", "0001", verbosity=0)
+            cursor.execute(migration.DROP_TRIGGERS)
             cursor.execute("DELETE FROM audit_auditevent WHERE false")
-            call_command("migrate", "audit", verbosity=0)
+            cursor.execute(migration.ADD_TRIGGERS)
         self.refused("DELETE FROM audit_auditevent", APPEND_ONLY)
 
 
@@ -174,8 +175,8 @@ class RecordTests(ApiTestCase):
         with as_owner() as cursor:
             cursor.execute("ANALYZE audit_auditevent")
             cursor.execute("SET LOCAL enable_bitmapscan = off")  # As dear, for twenty rows.
-            plan = found.order_by("-sequence")[:20].explain()
-        self.assertIn("audit_event_by_target", plan)
+            plan = found.order_by(*LISTED)[:20].explain()
+        self.assertIn("audit_event_target", plan)
         self.assertNotIn("Sort", plan)
 
     def test_seal_must_be_32_bytes(self):

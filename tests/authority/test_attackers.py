@@ -28,6 +28,9 @@ ATTACKS: dict[str, Callable[[Any, str], Answer]] = {
     "retrieve": lambda client, path: client.get(path),
     "head": lambda client, path: client.head(path),
     "events": lambda client, path: client.get(f"{path}/events"),
+    "all events": lambda client, _: client.get("/v1/events?limit=100"),
+    "its events": lambda client, path: client.get(f"/v1/events?key={path.rpartition('/')[2]}"),
+    "its acts": lambda client, path: client.get(f"/v1/events?actor={path.rpartition('/')[2]}"),
     "rename": lambda client, path: change(client, path, {"name": "owned"}),
     "widen": lambda client, path: change(
         client, path, {"scopes": list(ALL_SCOPES), "expires_at": None, "allowed_ips": None}
@@ -37,6 +40,8 @@ ATTACKS: dict[str, Callable[[Any, str], Answer]] = {
     "revoke": lambda client, path: client.delete(f"{path}?reason=owned"),
     "cascade": lambda client, path: client.delete(f"{path}?cascade=true"),
 }
+
+EVENTS = ("all events", "its events", "its acts")
 
 
 def send(client: Client, path: str, body: object) -> Answer:
@@ -104,12 +109,12 @@ class AttackerTests(AttackTestCase):
 
     def test_key_of_another_organization_is_repelled_everywhere(self):
         _, client = self.issue(organization=self.globex)
-        own = {"me": 200, "list": 200, "create": 201}
+        own = {"me": 200, "list": 200, "create": 201, **dict.fromkeys(EVENTS, 200)}
         self.assertRepelled(client, (404, "resource_not_found"), {**own})
 
     def test_key_of_another_mode_is_repelled_everywhere(self):
         _, client = self.issue(livemode=False)
-        own = {"me": 200, "list": 200, "create": 201}
+        own = {"me": 200, "list": 200, "create": 201, **dict.fromkeys(EVENTS, 200)}
         self.assertRepelled(client, (404, "resource_not_found"), {**own})
 
     def test_restricted_key_is_repelled_everywhere(self):

@@ -63,6 +63,7 @@ class ModeTests(ApiTestCase):
             client.get(path),
             client.get(f"{path}/usage"),
             client.get(f"{path}/events"),
+            client.get("/v1/events"),
             client.change(path, {"name": "y", "scopes": ["tests:read"], "max_tests_per_month": 5}),
             client.change(path, {"scopes": ["tests:read", "tests:write"]}),
             client.send(f"{path}/rotate", {}),

@@ -4,7 +4,6 @@ import re
 from typing import Any, Final
 from urllib.parse import unquote, unquote_to_bytes
 
-from drf_spectacular.utils import extend_schema_field
 from rest_framework.request import Request
 
 from web.errors.refusals import ParameterInvalid
@@ -90,14 +89,18 @@ class FlagParameter(ChoiceParameter):
         return super().to_internal_value(_FLAGS.get(data, data)) == "true"
 
 
-@extend_schema_field({"type": "string", "pattern": f"^{ID_SHAPE.pattern}$"})
 class IdParameter(StringField):
-    """An object's id; only its shape is checked."""
+    """An object's id, or a text of another shape; only the shape is checked."""
 
     wants = "an object's id"
+    shape = ID_SHAPE
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.describe({"type": "string", "pattern": f"^(?:{self.shape.pattern})$"})
 
     def to_internal_value(self, data: Any) -> str:
-        return str(data) if ID_SHAPE.fullmatch(data) else self.refuse()
+        return str(data) if self.shape.fullmatch(data) else self.refuse()
 
 
 class ListQuery(QuerySerializer):

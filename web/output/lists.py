@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from django.db.models import Model, Q, QuerySet
+from django.db.models import F, Model, Q, QuerySet
 from rest_framework.serializers import Serializer
 
 from web.errors.refusals import ParameterInvalid
@@ -18,12 +18,14 @@ def list_page(
     keyset: Sequence[str],
     query: dict[str, Any],
     serializer: type[Serializer[Any]],
+    nulls_last: bool = False,
 ) -> dict[str, object]:
     """Return the contract's list object with one page of `rows`, newest first.
 
     `query` comes from `ListQuery`. `keyset` names the columns that order the list, descending; an
     index must begin with the filtered columns and end with these. A cursor may be any object of
     `cursors`, the list without its filters, so that it stays valid when its object is filtered out.
+    `nulls_last` picks indexes that are made so; no column of a keyset is null.
 
     Raises ParameterInvalid for any other cursor.
     """
@@ -36,8 +38,10 @@ def list_page(
                 message = f"{name} is the id of no object in this list."
                 raise ParameterInvalid(message, field=name)
             rows = rows.filter(_beyond(keyset, cursor, "gt" if backwards else "lt"))
-    sign = "" if backwards else "-"
-    found = list(rows.order_by(*(f"{sign}{column}" for column in keyset))[: limit + 1])
+    order: list[Any] = [F(column).desc(nulls_last=nulls_last or None) for column in keyset]
+    if backwards:
+        order = [column.reverse_ordering() for column in order]
+    found = list(rows.order_by(*order)[: limit + 1])
     page = found[:limit]
     if backwards:
         page.reverse()
