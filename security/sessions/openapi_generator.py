@@ -35,7 +35,7 @@ listed = keys.list_keys(status="active", limit=2)
 assert [key.id for key in listed.data] == [made.id, listed.data[1].id], listed
 rotated = keys.rotate_key(made.id, rotation_request=RotationRequest(overlap_seconds=0))
 assert rotated.key != made.key, "rotated"
-log = keys.list_key_events(made.id)
+log = keys.list_events(key=made.id)
 assert [event.action for event in log.data] == ["api_key.rotated", "api_key.issued"], log
 revoked = keys.revoke_key(made.id, reason="leaked")
 assert (revoked.status, revoked.revoked_reason) == ("revoked", "leaked"), revoked

@@ -45,7 +45,7 @@ const listed = await call("/v1/keys", "get", { query: "?status=active&limit=2" }
 assert(listed.ok && listed.data.data[0]?.id === id, "listed");
 const rotated = await call("/v1/keys/{key_id}/rotate", "post", { id, body: { overlap_seconds: 0 } });
 assert(rotated.ok && rotated.data.key !== made.data.key, "rotated");
-const log = await call("/v1/keys/{key_id}/events", "get", { id });
+const log = await call("/v1/events", "get", { query: `?key=${id}` });
 assert(log.ok, "events");
 const actions = log.data.data.map((event) => event.action);
 assert(actions.join() === "api_key.rotated,api_key.issued", "events");
