@@ -3,22 +3,27 @@
 `openapi_hook` completes them.
 """
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
-from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
+from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import (
     Direction,
     OpenApiParameter,
     OpenApiResponse,
+    extend_schema_field,
 )
 from rest_framework import serializers
 
 from web.errors.catalogue import CATALOGUE
 from web.input.fields import StringListField
 
+# What operations share: `everywhere` are the error codes of every endpoint, those of bodies
+# included; `by_default` need no branch in a client. No listed method answers method_not_allowed.
+SHARED: Final[dict[str, Any]] = json.loads(Path(__file__).with_name("openapi.json").read_text())
 # Extension by which an operation hands examples of its parameters to `share_repeats`.
 PARAMETER_EXAMPLES: Final = "x-parameter-examples"
 
@@ -28,38 +33,6 @@ def header(name: str, description: str, *, of: Sequence[int]) -> OpenApiParamete
     return OpenApiParameter(
         name, str, OpenApiParameter.HEADER, response=list(of), description=description
     )
-
-
-# Error codes of every endpoint, those that only a body can cause included. No method that the
-# document lists answers `method_not_allowed`.
-EVERYWHERE: Final = (
-    "parameter_unknown",
-    "parameter_invalid",
-    "api_key_in_url",
-    "https_required",
-    "host_not_allowed",
-    "request_invalid",
-    "simulate_in_live_mode",
-    "simulate_unknown_code",
-    "missing_required_field",
-    "contains_api_key",
-    "invalid_json",
-    "api_key_missing",
-    "api_key_invalid",
-    "api_key_expired",
-    "organization_suspended",
-    "ip_not_allowed",
-    "not_acceptable",
-    "rate_limit_exceeded",
-    "temporarily_unavailable",
-)
-# Errors that need no branch in a client: the response `default`.
-BY_DEFAULT: Final = (
-    "length_required",
-    "request_too_large",
-    "unsupported_media_type",
-    "internal_error",
-)
 
 
 class StrictRequest(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
@@ -77,6 +50,9 @@ class StrictRequest(OpenApiSerializerExtension):  # type: ignore[no-untyped-call
         return {**schema, "additionalProperties": False}
 
 
+NAMED: Final[dict[str, dict[str, Any]]] = {}  # Schemas of KnownValues with a name of their own.
+
+
 class KnownValues(serializers.CharField):
     """A text of a growing set: an open string in the document, so that a new one breaks no client.
 
@@ -84,40 +60,16 @@ class KnownValues(serializers.CharField):
     """
 
     def __init__(
-        self,
-        values: Sequence[str] | Mapping[str, str],
-        *,
-        text: str = "",
-        component: str = "",
-        **options: Any,
+        self, values: Sequence[str] | Mapping[str, str], *, component: str = "", **options: Any
     ) -> None:
         super().__init__(**options)
         meanings = values if isinstance(values, Mapping) else dict.fromkeys(values, "")
         known = "; ".join(f"`{value}` {meaning}".strip() for value, meaning in meanings.items())
-        self.component = component
-        self.schema = {
-            "type": "string",
-            "description": f"{text} Known values: {known}.".strip(),
-            "x-extensible-enum": list(values),
-        }
-
-
-class KnownValuesSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    """The schema of `KnownValues`."""
-
-    target_class = KnownValues
-
-    def map_serializer_field(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
-        """Return the field's schema, or a reference to its component."""
-        field: KnownValues = self.target
-        if not field.component:
-            return field.schema
-        named = ResolvedComponent(  # type: ignore[no-untyped-call]
-            field.component, ResolvedComponent.SCHEMA, field.schema, field.component
-        )
-        auto_schema.registry.register_on_missing(named)
-        reference: dict[str, str] = named.ref
-        return reference
+        schema: dict[str, Any] = {"type": "string", "description": f"Known values: {known}."}
+        schema["x-extensible-enum"] = list(values)
+        if component:
+            NAMED[component], schema = schema, {"$ref": f"#/components/schemas/{component}"}
+        extend_schema_field(schema)(self)  # type: ignore[type-var]
 
 
 def _scopes(help_text: str) -> StringListField:
@@ -172,12 +124,12 @@ class ApiError(serializers.Serializer[Any]):
 
 
 def error_responses(*codes: str) -> dict[int, OpenApiResponse]:
-    """Document an endpoint's refusals beside those of EVERYWHERE: one response for each status.
+    """Document an endpoint's refusals beside those of every one: one response for each status.
 
     `share_repeats` completes them. It names a response after its last code.
     """
     by_status: dict[int, list[str]] = {}
-    for code in (*EVERYWHERE, *codes):
+    for code in (*SHARED["everywhere"], *codes):
         by_status.setdefault(CATALOGUE[code].status, []).append(code)
     return {
         status: OpenApiResponse(ApiError, description=listed(of_status))
