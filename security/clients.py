@@ -99,6 +99,15 @@ def of_tomorrow(keys: dict) -> dict:
     return {**keys, "data": [keys["data"][0] | strange]}
 
 
+def linters(folder: Path, **_: str) -> None:
+    """Lint the document; a warning that the rules do not name fails, too."""
+    for command in (
+        ("redocly", "lint", "--config", f"{ROOT}/security/redocly.yaml"),
+        ("spectral", "lint", "--fail-severity=warn", "--ruleset", f"{ROOT}/security/spectral.yaml"),
+    ):
+        run(*command, "openapi.json", cwd=folder, REDOCLY_TELEMETRY="off")
+
+
 def openapi_python_client(folder: Path, **environ: str) -> None:
     package = folder / "client_of_openapi_python_client"
     made = ("--output-path", str(package), "--meta", "none")
@@ -156,7 +165,10 @@ def main() -> None:
         threading.Thread(target=stub.serve_forever, daemon=True).start()
         environ = {"URL": server.url, "KEY": key, "STUB": f"http://127.0.0.1:{stub.server_port}"}
         with ThreadPoolExecutor(2) as pool:
-            clients = openapi_generator, openapi_python_client, openapi_typescript, postman
+            clients = (
+                *(openapi_generator, linters, openapi_python_client),
+                *(openapi_typescript, postman),
+            )
             for client in [pool.submit(client, folder, **environ) for client in clients]:
                 client.result()
     print(f"{time.monotonic() - began:.0f} s")

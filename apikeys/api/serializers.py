@@ -118,7 +118,7 @@ class NoBody(StrictSerializer):
 class KeyListQuery(ListQuery):
     """The filters of `GET /v1/keys`; a key must pass all that are given."""
 
-    status = ChoiceParameter(list(KeyStatus.values), required=False)
+    status = ChoiceParameter(list(KeyStatus.values), required=False, help_text="Is this now.")
     scope = StringField(schema=KNOWN_SCOPE, required=False, help_text="Holds this scope.")
     unused_for_days = WholeNumberParameter(
         least=1,

@@ -1,5 +1,6 @@
 """Tests behind the documented nginx: slow clients, rolling restarts, and refusals that arrive."""
 
+import gzip
 import http.client
 import json
 import socket
@@ -165,6 +166,39 @@ def test_nginx_without_an_instance_answers_503_in_the_error_envelope(tmp_path):
             assert answer.headers["Content-Type"] == "application/json"
             assert answer.headers["Retry-After"] == str(RETRY_AFTER_SECONDS)
             assert answer.headers["Request-Id"] == error["request_id"]
+
+
+def test_nginx_compresses_lists_and_the_openapi_document_but_no_page(proxy, key):
+    for name in ("one", "two"):
+        proxy.ask("/v1/keys", key, {"name": name})
+
+    def fetch(path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=30)
+        sent = {"Host": "127.0.0.1", "Accept-Encoding": "gzip", **headers}
+        connection.request("GET", path, headers=sent)
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        return answer, body
+
+    for path, form in (
+        ("/v1/openapi.json", b'{"openapi":"3.1'),
+        ("/v1/openapi.yaml", b"openapi: 3.1"),
+        ("/v1/keys", b'{"object":"list"'),
+    ):
+        answer, body = fetch(path, Authorization=f"Bearer {key}")
+        assert (answer.status, answer.headers["Content-Encoding"]) == (200, "gzip"), path
+        assert "Accept-Encoding" in answer.headers["Vary"]
+        text = gzip.decompress(body)
+        assert text.startswith(form)
+        assert len(body) < len(text) / 2
+        if tag := answer.headers["ETag"]:
+            assert fetch(path, **{"If-None-Match": tag})[0].status == 304
+    tags = {fetch("/v1/openapi.json")[0].headers["ETag"] for _ in range(8)}
+    assert len(tags) == 1, "workers disagree about the document"
+    for path in ("/admin/login/", "/docs", "/docs/reference", "/docs/errors"):
+        answer, _ = fetch(path)
+        assert (answer.status, answer.headers["Content-Encoding"]) == (200, None), path
 
 
 def test_nginx_does_not_expose_forward_authentication(proxy, instances, key):
