@@ -35,6 +35,7 @@ with DemoServer() as server:
         subprocess.run(
             [
                 *(".venv-security/bin/schemathesis", "run", f"{server.url}/v1/openapi.json"),
+                *("--url", server.url),
                 *("--header", f"Authorization: Bearer {server.key(mode)}"),
                 *("--checks", "all", "--max-examples", "200", "--max-time", str(SECONDS_EACH)),
                 # A key that was revoked is still there to be looked at: that is what DELETE does.

@@ -132,7 +132,11 @@ class KeyListQuery(ListQuery):
         required=False,
         help_text="Not expired, and expires within this many days.",
     )
-    name = StringField(required=False, help_text="Has this in its name, in any case.")
+    name = StringField(
+        schema={"type": "string", "pattern": r"\S", "maxLength": 100},
+        required=False,
+        help_text="Has this in its name, in any case.",
+    )
     over_privileged = FlagParameter(
         required=False,
         help_text="Holds scopes that were granted 30 or more days ago and never exercised since; "
