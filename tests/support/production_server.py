@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import psycopg
@@ -123,6 +123,9 @@ def production_environ(database: Database) -> dict[str, str]:
 class ProductionServer:
     """Starts on entry, migrated; ends with SIGTERM on exit."""
 
+    host = "127.0.0.1"
+    log: int | IO[bytes] = subprocess.DEVNULL
+
     def __init__(
         self, database: Database, *, like: "ProductionServer | None" = None, workers: int = 2
     ) -> None:
@@ -175,19 +178,23 @@ class ProductionServer:
 
     def start(self) -> None:
         """Start the server and wait until it is ready."""
+        self.spawn()
+        self.until("/readyz", 200)
+        assert self.process.poll() is None, "another server answers on this port"
+
+    def spawn(self) -> None:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "manage.py", "serve"),
-                *("--port", str(self.port), "--workers", str(self.workers)),
+                *("--host", self.host, "--port", str(self.port)),
+                *("--workers", str(self.workers)),
             ],
             cwd=ROOT,
             env=self.environ,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
             start_new_session=True,
         )
-        self.until("/readyz", 200)
-        assert self.process.poll() is None, "another server answers on this port"
 
     def stop(self) -> int:
         """Stop the server and wait for its end; return its exit code."""
@@ -211,7 +218,7 @@ class ProductionServer:
         if body is not None:
             data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}", data=data, headers=headers, method=method
+            f"http://{self.host}:{self.port}{path}", data=data, headers=headers, method=method
         )
         began = time.monotonic()
         try:

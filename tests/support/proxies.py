@@ -85,10 +85,12 @@ def start_nginx(
     staff: tuple[str, int] | None = None,
     underscores: str = "off",
     read_timeout: str = "30s",
+    upstream: str = "",
 ) -> Proxy:
     """Start nginx with deploy/nginx.conf, with other ports and without a certificate.
 
-    `staff` is the token of single sign-on and the port of its identity provider.
+    `staff` is the token of single sign-on and the port of its identity provider. `upstream`
+    replaces the instances on `ports`.
     """
     assert NGINX
     port, plain_port = free_port(), free_port()
@@ -97,7 +99,9 @@ def start_nginx(
         (block,) = re.findall(r"```nginx\n(.*?)```", DEPLOY_DOC, re.DOTALL)
         block = block.replace("TOKEN", staff[0]).replace(":4180", f":{staff[1]}")
         (folder / "reachscore-staff.conf").write_text(block.replace("$scheme", "$seen_scheme"))
-    for documented_port, instance_port in zip((8000, 8001), ports, strict=True):
+    if upstream:
+        documented = re.sub(r"upstream reachscore \{.*?\n\}", upstream, documented, flags=re.DOTALL)
+    for documented_port, instance_port in zip((8000, 8001), ports, strict=not upstream):
         documented = documented.replace(f":{documented_port} ", f":{instance_port} ")
     documented = re.sub(r"\n *ssl_.*", "", documented)
     documented = documented.replace("listen 443 ssl", f"listen 127.0.0.1:{port}")
