@@ -32,12 +32,14 @@ def run(fault: Fault, world: World) -> None:
     course = fault.cause(world)
     try:
         next(course)
-        if fault.is_survived:
-            world.until_good()
-        else:
-            time.sleep(SECONDS_OF_A_FAULT_THAT_IS_NOT_SURVIVED)
-            began = time.monotonic()
-        next(course, None)
+        try:
+            if fault.is_survived:
+                world.until_good()
+            else:
+                time.sleep(SECONDS_OF_A_FAULT_THAT_IS_NOT_SURVIVED)
+                began = time.monotonic()
+        finally:
+            next(course, None)
         world.until_good()
         outage = ledger.longest_gap(began)
         until("three nodes", world.cluster.is_whole, seconds=90)
@@ -88,7 +90,7 @@ def main() -> int:
                         routes = ROUTES[number % len(ROUTES)]
                         for instance, route in zip(instances, routes, strict=True):
                             instance.move_to(route)
-                        print(f"round {number + 1}, web1 by {routes[0]}, web2 by {routes[1]}")
+                        print(f"round {number + 1}, web1 by {routes[0]}, web2 by {routes[1]}", flush=True)
                         head = ("fault", "acked", "calls", "503", "slowest", "outage", "took")
                         print(TABLE.format(*head), flush=True)
                         for fault in faults:

@@ -72,11 +72,11 @@ def machine_frozen(world: World) -> Iterator[None]:
     old = world.cluster.primary()
     frozen = freeze(old)
     yield
-    new = world.cluster.primary()
-    world.require("another node took over", new is not old)
     for process in frozen:
         with suppress(psutil.Error):
             process.resume()
+    new = world.cluster.primary()
+    world.require("another node took over", new is not old)
     woke = time.monotonic()
     stale = 0.0
     while (awake := time.monotonic() - woke) < 10:
@@ -113,7 +113,7 @@ def postmaster_frozen(world: World) -> Iterator[None]:
         )
     yield
     world.require("Patroni does not fail over", world.cluster.primary() is old)
-    postmaster.resume()
+    random.choice((postmaster.resume, postmaster.kill))()  # By itself, or as docs/ha.md says.
 
 
 def etcd_gone(world: World) -> Iterator[None]:
@@ -155,8 +155,8 @@ def web_restarted(world: World) -> Iterator[None]:
     """Both web machines, one after the other: nobody notices."""
     before = world.ledger.statuses[503]
     for instance in world.instances:
+        time.sleep(2)  # nginx has not tried this one's neighbour for up to 2 s after a failure.
         instance.restart()
-        time.sleep(2)
     yield
     refused = world.ledger.statuses[503] - before
     world.require(f"no request is lost in a restart, {refused} were", refused == 0)
