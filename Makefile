@@ -10,7 +10,7 @@ uv_compile = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 
 # Its rules are ours and lie here; nothing is asked of its maker's servers.
 semgrep := SEMGREP_ENABLE_VERSION_CHECK=0 SEMGREP_SEND_METRICS=off .venv-security/bin/semgrep
 
-.PHONY: help run test test-fast coverage pictures lint check fuzz bench bench-growth bench-profile clients lock release clean install install-bench
+.PHONY: help run test test-fast test-ha coverage pictures lint check fuzz bench bench-growth bench-profile clients lock release clean install install-bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,9 @@ test: install ## Run the tests on a PostgreSQL of their own
 
 test-fast: install ## Run the tests that start no server and no browser and race nobody
 	@exec $(python) -m pytest -n 3 -m "not (slow or browser or server)"
+
+test-ha: install ## Break a cluster on loopback under load: docs/ha.md; ROUNDS=2
+	@exec $(python) -m tests.ha --rounds $(or $(ROUNDS),2)
 
 coverage: install ## Run the tests and print which statements they do not reach
 	@exec $(python) -m pytest -n 3 --cov --cov-report=term-missing:skip-covered
@@ -73,6 +76,7 @@ lock: install ## Renew the lock files from pyproject.toml and security/package.j
 	$(uv_compile) --group security --output-file requirements/security.txt
 	@bin/install-node
 	cd security && PATH="$(CURDIR)/.venv-security/bin:$$PATH" npm update --package-lock-only
+	$(uv_compile) --group ha --constraint requirements.txt --output-file requirements/ha.txt
 	$(uv_compile) pyproject.toml --group bench --constraint requirements.txt --output-file requirements/bench.txt
 
 release: check ## Check, then commit and tag the version that VERSION=… names; CHANGELOG.md must have it
@@ -80,7 +84,7 @@ release: check ## Check, then commit and tag the version that VERSION=… names;
 
 clean: ## Remove .venv, the development database and its secrets
 	@$$(command -v .venv/bin/python || command -v python3) -m reachscore.devdb.cluster .local/postgres .local/bench/postgres
-	rm -rf .venv .venv-bench .venv-security .local staticfiles rendered .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-bench .venv-ha .venv-security .local staticfiles rendered .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 install:
 	@bin/install

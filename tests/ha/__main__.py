@@ -4,8 +4,10 @@ Each promise that is broken is printed; then the exit code is 1.
 """
 
 import argparse
+import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -14,6 +16,7 @@ from pathlib import Path
 from tests.ha.cluster import PACKAGES, Cluster, Instance, front, until
 from tests.ha.faults import FAULTS, Fault, World
 from tests.ha.ledger import Ledger
+from tests.support.demo_server import ROOT
 
 LONGEST_OUTAGE_SECONDS = 25
 SECONDS_OF_A_FAULT_THAT_IS_NOT_SURVIVED = 15
@@ -76,6 +79,11 @@ def main() -> int:
     if missing := [package for package, found in PACKAGES.items() if not found]:
         print(f"SKIPPED: {', '.join(missing)} of apt not installed.")
         return 0
+    subprocess.run(
+        [ROOT / "bin" / "install", ".venv-ha", "requirements/ha.txt"],
+        env={**os.environ, "PYTHON": "/usr/bin/python3"},  # `nobody` can run it.
+        check=True,
+    )
     faults = [fault for fault in FAULTS if not options.only or fault.cause.__name__ in options.only]
     began = time.monotonic()
     with Cluster() as cluster:
