@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import SystemRandom
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import psycopg
@@ -41,6 +42,11 @@ NOBODY = pwd.getpwnam("nobody")  # PostgreSQL refuses root.
 NODES = ("db1", "db2", "db3")
 PASSWORDS = {"SUPERUSER": "s", "REPLICATION": "r", "RESTAPI": "p"}
 LONGEST_START_SECONDS = 90
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def until(what: str, condition: Callable[[], Any], *, seconds: float = 60) -> Any:
@@ -204,7 +210,8 @@ class Cluster:
             self.etcd[name] = Program(self.folder, f"{name}-etcd", "etcd", **environ)
         self.nodes = {name: Node(self, name) for name in NODES}
         file = self.folder / "haproxy.cfg"
-        file.write_text(self.documented("haproxy.cfg", **{"127.0.0.1:5000": f"{self.net}5:5000"}))
+        here = {"127.0.0.1:5000": f"{self.net}5:5000", "user haproxy": "", "group haproxy": ""}
+        file.write_text(self.documented("haproxy.cfg", **here))
         self.programs += [Program(self.folder, "haproxy", HAPROXY, "-db", "-f", file)]
         until("three nodes", self.is_whole, seconds=LONGEST_START_SECONDS)
         self._make_roles()
@@ -282,14 +289,14 @@ class Cluster:
 
     def patronictl(self, *words: str) -> str:
         """Run patronictl as docs/ha.md does."""
-        command = [PATRONI / "patronictl", "-c", self.nodes["db1"].config, *words]
+        command = [str(PATRONI / "patronictl"), "-c", str(self.nodes["db1"].config), *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def _make_roles(self) -> None:
-        variables = ("database=reachscore", "owner_password=reachscore_owner")
-        variables += ("app_password=reachscore_app",)
+        variables = ["database=reachscore"]
+        variables += [f"{role}_password=reachscore_{role}" for role in ("owner", "app")]
         subprocess.run(
             [
                 POSTGRES / "psql",
@@ -326,7 +333,8 @@ class Instance(ProductionServer):
     """The service on a web machine. If it ends by itself, it is started again, as by systemd."""
 
     def __init__(self, cluster: Cluster, name: str, *, like: "Instance | None" = None) -> None:
-        super().__init__(cluster, like=like)
+        super().__init__(cast(Any, cluster), like=like)  # Has the `url` that is needed.
+        self.cluster = cluster
         self.name, self.host, self.port = name, cluster.address(name), 8000
         self.log = (cluster.folder / f"{name}.log").open("ab")
         self.restarts, self.is_planned, self.route = 0, False, ""
@@ -337,7 +345,7 @@ class Instance(ProductionServer):
 
     def _choose(self, route: str) -> None:
         self.route = route
-        self.environ["DATABASE_URL"] = self.database.url("reachscore_app", route=route)
+        self.environ["DATABASE_URL"] = self.cluster.url("reachscore_app", route=route)
         self.environ["PREPARED_STATEMENTS"] = str(route != "pgbouncer").lower()
 
     def __enter__(self) -> "Instance":
@@ -370,8 +378,13 @@ class Instance(ProductionServer):
                 self.spawn()
 
 
-def front(cluster: Cluster) -> Proxy:
+@contextlib.contextmanager
+def front(cluster: Cluster) -> Iterator[Proxy]:
     """Start nginx with deploy/nginx.conf and the two web machines of deploy/ha."""
     folder = cluster.folder / "nginx"
     folder.mkdir()
-    return start_nginx(folder, (), upstream=cluster.documented("upstream.conf"))
+    proxy = start_nginx(folder, (), upstream=cluster.documented("upstream.conf"))
+    try:
+        yield proxy
+    finally:
+        proxy.stop()

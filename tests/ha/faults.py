@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import psutil
 from psycopg import Error
 
-from tests.ha.cluster import Cluster, Instance, Node, until
+from tests.ha.cluster import Cluster, Instance, Node, say, until
 from tests.ha.ledger import Ledger
 
 TTL_SECONDS = 20
@@ -27,8 +27,8 @@ class World:
     ledger: Ledger
     killed: list[str] = field(default_factory=list)
 
-    def note(self, text: str) -> None:
-        print(f"    {text}", flush=True)
+    def restarts(self) -> int:
+        return sum(instance.restarts for instance in self.instances)
 
     def require(self, promise: str, kept: object) -> None:
         if not kept:
@@ -75,7 +75,7 @@ def machine_frozen(world: World) -> Iterator[None]:
     for process in frozen:
         with suppress(psutil.Error):
             process.resume()
-    new = world.cluster.primary()
+    new = until("a primary", world.cluster.primary)
     world.require("another node took over", new is not old)
     woke = time.monotonic()
     stale = 0.0
@@ -85,7 +85,7 @@ def machine_frozen(world: World) -> Iterator[None]:
         with suppress(OSError):
             world.require("one primary", world.cluster.primary() is new)
         time.sleep(0.05)
-    world.note(f"old primary, once awake, was a primary to itself for {stale:.1f} s")
+    say(f"    old primary, once awake, was a primary to itself for {stale:.1f} s")
     world.require("old primary steps down in 5 s", stale < 5)
 
 
@@ -145,7 +145,7 @@ def switched_over(world: World) -> Iterator[None]:
     )
     fresh = until("an answer", lambda: (found := window())[0] != 503 and found, seconds=25)
     if used[-1] == (429, fresh[1]):  # Else the minute was over.
-        world.note("rate window of this minute: full before, empty on the promoted node")
+        say("    rate window of this minute: full before, empty on the promoted node")
         world.require("a promoted node has empty rate windows", fresh[0] == 200)
     yield
     world.require("the chosen node took over", world.cluster.primary() is new)

@@ -72,13 +72,15 @@ class Ledger:
     def _reporting(self, work: Any, *args: Any) -> None:
         try:
             work(*args)
-        except Exception as error:  # noqa: BLE001 - a writer that ended would promise nothing.
+        except Exception as error:  # A writer that ended would promise nothing.
             self.broken.append(f"{work.__name__} ended: {error!r}")
 
     def customer(self, name: str, plan: str = "enterprise") -> str:
         """Make an organization with one key; return the key."""
         manage = self.instances[0].manage
-        return manage("issue_api_key", manage("create_organization", name, "--plan", plan), "--name", "CI")
+        return manage(
+            "issue_api_key", manage("create_organization", name, "--plan", plan), "--name", "CI"
+        )
 
     def ask(
         self, method: str, path: str, key: str, *, by: Instance | None = None, **body: Any
@@ -105,7 +107,8 @@ class Ledger:
         took = time.monotonic() - began
         self.statuses[answer.status] += 1
         self.slowest = max(self.slowest, took)
-        what = f"{datetime.now(UTC):%T} {method} {path} by {by.name if by else 'nginx'}: {answer.status}"
+        to = by.name if by else "nginx"
+        what = f"{datetime.now(UTC):%T} {method} {path} by {to}: {answer.status}"
         if took > LONGEST_ANSWER_SECONDS:
             self.broken.append(f"{what} after {took:.1f} s")
         if answer.status >= 500 and answer.status != 503:
@@ -152,6 +155,12 @@ class Ledger:
         if not statuses <= {401, 503, NO_ANSWER}:
             self.broken.append(f"revoked key {ended} is alive: {statuses}")
         return statuses == {401}
+
+    def _until_dead(self, ended: str) -> None:
+        try:
+            until("401", lambda: self._require_dead(ended), seconds=20)
+        except AssertionError:
+            self.broken.append(f"revoked key {ended} got no 401")
 
     def _probe(self, instance: Instance, key: str) -> None:
         own = None
@@ -215,10 +224,7 @@ class Ledger:
             if (found := events[key, "api_key.revoked"]) != 1:
                 self.broken.append(f"{found} events of the revocation of {key}")
         for key in random.sample(sorted(revoked), min(len(revoked), SAMPLE)):
-            try:
-                until("401", lambda key=key: self._require_dead(key), seconds=20)
-            except AssertionError:
-                self.broken.append(f"revoked key {key} got no 401")
+            self._until_dead(key)
         try:
             self.instances[0].manage("verify_audit")
         except AssertionError as error:
