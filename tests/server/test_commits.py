@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import OperationalError, connection
 from django.test import Client, override_settings
 from django.utils import timezone
+from psycopg.abc import PQGen
 
 from accounts.models import Organization
 from apikeys.models import ApiKey, KeySecret, ScopeGrant
@@ -26,7 +27,7 @@ from staff.models import LogInTries
 from tests.support.cast import ApiClient
 from tests.support.committed import CommittedTestCase, superuser
 from web.context import RequestContext, begin_request
-from web.database.base import CommitUnconfirmed
+from web.database.base import CommitUnconfirmed, Connection
 from web.deadlines import DEADLINES, DeadlineExpired
 
 LONGEST_WAIT = 0.5
@@ -245,6 +246,23 @@ class WaitTests(CommitTestCase):
         self.assertIsInstance(self.fault(sleep), psycopg.errors.QueryCanceled)
         self.assertTrue(connection.connection.closed)
         self.assertFalse(connection.is_usable())
+
+    def test_second_result_from_a_dying_pooler_is_a_lost_connection(self):
+        """psycopg raises InternalError for it, which is a bug elsewhere."""
+        run = Connection._exec_command
+        for lost, expected in (("BEGIN", psycopg.OperationalError), ("COMMIT", CommitUnconfirmed)):
+
+            def run_and_lose(
+                raw: Connection, command: Any, *args: Any, lost: str = lost
+            ) -> PQGen[Any]:
+                result = yield from run(raw, command, *args)
+                if lost.encode() in command:
+                    raise psycopg.InternalError(f"received 2 results from command '{lost}'")
+                return result
+
+            with self.subTest(lost), mock.patch.object(Connection, "_exec_command", run_and_lose):
+                self.assertIs(type(self.fault(self.suspend)), expected)
+            connection.close()
 
     def test_frozen_server_is_given_up_and_only_a_commit_may_have_happened(self):
         """A single statement commits by itself; the verb's lock, in a transaction, does not."""

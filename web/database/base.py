@@ -80,9 +80,13 @@ class Connection(psycopg.Connection[Any]):
             self._give_up(gen, SECONDS_TO_CANCEL if left > SHORT_WAIT else SECONDS_TO_CANCEL / 4)
             error = DeadlineExpired if kind == TRANSACTION else CommitUnconfirmed
             raise error("The answer took too long.") from None
-        except psycopg.OperationalError as error:
+        except (psycopg.OperationalError, psycopg.InternalError) as error:
+            if is_out_of_step := isinstance(error, psycopg.InternalError) and not error.sqlstate:
+                self.close()  # "received 2 results": a pooler's farewell followed the answer.
             if self._is_committing and self.closed:
                 raise CommitUnconfirmed("The connection was lost.") from error
+            if is_out_of_step:
+                raise psycopg.OperationalError("The connection was lost.") from error
             raise
         finally:
             waits.end()
