@@ -15,7 +15,6 @@ from tests.ha.cluster import Cluster, Instance, Node, say, until
 from tests.ha.ledger import Ledger
 
 TTL_SECONDS = 20
-KILLS_A_ROUND = 30
 VICTIMS = ("worker", "worker", "worker", "backend", "backend", "backend", "parent", "parent")
 POSTMASTER_EVERY = 10
 
@@ -25,6 +24,7 @@ class World:
     cluster: Cluster
     instances: list[Instance]
     ledger: Ledger
+    kills: int  # In each round, of processes_killed.
     killed: list[str] = field(default_factory=list)
 
     def restarts(self) -> int:
@@ -79,7 +79,7 @@ def machine_frozen(world: World) -> Iterator[None]:
     world.require("another node took over", new is not old)
     woke = time.monotonic()
     stale = 0.0
-    while (awake := time.monotonic() - woke) < 10:
+    while (awake := time.monotonic() - woke) < 6:
         if old.may_write():
             stale = awake
         with suppress(OSError):
@@ -121,7 +121,7 @@ def etcd_gone(world: World) -> Iterator[None]:
     old = world.cluster.primary()
     for etcd in world.cluster.etcd.values():
         etcd.end(signal.SIGKILL)
-    time.sleep(TTL_SECONDS + 10)
+    time.sleep(TTL_SECONDS + 5)
     yield
     world.require("the primary stays", old.may_write())
     for etcd in world.cluster.etcd.values():
@@ -164,7 +164,7 @@ def web_restarted(world: World) -> Iterator[None]:
 
 def processes_killed(world: World) -> Iterator[None]:
     """kill -9 of workers, parents, backends and postmasters, one after the other."""
-    for number in range(1, KILLS_A_ROUND + 1):
+    for number in range(1, world.kills + 1):
         what = "postmaster" if number % POSTMASTER_EVERY == 0 else random.choice(VICTIMS)
         with suppress(psutil.Error, OSError, Error):
             process = victim(world, what)
@@ -172,7 +172,6 @@ def processes_killed(world: World) -> Iterator[None]:
             world.killed.append(f"{datetime.now(UTC):%T} {what} {process.pid}")
         time.sleep(random.uniform(0.2, 1))
         world.until_good()
-        # A worker that dies twice within 5.5 s ends its server; we would be measuring that only.
     yield
 
 
