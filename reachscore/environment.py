@@ -99,10 +99,13 @@ def host_names(environ: Mapping[str, str], name: str) -> list[str]:
     return hosts
 
 
-def flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
-    """Return True for `true`, False for `false`: `DEBUG=no` must not quietly mean yes."""
+def flag(environ: Mapping[str, str], name: str, *, default: bool, needs: str = "") -> bool:
+    """Return True for `true`, False for `false`. Refuse the rest, and true without `needs`."""
     found = _match(environ, name, "true|false", "be true or false")
-    return found[0] == "true" if found else default
+    is_on = found[0] == "true" if found else default
+    if is_on and needs and not environ.get(needs):
+        raise ImproperlyConfigured(f"{name}=true also needs {needs}.")
+    return is_on
 
 
 def count(environ: Mapping[str, str], name: str, *, default: int) -> int:
@@ -144,27 +147,16 @@ def gateway_tokens(environ: Mapping[str, str], name: str) -> tuple[bytes, ...]:
     return tuple(found[0].encode().split(b",")) if found else ()
 
 
-def authz_requires_token(environ: Mapping[str, str], tokens: tuple[bytes, ...]) -> bool:
-    """Return the flag, by default True if there is a token. Refuse True without one."""
-    name = "AUTHZ_REQUIRES_GATEWAY_TOKEN"
-    required = flag(environ, name, default=bool(tokens))
-    if required and not tokens:
-        raise ImproperlyConfigured(f"{name}=true also needs GATEWAY_TOKEN.")
-    return required
-
-
 def staff_gateway_tokens(environ: Mapping[str, str]) -> tuple[bytes, ...]:
     """Return the tokens of the proxy that names staff; none unless STAFF_SSO is true.
 
     Raises ImproperlyConfigured if STAFF_SSO has no token, or if nobody could log in.
     """
     tokens = gateway_tokens(environ, "STAFF_GATEWAY_TOKEN")
-    if not flag(environ, "STAFF_SSO", default=False):
+    if not flag(environ, "STAFF_SSO", default=False, needs="STAFF_GATEWAY_TOKEN"):
         if not flag(environ, "STAFF_PASSWORD_LOGIN", default=True):
             raise ImproperlyConfigured("STAFF_PASSWORD_LOGIN=false also needs STAFF_SSO=true.")
         return ()
-    if not tokens:
-        raise ImproperlyConfigured("STAFF_SSO=true also needs STAFF_GATEWAY_TOKEN.")
     return tokens
 
 

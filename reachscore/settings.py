@@ -48,7 +48,10 @@ API_KEY_PEPPERS = env.numbered_keys(environ, "API_KEY_PEPPERS")
 AUDIT_KEYS = env.numbered_keys(environ, "AUDIT_KEYS")
 ENCRYPTION_KEYS = env.numbered_keys(environ, "ENCRYPTION_KEYS")
 GATEWAY_TOKENS = env.gateway_tokens(environ, "GATEWAY_TOKEN")  # Authenticate the proxy.
-AUTHZ_REQUIRES_GATEWAY_TOKEN = env.authz_requires_token(environ, GATEWAY_TOKENS)
+has_tokens = bool(GATEWAY_TOKENS)  # Then forward authentication takes one.
+AUTHZ_REQUIRES_GATEWAY_TOKEN = env.flag(
+    environ, "AUTHZ_REQUIRES_GATEWAY_TOKEN", default=has_tokens, needs="GATEWAY_TOKEN"
+)
 STAFF_GATEWAY_TOKENS = env.staff_gateway_tokens(environ)  # Any: single sign-on is on.
 STAFF_PASSWORD_LOGIN = env.flag(environ, "STAFF_PASSWORD_LOGIN", default=True)  # And by passkey.
 if PRODUCTION:
