@@ -48,7 +48,7 @@ def clean_networks(wanted: Sequence[str]) -> list[str]:
         raise ParameterInvalid(message, field="allowed_ips")
     faults, cleaned = Faults(), dict[str, None]()
     for text in wanted:
-        with faults:
+        with faults.noted():
             cleaned[write_network(_parsed(text))] = None
     faults.refuse()
     return list(cleaned)

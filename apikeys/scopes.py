@@ -45,7 +45,7 @@ def clean_scopes(wanted: Iterable[str], *, field: str = "scopes") -> list[str]:
         raise ParameterInvalid(message, field=field)
     faults = Faults()
     for scope in sorted(asked - set(ALL_SCOPES)):
-        with faults:
+        with faults.noted():
             hint = did_you_mean(scope, ALL_SCOPES)
             message = f"There is no scope {quote_input(scope)}.{hint}"
             fix = f"The scopes are {', '.join(ALL_SCOPES)}."

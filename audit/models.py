@@ -46,6 +46,10 @@ FIND_ACTIONS: Final = """
 """
 
 
+def _listed(name: str, *columns: str, of: Q | None = None) -> models.Index:
+    return models.Index(*columns, *LISTED, condition=of, name=f"audit_event_{name}")
+
+
 class AuditHead(models.Model):
     """The number and seal of a log's last event. Its row is the lock of every write verb.
 
@@ -100,29 +104,14 @@ class AuditEvent(models.Model):
         indexes = [
             models.Index(fields=NEWEST, name="audit_event_newest"),
             models.Index(fields=["action", *NEWEST], name="audit_event_by_action"),
-            *(
-                models.Index(
-                    "organization_id",
-                    *filtered,
-                    *LISTED,
-                    condition=OF_MODE[livemode],
-                    name=f"audit_event_{mode}{''.join(f'_{name}' for name in filtered)}",
-                )
-                for livemode, mode in ((True, "live"), (False, "test"))
-                for filtered in ((), ("action",))
-            ),
-            models.Index("organization_id", "actor_id", *LISTED, name="audit_event_actor"),
-            models.Index(
-                "organization_id", "actor_id", "action", *LISTED, name="audit_event_actor_action"
-            ),
-            models.Index(
-                "organization_id",
-                *LISTED,
-                condition=~Q(actor_type=ActorType.KEY.value),
-                name="audit_event_not_key",
-            ),
-            # Ids are unique over all organizations.
-            models.Index("target_id", *LISTED, name="audit_event_target"),
+            _listed("live", "organization_id", of=OF_MODE[True]),
+            _listed("live_action", "organization_id", "action", of=OF_MODE[True]),
+            _listed("test", "organization_id", of=OF_MODE[False]),
+            _listed("test_action", "organization_id", "action", of=OF_MODE[False]),
+            _listed("actor", "organization_id", "actor_id"),
+            _listed("actor_action", "organization_id", "actor_id", "action"),
+            _listed("not_key", "organization_id", of=~Q(actor_type=ActorType.KEY.value)),
+            _listed("target", "target_id"),  # Ids are unique over all organizations.
             # For the search: PostgreSQL uses an index for an OR only if every side has one.
             models.Index(fields=["request_id"], name="audit_event_by_request"),
             models.Index(fields=["ip", *NEWEST], name="audit_event_by_address"),

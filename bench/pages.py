@@ -98,8 +98,24 @@ DRESS: Final = (
            now() - n * interval '30 seconds', 1, sha256(int8send(n))
       FROM generate_series(1, %(keys)s) n JOIN apikeys_apikey ON id = bench_id('key', n)
     """,
+    # A million of the old customer's, in live mode: half by one key and half by another.
+    """
+    INSERT INTO audit_auditevent (
+           id, organization_id, sequence, action, actor_type, actor_id, actor_label, target_type,
+           target_id, livemode, reason, changes, ip, user_agent, request_id, created_at,
+           seal_key_id, seal)
+    SELECT bench_id('evt', %(keys)s + n), bench_id('org', 7), %(keys)s + n,
+           (ARRAY['api_key.changed', 'api_key.rotated'])[1 + n %% 2], 'key',
+           (ARRAY[one, other])[1 + n %% 2], 'n', 'api_key', bench_id('key', n / 10), TRUE, '', '{}',
+           '10.0.0.1', 'bench', bench_id('req', %(keys)s + n),
+           now() - (%(keys)s - n) * interval '30 seconds', 1, sha256(int8send(n))
+      FROM generate_series(1, %(keys)s) n,
+           (SELECT min(id) AS one, max(id) AS other FROM apikeys_apikey
+             WHERE organization_id = bench_id('org', 7) AND livemode) AS key
+    """,
     "VACUUM FULL apikeys_apikey",
     "VACUUM FULL apikeys_keysecret",
+    "VACUUM ANALYZE audit_auditevent",
 )
 
 
@@ -127,8 +143,9 @@ def main() -> None:
     page = Path(__file__).with_name("PAGES.md")
     origin = f"`python -m bench.pages`, {datetime.now(UTC):%Y-%m-%d}, {len(CORES)} cores, "
     origin += f"Python {platform.python_version()}, PostgreSQL {database.version}."
-    told = f"""Pages of the admin on {KEYS:,} keys of {ORGANIZATIONS:,} customers and as many audit
-events, asked for by Django's test client: the queries of one, and the quickest of {TIMES}."""
+    told = f"""Pages of the admin on {KEYS:,} keys of {ORGANIZATIONS:,} customers and twice as many
+audit events, half of them one customer's, whose `GET /v1/events` is here, too. Asked for by
+Django's test client: the queries of one, and the quickest of {TIMES}."""
     rows = table(("page", "queries", "ms"), list(measured()))
     page.write_text("\n\n".join(["# Pages", origin, told, rows]) + "\n")
     sys.stdout.write(page.read_text())
@@ -146,6 +163,8 @@ def measured() -> Iterator[tuple[str, str, str]]:
     from django.test import Client  # noqa: PLC0415
     from django.test.utils import CaptureQueriesContext  # noqa: PLC0415
 
+    from apikeys.models import ApiKey  # noqa: PLC0415
+    from apikeys.verbs.secrets import add_secret  # noqa: PLC0415
     from staff.login.sessions import prove  # noqa: PLC0415
     from staff.models import User  # noqa: PLC0415
 
@@ -155,8 +174,15 @@ def measured() -> Iterator[tuple[str, str, str]]:
     session = client.session
     prove(session)
     session.save()
-    get: Callable[[str], Any] = client.get
+    named = ApiKey.objects.filter(organization__name="Olderstone Archive")
+    callers = {}
+    for livemode in (True, False):
+        made = {"livemode": livemode, "organization": named[0].organization, "created_by": "cli"}
+        _, plaintext = add_secret(ApiKey.objects.create(name="bench", **made))
+        callers[livemode] = Client(headers={"Authorization": f"Bearer {plaintext}"})
     for name, url in pages():
+        caller = callers["test mode" not in name] if url.startswith("/v1/") else client
+        get: Callable[[str], Any] = caller.get
         for _ in range(2):
             with CaptureQueriesContext(connection) as queries:
                 answer = get(url)
@@ -229,6 +255,22 @@ def pages() -> Iterator[tuple[str, str]]:
         yield f"search the audit log: {name}", f"{audit}?{urlencode({'q': text})}"
     for query in ("action=api_key.revoked", "actor=staff", f"organization={customer.pk}"):
         yield f"filter the audit log: {query.partition('=')[0]}", f"{audit}?{query}"
+    million = AuditEvent.objects.filter(action="api_key.rotated", user_agent="bench")
+    one, late, early = million[0].actor_id, "2099-01-01T00:00:00Z", "2001-01-01T00:00:00Z"
+    for name, query in {
+        "all": "",
+        "an action that half of them have": "action=api_key.rotated",
+        "an action that none has": "action=api_key.devoured",
+        "a key that did half of them": f"actor={one}",
+        "a key and an action of half each, together of none": f"actor={one}&action=api_key.changed",
+        "staff and an action that half of them have": "actor=staff&action=api_key.rotated",
+        "a key that nothing was done to": "key=key_000000000000",
+        "after the last": f"since={late}",
+        "before the first": f"until={early}&action=api_key.rotated",
+        "test mode, which has none": "",
+        "test mode, a key of live mode": f"actor={one}",
+    }.items():
+        yield f"events: {name}", f"/v1/events?{query}"
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 `GET /v1/events` lists those of an organization, `GET /v1/keys/{key_id}/events` those of a key.
 """
 
+from functools import partial
 from typing import Any, Final
 
 from django.db import models
-from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
@@ -23,6 +23,7 @@ from apikeys.permissions import ManagesKeys
 from audit.actor import ActorType
 from audit.models import OF_MODE, AuditEvent
 from web.input.fields import Constant, MomentField
+from web.input.parameters import ListQuery
 from web.output.lists import list_page
 from web.output.openapi import KnownValues
 from web.output.views import ApiView
@@ -38,14 +39,6 @@ ACTIONS: Final = (
 SHOWN_TARGETS: Final = ("api_key", "organization")
 # PostgreSQL uses a partial index only for a condition without parameters.
 NOT_BY_KEY_IN_SQL: Final = RawSQL("actor_type <> 'key'", (), models.BooleanField())
-# The column of each filter of `EventListQuery`.
-FILTERS: Final = {
-    "action": "action",
-    "key": "target_id",
-    "actor": "actor_id",
-    "since": "created_at__gte",
-    "until": "created_at__lt",
-}
 
 
 class Text(serializers.CharField):
@@ -116,6 +109,11 @@ class AuditEventList(Answer):
     has_more = serializers.BooleanField()
 
 
+page_of: Final = partial(
+    list_page, keyset=("created_at", "sequence"), serializer=Event, nulls_last=True
+)
+
+
 class EventsView(ApiView):
     """The events of an organization."""
 
@@ -141,7 +139,7 @@ class EventsView(ApiView):
             organization_id=caller.organization_id,
             target_type__in=SHOWN_TARGETS,
         )
-        wanted = {FILTERS[name]: self.query[name] for name in FILTERS if name in self.query}
+        wanted = {n: value for n, value in self.query.items() if n not in ListQuery().fields}
         found = log.filter(**wanted)
         if wanted.get("actor_id") in ActorType:
             wanted["actor_type"] = wanted.pop("actor_id")
@@ -175,17 +173,3 @@ class KeyEventsView(ApiView):
         of_key = {f"{self.query['role']}_id": api_key.pk}
         log = AuditEvent.objects.filter(organization_id=api_key.organization_id, **of_key)
         return Response(page_of(log, cursors=log, query=self.query))
-
-
-def page_of(
-    log: QuerySet[AuditEvent], *, cursors: QuerySet[AuditEvent], query: dict[str, Any]
-) -> dict[str, object]:
-    """Return a page of events, as `list_page` does."""
-    return list_page(
-        log,
-        cursors=cursors,
-        keyset=("created_at", "sequence"),
-        query=query,
-        serializer=Event,
-        nulls_last=True,
-    )

@@ -153,38 +153,31 @@ class KeyListQuery(ListQuery):
         return clean_line(value, field="name", max_length=100)
 
 
-class KeyParameter(IdParameter):
-    """A key's id."""
-
-    wants = "a key's id"
-    shape = KEY_ID
-
-
-class ActorParameter(IdParameter):
-    """A key's id, or the type of another actor."""
-
-    wants = "a key's id, staff, cli or system"
-    shape = re.compile(f"{KEY_ID.pattern}|staff|cli|system")
-
-
-class ActionParameter(IdParameter):
-    """What was done, as events name it."""
-
-    wants = "an action, such as api_key.rotated"
-    shape = re.compile(r"[a-z_]{1,24}\.[a-z_]{1,24}")
-
-
 class EventListQuery(ListQuery):
     """The filters of `GET /v1/events`; an event must pass all that are given."""
 
-    action = ActionParameter(required=False, help_text="Such as `api_key.rotated`.")
-    key = KeyParameter(required=False, help_text="What was done to this key.")
-    actor = ActorParameter(
+    action = IdParameter(
+        re.compile(r"[a-z_]{1,24}\.[a-z_]{1,24}"),
+        "an action, such as api_key.rotated",
+        required=False,
+        help_text="Such as `api_key.rotated`.",
+    )
+    key = IdParameter(
+        KEY_ID,
+        "a key's id",
+        source="target_id",
+        required=False,
+        help_text="What was done to this key.",
+    )
+    actor = IdParameter(
+        re.compile(f"{KEY_ID.pattern}|staff|cli|system"),
+        "a key's id, staff, cli or system",
+        source="actor_id",
         required=False,
         help_text="Who did it: a key's id, or all of `staff`, `cli` or `system`.",
     )
-    since = MomentField(required=False, help_text="Not before this time.")
-    until = MomentField(required=False, help_text="Before this time.")
+    since = MomentField(source="created_at__gte", required=False, help_text="Not before this time.")
+    until = MomentField(source="created_at__lt", required=False, help_text="Before this time.")
 
 
 class KeyEventListQuery(ListQuery):

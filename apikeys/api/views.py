@@ -104,12 +104,12 @@ class KeyViewSet(ViewSetMixin, ApiView):
         are all there are; the other fields are then as the calling key has them.
         """
         caller, fields, faults = caller_of(request), dict[str, Any](), Faults()
-        with faults:
+        with faults.noted():
             fields = self.body(serializers.ApiKeyCreate)
-        with faults:
+        with faults.noted():
             token = idempotency_token(request)
-        if faults.found:
-            with faults:
+        if faults:
+            with faults.noted():
                 clean(fields)
         faults.refuse()
         api_key = ApiKey(**caller.ownership, **fields)

@@ -44,10 +44,10 @@ def clean(fields: Mapping[str, Any]) -> dict[str, Any]:
     """
     faults, cleaned = Faults(), {}
     for name, value in fields.items():
-        with faults:
+        with faults.noted():
             cleaned[name] = CLEAN[name](value)
-    if faults.found:
-        with faults:
+    if faults:
+        with faults.noted():
             check_end(cleaned.get("expires_at"))
     faults.refuse()
     return cleaned

@@ -1,10 +1,10 @@
 """Refusal, the base of every 4xx and 503, and the error envelope of the response."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from http import HTTPStatus
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -93,32 +93,23 @@ class TemporarilyUnavailable(Refusal):
         super().__init__(message, fix=fix, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
-class Faults:
-    """Collects refusals in `with` blocks, so that all faults of a request are listed at once.
+class Faults(list["Refusal"]):
+    """The refusals of one request, so that all its faults are listed at once."""
 
-    Each block ends at its first refusal. The MOST_FAULTS-th is raised like `refuse`.
-    """
-
-    def __init__(self) -> None:
-        self.found: list[Refusal] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: object, refusal: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        if not isinstance(refusal, Refusal):
-            return False
-        self.found += [refusal, *refusal.others]
-        if len(self.found) >= MOST_FAULTS:
-            self.refuse()
-        return True
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Add the refusal that ends the block. Raise the first one if MOST_FAULTS are found."""
+        try:
+            yield
+        except Refusal as refusal:
+            self += [refusal, *refusal.others]
+            if len(self) >= MOST_FAULTS:
+                self.refuse()
 
     def refuse(self) -> None:
         """Raise the first refusal, with the others beside it. Do nothing if there is none."""
-        if self.found:
-            first, *first.others = self.found[:MOST_FAULTS]
+        if self:
+            first, *first.others = self[:MOST_FAULTS]
             raise first from None
 
 

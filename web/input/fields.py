@@ -33,32 +33,34 @@ class StrictSerializer(serializers.Serializer[Any]):
     All faults are raised at once: unknown fields, missing ones, then wrong values.
     """
 
+    noun = "field"
+
     def to_internal_value(self, data: Any) -> Any:
-        """Return the value of each field. Raise the first Refusal, with the others beside it."""
-        faults, missing, values = Faults(), set(), {}
+        """Return values by the fields' sources. Raise the first Refusal, the others beside it."""
+        faults, values = Faults(), {}
         for name in data:
-            with faults:
+            with faults.noted():
                 self.check_name(name, data)
-        for name, field in self.fields.items():
-            if field.required and name not in data:
-                missing.add(name)
-                with faults:
-                    message = f"The field {name} is missing."
-                    raise OfCatalogue("missing_required_field", message, field=name)
+        missing = [n for n, field in self.fields.items() if field.required and n not in data]
+        for name in missing:
+            with faults.noted():
+                message = f"The field {name} is missing."
+                raise OfCatalogue("missing_required_field", message, field=name)
         for name, field in self.fields.items():
             if name not in missing:
-                with faults, suppress(serializers.SkipField):
+                with faults.noted(), suppress(serializers.SkipField):
                     value = field.run_validation(data.get(name, serializers.empty))
-                    values[name] = getattr(self, f"validate_{name}", _unchanged)(value)
-        if faults.found:
-            with faults:
+                    check = getattr(self, f"validate_{name}", None)
+                    values[str(field.source)] = check(value) if check else value
+        if faults:
+            with faults.noted():
                 self.check_rest(values)
         faults.refuse()
         return values
 
     def check_name(self, name: str, data: Any) -> None:
         """Raise ParameterUnknown for a field that the serializer lacks."""
-        refuse_unknown(name, self.fields, noun="field")
+        refuse_unknown(name, self.fields, noun=self.noun)
 
     def check_rest(self, values: dict[str, Any]) -> None:
         """Raise what else is wrong with the valid fields, once it is clear that others are not.
@@ -66,10 +68,6 @@ class StrictSerializer(serializers.Serializer[Any]):
         By default what `validate` raises. A subclass adds what only the verb checks otherwise.
         """
         self.validate(values)
-
-
-def _unchanged(value: Any) -> Any:
-    return value
 
 
 class StrictField(serializers.Field[Any, Any, Any, Any]):

@@ -7,7 +7,7 @@ from urllib.parse import unquote, unquote_to_bytes
 from rest_framework.request import Request
 
 from web.errors.refusals import ParameterInvalid
-from web.input.fields import IntegerField, StrictSerializer, StringField, refuse_unknown
+from web.input.fields import IntegerField, StrictSerializer, StringField
 from web.input.text import did_you_mean
 from web.redaction import quote_input
 
@@ -18,6 +18,8 @@ ID_SHAPE: Final = re.compile(r"[a-z]{2,8}_[0-9A-Za-z]{12,34}")
 
 class QuerySerializer(StrictSerializer):
     """The query parameters of one endpoint. Unknown and repeated ones are refused."""
+
+    noun = "parameter"
 
     @classmethod
     def read(cls, request: Request) -> dict[str, Any]:
@@ -33,7 +35,7 @@ class QuerySerializer(StrictSerializer):
 
     def check_name(self, name: str, data: Any) -> None:
         """Raise ParameterUnknown or, for a parameter given more than once, ParameterInvalid."""
-        refuse_unknown(name, self.fields, noun="parameter")
+        super().check_name(name, data)
         if len(data.getlist(name)) > 1:
             raise ParameterInvalid(f"{name} must be given once.", field=name)
 
@@ -92,12 +94,12 @@ class FlagParameter(ChoiceParameter):
 class IdParameter(StringField):
     """An object's id, or a text of another shape; only the shape is checked."""
 
-    wants = "an object's id"
-    shape = ID_SHAPE
-
-    def __init__(self, **options: Any) -> None:
+    def __init__(
+        self, shape: re.Pattern[str] = ID_SHAPE, wants: str = "an object's id", **options: Any
+    ) -> None:
         super().__init__(**options)
-        self.describe({"type": "string", "pattern": f"^(?:{self.shape.pattern})$"})
+        self.shape, self.wants = shape, wants
+        self.describe({"type": "string", "pattern": f"^(?:{shape.pattern})$"})
 
     def to_internal_value(self, data: Any) -> str:
         return str(data) if self.shape.fullmatch(data) else self.refuse()
