@@ -77,19 +77,29 @@ class ForgetTests(RetryTestCase):
         events = AuditEvent.objects.count()
         with (
             mock.patch("reachscore.management.commands.forget.BATCH", 2),
-            CaptureQueriesContext(
-                connection,
-            ) as queries,
+            CaptureQueriesContext(connection) as queries,
         ):
             self.assertEqual(
                 forget(),
                 "5 key days\n7 log-in tries\n0 remembered requests\n0 ended secrets\n",
             )
         statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
-        found = [sql for sql in statements if sql.endswith("SKIP LOCKED")]
-        self.assertEqual((len(found), len(statements)), (3 + 4 + 1 + 1, 9 + 3 + 4))
+        # Full batches, the rest, and one that finds nothing: of each table.
+        self.assertEqual(len(statements), (3 + 1) + (4 + 1) + 1 + 1)
+        for statement in statements:
+            self.assertRegex(statement, r"LIMIT 2 FOR UPDATE SKIP LOCKED\)\)$")
         self.assertEqual(RememberedRequest.objects.count(), 0)
         self.assertEqual(AuditEvent.objects.count(), events)
+
+    def test_forget_deletes_more_key_days_than_a_batch_holds(self):
+        days = "SELECT %s, date '1970-01-01' + n, 1, 0 FROM generate_series(1, 12000) AS n"
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO apikeys_keyday (api_key_id, day, requests, limited) {days}",
+                [self.key.pk],
+            )
+        self.assertTrue(forget().startswith("12000 key days\n"))
+        self.assertFalse(KeyDay.objects.exists())
 
 
 class CommittedForgetTests(CommittedTestCase):
