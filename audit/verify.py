@@ -5,7 +5,7 @@ a short transaction. Events written meanwhile are left for the next run.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from hmac import compare_digest
 from typing import Any, Final, NamedTuple
@@ -21,20 +21,21 @@ from audit.seals import GENESIS, seal
 AT_A_TIME: Final = 1000  # Rows in memory.
 
 # An attacker may have deleted any part of a chain: its head, its organization, its events. The
-# recursion is a loose index scan over the organizations that have events.
+# recursion is a loose index scan over the organizations that have events; LIMIT ends it.
 FIND_CHAINS: Final = """
     WITH RECURSIVE written (id) AS (
-        SELECT min(organization_id) FROM audit_auditevent
+        SELECT min(organization_id) FROM audit_auditevent WHERE organization_id > %(after)s
         UNION ALL
         SELECT (SELECT min(e.organization_id) FROM audit_auditevent e
                  WHERE e.organization_id > written.id)
           FROM written WHERE written.id IS NOT NULL
     )
-    SELECT organization_id FROM audit_audithead
-    UNION SELECT id FROM accounts_organization
-    UNION SELECT written.id FROM written WHERE written.id IS NOT NULL
-    UNION SELECT %(service)s
-    ORDER BY 1
+    (SELECT organization_id FROM audit_audithead
+      WHERE organization_id > %(after)s ORDER BY 1 LIMIT %(most)s)
+    UNION (SELECT id FROM accounts_organization WHERE id > %(after)s ORDER BY 1 LIMIT %(most)s)
+    UNION (SELECT written.id FROM written WHERE written.id IS NOT NULL LIMIT %(most)s)
+    UNION SELECT %(service)s::text WHERE %(service)s::text > %(after)s
+    ORDER BY 1 LIMIT %(most)s
 """
 
 # One statement, so that the head and the check for events beyond it see the same snapshot.
@@ -92,10 +93,23 @@ class Finding(NamedTuple):
         return f"{self.organization_id}{event}{named}: {self.what}."
 
 
-def find_chains() -> list[str]:
-    """Return SERVICE and the id of every organization that has a head, an event or a row."""
+def find_chains(after: str) -> Iterator[str]:
+    """Yield SERVICE and the id of every organization that has a head, an event or a row.
+
+    Only ids after `after` in the database's order, and in that order.
+    """
+    page = [after]
+    while page:
+        with connection.cursor() as cursor:
+            cursor.execute(FIND_CHAINS, {"service": SERVICE, "after": page[-1], "most": AT_A_TIME})
+            page = [id_ for (id_,) in cursor.fetchall()]
+        yield from page
+
+
+def those_after(after: str, *, ids: Iterable[str]) -> list[str]:
+    """Return those of `ids` that come after `after` in the order of the database's locale."""
     with connection.cursor() as cursor:
-        cursor.execute(FIND_CHAINS, {"service": SERVICE})
+        cursor.execute("SELECT id FROM unnest(%s::text[]) AS id WHERE id > %s", [list(ids), after])
         return [id_ for (id_,) in cursor.fetchall()]
 
 

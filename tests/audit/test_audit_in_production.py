@@ -80,9 +80,8 @@ def test_verify_audit_in_production_finds_a_cut_off_tail_by_the_kept_heads(
     assert cut.returncode == 1
     assert cut.stdout.startswith(f"{organization} 2 ")
     assert cut.stderr == (
-        "Checked 2 events in 2 chains.\n"
-        f"CommandError: {organization}: the kept head is number 3, the log now ends at 2: the"
-        " events after it are gone.\n"
+        f"{organization}: the kept head is number 3, the log now ends at 2: the events after it are"
+        " gone.\nChecked 2 events in 2 chains.\nCommandError: Found 1 fault.\n"
     )
 
 

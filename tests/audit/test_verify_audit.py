@@ -2,10 +2,13 @@
 
 import io
 import secrets
+import tempfile
 import time
 from functools import partial
+from pathlib import Path
 from threading import Event
 from typing import Any
+from unittest import mock
 
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -55,6 +58,41 @@ class SoundTests(VerifyTestCase):
         self.assertNotIn("\r", printed)
         self.verify()
         self.assertNotIn("of 7", self.err.getvalue())
+
+    def test_verify_audit_goes_on_after_an_organization(self):
+        heads = self.verify().splitlines()
+        ids = [head.partition(" ")[0] for head in heads]
+        self.assertEqual(ids[-1], "service")
+        kept = Path(self.enterContext(tempfile.TemporaryDirectory()), "heads")
+        # The first and the last: the service's log is there, and this organization's is not.
+        for gone, found in [("org_0000", ids[:-1]), ("zz_gone", ids)]:
+            kept.write_text("\n".join([*heads, f"{gone} 1 {'0' * 64}"]))
+            for number, after in enumerate(ids):
+                with self.subTest(gone=gone, after=after):
+                    args = ("--after", after, "--expect", str(kept))
+                    if after in found and gone > after:
+                        missing = f"{gone}: its head was kept, but the audit log is gone."
+                        self.assertFound(missing, args=args)
+                    else:
+                        self.assertEqual(self.verify(*args).splitlines(), heads[number + 1 :])
+        with self.assertRaisesMessage(CommandError, "not allowed with argument"):
+            self.verify("--after", self.acme.id, "--organization", self.acme.id)
+
+    def test_verify_audit_reads_no_more_at_once_than_a_page(self):
+        heads, read = self.verify(), []
+
+        def note(execute, sql, params, many, context):
+            result = execute(sql, params, many, context)
+            if "audit_auditevent" in sql:
+                read.append(context["cursor"].rowcount)
+            return result
+
+        for size in (1, 2, 5):
+            read.clear()
+            with mock.patch("audit.verify.AT_A_TIME", size), connection.execute_wrapper(note):
+                self.assertEqual(self.verify(), heads)
+            self.assertEqual(self.err.getvalue(), "Checked 8 events in 3 chains.\n")
+            self.assertEqual(max(read), size)
 
     def test_verify_audit_accepts_every_awkward_value(self):
         awkward: list[Any] = [

@@ -35,7 +35,11 @@ class VerifyTestCase(CommittedTestCase):
         """Check that verify_audit fails and prints exactly these lines."""
         with self.assertRaises(CommandError) as caught:
             self.verify(*args)
-        self.assertEqual(str(caught.exception).splitlines(), list(lines))
+        *found, checked = self.err.getvalue().splitlines()
+        self.assertEqual(found, list(lines))
+        self.assertTrue(checked.startswith("Checked "))
+        faults = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
+        self.assertEqual(str(caught.exception), f"Found {faults}.")
 
     def event(self, number: int) -> str:
         """Return `org_… event 3 (evt_…)` of one of Acme's events."""

@@ -10,7 +10,7 @@ from django.db.models import Sum
 from django.template.defaultfilters import pluralize
 
 from audit.models import AuditHead
-from audit.verify import Finding, find_chains, missing_guards, verify
+from audit.verify import Finding, find_chains, missing_guards, those_after, verify
 
 HEAD: Final = re.compile(r"([!-~]{1,40}) ([0-9]{1,18}) ([0-9a-f]{64})")
 MOST_SHOWN: Final = 20
@@ -24,12 +24,17 @@ class Command(BaseCommand):
     help = (
         "Verify the audit log: check every event of every organization against its seal. Prints "
         "the head of each log in a line: organization, number of its last event, seal. Keep these "
-        "lines elsewhere: with --expect, they show later if the end of a log was cut off. Exits 1 "
-        "if an event does not fit, and names the first one of each log."
+        "lines elsewhere: with --expect, they show later if the end of a log was cut off. Names "
+        "the first event of each log that does not fit, and exits 1 in the end. To go on after an "
+        "interruption, give the organization of the last line as --after."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--organization", metavar="ORG_ID", help="only this one's")
+        which = parser.add_mutually_exclusive_group()
+        which.add_argument("--organization", metavar="ORG_ID", help="only this one's")
+        which.add_argument(
+            "--after", metavar="ORG_ID", default="", help="only those of the organizations after it"
+        )
         parser.add_argument(
             "--expect",
             metavar="FILE",
@@ -37,33 +42,45 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        only = options["organization"]
+        only, after = options["organization"], options["after"]
         kept = self._kept(options["expect"], only)
-        chains = [id_ for id_ in find_chains() if only in (None, id_)]
-        if not chains and not kept:
-            raise CommandError(
-                "There is no organization with this id; it looks like org_3iS8wW2xYbC4."
-            )
-        total = AuditHead.objects.filter(pk__in=chains).aggregate(total=Sum("sequence"))["total"]
-        self.done, self.total, self.due = 0, total or 0, 0.0
-        findings: list[Finding] = []
-        for organization_id in chains:
+        heads = (
+            AuditHead.objects.filter(pk=only) if only else AuditHead.objects.filter(pk__gt=after)
+        )
+        self.total = heads.aggregate(total=Sum("sequence", default=0))["total"]
+        self.done = self.faults = chains = 0
+        self.due = 0.0
+        for organization_id in find_chains(after):
+            if only not in (None, organization_id):
+                continue
+            chains += 1
             seals = kept.pop(organization_id, {})
             head, finding = verify(organization_id, kept=seals, checked=self._count)
             if finding is not None:
-                findings.append(finding)
+                self._tell(finding)
             if head is not None:
                 self.stdout.write(str(head))
-        findings += (
-            Finding(guard, "this trigger of the table is missing or disabled")
-            for guard in missing_guards()
-        )
-        findings += (Finding(gone, "its head was kept, but the audit log is gone") for gone in kept)
+                self.stdout.flush()  # An interrupted run goes on after its last line.
+        if only is not None and not chains and not kept:
+            raise CommandError(
+                "There is no organization with this id; it looks like org_3iS8wW2xYbC4."
+            )
+        for guard in missing_guards():
+            self._tell(Finding(guard, "this trigger of the table is missing or disabled"))
+        for gone in those_after(after, ids=kept):
+            self._tell(Finding(gone, "its head was kept, but the audit log is gone"))
         events = f"{self.done:,} event{pluralize(self.done)}"
-        counted = f"{events} in {len(chains):,} chain{pluralize(len(chains))}"
+        counted = f"{events} in {chains:,} chain{pluralize(chains)}"
         self.stderr.write(f"Checked {counted}.", style_func=str)
-        if findings:
-            raise CommandError(report(findings))
+        if self.faults:
+            shown = f"; the first {MOST_SHOWN} are shown" if self.faults > MOST_SHOWN else ""
+            raise CommandError(f"Found {self.faults:,} fault{pluralize(self.faults)}{shown}.")
+
+    def _tell(self, finding: Finding) -> None:
+        """Count a fault, and show it at once if it is one of the first MOST_SHOWN."""
+        self.faults += 1
+        if self.faults <= MOST_SHOWN:
+            self.stderr.write(str(finding), style_func=str)
 
     def _count(self) -> None:
         """Count an event, and show the count now and then if stderr is a terminal."""
@@ -114,10 +131,3 @@ def read_heads(lines: Iterable[str]) -> Kept:
         # In `verify_audit --expect heads > heads`, the shell empties the file first.
         raise ValueError("There is no head in it: was it overwritten before it was read?")
     return kept
-
-
-def report(findings: Iterable[Finding]) -> str:
-    """Return one line for each finding, at most MOST_SHOWN."""
-    lines = [str(finding) for finding in findings]
-    more = len(lines) - MOST_SHOWN
-    return "\n".join([*lines[:MOST_SHOWN], *([f"… and {more:,} more chains."] if more > 0 else [])])
