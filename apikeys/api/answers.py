@@ -61,6 +61,7 @@ class ApiKeySecret(Answer):
     )
 
 
+@extend_schema_serializer(component_name="ApiKey")
 class Key(Answer):
     """An API key."""
 
@@ -122,6 +123,7 @@ def _is_key(actor: str) -> bool:
     return actor.startswith(f"{ActorType.KEY}:")
 
 
+@extend_schema_serializer(component_name="ApiKeyWithSecret")
 class ApiKeyWithSecret(Key):
     """An API key and the plaintext of its newest secret: the only answers that ever hold it."""
 
@@ -152,6 +154,7 @@ class CascadeCounts(Answer):
     secrets_ended = Count()
 
 
+@extend_schema_serializer(component_name="RevokedApiKey")
 class RevokedApiKey(Key):
     """An API key that was revoked."""
 

@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from django.conf import settings
-from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
-from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import (
-    Direction,
     OpenApiExample,
     OpenApiParameter,
     OpenApiResponse,
     extend_schema,
 )
 
-from apikeys.api.answers import Key
 from web.input.idempotency import FORM, HEADER, REPLAYED_HEADER
 from web.output.openapi import (
     PARAMETER_EXAMPLES,
@@ -41,32 +38,6 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             "description": "An API key: `Authorization: Bearer rk_live_…` or `rk_test_…`. Never "
             "in the URL.",
         }
-
-
-class ExtendedKey(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
-    """Describes what is a key and more as `allOf` the key and the rest."""
-
-    target_class = Key
-    match_subclasses = True
-
-    def get_name(self, auto_schema: AutoSchema, direction: Direction) -> str:
-        """Return the component's name: of `Key`, that of the model; else the class's."""
-        return "ApiKey" if type(self.target) is Key else type(self.target).__name__
-
-    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
-        """Return the serializer's schema, by reference to `Key`'s if it extends that."""
-        schema: dict[str, Any] = auto_schema._map_serializer(  # type: ignore[no-untyped-call] # noqa: SLF001
-            self.target, direction, bypass_extensions=True
-        )
-        if type(self.target) is Key:
-            return schema
-        key = auto_schema.resolve_serializer(Key, direction)
-        of_key = key.schema["properties"]
-        more = {name: part for name, part in schema["properties"].items() if name not in of_key}
-        own: dict[str, Any] = {"type": "object", "properties": more}
-        if required := [name for name in more if name in schema["required"]]:
-            own["required"] = required
-        return {"description": schema["description"], "allOf": [key.ref, own]}
 
 
 # Of answers by operation, and of parameters by name.

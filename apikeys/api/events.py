@@ -125,6 +125,7 @@ class EventsView(ApiView):
         "List events",
         AuditEventList,
         EventListQuery,
+        tag="Events",
         guide="pagination",
         errors=("insufficient_scope",),
     )
@@ -161,6 +162,7 @@ class KeyEventsView(ApiView):
         "List an API key's events",
         AuditEventList,
         KeyEventListQuery,
+        tag="Events",
         guide="pagination",
         errors=OF_A_KEY,
     )

@@ -9,6 +9,7 @@ from client_of_openapi_generator import (
     APIKeysApi,
     AuthenticationApi,
     Configuration,
+    EventsApi,
     RotationRequest,
 )
 
@@ -35,7 +36,7 @@ listed = keys.list_keys(status="active", limit=2)
 assert [key.id for key in listed.data] == [made.id, listed.data[1].id], listed
 rotated = keys.rotate_key(made.id, rotation_request=RotationRequest(overlap_seconds=0))
 assert rotated.key != made.key, "rotated"
-log = keys.list_events(key=made.id)
+log = EventsApi(calling(KEY)).list_events(key=made.id)
 assert [event.action for event in log.data] == ["api_key.rotated", "api_key.issued"], log
 revoked = keys.revoke_key(made.id, reason="leaked")
 assert (revoked.status, revoked.revoked_reason) == ("revoked", "leaked"), revoked

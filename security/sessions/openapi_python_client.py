@@ -5,12 +5,12 @@ import os
 from client_of_openapi_python_client import AuthenticatedClient
 from client_of_openapi_python_client.api.api_keys import (
     create_key,
-    list_key_events,
     list_keys,
     revoke_key,
     rotate_key,
 )
 from client_of_openapi_python_client.api.authentication import get_auth_context
+from client_of_openapi_python_client.api.events import list_key_events
 from client_of_openapi_python_client.models import ApiKeyCreate, ListKeysStatus, RotationRequest
 
 URL, KEY, STUB = (os.environ[name] for name in ("URL", "KEY", "STUB"))

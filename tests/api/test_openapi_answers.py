@@ -108,6 +108,7 @@ class RealAnswerTests(ApiTestCase):
             self.ask(method, f"{url}?key=x", body),
             self.ask(method, url, body, HTTP_HOST="evil.example"),
             self.ask(method, url, body, HTTP_ACCEPT="text/csv"),
+            self.ask("put", url, body),
         ]
         if "{key_id}" in path:
             nowhere = path.replace("{key_id}", "key_000000000000")

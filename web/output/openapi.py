@@ -22,7 +22,7 @@ from web.errors.catalogue import CATALOGUE
 from web.input.fields import StringListField
 
 # What operations share: `everywhere` are the error codes of every endpoint, those of bodies
-# included; `by_default` need no branch in a client. No listed method answers method_not_allowed.
+# included. `default` has those that no client branches on.
 SHARED: Final[dict[str, Any]] = json.loads(Path(__file__).with_name("openapi.json").read_text())
 # Extension by which an operation hands examples of its parameters to `share_repeats`.
 PARAMETER_EXAMPLES: Final = "x-parameter-examples"
@@ -132,11 +132,6 @@ def error_responses(*codes: str) -> dict[int, OpenApiResponse]:
     for code in (*SHARED["everywhere"], *codes):
         by_status.setdefault(CATALOGUE[code].status, []).append(code)
     return {
-        status: OpenApiResponse(ApiError, description=listed(of_status))
+        status: OpenApiResponse(ApiError, description=" · ".join(f"`{c}`" for c in of_status))
         for status, of_status in sorted(by_status.items())
     }
-
-
-def listed(codes: Sequence[str]) -> str:
-    """Return error codes as the document lists them."""
-    return " · ".join(f"`{code}`" for code in codes)

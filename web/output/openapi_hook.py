@@ -13,14 +13,9 @@ from typing import Any, Final
 from django.conf import settings
 
 from web.errors.catalogue import CATALOGUE
-from web.output.openapi import NAMED, PARAMETER_EXAMPLES, SHARED, listed
+from web.output.openapi import NAMED, PARAMETER_EXAMPLES, SHARED
 
 METHODS: Final = ("post", "get", "patch", "delete")  # In this order in the document.
-EXAMPLE_REQUEST_ID: Final = "req_7Hq2mVb9TzXc"
-OTHERS: Final = {
-    "description": f"Any other error: {listed(SHARED['by_default'])}, and what may come.",
-    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ApiError"}}},
-}
 
 
 def _headers(codes: Sequence[str]) -> list[str]:
@@ -40,11 +35,8 @@ def _error(code: str, **more: Any) -> dict[str, Any]:
         "message": problem.message,
         "fix": problem.fix,
         "doc_url": f"{settings.PUBLIC_URL}/docs/errors#{code}",
-        "request_id": EXAMPLE_REQUEST_ID,
+        "request_id": SHARED["headers"]["Request-Id"]["example"],
     }
-    if "field" in more and problem.status == HTTPStatus.BAD_REQUEST:
-        fault = {"field": more["field"], "code": code, "message": more["message"]}
-        more["errors"] = [{**fault, "fix": problem.fix}]
     return {"value": {"error": error | more}}
 
 
@@ -74,7 +66,15 @@ def _complete(response: dict[str, Any]) -> str:
 def share_repeats(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Complete the responses of all operations, and move what repeats into components."""
     components, paths = result["components"], result["paths"]
-    components["schemas"] |= NAMED
+    schemas = components["schemas"] | NAMED
+    for name, base in SHARED["extends"].items():
+        whole, of_base = schemas[name], schemas[base]["properties"]
+        more = {each: part for each, part in whole["properties"].items() if each not in of_base}
+        required = [each for each in more if each in whole["required"]]
+        own = {"type": "object", "properties": more, "required": required}
+        both = [{"$ref": f"#/components/schemas/{base}"}, own]
+        schemas[name] = {"description": whole["description"], "allOf": both}
+    components["schemas"] = schemas
 
     def share(section: str, places: Iterable[tuple[Any, Any, str]]) -> None:
         """Replace repeated parts by references; a place is a container, a key and a name."""
@@ -97,7 +97,7 @@ def share_repeats(result: dict[str, Any], **_: Any) -> dict[str, Any]:
                 parameters.append((operation["parameters"], number, part["name"]))
             for status, response in operation["responses"].items():
                 responses.append((operation["responses"], status, _complete(response)))
-            operation["responses"]["default"] = deepcopy(OTHERS)
+            operation["responses"]["default"] = deepcopy(SHARED["default"])
             _complete(operation["responses"]["default"])
             responses.append((operation["responses"], "default", "OtherError"))
     share("parameters", parameters)
