@@ -3,6 +3,7 @@
 import base64
 import json
 import secrets
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -338,3 +339,31 @@ def test_verdict_is_not_kept_by_a_cache_that_reads_cache_control(server, sibling
         ask(server.port, "DELETE", f"/v1/keys/{key_id}", SAID, key=keys["owner"][0])
         statuses += [ask(port, "GET", "/v1/tests", key=plaintext).status for _ in range(2)]
     assert statuses == [200, 200, 200, 401, 401]
+
+
+@pytest.mark.skipif(not PROGRAMS["HAProxy"], reason="HAProxy is not installed")
+def test_request_over_http_2_is_judged_by_the_same_rules(server, sibling, keys, tmp_path):
+    """HAProxy speaks it without TLS, too, and then sees a whole URL as the path."""
+    forged = ["--header", "reachscore_key: forged", "--header", "connection: reachscore-key"]
+    post = ["--request", "POST", "--header", "x-forwarded-method: GET"]
+    command = ["curl", "--silent", "--http2-prior-knowledge", "--path-as-is", "--max-time", "10"]
+    command += ["--output", "/dev/null", "--write-out", "%{http_code} %{http_version}"]
+    command += ["--header", f"Authorization: Bearer {keys['reader'][0]}"]
+    ports = {"service": server.port, "sibling": sibling.port}
+    with gateway("HAProxy", tmp_path, **ports, token=TOKEN) as port:
+        front = Front("HAProxy", port, sibling, keys)
+        for path, more, status, passes in (
+            ("/v1/tests", [], "200", 1),
+            ("/v1/tests?a=//b", forged, "200", 1),
+            ("/v1/tests", post, "403", 0),
+            ("/v1/tests/../tests", [], "400", 0),
+            ("/v1/tests%2f..", [], "400", 0),
+        ):
+            sibling.take()
+            asked = [*command, *more, f"http://127.0.0.1:{port}{path}"]
+            done = subprocess.run(asked, capture_output=True, text=True, check=False)
+            seen = sibling.take()
+            assert (done.stdout, len(seen)) == (f"{status} 2", passes), (path, more)
+            for request in seen:
+                passed = [(n, v) for n, v in request["headers"] if n.startswith("reachscore")]
+                assert sorted(passed) == sorted(front.identity("reader", READER).items())
