@@ -74,15 +74,11 @@ DATABASES: dict[str, dict[str, Any]] = {
 # Persistent connections: opening one costs more than a whole request. Pages check the health of
 # theirs; authentication has a cheaper way, see apikeys.authentication.statement.
 DATABASES["default"] |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
-options = DATABASES["default"].setdefault("OPTIONS", {})
 # Seconds, and milliseconds. A silent network must not hold a request for long: see web.deadlines.
-for name, value in (
-    ("connect_timeout", "3"),
-    ("tcp_user_timeout", "5000"),
-    ("keepalives_idle", "10"),
-    ("keepalives_interval", "2"),
-):
-    options.setdefault(name, value)
+options: dict[str, Any] = {"connect_timeout": "3", "tcp_user_timeout": "5000"}
+options |= {"keepalives_idle": "10", "keepalives_interval": "2"}
+options |= DATABASES["default"].get("OPTIONS", {})
+DATABASES["default"]["OPTIONS"] = options
 # Prepared statements: planning the one that authenticates takes three times as long as running it.
 # PREPARED_STATEMENTS=false is for a PgBouncer that cannot keep them.
 options["server_side_binding"] = True

@@ -21,7 +21,7 @@ from web.deadlines import COMMIT, SHORT_WAIT, STATEMENT, TRANSACTION, DeadlineEx
 
 T = TypeVar("T")
 
-SECONDS_TO_CANCEL: Final = 1.0  # A server that lives takes milliseconds.
+SECONDS_TO_CANCEL: Final = 0.5  # A server that lives takes milliseconds.
 ENDED: Final = (TransactionStatus.IDLE, TransactionStatus.INERROR)  # The server has answered.
 SECONDS_BETWEEN_LOOKS: Final = 0.1  # psycopg's default: how often it handles signals.
 
@@ -53,7 +53,7 @@ class Connection(psycopg.Connection[Any]):
         try:
             connection = waiting.wait_conn(attempt, SECONDS_BETWEEN_LOOKS, min(longest, left / 2))
         except psycopg.errors._WaitTimeout:  # noqa: SLF001
-            waits.is_silent = True
+            waits.silent_at = time.monotonic()
             raise
         yield from ()  # psycopg expects a generator.
         return connection
@@ -74,10 +74,9 @@ class Connection(psycopg.Connection[Any]):
         left = waits.begin(kind, context.deadline)
         try:
             result = super().wait(gen, interval, left if timeout is None else min(timeout, left))
-            waits.is_silent = False
         except psycopg.errors._WaitTimeout:  # noqa: SLF001 - the only sign
             context.deadline = time.monotonic()  # This request begins no other wait.
-            self._give_up(gen, SECONDS_TO_CANCEL if left > SHORT_WAIT else SECONDS_TO_CANCEL / 4)
+            self._give_up(gen, SECONDS_TO_CANCEL if left > SHORT_WAIT else SECONDS_TO_CANCEL / 2)
             error = DeadlineExpired if kind == TRANSACTION else CommitUnconfirmed
             raise error("The answer took too long.") from None
         except (psycopg.OperationalError, psycopg.InternalError) as error:
@@ -103,7 +102,7 @@ class Connection(psycopg.Connection[Any]):
         except psycopg.Error:
             if self.pgconn.transaction_status in ENDED:
                 raise
-            waits.is_silent = not self._is_committing  # Without its standby it is not silent.
+            waits.silent_at = time.monotonic()
         finally:
             self.close()
 
@@ -145,17 +144,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         finally:
             context.deadline = before
 
-    def set_autocommit(
-        self,
-        autocommit: bool,
-        force_begin_transaction_with_broken_autocommit: bool = False,
-    ) -> None:
-        """Begin a transaction if commits do not wait; end one, but without a new connection.
-
-        Django would connect at the end of each transaction that lost its connection.
-        """
-        if not autocommit:
-            with self.wrap_database_errors:
-                waits.refuse_transaction()
+    def set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
+        """Begin or end a transaction, but never connect to end one, as Django would."""
         if not autocommit or self.connection is not None:
-            super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
+            super().set_autocommit(autocommit, *args, **kwargs)
