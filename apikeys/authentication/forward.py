@@ -23,7 +23,7 @@ from apikeys.scopes import clean_scopes
 from web.context import current
 from web.environ import MOST_BODY_BYTES
 from web.errors import refusals
-from web.errors.refusals import OfCatalogue, ParameterInvalid, Refusal
+from web.errors.refusals import Faults, OfCatalogue, ParameterInvalid, Refusal
 from web.input.fields import refuse_unknown
 from web.json_bytes import to_json
 from web.proxies import FORWARD_AUTH_PATH, GATEWAY, Fields, read_fields
@@ -137,15 +137,17 @@ def _once(
     pairs: Iterable[tuple[str, str]], known: Mapping[str, Sequence[str] | None]
 ) -> dict[str, str]:
     """Return the pairs by name. Raise a Refusal for an unknown or repeated one."""
-    found: dict[str, str] = {}
+    found, faults = dict[str, str](), Faults()
     for name, value in pairs:
-        refuse_unknown(name, known, noun="parameter")
-        if name in found:
-            raise ParameterInvalid(f"{name} must be given once.", field=name)
-        allowed = known[name]
-        if allowed and value not in allowed:
-            raise ParameterInvalid(f"{name} must be {' or '.join(allowed)}.", field=name)
-        found[name] = value
+        with faults.noted():
+            refuse_unknown(name, known, noun="parameter")
+            if name in found:
+                raise ParameterInvalid(f"{name} must be given once.", field=name)
+            allowed = known[name]
+            if allowed and value not in allowed:
+                raise ParameterInvalid(f"{name} must be {' or '.join(allowed)}.", field=name)
+            found[name] = value
+    faults.refuse()
     return found
 
 

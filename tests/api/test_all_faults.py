@@ -95,6 +95,8 @@ class AllFaultsTests(ApiTestCase):
         ]:  # fmt: skip
             with self.subTest(query):
                 self.assertFaults(self.api.get(f"/v1/keys?{query}"), *faults)
+        response = self.api.get("/v1/authz/forward?zzz=1&mode=x&yyy=1")
+        self.assertFaults(response, (UNKNOWN, "zzz"), (INVALID, "mode"), (UNKNOWN, "yyy"))
         response = self.api.delete(f"{self.path}?cascade=x&reason=%00&why=x")
         self.assertFaults(response, (UNKNOWN, "why"), (INVALID, "cascade"), (INVALID, "reason"))
         self.assertEqual(self.actions(self.api_key), ["issued"])

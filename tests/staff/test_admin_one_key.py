@@ -188,6 +188,15 @@ class AddressTests(OneKeyTestCase):
         self.assertContains(answer, "has bits beside the network")
         self.assertContains(answer, "192.0.2.0/24")
 
+    def test_edit_with_several_wrong_fields_is_refused_with_each_beside_its_field(self):
+        api_key, _ = self.issue()
+        wrong = {"allowed_ips": "192.0.2.7/24, nowhere", "expires_at_0": "2001-01-01"}
+        answer = self.send(api_key, "edit", **wrong)
+        errors = answer.context["form"].errors
+        self.assertEqual(list(errors), ["allowed_ips", "expires_at"])
+        self.assertEqual(len([e for e in errors["allowed_ips"] if "holds" in e]), 2)
+        self.assertEqual(self.actions(api_key), ["issued"])
+
 
 class CascadeTests(OneKeyTestCase):
     def test_revoke_page_announces_the_cascade_and_does_it_only_if_chosen(self):
