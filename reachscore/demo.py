@@ -40,12 +40,14 @@ def _admins() -> QuerySet[User]:
 
 def welcome_text(url: str, *, live_key: str = "", test_key: str = "", password: str = "") -> str:
     """Return the text that a run prints once it is ready; secrets only if they were just made."""
+    # The name of PUBLIC_URL: passkeys and the reference's “Try it out” are bound to it.
+    in_browsers = url.replace("127.0.0.1", "localhost")
     text = f"""
 ReachScore is running. Ctrl-C ends it.
 
   API    {url}/v1
-  Docs   {url}/docs
-  Admin  {url.replace("127.0.0.1", "localhost")}/admin/
+  Docs   {in_browsers}/docs
+  Admin  {in_browsers}/admin/
 """
     if password:
         text += f"         user {ADMIN}, password {password} (shown once)\n"
