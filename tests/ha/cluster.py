@@ -138,12 +138,6 @@ class Node:
         postmaster.kill()
         self.patroni.process.wait()
 
-    def status(self) -> dict[str, Any]:
-        """Return what Patroni says of this node."""
-        with urllib.request.urlopen(f"http://{self.address}:8008/patroni", timeout=2) as answer:
-            found: dict[str, Any] = json.load(answer)
-        return found
-
     def may_write(self) -> bool:
         """Return True if PostgreSQL itself runs as a primary, whatever Patroni thinks."""
         try:
@@ -319,7 +313,7 @@ class Cluster:
             **{
                 "host=127.0.0.1": f"host={self.net}5",
                 "listen_addr = 127.0.0.1": f"listen_addr = {self.net}5",
-                "/run/pgbouncer": str(self.folder),
+                "/run/postgresql": str(self.folder),
                 "/etc/pgbouncer": str(self.folder),
             },
         ).partition("; From 1.21 on")
