@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 # What axe finds in Swagger UI 5.33 itself: the bar of an operation is a button that holds buttons,
-# boxes of code scroll but cannot be focused, and pickers of examples have no label.
-OF_SWAGGER_UI = ("nested-interactive", "scrollable-region-focusable", "select-name")
+# boxes of code scroll but cannot be focused, and neither pickers of examples nor the box of a body
+# has a label.
+OF_SWAGGER_UI = ("nested-interactive", "scrollable-region-focusable", "select-name", "label")
 KEYS = "/admin/apikeys/apikey/"
 ORGANIZATIONS = "/admin/accounts/organization/"
 WHOLE_KEY = re.compile(r"rk_(?:live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{38}")
@@ -77,6 +78,7 @@ def test_api_reference_links_to_operations_and_can_be_read_on_a_phone_and_in_the
 def test_api_reference_executes_an_operation_and_shows_it_as_commands(stranger, server):
     stranger.visit("/docs/reference#/Authentication/get_auth_context")
     page = stranger.page
+    page.locator(".is-open .opblock-body").wait_for()
     page.get_by_role("button", name="Authorize").first.click()
     page.get_by_label("auth-bearer-value").fill(server.key("live"))
     page.locator(".modal-ux").get_by_role("button", name="Apply credentials").click()
@@ -94,6 +96,8 @@ def test_api_reference_executes_an_operation_and_shows_it_as_commands(stranger, 
     assert f"'{stranger.url}/v1/auth/me?require=" in commands.inner_text()
     assert "csrf" not in commands.inner_text().lower()
     assert stranger.context.cookies() == []
+    stranger.check_access(except_rules=OF_SWAGGER_UI)
+    stranger.check_layout()
     stranger.picture("docs executed")
     forgive_deep_link(stranger)
 
