@@ -69,7 +69,7 @@ class Waits:
                 )
                 commits = [now - since for since, other, _ in others if other == COMMIT]
                 # Sooner for a commit: the locks that it holds were waited for a moment longer.
-                if (is_last and is_silent) or (
+                if (is_last and is_silent and began == now) or (
                     kind >= TRANSACTION and max(commits, default=0) > SHORT_WAIT * 0.75
                 ):
                     self.end()

@@ -55,6 +55,7 @@ class Connection(psycopg.Connection[Any]):
         except psycopg.errors._WaitTimeout:  # noqa: SLF001
             waits.silent_at = time.monotonic()
             raise
+        waits.silent_at = -math.inf  # This address answers, if not the one before.
         yield from ()  # psycopg expects a generator.
         return connection
 
