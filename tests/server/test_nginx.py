@@ -236,6 +236,42 @@ def test_nginx_redirects_plain_http_to_public_url_and_repeats_no_key(proxy):
         connection.close()
 
 
+def test_second_installation_behind_one_nginx_serves_its_keys_and_dies_alone(
+    instances, key, tmp_path
+):
+    with ProductionServer(Database(), workers=1) as second:
+        organization = second.manage("create_organization", "Globex", "--plan", "enterprise")
+        other, characters = key, key[8:10]
+        while characters.lower() == key[8:10].lower() or characters.isdigit():
+            other = second.manage("issue_api_key", organization, "--name", "CI")
+            characters = other[8:10]
+        unknown = other.replace(f"_live_{characters}", f"_live_{characters.swapcase()}")
+        ports = [instance.port for instance in instances]
+        running = start_nginx(tmp_path, ports, cell=(characters, second.port))
+
+        def seen() -> tuple[int | str, ...]:
+            """Ask with each key, with one of the characters in other case, and without one."""
+            answers = [send(running.port, one) for one in (key, other, unknown, "")]
+            return tuple(
+                json.loads(body)["organization"]["name"] if status == 200 else status
+                for status, body in answers
+            )
+
+        try:
+            assert seen() == ("Acme", "Globex", 401, 401)
+            made = send(running.port, other, path="/v1/keys", body=b'{"name": "made there"}')
+            assert made[0] == 201, made
+            with second.database.connect() as connection:
+                names = connection.execute("SELECT name FROM apikeys_apikey").fetchall()
+            assert ("made there",) in names
+            second.database.stop()
+            assert seen() == ("Acme", 503, 401, 401)
+            second.stop()
+            assert seen() == ("Acme", 503, 401, 401)
+        finally:
+            running.stop()
+
+
 def test_refusal_before_the_body_was_read_reaches_the_client(proxy):
     """A server that closed the connection would reset it, and nginx would answer 502."""
     answers: Counter[tuple[int, str | None]] = Counter()

@@ -86,11 +86,13 @@ def start_nginx(
     underscores: str = "off",
     read_timeout: str = "30s",
     upstream: str = "",
+    cell: tuple[str, int] | None = None,
 ) -> Proxy:
     """Start nginx with deploy/nginx.conf, with other ports and without a certificate.
 
     `staff` is the token of single sign-on and the port of its identity provider. `upstream`
-    replaces the instances on `ports`.
+    replaces the instances on `ports`. `cell` is the first two characters of locators and the port
+    of another installation, for deploy/cells/nginx.conf.
     """
     assert NGINX
     port, plain_port = free_port(), free_port()
@@ -101,6 +103,11 @@ def start_nginx(
         (folder / "reachscore-staff.conf").write_text(block.replace("$scheme", "$seen_scheme"))
     if upstream:
         documented = re.sub(r"upstream reachscore \{.*?\n\}", upstream, documented, flags=re.DOTALL)
+    if cell is not None:
+        cells = (ROOT / "deploy" / "cells" / "nginx.conf").read_text()
+        cells = cells.replace("~^C2$", f"~^{cell[0]}$")
+        cells = re.sub(r"10\.0\.2\.2\d:8000", f"127.0.0.1:{cell[1]}", cells)
+        documented = cells + documented.replace("http://reachscore;", "http://$cell;")
     for documented_port, instance_port in zip((8000, 8001), ports, strict=not upstream):
         documented = documented.replace(f":{documented_port} ", f":{instance_port} ")
     documented = re.sub(r"\n *ssl_.*", "", documented)
