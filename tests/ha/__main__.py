@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.ha.cluster import PACKAGES, Cluster, Instance, front, say, until
 from tests.ha.faults import FAULTS, Fault, World
-from tests.ha.ledger import Ledger
+from tests.ha.ledger import NO_ANSWER, Ledger
 from tests.support.demo_server import ROOT
 
 LONGEST_OUTAGE_SECONDS = 25
@@ -62,8 +62,9 @@ def run(fault: Fault, world: World) -> None:
         ledger.broken.append(str(error))
     if outage > LONGEST_OUTAGE_SECONDS:
         ledger.broken.append(f"no good answer for {outage:.1f} s")
-    if not fault.is_of_service and world.restarts() > restarts:
-        ledger.broken.append("the service was restarted")
+    if not fault.is_of_service:
+        world.require("no restart of the service", world.restarts() == restarts)
+        world.require("an answer to each request", not ledger.statuses[NO_ANSWER])
     say(
         TABLE.format(
             fault.cause.__name__,
