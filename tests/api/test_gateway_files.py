@@ -133,6 +133,24 @@ BY_FORWARDED_FOR = {"TRUSTED_PROXY_COUNT": 1}
 
 @override_settings(SECURE_SSL_REDIRECT=True)
 class GatewayFileTests(ApiTestCase):
+    def test_path_that_java_servers_read_in_another_way_has_no_route(self):
+        routers = yaml.safe_load((FOLDER / "traefik.yaml").read_text())["http"]["routers"]
+        (of_traefik,) = re.findall(r" && !PathRegexp\(`(.+)`\)$", routers["tests"]["rule"])
+        (of_envoy,) = re.findall(
+            r'headers: \[{name: ":path", invert_match: true, '
+            r"string_match: {safe_regex: {regex: '(.+)'}}}]\n",
+            (FOLDER / "envoy.yaml").read_text(),
+        )
+        for path, is_refused in (
+            *(("/v1/tests/..;/a", True), ("/v1/tests/a/.;x/b?c", True), ("/v1/tests/..;", True)),
+            *(("/v1/tests/a..;b", False), ("/v1/tests/a;b", False), ("/v1/tests", False)),
+            *(("/v1/tests/...;", False), ("/v1/tests?a=/..;/", False)),
+        ):
+            with self.subTest(path):
+                # Envoy's must match all of path and query, Traefik's a part of the path.
+                self.assertEqual(bool(re.fullmatch(of_envoy, path)), is_refused)
+                self.assertEqual(bool(re.search(of_traefik, path.partition("?")[0])), is_refused)
+
     def asked(self, gateway: Callable[..., Question], method: str, path: str, key: str) -> Any:
         """Return the answer, and the names and values that the service behind gets of ours."""
         agent = "asks with GET" if method in ("HEAD", "POST") else "sample/1"
