@@ -112,6 +112,9 @@ def endpoint(
             OpenApiExample(name, value=value, request_only=True)
             for name, value in (sent or {}).items()
         ]
+        parameter_examples = EXAMPLES["parameters"]
+        if tag == "Events":
+            parameter_examples = parameter_examples | EXAMPLES["parameters of events"]
         described: View = extend_schema(
             operation_id=operation_id,
             summary=summary,
@@ -121,7 +124,7 @@ def endpoint(
             responses={status: success, **error_responses(*errors)},
             examples=bodies,
             external_docs=f"{GUIDES}/{guide}" if guide else None,
-            extensions={PARAMETER_EXAMPLES: EXAMPLES["parameters"]},
+            extensions={PARAMETER_EXAMPLES: parameter_examples},
             **more,
         )(view)
         return described
