@@ -107,15 +107,22 @@ class SearchTests(SimpleTestCase):
             ("rate_limit", "/docs/errors#rate_limit_exceeded"),
             ("limit errors RATE", "/docs/errors#rate_limit_exceeded"),
             ("  what   may grow ", "/docs/compatibility#what-may-grow"),
+            ("retry", "/docs/guides/idempotency"),
+            ("overlap_seconds", "/docs/guides/rotation"),
+            ("one json object", "/docs/errors#invalid_json"),
         ):
             self.assertIn(f'<a href="{expected}">', self.search(query), query)
         for query, said in (
             ("", "Type words"),
-            (" ", "No title"),
-            ("compatibility exceeded", "No title"),
-            ("\0\u202e", "No title"),
+            (" ", "No page"),
+            ("compatibility zebra", "No page"),
+            ("\0\u202e", "No page"),
         ):
             self.assertIn(said, self.search(query), query)
+        found = re.findall(r'<li><a href="(/docs[^"]*)"><strong>', self.search("leaked"))
+        headings = [url for url in found if "#" in url]
+        self.assertGreater(len(found), len(headings))
+        self.assertEqual(found[: len(headings)], headings, "headings stand before texts")
         for raw in ("q=%ff%00", "q", "q=a&q=b", "x=1"):
             self.assertEqual(self.client.get(f"/docs/search?{raw}").status_code, 200, raw)
 

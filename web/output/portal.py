@@ -73,17 +73,28 @@ def docs_page(request: HttpRequest, address: str) -> HttpResponse:
 
 @require_safe
 def search(request: HttpRequest) -> HttpResponse:
-    """Return the pages, headings and error codes that hold every word of `q`."""
+    """Return the pages, headings and error codes that hold every word of `q`.
+
+    Those whose title, heading or code holds them come first, then those whose text does.
+    """
     query = request.GET.get("q", "")[:LONGEST_SEARCH]
-    words = query.casefold().replace("_", " ").split()
+    words = _plain(query).split()
     places = []
     for page in portal():
-        places.append((page.title, page.summary, page.url))
-        places += [(page.title, text, f"{page.url}#{anchor}") for _, anchor, text in page.headings]
-    places += [("Errors", code, f"{reverse('errors')}#{code}") for code in CATALOGUE]
-    found = []
-    for title, text, url in places if words else ():
-        looked_at = f"{title} {text}".casefold().replace("_", " ")
-        if all(word in looked_at for word in words):
-            found.append((title, text, url))
-    return show(request, "docs/search.html", query=query, found=found)
+        places.append((page.title, page.summary, page.url, page.markdown))
+        for _, anchor, text in page.headings:
+            places.append((page.title, text, f"{page.url}#{anchor}", ""))
+    for code, problem in CATALOGUE.items():
+        text = f"{problem.message} {problem.fix}"
+        places.append(("Errors", code, f"{reverse('errors')}#{code}", text))
+    named: list[tuple[str, str, str]] = []
+    told: list[tuple[str, str, str]] = []
+    for title, name, url, text in places if words else ():
+        heading, whole = _plain(f"{title} {name}"), _plain(f"{title} {name} {text}")
+        if all(word in whole for word in words):
+            (named if all(word in heading for word in words) else told).append((title, name, url))
+    return show(request, "docs/search.html", query=query, found=named + told)
+
+
+def _plain(text: str) -> str:
+    return text.casefold().replace("_", " ")
