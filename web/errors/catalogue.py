@@ -65,7 +65,7 @@ CATALOGUE: Final[dict[str, Problem]] = {
         400,
         "An API key was sent in the URL, where logs and histories keep it.",
         "Treat that key as exposed: revoke it, make a new one, and send it only in the "
-        "Authorization header.",
+        "Authorization header. To name a key in a URL, use its id, key_….",
         before="proof",
     ),
     "https_required": Problem(
