@@ -165,6 +165,13 @@ def test_unusual_but_valid_setting_is_accepted(environ):
     assert settings_from({**ALL, **environ})["PRODUCTION"]
 
 
+def test_database_url_may_change_the_time_outs_of_a_silent_network():
+    url = "postgres://user@a:1,b:2/keys?connect_timeout=9"
+    options = settings_from({**ALL, "DATABASE_URL": url})["DATABASES"]["default"]["OPTIONS"]
+    assert (options["connect_timeout"], options["tcp_user_timeout"]) == ("9", "5000")
+    assert (options["keepalives_idle"], options["keepalives_interval"]) == ("10", "2")
+
+
 @pytest.mark.parametrize(
     ("url", "backend", "place", "login", "encrypted"),
     [
