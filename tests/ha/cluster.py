@@ -232,10 +232,11 @@ class Cluster:
         """Return DATABASE_URL of this role by one of the three routes of docs/ha.md."""
         login, one = f"postgres://{role}:{role}", f"@{self.net}5"
         hosts = ",".join(f"{self.address(name)}:5432" for name in NODES)
+        options = "target_session_attrs=read-write&connect_timeout=2"
         return {
             "haproxy": f"{login}{one}:5000/reachscore",
             "pgbouncer": f"{login}{one}:6432/reachscore",
-            "hosts": f"{login}@{hosts}/reachscore?target_session_attrs=read-write",
+            "hosts": f"{login}@{hosts}/reachscore?{options}",
         }[route]
 
     @contextlib.contextmanager
