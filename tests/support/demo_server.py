@@ -8,8 +8,11 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,7 +72,18 @@ class DemoServer:
         if not self._up.wait(60):
             self.stop()
             raise AssertionError(f"The server did not start:\n{self.output}")
+        if "/v1/auth/me" in self.output:
+            self._wait_for_commit()
         return self
+
+    def _wait_for_commit(self) -> None:
+        """Return once the printed keys work: a first run prints them, then commits."""
+        me = Request(f"{self.url}/v1/auth/me")
+        me.add_header("Authorization", f"Bearer {self.key('test')}")
+        for _ in range(50):
+            with suppress(HTTPError), urlopen(me):
+                return
+            time.sleep(0.1)
 
     def __exit__(self, *_: object) -> None:
         if self.process.returncode is None:
