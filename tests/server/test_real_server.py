@@ -302,7 +302,7 @@ def test_two_concurrent_first_runs_share_one_organization():
         both = [run.result() for run in runs]
     outputs = sorted((demo.output for demo in both), key=len)
     for demo in both:
-        assert demo.stop() == 0
+        assert demo.stop() == 0, demo.output
     assert "issue_api_key org_" in outputs[0]
     assert outputs[1].count("\n  live ") == 1
 

@@ -73,7 +73,12 @@ def one_at_a_time() -> Iterator[None]:
     The lock ends with the connection: after Ctrl-C no statement is needed to release it.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [FIRST_RUN_LOCK])
+        # Do not wait inside the statement: CREATE INDEX CONCURRENTLY waits for its snapshot to end.
+        is_held = False
+        while not is_held:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [FIRST_RUN_LOCK])
+            ((is_held,),) = cursor.fetchall()
+            time.sleep(0 if is_held else 0.1)
     try:
         yield
     finally:
