@@ -15,7 +15,7 @@ from tests.support.cast import ApiTestCase
 from tests.support.committed import as_owner
 from tests.support.demo_server import ROOT
 
-MONTHS, LATE, EVENTS = (
+MONTHS, LATE, EVENTS, _ = (
     re.sub(r"^ *(BEGIN|COMMIT);\n", "", block, flags=re.MULTILINE)
     for block in re.findall(
         r"^ *```sql\n(.*?)```", (ROOT / "docs" / "scale.md").read_text(), re.MULTILINE | re.DOTALL
