@@ -160,7 +160,7 @@ class EventListQuery(ListQuery):
         re.compile(r"[a-z_]{1,24}\.[a-z_]{1,24}"),
         "an action, such as api_key.rotated",
         required=False,
-        help_text="Such as `api_key.rotated`.",
+        help_text="What was done.",
     )
     key = IdParameter(
         KEY_ID,

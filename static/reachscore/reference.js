@@ -13,7 +13,8 @@ const showOptional = (next) => (doc) => {
     const shared = Object.values(doc.components.parameters);
     for (const each of [...shared, ...operations.flatMap((one) => one.parameters ?? [])]) {
         if (each.example === undefined || each.required) continue;
-        each.description = `${each.description ?? ""} Example: \`${each.example}\``.trim();
+        if (each.schema.default === undefined)
+            each.description = `${each.description ?? ""} Example: \`${each.example}\``.trim();
         delete each.example;
     }
     return next(doc);
