@@ -186,7 +186,7 @@ class KeyEventListQuery(ListQuery):
     role = ChoiceParameter(
         ["target", "actor"],
         default="target",
-        help_text="`target`: what was done to the key; `actor`: what the key did to others.",
+        help_text="`target`: what was done to the key; `actor`: what the key did, to itself too.",
     )
 
 
