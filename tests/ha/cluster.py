@@ -212,6 +212,7 @@ class Cluster:
         self._start_pgbouncer()
 
     def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # A second one would leave programs behind.
         processes = [program.process for program in self.programs]
         processes += [node.patroni.process for node in self.nodes.values()]
         processes += [etcd.process for etcd in self.etcd.values()]
