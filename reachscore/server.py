@@ -22,13 +22,13 @@ LONGEST_HEAD_BYTES: Final = 32 * 1024
 PR_SET_PDEATHSIG: Final = 1
 
 
-def end_with_parent() -> None:
-    """Ask the kernel to send this child SIGTERM when its parent dies.
+def end_with_parent(how: signal.Signals = signal.SIGTERM) -> None:
+    """Ask the kernel to send this child a signal when its parent dies.
 
     Does nothing except on Linux: elsewhere an orphaned server keeps its port until it is ended.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, how)
 
 
 def begin_worker() -> None:
@@ -37,7 +37,9 @@ def begin_worker() -> None:
     A forked worker has its parent's handler, which ends nothing, until granian sets another one.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    end_with_parent()
+    # Not SIGTERM: granian's handler once deadlocked with the threads of requests over the GIL, and
+    # an orphan has nobody to kill it. That was 1 of some 50 killed parents in `make test-ha`.
+    end_with_parent(signal.SIGKILL)
     parent = multiprocessing.parent_process()
     if parent and parent.pid != os.getppid():  # The parent was killed before prctl().
         raise SystemExit
