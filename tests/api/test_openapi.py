@@ -3,9 +3,12 @@
 import html
 import json
 import re
+import time
 import tomllib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest import mock
 
 import jsonschema
 import yaml
@@ -19,6 +22,7 @@ from tests.support.cast import ApiTestCase
 from tests.support.demo_server import ROOT
 from tests.support.openapi import fetch_document, resolved
 from web.errors.catalogue import CATALOGUE
+from web.output.pages import openapi_document
 
 PATHS = {
     "/v1/keys": ["post", "get"],
@@ -105,6 +109,24 @@ class OpenApiTests(ApiTestCase):
                 self.assertEqual(
                     Client().get(path, headers={"If-None-Match": "x"}).status_code, 200
                 )
+
+    def test_openapi_document_is_built_by_one_thread_at_a_time_and_once(self):
+        """drf-spectacular's first run fails in two threads: a 500 after each start."""
+        running: list[int] = []
+        most: list[int] = []
+
+        class Generator:
+            def get_schema(self, *, public: bool) -> bytes:
+                running.append(1)
+                most.append(len(running))
+                time.sleep(0.05)
+                running.pop()
+                return b"{}"
+
+        forms: list[Any] = [type("Form", (), {"render": lambda _, made: made}) for _ in range(2)]
+        with mock.patch("web.output.pages.SchemaGenerator", Generator), ThreadPoolExecutor(4) as p:
+            self.assertEqual([*p.map(openapi_document, [*forms, *forms])], [b"{}"] * 4)
+        self.assertEqual(most, [1, 1])
 
     def test_nothing_but_the_openapi_document_is_read_by_other_origins(self):
         _, client = self.issue()

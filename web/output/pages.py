@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 from functools import cache
+from threading import Lock
+from typing import Final
 
 from csp.constants import SELF, UNSAFE_INLINE
 from csp.decorators import csp_update
@@ -23,10 +25,18 @@ from web.context import current
 from web.input.moments import format_moment
 from web.output.views import ApiView
 
+# drf-spectacular loads classes on its first run, and fails if two threads do so at the same time.
+_building: Final = Lock()
 
-@cache
+
 def openapi_document(renderer: type[BaseRenderer]) -> bytes:
     """Return the OpenAPI document, built once in each process: it depends only on the code."""
+    with _building:
+        return _build_document(renderer)  # type: ignore[arg-type]
+
+
+@cache
+def _build_document(renderer: type[BaseRenderer]) -> bytes:
     document = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
     rendered: bytes = renderer().render(document)
     return rendered
@@ -45,7 +55,7 @@ class OpenApiView(ApiView):
         headers = current().headers  # A 304 has them, too.
         headers |= {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-cache"}
         renderer = self.renderer_classes[0]
-        return HttpResponse(openapi_document(renderer), renderer.media_type)  # type: ignore[arg-type]
+        return HttpResponse(openapi_document(renderer), renderer.media_type)
 
 
 # Swagger UI needs inline styles and data: images, but no inline scripts.
