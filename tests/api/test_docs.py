@@ -2,13 +2,14 @@
 
 import html
 import json
+import os
 import re
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import SimpleTestCase
 
-from reachscore.management.commands import render_docs
+from reachscore.management.commands import render_docs, serve
 from web.output.portal import HOST_IN_DOCS, LONGEST_SEARCH, portal
 
 URLS = tuple(page.url for page in portal())
@@ -252,3 +253,21 @@ def test_collectstatic_renders_the_docs(monkeypatch, settings, tmp_path):
     call_command("collectstatic", interactive=False, verbosity=0)
     assert [page["url"] for page in json.loads(rendered.read_text())] == list(URLS)
     assert list(rendered.parent.iterdir()) == [rendered]
+
+
+def test_production_does_not_start_before_docs_and_static_files_are_made(
+    monkeypatch, settings, tmp_path
+):
+    settings.PRODUCTION, settings.STATIC_ROOT = True, tmp_path
+    docs, files = tmp_path / "docs.json", tmp_path / "staticfiles.json"
+    monkeypatch.setattr(serve, "RENDERED", docs)
+    monkeypatch.setattr(serve, "refuse_taken_port", lambda *_, **__: None)
+    monkeypatch.setattr(os, "execv", lambda *_: None)
+    for made in (docs, files):
+        made.touch()
+        with pytest.raises(CommandError, match="collectstatic --noinput"):
+            call_command("serve")
+        made.unlink()
+    docs.touch()
+    files.touch()
+    call_command("serve")

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from reachscore.server import refuse_taken_port, server_command
+from web.output.portal import RENDERED
 
 
 class Command(BaseCommand):
@@ -24,10 +25,11 @@ class Command(BaseCommand):
             )
         host, port = options["host"], options["port"]
         refuse_taken_port(host, port, another="--port 8001")
-        collected = settings.STATIC_ROOT
-        if settings.PRODUCTION and not Path(collected or "", "staticfiles.json").exists():
+        made = (Path(settings.STATIC_ROOT or "", "staticfiles.json"), RENDERED)
+        if settings.PRODUCTION and not all(path.exists() for path in made):
             raise CommandError(
-                "Static files are not collected: run manage.py collectstatic --noinput first."
+                "Static files are not collected, or /docs is not rendered: run manage.py "
+                "collectstatic --noinput first."
             )
         command = server_command(host=host, port=port, workers=options["workers"])
         os.execv(command[0], command)  # noqa: S606 - no shell is needed
