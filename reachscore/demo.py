@@ -57,9 +57,10 @@ ReachScore is running. Ctrl-C ends it.
     if not live_key:
         organization = Organization.objects.earliest("created_at")
         return f"""{text}
-To make another key for {organization.name}:
+To make keys with every scope for {organization.name}, a live and a test key:
 
-  {MANAGE} issue_api_key {organization.id} --name 'My key' --scope tests:read
+  {MANAGE} issue_api_key {organization.id} --name 'My key'
+  {MANAGE} issue_api_key {organization.id} --name 'My key' --test
 """
     authorization = f"-H 'Authorization: Bearer {live_key}'"
     body = '{"name": "My first key", "scopes": ["tests:read"]}'

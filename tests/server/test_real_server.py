@@ -272,7 +272,8 @@ def test_second_run_shows_no_key_and_says_how_to_issue_one(server):
         assert "user admin; a new password: .venv/bin/python manage.py changepassword admin\n" in (
             second.output
         )
-        assert re.search(r"manage\.py issue_api_key org_\w+ .*--scope tests:read", second.output)
+        made = re.findall(r"manage\.py issue_api_key org_\w+ --name 'My key'(.*)", second.output)
+        assert made == ["", " --test"]
         assert second.stop(signal.SIGINT) == 0
 
 
