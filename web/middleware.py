@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from http import HTTPStatus
 from io import BytesIO
-from typing import Final
 
+from csp.middleware import CSPMiddleware
 from django.contrib import admin
 from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.middleware.clickjacking import XFrameOptionsMiddleware
+from django.middleware.security import SecurityMiddleware
 from django.shortcuts import render
-from django.utils.module_loading import import_string
 
 from web.context import current
 from web.errors.refusals import OfCatalogue, Refusal, RequestInvalid, refusal_response
@@ -69,23 +70,10 @@ def _staff_page(request: HttpRequest, refusal: Refusal) -> HttpResponseBase:
     return render(request, "admin/refused.html", shown, status=HTTPStatus.BAD_REQUEST)
 
 
-# They put the same headers on every response.
-PROTECTION: Final = (
-    "django.middleware.security.SecurityMiddleware",
-    "csp.middleware.CSPMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-)
-
-
-def _empty(_: HttpRequest) -> HttpResponse:
-    return HttpResponse()
-
-
 def protective_headers(scheme: str) -> dict[str, str]:
-    """Return the headers of Django's middleware, so that the door has them without a copy."""
+    """Return what these three of Django's middleware put on every response, for the door."""
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/v1", "wsgi.url_scheme": scheme}
-    answer: Handler = _empty
-    for name in PROTECTION:
-        answer = import_string(name)(answer)
-    response = answer(WSGIRequest({**environ, "wsgi.input": BytesIO()}))
+    request, response = WSGIRequest({**environ, "wsgi.input": BytesIO()}), HttpResponse()
+    for middleware in (SecurityMiddleware, CSPMiddleware, XFrameOptionsMiddleware):
+        middleware(lambda _: HttpResponse()).process_response(request, response)
     return {name: value for name, value in response.items() if name != "Content-Type"}
