@@ -74,7 +74,5 @@ def give_to_managing_keys(scope: str) -> RunSQL:
             ON CONFLICT DO NOTHING
     """
     return RunSQL(
-        [(give, [newer, older]), (grant, [scope, newer])],
-        RunSQL.noop,
-        hints={"new_scope": scope},
+        [(give, [newer, older]), (grant, [scope, newer])], RunSQL.noop, hints={"new_scope": scope}
     )

@@ -9,19 +9,10 @@ from typing import Any, Final, TypeVar
 
 from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from drf_spectacular.utils import (
-    OpenApiExample,
-    OpenApiParameter,
-    OpenApiResponse,
-    extend_schema,
-)
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from web.input.idempotency import FORM, HEADER, REPLAYED_HEADER
-from web.output.openapi import (
-    PARAMETER_EXAMPLES,
-    error_responses,
-    header,
-)
+from web.output.openapi import PARAMETER_EXAMPLES, error_responses, header
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

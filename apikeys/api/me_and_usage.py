@@ -135,11 +135,7 @@ class AuthContextView(ApiView):
     queries = {"get": AuthContextQuery}
 
     @endpoint(
-        "get_auth_context",
-        "Who is calling",
-        AuthContext,
-        AuthContextQuery,
-        tag="Authentication",
+        "get_auth_context", "Who is calling", AuthContext, AuthContextQuery, tag="Authentication"
     )
     def get(self, request: Request) -> Response:
         """Say whose key this is, what it may do and how much of the plan is used in the key's mode.

@@ -37,10 +37,7 @@ Headers = dict[str, str]
 
 
 class Question(NamedTuple):
-    """What the door answers: `answer` returns headers and body of a 200, or raises.
-
-    `adapt` completes a refusal.
-    """
+    """What the door answers: headers and body of a 200, or a refusal that `adapt` completes."""
 
     route: str
     answer: Callable[[Environ], tuple[Headers, bytes]]
@@ -69,14 +66,8 @@ class Door:
             "Cache-Control": "no-store",
             "Request-Id": context.request_id,
         }
-        log_request(
-            context,
-            method=environ["REQUEST_METHOD"],
-            route=question.route,
-            status=status,
-            seconds=time.perf_counter() - began,
-            more=fault,
-        )
+        seconds = time.perf_counter() - began
+        log_request(context, environ["REQUEST_METHOD"], question.route, status, seconds, fault)
         start_response(STATUS_LINES[status], list(headers.items()))
         return [body]
 

@@ -84,12 +84,7 @@ def prepare_new(
 
 
 def issue_once(
-    wanted: ApiKey,
-    *,
-    actor: Actor,
-    inherit: Collection[str],
-    token: str | None,
-    fingerprint: bytes,
+    wanted: ApiKey, *, actor: Actor, inherit: Collection[str], token: str | None, fingerprint: bytes
 ) -> tuple[str, str, bool]:
     """Issue `wanted` idempotently: a repeated request gets the same key with a fresh secret.
 

@@ -10,12 +10,7 @@ from typing import Any, Final
 
 from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import (
-    Direction,
-    OpenApiParameter,
-    OpenApiResponse,
-    extend_schema_field,
-)
+from drf_spectacular.utils import Direction, OpenApiParameter, OpenApiResponse, extend_schema_field
 from rest_framework import serializers
 
 from web.errors.catalogue import CATALOGUE

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,21 +80,21 @@ def search(request: HttpRequest) -> HttpResponse:
     """
     query = request.GET.get("q", "")[:LONGEST_SEARCH]
     words = _plain(query).split()
-    places = []
+    places = [(page.title, page.summary, page.url, page.markdown) for page in portal()]
     for page in portal():
-        places.append((page.title, page.summary, page.url, page.markdown))
-        for _, anchor, text in page.headings:
-            places.append((page.title, text, f"{page.url}#{anchor}", ""))
+        places += [
+            (page.title, text, f"{page.url}#{anchor}", "") for _, anchor, text in page.headings
+        ]
     for code, problem in CATALOGUE.items():
         text = f"{problem.message} {problem.fix}"
         places.append(("Errors", code, f"{reverse('errors')}#{code}", text))
-    named: list[tuple[str, str, str]] = []
-    told: list[tuple[str, str, str]] = []
+    found: list[tuple[int, str, str, str]] = []
     for title, name, url, text in places if words else ():
-        heading, whole = _plain(f"{title} {name}"), _plain(f"{title} {name} {text}")
-        if all(word in whole for word in words):
-            (named if all(word in heading for word in words) else told).append((title, name, url))
-    return show(request, "docs/search.html", query=query, found=named + told)
+        heading = _plain(f"{title} {name}")
+        if all(word in f"{heading} {_plain(text)}" for word in words):
+            found.append((not all(word in heading for word in words), title, name, url))
+    found.sort(key=itemgetter(0))  # Stable.
+    return show(request, "docs/search.html", query=query, found=[place[1:] for place in found])
 
 
 def _plain(text: str) -> str:

@@ -27,9 +27,8 @@ def route_of(request: HttpRequest) -> str:
     return match.route if match is not None and match.url_name != "unknown" else "unknown"
 
 
-def log_request(
+def log_request(  # noqa: PLR0917 - a line has many fields
     context: RequestContext,
-    *,
     method: str,
     route: str,
     status: int,
@@ -69,12 +68,7 @@ class RequestLogMiddleware:
         context = begin_request(request.META)
         response = self.get_response(request)
         response["Request-Id"] = context.request_id
-        log_request(
-            context,
-            method=request.method or "",
-            route=route_of(request),
-            status=response.status_code,
-            seconds=time.perf_counter() - began,
-            more=getattr(response, "logged_fields", {}),
-        )
+        method, more = request.method or "", getattr(response, "logged_fields", {})
+        seconds = time.perf_counter() - began
+        log_request(context, method, route_of(request), response.status_code, seconds, more)
         return response
