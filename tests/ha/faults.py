@@ -34,10 +34,10 @@ class World:
         if not kept:
             self.ledger.broken.append(f"not kept: {promise}")
 
-    def until_good(self, seconds: float = 25) -> None:
+    def until_good(self) -> None:
         """Wait until every instance has read and written since now."""
         now = time.monotonic()
-        until("good answers", lambda: self.ledger.is_good_since(now), seconds=seconds)
+        until("good answers", lambda: self.ledger.is_good_since(now), seconds=40)
 
 
 def primary_killed(world: World) -> Iterator[None]:

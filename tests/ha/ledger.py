@@ -16,6 +16,9 @@ from tests.support.production_server import PROXIED
 from tests.support.proxies import Proxy
 
 WRITERS = 4
+# Several, because one that waits for an answer does not see that the service is back.
+PROBES = 2  # Of each kind and instance.
+SECONDS_BETWEEN_PROBES = 0.4
 KEPT_ACTIVE = 10  # A writer has this many keys; each further one has it revoke its oldest.
 LONGEST_ANSWER_SECONDS = 10
 SAMPLE = 50  # Of the revoked keys, presented again after each fault; their rows are all read.
@@ -56,7 +59,9 @@ class Ledger:
         probe = self.customer("Probe")
         for instance in self.instances:
             self.good |= {f"{what} {instance.name}": [] for what in ("reads", "changes")}
-            self._begin(self._probe, instance, probe)
+            for number in range(PROBES):
+                self._begin(self._probe_reads, instance, probe)
+                self._begin(self._probe_changes, instance, probe, f"probe {instance.name} {number}")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -162,27 +167,23 @@ class Ledger:
         except AssertionError:
             self.broken.append(f"revoked key {ended} got no 401")
 
-    def _probe(self, instance: Instance, key: str) -> None:
-        own = None
+    def _probe_reads(self, instance: Instance, key: str) -> None:
+        while not self._stop.wait(SECONDS_BETWEEN_PROBES):
+            self._note("reads", instance, self.ask("GET", "/v1/auth/me", key, by=instance))
+
+    def _probe_changes(self, instance: Instance, key: str, name: str) -> None:
+        own = self._until(201, "POST", "/v1/keys", key, name=name)
         for number in itertools.count():
-            if self._stop.wait(0.2):
+            if self._stop.wait(SECONDS_BETWEEN_PROBES):
                 return
-            if own is None:
-                body = {"name": f"probe {instance.name}"}
-                answer = self.ask("POST", "/v1/keys", key, by=instance, **body)
-                own = answer.body["id"] if answer.status == 201 else None
-                continue
-            for what, answer in (
-                ("reads", self.ask("GET", "/v1/auth/me", key, by=instance)),
-                (
-                    "changes",
-                    self.ask("PATCH", f"/v1/keys/{own}", key, by=instance, name=f"probe {number}"),
-                ),
-            ):
-                if answer.status == 200:
-                    self.good[f"{what} {instance.name}"].append(time.monotonic())
-                elif answer.status not in {503, NO_ANSWER}:
-                    self.broken.append(f"{what} by {instance.name}: {answer}")
+            path, new = f"/v1/keys/{own['id']}", f"{name} {number}"
+            self._note("changes", instance, self.ask("PATCH", path, key, by=instance, name=new))
+
+    def _note(self, what: str, instance: Instance, answer: Answer) -> None:
+        if answer.status == 200:
+            self.good[f"{what} {instance.name}"].append(time.monotonic())
+        elif answer.status not in {503, NO_ANSWER}:
+            self.broken.append(f"{what} by {instance.name}: {answer}")
 
     def is_good_since(self, moment: float) -> bool:
         """Return True if reads and writes on each instance have succeeded after `moment`."""
