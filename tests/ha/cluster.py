@@ -159,6 +159,7 @@ class Cluster:
         self.etcd: dict[str, Program] = {}
         self.nodes: dict[str, Node] = {}
         self.programs: list[Program] = []
+        self.is_over = False
 
     def address(self, name: str) -> str:
         """Return the address of db1, web1 and so on, of docs/ha.md in our network."""
@@ -212,6 +213,7 @@ class Cluster:
         self._start_pgbouncer()
 
     def __exit__(self, *_: object) -> None:
+        self.is_over = True
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # A second one would leave programs behind.
         processes = [program.process for program in self.programs]
         processes += [node.patroni.process for node in self.nodes.values()]
@@ -322,7 +324,18 @@ class Cluster:
         (self.folder / "userlist.txt").write_text('"reachscore_app" "reachscore_app"\n')
         file = self.folder / "pgbouncer.ini"
         file.write_text(f"{text}so_reuseport = 1\n")
-        self.programs += [Program(self.folder, "pgbouncer", PGBOUNCER, file)]
+        program = Program(self.folder, "pgbouncer", PGBOUNCER, file)
+        self.programs += [program]
+        threading.Thread(target=self._keep, args=(program,), daemon=True).start()
+
+    def _keep(self, program: Program) -> None:
+        """Start a program again if it ends by itself, as systemd does: PgBouncer 1.18 crashes."""
+        while not self.is_over:
+            time.sleep(0.2)
+            if program.process.poll() is not None and not self.is_over:
+                say(f"    {program.log.stem} ended by itself and is started again")
+                time.sleep(1)  # RestartSec of docs/ha.md.
+                program.start()
 
 
 class Instance(ProductionServer):
