@@ -335,7 +335,8 @@ class Cluster:
             if program.process.poll() is not None and not self.is_over:
                 say(f"    {program.log.stem} ended by itself and is started again")
                 time.sleep(1)  # RestartSec of docs/ha.md.
-                program.start()
+                if not self.is_over:
+                    program.start()
 
 
 class Instance(ProductionServer):
@@ -384,7 +385,8 @@ class Instance(ProductionServer):
             if self.process.poll() is not None and not self.is_planned:
                 self.restarts += 1
                 time.sleep(1)  # RestartSec of deploy/reachscore@.service.
-                self.spawn()
+                if self.process.poll() is not None and not self.is_planned:
+                    self.spawn()
 
 
 @contextlib.contextmanager
