@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import time_machine
+from django.contrib.admin.utils import quote
 
 from apikeys.models import ApiKey
 from apikeys.scopes import ALL_SCOPES
@@ -107,7 +108,7 @@ class EventsTests(ApiTestCase):
     def test_key_event_by_staff_shows_the_action_and_no_person(self):
         browser = self.staff()
         browser.defaults["HTTP_USER_AGENT"] = "Firefox of Sam"
-        url = f"/admin/apikeys/apikey/{self.key.id}/revoke/"
+        url = f"/admin/apikeys/apikey/{quote(self.key.id)}/revoke/"
         why = {"category": "other", "reason": "suspicious customer"}
         browser.post(url, why, REMOTE_ADDR="203.0.113.9")
         stored = AuditEvent.objects.latest("sequence")

@@ -90,7 +90,7 @@ class RequestLineTests(ApiTestCase):
             ("/nothing/here", "unknown", 404),
             ("/v1/nothing/here", "unknown", 404),
             (f"/v1/keys?key={client.key}", "unknown", 400),
-            (f"/admin/apikeys/apikey/{api_key.id}/change/", "", 302),
+            (f"/admin/apikeys/apikey/{admin_quote(api_key.id)}/change/", "", 302),
         ]:
             with self.subTest(path), captured_logs() as logs:
                 self.assertEqual(client.get(path).status_code, status)

@@ -13,6 +13,7 @@ from unittest import mock
 
 import psycopg
 from django.conf import settings
+from django.contrib.admin.utils import quote
 from django.db import OperationalError, connection
 from django.test import Client, override_settings
 from django.utils import timezone
@@ -121,8 +122,8 @@ class VerbTests(CommitTestCase):
         self.client.raise_request_exception = staff.raise_request_exception = False
         pages: list[tuple[Client, str, dict[str, str]]] = [
             (self.client, "login/", {"username": "sam", "password": "correct horse"}),
-            (staff, f"apikeys/apikey/{key.pk}/revoke/", {"category": "leaked"}),
-            (staff, f"apikeys/apikey/{key.pk}/revoke/", {"category": "leaked"}),
+            (staff, f"apikeys/apikey/{quote(key.pk)}/revoke/", {"category": "leaked"}),
+            (staff, f"apikeys/apikey/{quote(key.pk)}/revoke/", {"category": "leaked"}),
             (staff, "logout/", {}),
         ]
         with standby_away():
