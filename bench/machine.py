@@ -95,8 +95,12 @@ def family(pid: int) -> list[psutil.Process]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the processor time of a process and its descendants, user and system."""
-    return float(sum(sum(one.cpu_times()[:2]) for one in family(pid)))
+    """Return the processor time of a process and its descendants, ended ones included."""
+    used = 0.0
+    for one in family(pid):
+        with suppress(psutil.NoSuchProcess):  # PostgreSQL's come and go.
+            used += sum(one.cpu_times()[:4])
+    return used
 
 
 def pin(pid: int, cores: Iterable[int]) -> None:
