@@ -3,7 +3,7 @@ PORT ?= 8000
 unexport CDPATH DJANGO_SETTINGS_MODULE $(filter-out PYTHON,$(filter PYTHON%,$(.VARIABLES)))
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_USER PIP_DRY_RUN
 python := .venv/bin/python
-rooms := web audit accounts apikeys staff reachscore
+rooms := web audit accounts apikeys notices staff reachscore
 uv_compile = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" --upgrade
 

@@ -15,11 +15,12 @@ from django.db.models.lookups import Exact
 from django.utils import timezone
 
 from audit.actor import Actor, ActorType, actor_types
+from audit.outbox import OutboxRow, is_open
 from audit.seals import GENESIS, as_stored, seal
 from web.context import LONGEST_USER_AGENT, RequestContext, current
 from web.ids import new_id
 
-__all__ = ["SERVICE", "Actor", "ActorType", "AuditEvent", "AuditHead", "AuditLog"]
+__all__ = ["SERVICE", "Actor", "ActorType", "AuditEvent", "AuditHead", "AuditLog", "OutboxRow"]
 
 # Used in place of an organization's id, for events that concern none, such as log-ins and rights of
 # staff. A migration creates its head.
@@ -59,6 +60,10 @@ class AuditHead(models.Model):
     organization_id = models.CharField(primary_key=True, max_length=40)
     sequence = models.PositiveBigIntegerField(default=0)
     seal = models.BinaryField(default=GENESIS)
+    # Kept by `notices`, under this lock: so a verb need not ask for contacts.
+    has_destination = models.BooleanField(
+        default=False, db_default=False, help_text="Whether somebody is to be told of events."
+    )
 
     class Meta:
         constraints = [
@@ -181,6 +186,11 @@ class AuditLog:
         with transaction.atomic():
             yield cls(AuditHead.objects.create(organization_id=organization_id))
 
+    @property
+    def is_heard(self) -> bool:
+        """Return True if somebody is told of what is recorded: a verified contact, by mail."""
+        return is_open(self._head.has_destination)
+
     def record(
         self,
         action: str,
@@ -219,3 +229,12 @@ class AuditLog:
         self._head.sequence, self._head.seal = event.sequence, event.seal
         self._head.save(update_fields=["sequence", "seal"])
         event.save(force_insert=True)
+        if self.is_heard:
+            OutboxRow.objects.create(
+                id=event.id,
+                organization_id=event.organization_id,
+                type=action,
+                target_type=event.target_type,
+                target_id=event.target_id,
+                livemode=event.livemode,
+            )

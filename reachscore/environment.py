@@ -31,8 +31,8 @@ _ORIGIN: Final = rf"https://([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z]([a-z0-9-]*[a
 _MAIL_URL: Final = (
     r"(?P<scheme>smtps?)://((?P<user>[^:@/?\s]+):(?P<password>[^:@/?\s]+)@)?"
     rf"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-f:]+\])(:(?P<port>{_PORT}))?"
-    r"\?from=(?P<sender>[A-Za-z0-9.+_-]+@[A-Za-z0-9.-]+)"
 )
+_ADDRESS: Final = "[A-Za-z0-9.+_-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
 # Hosts that Django can match; a leading dot means every subdomain.
 _HOST: Final = re.compile(r"\.?[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", re.IGNORECASE)
 # Characters that need no quotes in the configuration of a proxy.
@@ -160,31 +160,38 @@ def staff_gateway_tokens(environ: Mapping[str, str]) -> tuple[bytes, ...]:
     return tokens
 
 
-def mail_from_url(environ: Mapping[str, str], name: str, *, production: bool) -> dict[str, Any]:
-    """Return Django's mail settings, read from `smtp://user:password@host:587?from=a@example.com`.
+def mail(environ: Mapping[str, str], *, production: bool, folder: Path) -> dict[str, Any]:
+    """Return Django's mail settings, from `EMAIL_URL=smtp://user:password@host:587` and EMAIL_FROM.
 
     A connection with a user is encrypted: by STARTTLS with smtp://, from the first byte with
-    smtps://. Without a URL, development prints mails and production sends none.
+    smtps://. Without a URL, development writes mails into `folder`, and production sends none.
     """
     must = (
-        "read smtp://user:password@mail.example.com:587?from=keys@example.com, or smtps://…:465. "
+        "read smtp://user:password@mail.example.com:587, or smtps://…:465. "
         "In the password, write % as %25, : as %3A, @ as %40 and / as %2F"
     )
     backend = "django.core.mail.backends.{}.EmailBackend".format
-    found = _match(environ, name, _MAIL_URL, must)
-    if found is None:
-        return {"EMAIL_BACKEND": backend("dummy" if production else "console")}
-    is_smtps = found["scheme"] == "smtps"
+    url = _match(environ, "EMAIL_URL", _MAIL_URL, must)
+    sender = _match(environ, "EMAIL_FROM", _ADDRESS, "be an address, such as keys@example.com")
+    if (url is None) != (sender is None):
+        raise ImproperlyConfigured("Set both EMAIL_URL and EMAIL_FROM, or neither.")
+    if url is None or sender is None:
+        return {
+            "EMAIL_BACKEND": backend("dummy" if production else "filebased"),
+            "EMAIL_FILE_PATH": str(folder),
+            "EMAIL_FROM": "" if production else "keys@localhost",
+        }
+    is_smtps = url["scheme"] == "smtps"
     return {
         "EMAIL_BACKEND": backend("smtp"),
-        "EMAIL_HOST": found["host"].strip("[]"),
-        "EMAIL_PORT": int(found["port"] or (465 if is_smtps else 587)),
-        "EMAIL_HOST_USER": unquote(found["user"] or ""),
-        "EMAIL_HOST_PASSWORD": unquote(found["password"] or ""),
-        "EMAIL_USE_TLS": bool(found["user"]) and not is_smtps,
+        "EMAIL_HOST": url["host"].strip("[]"),
+        "EMAIL_PORT": int(url["port"] or (465 if is_smtps else 587)),
+        "EMAIL_HOST_USER": unquote(url["user"] or ""),
+        "EMAIL_HOST_PASSWORD": unquote(url["password"] or ""),
+        "EMAIL_USE_TLS": bool(url["user"]) and not is_smtps,
         "EMAIL_USE_SSL": is_smtps,
         "EMAIL_TIMEOUT": 5,  # Seconds that a page waits for the mail server.
-        "DEFAULT_FROM_EMAIL": found["sender"],
+        "EMAIL_FROM": sender[0],
     }
 
 

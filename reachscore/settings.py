@@ -23,7 +23,14 @@ env.refuse_development_by_accident(os.environ)
 env.refuse_stray_characters(
     os.environ,
     *("DATABASE_URL", "DEBUG", *env.PRODUCTION_ONLY, "ALLOWED_HOSTS", "TRUSTED_PROXY_COUNT"),
-    *("PUBLIC_URL", "EMAIL_URL", "METRICS_TOKEN", "STAFF_SSO", "STAFF_PASSWORD_LOGIN"),
+    *(
+        "PUBLIC_URL",
+        "EMAIL_URL",
+        "EMAIL_FROM",
+        "METRICS_TOKEN",
+        "STAFF_SSO",
+        "STAFF_PASSWORD_LOGIN",
+    ),
     *("SECURITY_CONTACT", "SECOND_FACTOR_REQUIRED", "PREPARED_STATEMENTS", "HSTS_PRELOAD"),
     "AUTHZ_REQUIRES_GATEWAY_TOKEN",
 )
@@ -95,6 +102,7 @@ INSTALLED_APPS = [
     "audit",
     "accounts",
     "apikeys",
+    "notices",
     "staff",
     "staff.apps.StaffAdminConfig",  # Django's admin, on our own site.
     "django.contrib.auth",
@@ -196,8 +204,11 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-# EMAIL_BACKEND and related settings: staff get mails about changes to their accounts.
-vars().update(env.mail_from_url(environ, "EMAIL_URL", production=PRODUCTION))
+# EMAIL_BACKEND and related settings. Without EMAIL_FROM no mail is sent.
+mail = env.mail(environ, production=PRODUCTION, folder=LOCAL_DIR / "mail")
+vars().update(mail)
+EMAIL_FROM: str = mail["EMAIL_FROM"]
+DEFAULT_FROM_EMAIL = EMAIL_FROM
 
 USE_I18N = False  # There is one language, so translations need not be looked up.
 TIME_ZONE = "UTC"

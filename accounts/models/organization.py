@@ -39,6 +39,13 @@ def clean_email(email: str) -> str:
     return line
 
 
+class OnLeak(models.TextChoices):
+    """What is done with a key that is reported as leaked."""
+
+    REVOKE = "revoke"
+    NOTIFY = "notify"
+
+
 class Organization(models.Model):
     """A customer. Has a plan, and owns API keys.
 
@@ -64,6 +71,14 @@ class Organization(models.Model):
     )
     contact_email = models.EmailField(
         "contact e-mail", blank=True, help_text="Whom to tell of a leak or an expiry."
+    )
+    on_leak = models.CharField(
+        "if a key leaks",
+        max_length=10,
+        choices=OnLeak,
+        default=OnLeak.REVOKE,
+        db_default=OnLeak.REVOKE,
+        help_text="Revoke it at once, or only tell the contacts. Without one, it is revoked.",
     )
     # Name and contact, case-folded for the search; a trigger maintains it.
     search_text = models.TextField(default="", editable=False)

@@ -23,7 +23,8 @@ ALL = {
     "DEBUG": "false",
     "TRUSTED_PROXY_COUNT": "1",
     "METRICS_TOKEN": KEY,
-    "EMAIL_URL": f"smtp://keys:{KEY}@mail.example?from=keys@api.example",
+    "EMAIL_URL": f"smtp://keys:{KEY}@mail.example",
+    "EMAIL_FROM": "keys@api.example",
     "GATEWAY_TOKEN": f"{secrets.token_urlsafe(32)},{secrets.token_urlsafe(32)}",
     "AUTHZ_REQUIRES_GATEWAY_TOKEN": "false",
     "STAFF_SSO": "true",
@@ -76,18 +77,15 @@ MALFORMED = [
     *(
         ("EMAIL_URL", url)
         for url in (
-            *("mail.example", "http://mail.example?from=a@b.example", "smtp://?from=a@b.example"),
-            *(
-                "smtp://mail.example",
-                "smtp://mail.example?from=",
-                "smtp://mail.example?from=hunter2",
-            ),
-            *("smtp://u:hunter2@mail.example:x?from=a@b.example", "smtp://u@h?from=a@b.example"),
-            *("smtp://h?from=a@b.example&tls=no", "smtp://h?from=a@b.example&from=c@d.example"),
-            *("smtp://:hunter2@h?from=a@b.example", "smtp://h/x?from=a@b.example", "smtp://h?from"),
-            *("smtp://u:hun/ter2@h?from=a@b.example", "smtp://u:@h?from=a@b.example"),
-            *("smtp://[::1?from=a@b.example", "smtp://h:0?from=a@b.example"),
+            *("mail.example", "http://mail.example", "smtp://", "smtp://:25", "smtp://u@h"),
+            *("smtp://u:hunter2@mail.example:x", "smtp://h?from=a@b.example", "smtp://h/x"),
+            *("smtp://:hunter2@h", "smtp://u:hun/ter2@h", "smtp://u:@h", "smtp://[::1"),
+            *("smtp://h:0", ""),
         )
+    ),
+    *(
+        ("EMAIL_FROM", value)
+        for value in ("keys", "a@", "@b.example", "a@b.example,c@d.example", "A <a@b.example>", "")
     ),
     *(
         (name, value)
@@ -157,7 +155,7 @@ def test_malformed_setting_is_named_without_its_value():
             "DATABASE_URL": "postgres://u%40x:p%40s%2Fs%25?#&:$@a:1,b:2/keys?sslmode=verify-full&connect_timeout=9"
         },
         {"DATABASE_URL": "postgres://user@/keys?host=%2Ftmp"},
-        {"EMAIL_URL": "smtp://[::1]:25?from=keys@api.example"},
+        {"EMAIL_URL": "smtp://[::1]:25"},
         {"PUBLIC_URL": "https://keys-1.api.example:8443"},
         {name: "" for name in ALL if name not in PRODUCTION},
     ],
@@ -177,19 +175,19 @@ def test_database_url_may_change_the_time_outs_of_a_silent_network():
     ("url", "backend", "place", "login", "encrypted"),
     [
         ("", "dummy", None, None, None),
-        ("smtp://h?from=a@b.example", "smtp", ("h", 587), ("", ""), (False, False)),
-        ("smtp://u:p%40%2F@h:25?from=a@b.example", "smtp", ("h", 25), ("u", "p@/"), (True, False)),
-        ("smtps://u:p@h?from=a@b.example", "smtp", ("h", 465), ("u", "p"), (False, True)),
+        ("smtp://h", "smtp", ("h", 587), ("", ""), (False, False)),
+        ("smtp://u:p%40%2F@h:25", "smtp", ("h", 25), ("u", "p@/"), (True, False)),
+        ("smtps://u:p@h", "smtp", ("h", 465), ("u", "p"), (False, True)),
     ],
 )
 def test_email_url_decides_backend_host_login_and_encryption(url, backend, place, login, encrypted):
-    read = settings_from({**ALL, "EMAIL_URL": url})
+    read = settings_from({**ALL, "EMAIL_URL": url, "EMAIL_FROM": url and ALL["EMAIL_FROM"]})
     assert read["EMAIL_BACKEND"] == f"django.core.mail.backends.{backend}.EmailBackend"
     if place:
         assert (read["EMAIL_HOST"], read["EMAIL_PORT"]) == place
         assert (read["EMAIL_HOST_USER"], read["EMAIL_HOST_PASSWORD"]) == login
         assert (read["EMAIL_USE_TLS"], read["EMAIL_USE_SSL"]) == encrypted
-    assert settings_from({})["EMAIL_BACKEND"] == "django.core.mail.backends.console.EmailBackend"
+    assert settings_from({})["EMAIL_BACKEND"] == "django.core.mail.backends.filebased.EmailBackend"
 
 
 def test_missing_database_url_beside_a_secret_is_refused_unless_debug():

@@ -1,0 +1,30 @@
+"""Which notices are sent at once, and which cannot be stopped."""
+
+from typing import Final
+
+from audit.actor import ActorType
+
+AT_ONCE: Final = frozenset(
+    {
+        "api_key.leaked",
+        "organization.contacts_changed",
+        "organization.leak_policy_changed",
+        "usage.quota_100",
+    }
+)
+# What a thief would stop first.
+UNSTOPPABLE: Final = frozenset(
+    {"api_key.leaked", "organization.contacts_changed", "organization.leak_policy_changed"}
+)
+
+
+def is_at_once(type_: str, *, actor: str | None = None, days: int | None = None) -> bool:
+    """Return True for a notice that is mailed by itself; the others wait for the weekly mail.
+
+    `actor` is the type of the event's actor, `days` those that an expiring key has left.
+    """
+    return (
+        type_ in AT_ONCE
+        or (type_ == "api_key.revoked" and actor == ActorType.STAFF)
+        or (type_ == "api_key.expiring" and days == 1)
+    )

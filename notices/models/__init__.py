@@ -1,0 +1,4 @@
+from notices.models.contact import Contact
+from notices.models.delivery import Delivery
+
+__all__ = ["Contact", "Delivery"]
