@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 import tests.settings  # noqa: E402, F401 - chooses the cluster that the server is to use
 from tests.support.demo_server import DemoServer, manage  # noqa: E402
+from tests.support.guides import readers  # noqa: E402
 
 BIN = ROOT / ".venv-security" / "bin"
 SESSIONS = ROOT / "security" / "sessions"
@@ -159,17 +160,19 @@ def main() -> None:
         id_of_examples = document["components"]["parameters"]["key_id"]["example"]
         made = manage("shell", "-v", "0", "-c", MAKE_KEY.format(id=id_of_examples))
         assert made.returncode == 0, made.stderr
+        # Each session has an organization to itself: it checks whole lists, and two run at a time.
+        sessions = (openapi_generator, openapi_python_client, openapi_typescript)
+        own = {it: reader.key for it, reader in zip(sessions, readers(server.port, 3), strict=True)}
         (folder / "openapi.json").write_text(json.dumps(document))
         Tomorrow.keys = of_tomorrow(ask(f"{server.url}/v1/keys", key))
         stub = ThreadingHTTPServer(("127.0.0.1", 0), Tomorrow)
         threading.Thread(target=stub.serve_forever, daemon=True).start()
-        environ = {"URL": server.url, "KEY": key, "STUB": f"http://127.0.0.1:{stub.server_port}"}
+        environ = {"URL": server.url, "STUB": f"http://127.0.0.1:{stub.server_port}"}
         with ThreadPoolExecutor(2) as pool:
-            clients = (
-                *(openapi_generator, linters, openapi_python_client),
-                *(openapi_typescript, postman),
-            )
-            for client in [pool.submit(client, folder, **environ) for client in clients]:
+            for client in [
+                pool.submit(client, folder, **environ, KEY=own.get(client, key))
+                for client in (*sessions, linters, postman)
+            ]:
                 client.result()
     print(f"{time.monotonic() - began:.0f} s")
 
