@@ -9,9 +9,11 @@ from staff.login import sso
 from web import exception_handlers
 from web.errors.catalogue import CATALOGUE
 from web.output import pages, portal
+from web.output.scanner_rules import RULE_FILES, rule_file
 from web.telemetry import exposition
 
 ERROR_PAGE = {"template": "docs/errors.html", "catalogue": CATALOGUE}
+RULES_PAGE = {"template": "docs/scanner_rules.html", "rule_files": RULE_FILES}
 
 urlpatterns = [
     *api_patterns,
@@ -25,6 +27,8 @@ urlpatterns = [
     path("docs/errors", portal.show, ERROR_PAGE, name="errors"),
     path("docs/search", portal.search, name="docs-search"),
     path("docs/<path:address>", portal.docs_page, name="docs-page"),
+    path("scanner-rules/", portal.show, RULES_PAGE, name="scanner-rules"),
+    path("scanner-rules/<str:tool>", rule_file, name="scanner-rule"),
     path("llms.txt", portal.show, {"template": "docs/llms.txt"}, name="llms"),
     path("favicon.ico", pages.favicon),
     path(".well-known/security.txt", pages.security_txt),

@@ -33,7 +33,7 @@ class PortalTests(SimpleTestCase):
                 texts[path] = b"".join(answer).decode()
                 ids = re.findall(r' id="([^"]*)"', texts[path])
                 self.assertEqual(len(ids), len(set(ids)), url)
-                is_page = re.fullmatch(r"/docs(/.*(?<!\.md))?", path)
+                is_page = re.fullmatch(r"/docs(/.*(?<!\.md))?|/scanner-rules/", path)
                 for link in links(texts[path]) if is_page and path != "/docs/reference" else ():
                     full = f"{path}{link}" if link.startswith("#") else link
                     self.assertTrue(full.startswith(("/", "https://")), (path, link))
@@ -52,6 +52,7 @@ class PortalTests(SimpleTestCase):
             "/docs",
             "/docs/errors",
             "/llms.txt",
+            "/scanner-rules/",
             *naming,
             *(f"{url}.md" for url in naming),
         ):
@@ -60,7 +61,14 @@ class PortalTests(SimpleTestCase):
             self.assertIn("http://localhost:4711", text, url)
 
     def test_page_is_read_only_and_cached_by_its_etag(self):
-        for url in ("/docs", "/docs/errors", "/llms.txt", *URLS, f"{URLS[0]}.md"):
+        for url in (
+            "/docs",
+            "/docs/errors",
+            "/llms.txt",
+            "/scanner-rules/",
+            *URLS,
+            f"{URLS[0]}.md",
+        ):
             first = self.client.get(url)
             again = self.client.get(url, headers={"if-none-match": first["ETag"]})
             self.assertEqual((first.status_code, again.status_code), (200, 304), url)

@@ -18,7 +18,10 @@ STRICT = {
     "frame-ancestors 'none'",
     "object-src 'none'",
 }
-DOCS_PAGES = ("/docs", "/docs/errors", "/docs/guides/quickstart", "/docs/search?q=key")
+DOCS_PAGES = (
+    *("/docs", "/docs/errors", "/docs/guides/quickstart", "/docs/search?q=key"),
+    "/scanner-rules/",
+)
 ADMIN_PAGES = (
     "/admin/",
     "/admin/password_change/",

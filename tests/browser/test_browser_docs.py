@@ -23,7 +23,7 @@ def tab(window: Window, name: str, group: int = 0) -> "Locator":
 
 
 def test_pages_of_the_portal_are_accessible_and_fit_a_phone(stranger):
-    for path in ("/docs", QUICKSTART, "/docs/errors", "/docs/search?q=key"):
+    for path in ("/docs", QUICKSTART, "/docs/errors", "/docs/search?q=key", "/scanner-rules/"):
         stranger.visit(path)
         stranger.check_access()
         stranger.check_layout()
