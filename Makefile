@@ -55,8 +55,9 @@ fuzz: install ## Send what the OpenAPI document allows and forbids to the real s
 	@bin/install .venv-security requirements/security.txt
 	@$(python) security/fuzz.py
 
-clients: install ## Run the samples of the guides, and clients made from the OpenAPI document
+clients: install ## Run the guides' samples, clients made from the OpenAPI document, secret scanners
 	@bin/install-node
+	@$(python) security/scanners.py
 	@$(python) security/samples.py
 	@$(python) security/clients.py
 
