@@ -1,4 +1,4 @@
-"""Which notices are sent at once, and which cannot be stopped."""
+"""Which notices are sent at once, which are first, and which cannot be stopped."""
 
 from typing import Final
 
@@ -12,6 +12,7 @@ AT_ONCE: Final = frozenset(
         "usage.quota_100",
     }
 )
+FIRST: Final = ("api_key.leaked", "api_key.revoked")
 # What a thief would stop first.
 UNSTOPPABLE: Final = frozenset(
     {"api_key.leaked", "organization.contacts_changed", "organization.leak_policy_changed"}

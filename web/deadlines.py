@@ -44,7 +44,7 @@ class Waits:
         self._threads, self._longest = math.inf, DEADLINES["command"]
         self._at_hand: dict[int, tuple[float, int, bool]] = {}
 
-    def limit(self, threads: int) -> None:
+    def limit(self, threads: float) -> None:
         """Begin to serve with so many threads. Waits outside a request have an end, too."""
         self._threads, self._longest = threads, DEADLINES["wait"]
 

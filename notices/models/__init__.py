@@ -1,4 +1,5 @@
 from notices.models.contact import Contact
 from notices.models.delivery import Delivery
+from notices.models.lane import Lane
 
-__all__ = ["Contact", "Delivery"]
+__all__ = ["Contact", "Delivery", "Lane"]

@@ -1,0 +1,56 @@
+"""Running of the lanes: each in a thread of its own, so that no slow mail server delays a kill."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from threading import Event
+from typing import Final
+
+from django.db import DatabaseError, InterfaceError, connection
+
+from notices.deliver.mails import deliver_next
+from notices.models import Lane
+from notices.models.lane import LaneName
+from web.errors.faults import describe_fault
+
+logger = logging.getLogger("reachscore.deliver")
+
+LANES: Final[Mapping[LaneName, Callable[[], bool]]] = {LaneName.MAILS: deliver_next}
+PAUSE: Final = 0.5  # Seconds between two looks at an empty queue.
+LONGEST_PAUSE: Final = 15.0  # After faults.
+BEAT: Final = 10.0
+
+
+def work_off(name: LaneName) -> None:
+    """Work a lane off until nothing is left that is due."""
+    Lane.beat(name)
+    while LANES[name]():
+        pass
+
+
+def work(name: LaneName, stop: Event) -> None:
+    """Work a lane off until `stop`, through every fault: of the database, and of one report."""
+    pause, beats_at = PAUSE, 0.0
+    try:
+        while not stop.is_set():
+            try:
+                if time.monotonic() >= beats_at:
+                    Lane.beat(name)
+                    beats_at = time.monotonic() + BEAT
+                pause = 0 if LANES[name]() else PAUSE
+            except (DatabaseError, InterfaceError) as error:
+                pause = _pause_after(pause)
+                fault = describe_fault(error)
+                logger.warning("%s: database fault, again in %.0f s: %s", name, pause, fault)
+            except Exception:
+                pause = _pause_after(pause)
+                logger.exception("%s: bug, again in %.0f s", name, pause)
+            stop.wait(pause)
+    finally:
+        connection.close()
+
+
+def _pause_after(pause: float) -> float:
+    """Return the next pause after a fault. Closes the connection, which may be broken."""
+    connection.close()
+    return min(max(1.0, 2 * pause), LONGEST_PAUSE)
