@@ -16,6 +16,7 @@ class ActorType(models.TextChoices):
     CLI = "cli"
     SYSTEM = "system"
     STRANGER = "stranger"
+    SCANNER = "scanner"
 
 
 def actor_types() -> list[tuple[str, str]]:
@@ -55,7 +56,13 @@ class Actor:
         """An unauthenticated client."""
         return cls(ActorType.STRANGER, id="", label="stranger")
 
+    @classmethod
+    def scanner(cls, name: str) -> Actor:
+        """A service that searches for leaked keys and signs its reports, such as `github`."""
+        return cls(ActorType.SCANNER, id=name, label=name)
+
     def __str__(self) -> str:
-        """Return `key:key_3iS8wW2xYbC4`, `staff:sam`, `cli`, `system` or `stranger`."""
+        """Return `key:key_3iS8wW2xYbC4`, `staff:sam`, `scanner:github`, or the type alone."""
         names = {ActorType.KEY: f"key:{self.id}", ActorType.STAFF: f"staff:{self.label}"}
+        names[ActorType.SCANNER] = f"scanner:{self.id}"
         return names.get(self.type, self.type.value)

@@ -1,4 +1,4 @@
-"""Audit events as customers see them: of staff, commands and the service itself the type alone.
+"""Audit events as customers see them: of other actors than their keys the type alone.
 
 `GET /v1/events` lists those of an organization, `GET /v1/keys/{key_id}/events` those of a key.
 """
@@ -32,6 +32,7 @@ from web.output.views import ApiView
 ACTIONS: Final = (
     *("api_key.issued", "api_key.changed", "api_key.rotated", "api_key.rotation_finished"),
     *("api_key.secret_replaced", "api_key.secrets_ended", "api_key.revoked"),
+    "api_key.leaked",
     *("organization.created", "organization.renamed", "organization.plan_changed"),
     *("organization.contact_changed", "organization.suspended", "organization.resumed"),
 )
@@ -49,12 +50,9 @@ class Text(serializers.CharField):
 
 
 class AuditEventActor(Answer):
-    """Who did it. Of members of staff, commands and the service itself, the type alone."""
+    """Who did it. Of all but your keys (staff, a scanner that reported a leak), the type alone."""
 
-    # Events of an organization name no stranger: those are the service's own.
-    type = KnownValues(
-        [kind for kind in ActorType.values if kind != ActorType.STRANGER], source="actor_type"
-    )
+    type = KnownValues(ActorType.values, source="actor_type")
     id = serializers.CharField(required=False, source="actor_id")
     label = serializers.CharField(  # type: ignore[assignment]
         required=False, source="actor_label", help_text="What the key was called then."

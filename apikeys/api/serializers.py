@@ -170,11 +170,12 @@ class EventListQuery(ListQuery):
         help_text="What was done to this key.",
     )
     actor = IdParameter(
-        re.compile(f"{KEY_ID.pattern}|staff|cli|system"),
-        "a key's id, staff, cli or system",
+        re.compile(f"{KEY_ID.pattern}|staff|cli|system|scanner|stranger"),
+        "a key's id, staff, cli, system, scanner or stranger",
         source="actor_id",
         required=False,
-        help_text="Who did it: a key's id, or all of `staff`, `cli` or `system`.",
+        help_text="Who did it: a key's id, or all of `staff`, `cli`, `system`, `scanner` (reports "
+        "of leaks) or `stranger`.",
     )
     since = MomentField(source="created_at__gte", required=False, help_text="Not before this time.")
     until = MomentField(source="created_at__lt", required=False, help_text="Before this time.")

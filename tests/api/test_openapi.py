@@ -18,6 +18,7 @@ from django.test import Client
 from accounts.models import Plan
 from apikeys.models import KeyStatus
 from apikeys.scopes import ALL_SCOPES, Scope
+from audit.actor import ActorType
 from tests.support.cast import ApiTestCase
 from tests.support.demo_server import ROOT
 from tests.support.openapi import fetch_document, resolved
@@ -167,7 +168,7 @@ class OpenApiTests(ApiTestCase):
             (schemas["ApiKey"]["properties"]["status"], set(KeyStatus.values)),
             (schemas["ApiKey"]["properties"]["scopes"]["items"], set(ALL_SCOPES)),
             (schemas["AuditEvent"]["properties"]["action"], recorded_actions()),
-            (schemas["AuditEventActor"]["properties"]["type"], {"key", "staff", "cli", "system"}),
+            (schemas["AuditEventActor"]["properties"]["type"], set(ActorType.values)),
             (schemas["AuditEventTarget"]["properties"]["type"], {"api_key", "organization"}),
             (
                 schemas["CallerOrganization"]["properties"]["plan"],

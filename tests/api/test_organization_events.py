@@ -170,7 +170,7 @@ class FilterTests(EventsTestCase):
                 "sam",
                 "1",
                 "key",
-                "stranger",
+                "scanner:github",
                 "staff:sam",
                 self.acme.id,
                 "key_1",
