@@ -4,6 +4,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.renderers import OpenApiYamlRenderer2
 
 from apikeys.api.urls import urlpatterns as api_patterns
+from notices.urls import urlpatterns as notices_patterns
 from reachscore import health
 from staff.login import sso
 from web import exception_handlers
@@ -17,6 +18,7 @@ RULES_PAGE = {"template": "docs/scanner_rules.html", "rule_files": RULE_FILES}
 
 urlpatterns = [
     *api_patterns,
+    *notices_patterns,
     path("", pages.home, name="home"),
     path("v1/openapi.json", pages.OpenApiView.as_view(), name="openapi"),
     path("v1/openapi.yaml", pages.OpenApiView.as_view(renderer_classes=[OpenApiYamlRenderer2])),

@@ -106,13 +106,14 @@ def endpoint(
         parameter_examples = EXAMPLES["parameters"]
         if tag == "Events":
             parameter_examples = parameter_examples | EXAMPLES["parameters of events"]
+        refusals = error_responses(*errors, is_public=more.get("auth") == [])
         described: View = extend_schema(
             operation_id=operation_id,
             summary=summary,
             description=text,
             tags=[tag],
             parameters=[*of_key, *parameters],
-            responses={status: success, **error_responses(*errors)},
+            responses={status: success, **refusals},
             examples=bodies,
             external_docs=f"{GUIDES}/{guide}" if guide else None,
             extensions={PARAMETER_EXAMPLES: parameter_examples},

@@ -1,5 +1,6 @@
 from notices.models.contact import Contact
 from notices.models.delivery import Delivery
 from notices.models.lane import Lane
+from notices.models.leak_report import LeakReport, ReportWindow
 
-__all__ = ["Contact", "Delivery", "Lane"]
+__all__ = ["Contact", "Delivery", "Lane", "LeakReport", "ReportWindow"]

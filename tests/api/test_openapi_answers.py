@@ -101,7 +101,12 @@ class RealAnswerTests(ApiTestCase):
         """Return the refusals common to all endpoints, and those common to all endpoints of one
         key.
         """
-        by = self.soon()[1]
+        api, by = self.api, self.soon()[1]
+        places = ["apikeys.authentication.statement._fetch_once"]  # Before it was counted,
+        places.append("apikeys.authentication.caller.Caller.require_rate")  # and after.
+        if not self.operation(method, path)["security"]:
+            api = by = Client(raise_request_exception=False)
+            places = ["notices.leaks.exposed.take_turn"]
         answers = [
             Client().generic(method.upper(), url),
             self.ask(method, f"{url}?nope=1", body, by=by),
@@ -115,17 +120,16 @@ class RealAnswerTests(ApiTestCase):
             answers.append(self.ask(method, nowhere, body, by=by))
         if self.operation(method, path).get("requestBody"):
             answers += [
-                self.ask(method, url, b"{"),
-                self.ask(method, url, {"nope": 1}),
+                self.ask(method, url, b"{", by=api),
+                self.ask(method, url, {"nope": 1}, by=api),
                 self.ask(method, url, b" " * 70_000, by=by),
                 self.ask(method, url, b"{}", content_type="text/plain", by=by),
-                self.ask(method, url, b"", CONTENT_LENGTH="x"),
+                self.ask(method, url, b"", CONTENT_LENGTH="x", by=api),
             ]
-        # Before and after the request was counted.
-        for place in ("statement._fetch_once", "caller.Caller.require_rate"):
+        for place in places:
             for fault, code in [(RuntimeError("bug"), 500), (OperationalError("away"), 503)]:
                 with (
-                    mock.patch(f"apikeys.authentication.{place}", side_effect=fault),
+                    mock.patch(place, side_effect=fault),
                     mock.patch("logging.Logger.handle"),
                 ):
                     answers.append(self.ask(method, url, body, by=by))
@@ -136,6 +140,8 @@ class RealAnswerTests(ApiTestCase):
         """Return answers to valid requests of every kind this endpoint takes."""
         end = {"expires_at": (timezone.now() + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")}
         token = {"HTTP_IDEMPOTENCY_KEY": "one"}
+        if not self.operation(method, path)["security"]:
+            return self.good_public(method, url)
         requests: dict[tuple[str, str], list[tuple[str, object]]] = {
             ("get", "/v1/keys"): [("?limit=1", b""), ("?limit=100&status=revoked", b"")],
             ("post", "/v1/keys"): [
@@ -177,13 +183,19 @@ class RealAnswerTests(ApiTestCase):
             answers.append(sandbox.simulate("idempotency_in_progress"))
         return answers
 
+    def good_public(self, method: str, url: str) -> list[Answer]:
+        """Return the same of an endpoint that takes no key: all of it, and a 429."""
+        sent = [self.ask(method, url, {"keys": ["x"]}, by=Client()) for _ in range(61)]
+        return [sent[0], sent[-1]]
+
     def test_every_documented_status_and_header_is_answered_and_fits_its_schema(self):
         paths = self.document["paths"]
         # Revoking comes last: the others need the key.
         operations = [(method, path) for path in paths for method in paths[path]]
         for method, path in sorted(operations, key=lambda operation: operation[0] == "delete"):
             url = path.replace("{key_id}", self.key.id)
-            body = {"name": "x"} if (method, path) == ("post", "/v1/keys") else {}
+            bodies = {"/v1/keys": {"name": "x"}, "/v1/revoke_exposed": {"keys": ["x"]}}
+            body = bodies.get(path, {}) if method == "post" else {}
             answers = self.refusals(method, path, body=body, url=url)
             answers += self.good(method, path, url)
             sent: dict[str, set[str]] = {}

@@ -20,7 +20,7 @@ STRICT = {
 }
 DOCS_PAGES = (
     *("/docs", "/docs/errors", "/docs/guides/quickstart", "/docs/search?q=key"),
-    "/scanner-rules/",
+    *("/scanner-rules/", "/revoke"),
 )
 ADMIN_PAGES = (
     "/admin/",

@@ -17,7 +17,8 @@ from web.errors.catalogue import CATALOGUE
 from web.input.fields import StringListField
 
 # What operations share: `everywhere` are the error codes of every endpoint, those of bodies
-# included. `default` has those that no client branches on.
+# included. `default` has those that no client branches on. `of_callers` are the codes and headers
+# that an endpoint without authentication lacks.
 SHARED: Final[dict[str, Any]] = json.loads(Path(__file__).with_name("openapi.json").read_text())
 # Extension by which an operation hands examples of its parameters to `share_repeats`.
 PARAMETER_EXAMPLES: Final = "x-parameter-examples"
@@ -118,13 +119,14 @@ class ApiError(serializers.Serializer[Any]):
     error = ApiErrorDetail()
 
 
-def error_responses(*codes: str) -> dict[int, OpenApiResponse]:
+def error_responses(*codes: str, is_public: bool = False) -> dict[int, OpenApiResponse]:
     """Document an endpoint's refusals beside those of every one: one response for each status.
 
     `share_repeats` completes them. It names a response after its last code.
     """
     by_status: dict[int, list[str]] = {}
-    for code in (*SHARED["everywhere"], *codes):
+    everywhere = [c for c in SHARED["everywhere"] if not (is_public and c in SHARED["of_callers"])]
+    for code in (*everywhere, *codes):
         by_status.setdefault(CATALOGUE[code].status, []).append(code)
     return {
         status: OpenApiResponse(ApiError, description=" · ".join(f"`{c}`" for c in of_status))

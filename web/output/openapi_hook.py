@@ -40,14 +40,15 @@ def _error(code: str, **more: Any) -> dict[str, Any]:
     return {"value": {"error": error | more}}
 
 
-def _complete(response: dict[str, Any]) -> str:
+def _complete(response: dict[str, Any], *, is_public: bool) -> str:
     """Add headers, and examples if it is an error; return the name that it may be shared under.
 
     That is its schema's; of an error its last code, or its status if every endpoint has it.
     """
     codes = re.findall(r"`(\w+)`", response["description"])
     own = response.get("headers", {})
-    response["headers"] = {**{name: SHARED["headers"][name] for name in _headers(codes)}, **own}
+    names = [n for n in _headers(codes) if not (is_public and n in SHARED["of_callers"])]
+    response["headers"] = {**{name: SHARED["headers"][name] for name in names}, **own}
     media = response.get("content", {}).get("application/json", {})
     if not codes:
         schema = media.get("schema", {}).get("$ref", response["description"])
@@ -90,15 +91,17 @@ def share_repeats(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     for path, methods in paths.items():
         paths[path] = {method: methods[method] for method in METHODS if method in methods}
         for operation in paths[path].values():
+            is_public = not operation.setdefault("security", [])
             examples = operation.pop(PARAMETER_EXAMPLES, {})
             for number, part in enumerate(operation.get("parameters", [])):
                 if part["name"] in examples:
                     part["example"] = examples[part["name"]]
                 parameters.append((operation["parameters"], number, part["name"]))
             for status, response in operation["responses"].items():
-                responses.append((operation["responses"], status, _complete(response)))
+                name = _complete(response, is_public=is_public)
+                responses.append((operation["responses"], status, name))
             operation["responses"]["default"] = deepcopy(SHARED["default"])
-            _complete(operation["responses"]["default"])
+            _complete(operation["responses"]["default"], is_public=is_public)
             responses.append((operation["responses"], "default", "OtherError"))
     share("parameters", parameters)
     share("responses", responses)

@@ -42,6 +42,12 @@ _DATABASE_ERRORS: Final = Counter(
     ["error"],
     registry=REGISTRY,
 )
+_LEAK_REPORTS: Final = Counter(
+    "reachscore_leak_reports",
+    "Reports of leaked keys, by who sent them and what became of them.",
+    ["origin", "result"],
+    registry=REGISTRY,
+)
 WARNINGS: Final = Gauge(
     "reachscore_warnings",
     "Warnings of the last /readyz, by kind; 0 if there are none.",
@@ -82,6 +88,11 @@ def count_request(*, route: str, status: int | str, seconds: float) -> None:
 def count_authentication(result: str) -> None:
     """Count one authentication; `result` is "ok" or a refusal's code."""
     _authentications(result).inc()
+
+
+def count_leak_report(origin: str, result: str) -> None:
+    """Count one report of leaked keys; both words are ours."""
+    _LEAK_REPORTS.labels(origin, result).inc()
 
 
 def count_database_error(exception: BaseException | None) -> None:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from apikeys.models import KeyDay, KeySecret, RememberedRequest
 from apikeys.models.remembered_request import REMEMBERED_FOR
+from notices.models import ReportWindow
 from staff.models import LogInTries
 from staff.models.log_in_tries import COOL_OFF
 from web.commands import VerbCommand
@@ -24,7 +25,8 @@ BATCHED: Final = "WITH free AS MATERIALIZED (FREE) STATEMENT IN (TABLE free)"
 class Command(VerbCommand):
     help = (
         "Delete rows that are no longer needed: each key's daily counts after 13 months, failed "
-        "log-ins after 15 minutes, requests with an Idempotency-Key after 24 hours. Mark ended "
+        "log-ins after 15 minutes, requests with an Idempotency-Key after 24 hours, the "
+        "windows that limit reports of exposed keys after an hour. Mark ended "
         "secrets whose pepper was dropped. Prints how many of each. Run it daily."
     )
 
@@ -43,6 +45,10 @@ class Command(VerbCommand):
             "log-in tries": in_batches("DELETE FROM staff_logintries WHERE id", tries),
             "remembered requests": in_batches(
                 "DELETE FROM apikeys_rememberedrequest WHERE id", too_old
+            ),
+            "report windows": in_batches(
+                "DELETE FROM notices_reportwindow WHERE subject",
+                ReportWindow.objects.filter(ends_at__lte=now),
             ),
             # Unmarked, a million of them make every /readyz slower by a second. 0 is NO_PEPPER.
             "ended secrets": in_batches(
