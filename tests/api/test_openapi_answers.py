@@ -101,7 +101,8 @@ class RealAnswerTests(ApiTestCase):
         """Return the refusals common to all endpoints, and those common to all endpoints of one
         key.
         """
-        api, by = self.api, self.soon()[1]
+        api: Client = self.api
+        by: Client = self.soon()[1]
         places = ["apikeys.authentication.statement._fetch_once"]  # Before it was counted,
         places.append("apikeys.authentication.caller.Caller.require_rate")  # and after.
         if not self.operation(method, path)["security"]:
