@@ -4,6 +4,7 @@ All functions take part in the caller's transaction: what is rolled back was not
 """
 
 from collections.abc import Callable
+from datetime import date
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, Final, TypeVar, cast
@@ -12,10 +13,12 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import Meter, Usage
-from accounts.models.usage import ALWAYS, month_of, period_of, used_now
+from accounts.models.usage import ALWAYS, NEAR_PERCENT, month_of, period_of, used_now
 from apikeys.authentication.caller import Caller, caller_of
 from apikeys.models import KeyMonth
 from apikeys.refusals import QuotaExceeded
+from audit.models import AuditHead, OutboxRow
+from audit.outbox import is_open, lasting_id
 
 # As accounts.models.usage.TAKE, for the share of one key.
 TAKE_TESTS: Final = """
@@ -34,7 +37,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 def consume(caller: Caller, meter: Meter, n: int = 1) -> None:
     """Count `n`, 1 or more, against the plan, and tests against the key's own monthly share.
 
-    What a test key uses is counted apart and never refused.
+    What a test key uses is counted apart and never refused. The addition that reaches 80 % or all
+    of the plan's limit writes a notice, in the same transaction.
 
     Raises QuotaExceeded if the plan or the key's share is used up; nothing is counted then.
     """
@@ -47,7 +51,7 @@ def consume(caller: Caller, meter: Meter, n: int = 1) -> None:
     with transaction.atomic():
         # The organization's row first, everywhere: two that wait for each other would never end.
         row = {**caller.ownership, "meter": meter, "period_start": period_start}
-        if not Usage.take(**row, n=n, limit=limit):
+        if (used := Usage.take(**row, n=n, limit=limit)) is None:
             raise QuotaExceeded(
                 meter,
                 limit=limit or 0,
@@ -56,6 +60,10 @@ def consume(caller: Caller, meter: Meter, n: int = 1) -> None:
             )
         if meter is Meter.TESTS:
             _take_share(caller, n)
+        for percent in (NEAR_PERCENT, 100):
+            if limit and (used - n) * 100 < limit * percent <= used * 100:
+                data = {"meter": meter.value, "used": used, "limit": limit}
+                _tell(caller, f"usage.quota_{percent}", data, period_start)
 
 
 def release(caller: Caller, meter: Meter, n: int = 1) -> None:
@@ -98,6 +106,28 @@ def metered(meter: Meter) -> Callable[[View], View]:
 def used_by(caller: Caller) -> dict[Meter, int]:
     """Return what the caller's organization uses of each meter now, in the caller's mode."""
     return used_now(**caller.ownership, tests_renew=caller.tests_renew, now=timezone.now())
+
+
+def _tell(caller: Caller, type_: str, data: dict[str, Any], period_start: date) -> None:
+    """Write a row of the outbox, once for each meter, period and limit.
+
+    Domains can be released and cross again. `forget` deletes the row 30 days after its delivery,
+    and then it is told again: not each time.
+    """
+    organization_id = caller.organization_id
+    head = AuditHead.objects.filter(pk=organization_id, has_destination=True)
+    if is_open(head.exists()):
+        once = (organization_id, type_, data["meter"], period_start, data["limit"])
+        row = OutboxRow(
+            id=lasting_id(*once),
+            organization_id=organization_id,
+            type=type_,
+            target_type="organization",
+            target_id=organization_id,
+            livemode=caller.livemode,
+            data=data,
+        )
+        OutboxRow.objects.bulk_create([row], ignore_conflicts=True)
 
 
 def _take_share(caller: Caller, n: int) -> None:

@@ -6,6 +6,7 @@ nothing that happened is forgotten (transactional outbox). The room `notices` de
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 
 from django.conf import settings
@@ -13,7 +14,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from web.ids import new_id
+from web.ids import base62, new_id
 
 
 class OutboxRow(models.Model):
@@ -45,6 +46,15 @@ class OutboxRow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.target_id}"
+
+
+def lasting_id(*parts: object) -> str:
+    """Return an id for what no event stands for: the same parts have the same id.
+
+    So a row that is written twice, or by two at once, is one row as long as it is kept.
+    """
+    digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
+    return f"ntc_{base62(int.from_bytes(digest), length=16)}"
 
 
 def is_open(has_destination: bool) -> bool:

@@ -63,15 +63,15 @@ class Usage(models.Model):
         return f"{self.meter} of {self.organization_id}, {mode}, from {self.period_start}"
 
     @classmethod
-    def take(cls, *, n: int, limit: int | None, **row: Any) -> bool:
-        """Add `n`, 1 or more, to a row. Return False if the sum would exceed `limit`.
+    def take(cls, *, n: int, limit: int | None, **row: Any) -> int | None:
+        """Add `n`, 1 or more, to a row. Return the sum, or None if it would exceed `limit`.
 
         `row` gives the columns of the unique constraint. The row stays locked until the caller's
         transaction ends.
         """
         with connection.cursor() as cursor:
             cursor.execute(TAKE, {**row, "n": n, "limit": limit})
-            return cursor.fetchone() is not None
+            return next((used for (used,) in cursor), None)
 
     @classmethod
     def give_back(cls, *, n: int, **row: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import time_machine
 from django.db import transaction
+from django.test import override_settings
 from rest_framework.response import Response
 
 from accounts.models import Meter, Organization, Plan, Usage
@@ -12,7 +13,9 @@ from apikeys import meters
 from apikeys.models import KeyMonth
 from apikeys.refusals import QuotaExceeded
 from audit.actor import Actor
+from audit.models import OutboxRow
 from tests.support.cast import ApiClient, ApiTestCase
+from tests.support.notices import add_contact
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 APRIL = datetime(2026, 4, 1, tzinfo=UTC)
@@ -125,6 +128,72 @@ class ConsumeTests(MeterTestCase):
         self.assertEqual(self.used(Meter.DOMAINS, sandbox), 3)
         self.assertEqual((self.used(Meter.TESTS), self.used(Meter.DOMAINS)), (1, 0))
         self.assertFull(Meter.TESTS)
+
+
+class QuotaNoticeTests(MeterTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        add_contact(self.acme)
+        self.agree(tests_limit=10, domains_limit=10)
+        OutboxRow.objects.all().delete()
+
+    def told(self) -> list[str]:
+        """Return the notices since the last call, as `meter percent used/limit`."""
+        rows = list(OutboxRow.objects.filter(type__startswith="usage.").order_by("-type"))
+        for row in rows:
+            self.assertEqual((row.target_type, row.target_id), ("organization", self.acme.pk))
+            row.delete()
+        return ["{meter} {0} {used}/{limit}".format(row.type[12:], **row.data) for row in rows]
+
+    def test_addition_that_crosses_80_percent_or_the_limit_writes_a_notice(self):
+        for meter in Meter:
+            for n, told in (
+                (7, []),
+                (1, ["80 8/10"]),
+                (1, []),
+                (1, ["100 10/10"]),
+            ):
+                self.consume(meter, n)
+                self.assertEqual(self.told(), [f"{meter} {line}" for line in told])
+            self.assertFull(meter)
+            self.assertEqual(self.told(), [])
+
+    def test_one_addition_can_cross_both(self):
+        self.consume(Meter.TESTS, 10)
+        self.assertEqual(self.told(), ["tests 80 10/10", "tests 100 10/10"])
+
+    def test_next_month_is_told_anew(self):
+        self.consume(Meter.TESTS, 8)
+        self.clock.move_to(APRIL)
+        self.consume(Meter.TESTS, 8)
+        self.assertEqual(self.told(), ["tests 80 8/10"] * 2)
+
+    def test_domains_that_cross_again_are_told_again_only_for_another_limit(self):
+        me = self.as_caller(self.api)
+        self.consume(Meter.DOMAINS, 9)
+        meters.release(me, Meter.DOMAINS, 5)
+        self.consume(Meter.DOMAINS, 5)
+        self.assertEqual(OutboxRow.objects.filter(type="usage.quota_80").count(), 1)
+        self.agree(domains_limit=20)
+        self.consume(Meter.DOMAINS, 7)
+        self.assertEqual(self.told(), ["domains 80 9/10", "domains 80 16/20"])
+
+    def test_nothing_is_told_of_the_sandbox_without_a_limit_or_if_nobody_hears(self):
+        self.consume(Meter.TESTS, 10, client=self.issue(livemode=False)[1])
+        self.consume(Meter.DOMAINS, 1, client=self.issue(organization=self.globex)[1])
+        with override_settings(EMAIL_FROM=""):
+            self.consume(Meter.TESTS, 10)
+        self.agree(plan=Plan.objects.get(slug="enterprise"), domains_limit=None)
+        self.consume(Meter.DOMAINS, 1_000)
+        self.assertEqual(self.told(), [])
+
+    def test_rolled_back_crossing_is_not_told_and_the_next_one_is(self):
+        with self.assertRaises(ZeroDivisionError), transaction.atomic():
+            self.consume(Meter.TESTS, 8)
+            raise ZeroDivisionError
+        self.assertEqual(self.told(), [])
+        self.consume(Meter.TESTS, 9)
+        self.assertEqual(self.told(), ["tests 80 9/10"])
 
 
 class ReleaseTests(MeterTestCase):

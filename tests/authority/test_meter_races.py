@@ -13,7 +13,9 @@ from apikeys import meters
 from apikeys.models import KeyMonth
 from apikeys.refusals import QuotaExceeded
 from audit.actor import Actor
+from audit.models import OutboxRow
 from tests.support.committed import CommittedTestCase, in_threads
+from tests.support.notices import add_contact
 
 THREADS = 50
 LIMIT = 1_000
@@ -52,14 +54,19 @@ class MeterRaceTests(CommittedTestCase):
         parts = in_threads(*[lambda number=number: work(number) for number in range(threads)])
         return Counter(outcome for part in parts for outcome in part)
 
-    def test_quota_grants_exactly_1000_of_3000_calls_by_50_threads(self):
+    def test_quota_grants_exactly_1000_of_3000_calls_by_50_threads_and_tells_each_crossing_once(
+        self,
+    ):
         def consume(_: int) -> list[str]:
             take = partial(meters.consume, self.me, Meter.TESTS)
             return [attempt(take) for _ in range(60)]
 
+        add_contact(self.acme)
         outcomes = self.in_many_threads(consume)
 
         self.assertEqual(outcomes, {"granted": LIMIT, "refused": 3_000 - LIMIT})
+        told = OutboxRow.objects.values_list("type", "data__used").order_by("data__used")
+        self.assertEqual(list(told), [("usage.quota_80", 800), ("usage.quota_100", LIMIT)])
         self.assertEqual(self.used(Meter.TESTS), LIMIT)
         self.assertEqual(KeyMonth.objects.get().tests, LIMIT)
 
