@@ -13,13 +13,14 @@ from django.utils import timezone
 
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
-from audit.models import AuditHead, OutboxRow
+from audit.models import OutboxRow
 from notices.deliver import mails
 from notices.deliver.spread import next_weekly, spread
 from notices.mail.send import send
 from notices.models import Contact, Delivery, Lane
 from notices.models.lane import LaneName
 from tests.support.cast import ApiTestCase
+from tests.support.notices import add_contact
 
 THURSDAY = datetime(2026, 3, 12, 12, tzinfo=UTC)
 MONDAY = datetime(2026, 3, 16, 8, tzinfo=UTC)
@@ -34,9 +35,7 @@ class DeliverTestCase(ApiTestCase):
         self.ops = self.contact("ops@acme.example")
 
     def contact(self, email: str, **columns: Any) -> Contact:
-        AuditHead.objects.filter(pk=self.acme.pk).update(has_destination=True)
-        columns = {"verified_at": THURSDAY - timedelta(days=1), **columns}
-        return Contact.objects.create(organization=self.acme, email=email, **columns)
+        return add_contact(self.acme, email, **columns)
 
     def row(self, type_: str = "api_key.leaked", **columns: Any) -> OutboxRow:
         noun = type_.partition(".")[0]
