@@ -9,13 +9,17 @@ from typing import Final
 from django.db import DatabaseError, InterfaceError, connection
 
 from notices.deliver.mails import deliver_next
+from notices.leaks import queue
 from notices.models import Lane
 from notices.models.lane import LaneName
 from web.errors.faults import describe_fault
 
 logger = logging.getLogger("reachscore.deliver")
 
-LANES: Final[Mapping[LaneName, Callable[[], bool]]] = {LaneName.MAILS: deliver_next}
+LANES: Final[Mapping[LaneName, Callable[[], bool]]] = {
+    LaneName.REPORTS: queue.work_off,
+    LaneName.MAILS: deliver_next,
+}
 PAUSE: Final = 0.5  # Seconds between two looks at an empty queue.
 LONGEST_PAUSE: Final = 15.0  # After faults.
 BEAT: Final = 10.0
