@@ -121,7 +121,7 @@ def check(scanner, folder: Path) -> str:
     if ours != expected or stripes & (keys | glued) or not stripes & near:
         sys.exit(
             f"{scanner.__name__}: {len(ours & keys)} of {len(keys)} keys, {len(ours & glued)} of {len(glued)}"
-            f" behind a letter, {len(ours & near)} near misses, {len(stripes - near)} called Stripe's"
+            f" behind a letter, {len(ours - keys - glued)} others, {len(stripes - near)} called Stripe's"
         )
     seconds = time.monotonic() - began
     return f"{scanner.__name__}: {len(ours & keys)} of {len(keys)}, 0 called Stripe's, {seconds:.1f} s"
