@@ -54,7 +54,7 @@ def run(fault: Fault, world: World) -> None:
     """Cause a fault and end it; print its figures, and the promises that were broken."""
     ledger, began, broken = world.ledger, time.monotonic(), len(world.ledger.broken)
     ledger.statuses, ledger.slowest = Counter(), 0.0
-    acknowledged, restarts = ledger.acknowledged(), world.restarts()
+    acknowledged, restarts, kills = ledger.acknowledged(), world.restarts(), len(world.killed)
     outage = 0.0
     try:
         outage = suffer(fault, world)
@@ -80,9 +80,8 @@ def run(fault: Fault, world: World) -> None:
     )
     for promise in ledger.broken[broken:][:LONGEST_REPORT]:
         say(f"    BROKEN: {promise}")
-    if ledger.broken[broken:] and world.killed:
-        say(f"    killed: {', '.join(world.killed)}")
-    world.killed.clear()
+    if ledger.broken[broken:] and world.killed[kills:]:
+        say(f"    killed: {', '.join(world.killed[kills:])}")
 
 
 def run_rounds(world: World, faults: list[Fault], rounds: int) -> None:
@@ -133,6 +132,8 @@ def main() -> int:
         f"{len(ledger.created)} creations and {len(ledger.revoked)} revocations acknowledged in "
         f"{time.monotonic() - began:.0f} s; promises broken: {len(ledger.broken)}"
     )
+    kinds = Counter(entry.split()[1] for entry in world.killed)
+    say(f"{kinds.total()} kills: {', '.join(f'{kinds[kind]} {kind}s' for kind in sorted(kinds))}")
     return int(bool(ledger.broken))
 
 

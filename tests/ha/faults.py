@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 import psutil
-from psycopg import Error
 
 from tests.ha.cluster import Cluster, Instance, Node, say, until
 from tests.ha.ledger import Ledger
@@ -166,13 +166,18 @@ def processes_killed(world: World) -> Iterator[None]:
     """kill -9 of workers, parents, backends and postmasters, one after the other."""
     for number in range(1, world.kills + 1):
         what = "postmaster" if number % POSTMASTER_EVERY == 0 else random.choice(VICTIMS)
-        with suppress(psutil.Error, OSError, Error):
-            process = victim(world, what)
-            process.kill()
-            world.killed.append(f"{datetime.now(UTC):%T} {what} {process.pid}")
+        until(f"a {what}", partial(kill, world, what))
         time.sleep(random.uniform(0.2, 1))
         world.until_good()
     yield
+
+
+def kill(world: World, what: str) -> bool:
+    """kill -9 of one process of this kind. Raise an error if it ended by itself meanwhile."""
+    process = victim(world, what)
+    process.kill()
+    world.killed.append(f"{datetime.now(UTC):%T} {what} {process.pid}")
+    return True
 
 
 def victim(world: World, what: str) -> psutil.Process:
