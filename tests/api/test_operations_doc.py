@@ -147,3 +147,22 @@ def test_each_alert_fires_for_its_fault_and_none_without_one(tmp_path: Path):
     tests += [case(series, {name} | ALSO.get(name, set())) for name, series in FIRE.items()]
     cases = {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": tests}
     promtool(tmp_path, "test", "rules", "cases.yml", cases=cases)
+
+
+def test_commands_for_the_night_need_no_variable_of_an_earlier_shell():
+    """A new shell: a block that used `$name` of the set-up would have emptied etcd's file."""
+    ha = (ROOT / "docs" / "ha.md").read_text()
+    assert "\n## On call\n" in ha
+    blocks = re.findall(r"```sh\n(.*?)```", ha.split("\n## On call\n")[1] + DOC, re.DOTALL)
+    assert len(blocks) > 15
+    for block in blocks:
+        assert set(re.findall(r"\$(\w+)", block)) <= set(re.findall(r"\b(\w+)=", block)), block
+
+
+def test_every_parameter_of_the_patroni_cluster_is_explained():
+    ha = (ROOT / "docs" / "ha.md").read_text().split("\n## The way to the database\n")[0]
+    patroni = (ROOT / "deploy" / "ha" / "patroni.yml").read_text()
+    dcs = patroni.split("  dcs:\n")[1].split("  initdb:\n")[0]
+    words = set(re.findall(r"^ +(\w+):", dcs, re.MULTILINE)) - {"postgresql", "parameters"}
+    assert len(words) > 14
+    assert {word for word in words if word not in ha} == set()
