@@ -17,11 +17,15 @@ DRESS: Final = (
                          'Ångström', '北京邮件', 'Почта'])[1 + h %% 10] || ' '
                || (ARRAY['Mail', 'Logistik', 'Services', 'Labs', 'Media'])[1 + h / 10 %% 5] || ' '
                || (ARRAY['GmbH', 'Inc', 'Ltd', 'SA', 'AB'])[1 + h / 50 %% 5] || ' ' || right(id, 4),
-           contact_email = 'ops' || right(id, 4) || '@' || right(id, 4) || '.example',
            suspended_at = CASE WHEN h %% 50 = 0 THEN now() END,
            plan_id = (ARRAY['free', 'starter', 'team', 'business', 'enterprise'])[1 + h %% 5]
       FROM (SELECT id AS this, abs(hashtext(id)) AS h FROM accounts_organization) AS x
      WHERE this = id
+    """,
+    """
+    INSERT INTO notices_contact (organization_id, email, created_at, verified_at)
+    SELECT id, 'ops' || right(id, 4) || '@' || right(id, 4) || '.example', now(), now()
+      FROM accounts_organization
     """,
     "UPDATE accounts_organization SET name = 'Olderstone Archive' WHERE id = bench_id('org', 7)",
     "ALTER TABLE accounts_organization ENABLE TRIGGER organization_search_text_of_keys",

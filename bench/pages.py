@@ -118,7 +118,7 @@ def pages() -> Iterator[tuple[str, str]]:
         "id": key.pk,
         "name": key.name,
         "organization and name": f"{customer.name} {key.name}",
-        "contact": customer.contact_email,
+        "contact": customer.contacts.get().email,
         "allowed address": "10.7.7.7/32",
         "a word that a tenth of all keys has": "zoe",
         "a word that no key has": "nowhere",

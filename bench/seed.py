@@ -27,9 +27,9 @@ FILL: Final = (
     """
     WITH made AS (
         INSERT INTO accounts_organization (id, name, plan_id, created_at, requests_per_minute,
-                                           tests_limit, domains_limit, contact_email)
+                                           tests_limit, domains_limit)
         SELECT bench_id('org', n), 'Customer ' || lpad(n::text, 4, '0'), 'enterprise', now(),
-               100000000, 100000000, 500, ''
+               100000000, 100000000, 500
           FROM generate_series(1, %(organizations)s) n
      RETURNING id
     )

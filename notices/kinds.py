@@ -4,6 +4,7 @@ from typing import Final
 
 from audit.actor import ActorType
 
+VERIFICATION: Final = "contact.verification"  # The mail with the link; no event stands for it.
 AT_ONCE: Final = frozenset(
     {
         "api_key.leaked",

@@ -1,8 +1,13 @@
 from django.urls import path
 
+from notices import pages
+from notices.api.organization import OrganizationView
 from notices.leaks.exposed import RevokeExposedView, revoke_page
 
 urlpatterns = [
+    path("v1/organization", OrganizationView.as_view(), name="organization"),
+    path("contacts/verify/<str:token>", pages.verify_contact, name="verify-contact"),
+    path("contacts/unsubscribe/<str:token>", pages.unsubscribe, name="unsubscribe"),
     path("v1/revoke_exposed", RevokeExposedView.as_view(), name="revoke-exposed"),
     path("revoke", revoke_page, name="revoke"),
 ]

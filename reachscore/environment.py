@@ -12,7 +12,6 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote
 
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
@@ -26,13 +25,8 @@ SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verif
 # White space, quotes and a byte order mark around a value; inside it, control characters and bytes
 # that are not UTF-8.
 _STRAY: Final = re.compile("^[\\s'\"‘’“”\ufeff]|[\\s'\"‘’“”\ufeff]$|[\x01-\x1f\x7f\ud800-\udfff]")
-_PORT: Final = "[1-9][0-9]{0,4}"
-_ORIGIN: Final = rf"https://([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z]([a-z0-9-]*[a-z0-9])?(:{_PORT})?"
-_MAIL_URL: Final = (
-    r"(?P<scheme>smtps?)://((?P<user>[^:@/?\s]+):(?P<password>[^:@/?\s]+)@)?"
-    rf"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-f:]+\])(:(?P<port>{_PORT}))?"
-)
-_ADDRESS: Final = "[A-Za-z0-9.+_-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
+PORT: Final = "[1-9][0-9]{0,4}"
+_ORIGIN: Final = rf"https://([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z]([a-z0-9-]*[a-z0-9])?(:{PORT})?"
 # Hosts that Django can match; a leading dot means every subdomain.
 _HOST: Final = re.compile(r"\.?[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", re.IGNORECASE)
 # Characters that need no quotes in the configuration of a proxy.
@@ -78,7 +72,7 @@ def require(environ: Mapping[str, str], *names: str) -> None:
         )
 
 
-def _match(environ: Mapping[str, str], name: str, pattern: str, must: str) -> re.Match[str] | None:
+def match(environ: Mapping[str, str], name: str, pattern: str, must: str) -> re.Match[str] | None:
     """Match the variable `name` against `pattern`. Return None if it is not set."""
     if not (value := environ.get(name, "")):
         return None
@@ -101,7 +95,7 @@ def host_names(environ: Mapping[str, str], name: str) -> list[str]:
 
 def flag(environ: Mapping[str, str], name: str, *, default: bool, needs: str = "") -> bool:
     """Return True for `true`, False for `false`. Refuse the rest, and true without `needs`."""
-    found = _match(environ, name, "true|false", "be true or false")
+    found = match(environ, name, "true|false", "be true or false")
     is_on = found[0] == "true" if found else default
     if is_on and needs and not environ.get(needs):
         raise ImproperlyConfigured(f"{name}=true also needs {needs}.")
@@ -110,7 +104,7 @@ def flag(environ: Mapping[str, str], name: str, *, default: bool, needs: str = "
 
 def count(environ: Mapping[str, str], name: str, *, default: int) -> int:
     """Return a number from 0 to 99."""
-    found = _match(environ, name, "[0-9]{1,2}", "be a number, 0 or more")
+    found = match(environ, name, "[0-9]{1,2}", "be a number, 0 or more")
     return int(found[0]) if found else default
 
 
@@ -119,23 +113,23 @@ def public_url(environ: Mapping[str, str], name: str, *, production: bool) -> st
 
     Passkeys are bound to the name. Development may use http://localhost.
     """
-    pattern = _ORIGIN if production else f"{_ORIGIN}|http://localhost(:{_PORT})?"
+    pattern = _ORIGIN if production else f"{_ORIGIN}|http://localhost(:{PORT})?"
     must = "read https://api.example.com: a name in lower case, perhaps a port, without path or "
-    found = _match(environ, name, pattern, f"{must}trailing slash")
+    found = match(environ, name, pattern, f"{must}trailing slash")
     return found[0] if found else ""
 
 
 def contact(environ: Mapping[str, str], name: str) -> str:
     """Return a `mailto:` or `https:` address, "" if it is not set."""
     must = "read mailto:security@example.com or https://…"
-    found = _match(environ, name, r"(mailto:[^\s@]+@|https://)[^\s@]+", must)
+    found = match(environ, name, r"(mailto:[^\s@]+@|https://)[^\s@]+", must)
     return found[0] if found else ""
 
 
 def token(environ: Mapping[str, str], name: str) -> str:
     """Return a bearer token that fits into a header, "" if it is not set."""
     must = "have at least 16 characters of printable ASCII, without spaces"
-    found = _match(environ, name, "[!-~]{16,}", must)
+    found = match(environ, name, "[!-~]{16,}", must)
     return found[0] if found else ""
 
 
@@ -143,7 +137,7 @@ def gateway_tokens(environ: Mapping[str, str], name: str) -> tuple[bytes, ...]:
     """Return one token, or two during a rotation (with a comma between), or none if not set."""
     must = "hold one token, or two with a comma between, each of 32 to 255 characters: letters, "
     pattern = f"{_GATEWAY_TOKEN}(,{_GATEWAY_TOKEN})?"
-    found = _match(environ, name, pattern, f"{must}digits and ._~+/=-")
+    found = match(environ, name, pattern, f"{must}digits and ._~+/=-")
     return tuple(found[0].encode().split(b",")) if found else ()
 
 
@@ -158,41 +152,6 @@ def staff_gateway_tokens(environ: Mapping[str, str]) -> tuple[bytes, ...]:
             raise ImproperlyConfigured("STAFF_PASSWORD_LOGIN=false also needs STAFF_SSO=true.")
         return ()
     return tokens
-
-
-def mail(environ: Mapping[str, str], *, production: bool, folder: Path) -> dict[str, Any]:
-    """Return Django's mail settings, from `EMAIL_URL=smtp://user:password@host:587` and EMAIL_FROM.
-
-    A connection with a user is encrypted: by STARTTLS with smtp://, from the first byte with
-    smtps://. Without a URL, development writes mails into `folder`, and production sends none.
-    """
-    must = (
-        "read smtp://user:password@mail.example.com:587, or smtps://…:465. "
-        "In the password, write % as %25, : as %3A, @ as %40 and / as %2F"
-    )
-    backend = "django.core.mail.backends.{}.EmailBackend".format
-    url = _match(environ, "EMAIL_URL", _MAIL_URL, must)
-    sender = _match(environ, "EMAIL_FROM", _ADDRESS, "be an address, such as keys@example.com")
-    if (url is None) != (sender is None):
-        raise ImproperlyConfigured("Set both EMAIL_URL and EMAIL_FROM, or neither.")
-    if url is None or sender is None:
-        return {
-            "EMAIL_BACKEND": backend("dummy" if production else "filebased"),
-            "EMAIL_FILE_PATH": str(folder),
-            "EMAIL_FROM": "" if production else "keys@localhost",
-        }
-    is_smtps = url["scheme"] == "smtps"
-    return {
-        "EMAIL_BACKEND": backend("smtp"),
-        "EMAIL_HOST": url["host"].strip("[]"),
-        "EMAIL_PORT": int(url["port"] or (465 if is_smtps else 587)),
-        "EMAIL_HOST_USER": unquote(url["user"] or ""),
-        "EMAIL_HOST_PASSWORD": unquote(url["password"] or ""),
-        "EMAIL_USE_TLS": bool(url["user"]) and not is_smtps,
-        "EMAIL_USE_SSL": is_smtps,
-        "EMAIL_TIMEOUT": 5,  # Seconds that a page waits for the mail server.
-        "EMAIL_FROM": sender[0],
-    }
 
 
 def numbered_keys(environ: Mapping[str, str], name: str) -> dict[int, bytes]:

@@ -12,6 +12,7 @@ from csp.constants import NONE, SELF
 
 from reachscore import environment as env
 from reachscore.api_document import describe_api
+from reachscore.mail_settings import mail as mail_settings
 from reachscore.weak_secrets import refuse_weak_secrets
 from web.database.session import SESSION, as_options
 from web.database.stale import StaleOnceCursor
@@ -205,7 +206,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 # EMAIL_BACKEND and related settings. Without EMAIL_FROM no mail is sent.
-mail = env.mail(environ, production=PRODUCTION, folder=LOCAL_DIR / "mail")
+mail = mail_settings(environ, production=PRODUCTION, folder=LOCAL_DIR / "mail")
 vars().update(mail)
 EMAIL_FROM: str = mail["EMAIL_FROM"]
 DEFAULT_FROM_EMAIL = EMAIL_FROM

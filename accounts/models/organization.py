@@ -6,15 +6,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import models
 from django.utils import timezone
 
 from accounts.models.plan import Plan
 from audit.actor import Actor
 from audit.models import AuditLog
-from web.errors.refusals import ParameterInvalid, ResourceNotFound
+from web.errors.refusals import ResourceNotFound
 from web.ids import new_id
 from web.input.text import clean_line, clean_reason
 
@@ -25,18 +23,6 @@ OVERRIDES: Final = ("requests_per_minute", "tests_limit", "domains_limit")
 def clean_name(name: str) -> str:
     """Return the name, cleaned. Raise what `clean_line` raises."""
     return clean_line(name, field="name", max_length=100)
-
-
-def clean_email(email: str) -> str:
-    """Return an e-mail address, which may be empty, cleaned. Raise what `clean_line` raises."""
-    line = clean_line(email, field="contact_email", max_length=254, required=False)
-    try:
-        if line:
-            validate_email(line)
-    except ValidationError:
-        message = "contact_email must be an e-mail address, such as ops@example.com."
-        raise ParameterInvalid(message, field="contact_email") from None
-    return line
 
 
 class OnLeak(models.TextChoices):
@@ -69,9 +55,6 @@ class Organization(models.Model):
     domains_limit = models.PositiveIntegerField(
         "domains", null=True, blank=True, help_text="In place of the plan's. Null: the plan's."
     )
-    contact_email = models.EmailField(
-        "contact e-mail", blank=True, help_text="Whom to tell of a leak or an expiry."
-    )
     on_leak = models.CharField(
         "if a key leaks",
         max_length=10,
@@ -80,7 +63,7 @@ class Organization(models.Model):
         db_default=OnLeak.REVOKE,
         help_text="Revoke it at once, or only tell the contacts. Without one, it is revoked.",
     )
-    # Name and contact, case-folded for the search; a trigger maintains it.
+    # Name and contacts, case-folded for the search; triggers maintain it.
     search_text = models.TextField(default="", editable=False)
 
     class Meta:
@@ -131,14 +114,10 @@ class Organization(models.Model):
         """
         return self._set("plan_changed", terms, actor=actor, reason=clean_reason(reason))
 
-    def change_contact(self, *, actor: Actor, email: str, reason: str = "") -> bool:
-        """Set the contact's e-mail address, which may be "". Return False if nothing changed.
-
-        The event has masked addresses only, because an event can never be erased.
-        """
-        fields = {"contact_email": clean_email(email)}
-        reason = clean_reason(reason, required=False)
-        return self._set("contact_changed", fields, actor=actor, reason=reason)
+    def change_leak_policy(self, *, actor: Actor, on_leak: str, reason: str = "") -> bool:
+        """Set what is done with a key that leaks. Return False if nothing changed."""
+        fields, reason = {"on_leak": on_leak}, clean_reason(reason, required=False)
+        return self._set("leak_policy_changed", fields, actor=actor, reason=reason)
 
     def _set(self, done: str, fields: dict[str, Any], *, actor: Actor, reason: str) -> bool:
         with AuditLog.of(self.id) as audit:
@@ -178,11 +157,4 @@ class Organization(models.Model):
     def _shown(self) -> dict[str, Any]:
         """Return the changeable fields as an event may show them, in JSON's types."""
         terms = {name: getattr(self, name) for name in OVERRIDES}
-        email = _masked(self.contact_email)
-        return {"name": self.name, "plan": self.plan_id, "contact_email": email, **terms}
-
-
-def _masked(email: str) -> str | None:
-    """Return the first character and the domain of an address, or None for ""."""
-    name, _, domain = email.rpartition("@")
-    return f"{name[:1]}…@{domain}" if email else None
+        return {"name": self.name, "plan": self.plan_id, "on_leak": self.on_leak, **terms}

@@ -34,6 +34,7 @@ ACTIONS: Final = (
     *("api_key.secret_replaced", "api_key.secrets_ended", "api_key.revoked"),
     "api_key.leaked",
     *("organization.created", "organization.renamed", "organization.plan_changed"),
+    *("organization.contacts_changed", "organization.leak_policy_changed"),
     *("organization.contact_changed", "organization.suspended", "organization.resumed"),
 )
 # An export of the log by staff, for one, is not shown: its filters are words of theirs.

@@ -26,6 +26,7 @@ class Contact(models.Model):
     removed_at = models.DateTimeField(null=True)
 
     class Meta:
+        default_permissions = ()
         constraints = [
             models.UniqueConstraint(
                 fields=["organization", "email"],
@@ -33,6 +34,7 @@ class Contact(models.Model):
                 name="contact_once_per_organization",
             )
         ]
+        indexes = [models.Index(fields=["email"], name="contact_by_email")]
 
     def __str__(self) -> str:
         return self.email

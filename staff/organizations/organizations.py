@@ -16,15 +16,25 @@ from accounts.models.usage import NEAR_PERCENT, near_limit, used_now
 from apikeys.api.querysets import presentable
 from apikeys.models import KeyStatus
 from audit.models import AuditEvent
+from notices.contacts import contacts_of
+from notices.models import Contact, Delivery
 from staff.audit.events import with_names
 from staff.kit.forms import LineField, ReasonForm
 from staff.kit.lists import MOST_COUNTED, ChoiceFilter, ReadOnlyAdmin, Rows, badge, moment, staff_of
 from staff.kit.search import holds
 from staff.kit.verb_page import VerbAdmin
-from staff.organizations.verbs import ChangeContact, ChangePlan, Rename, Resume, Suspend
+from staff.organizations.verbs import (
+    ChangeContacts,
+    ChangeLeakPolicy,
+    ChangePlan,
+    Rename,
+    Resume,
+    Suspend,
+)
 
 MOST_EVENTS: Final = 20
 MOST_KEYS: Final = 10
+MOST_DELIVERIES: Final = 50
 
 
 class NewOrganizationForm(ModelForm):  # type: ignore[type-arg]
@@ -45,7 +55,7 @@ class AttentionFilter(ChoiceFilter):
 
 @admin.register(Organization)
 class OrganizationAdmin(VerbAdmin):
-    list_display = ("name", "id", "plan", "status", "contact_email", "created")
+    list_display = ("name", "id", "plan", "status", "contact", "created")
     columns_of = {("attention", "near"): "used"}
     list_filter = (AttentionFilter, "plan")
     list_select_related = ("plan",)
@@ -55,7 +65,7 @@ class OrganizationAdmin(VerbAdmin):
     empty_hint = "No organization matches. Take a filter away, or add one."
     form = NewOrganizationForm
     fields = ("name", "plan", "reason")
-    verbs = (ChangePlan, Rename, ChangeContact, Resume, Suspend)
+    verbs = (ChangePlan, Rename, ChangeContacts, ChangeLeakPolicy, Resume, Suspend)
     page_template = "accounts/organization/page"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -64,6 +74,10 @@ class OrganizationAdmin(VerbAdmin):
     def facts(self, request: HttpRequest, obj: Organization) -> dict[str, Any]:
         facts: dict[str, Any] = {"state": self.status(obj), "limits": limits_of(obj)}
         facts["usage"] = usage_of(obj, facts["limits"])
+        facts["contacts"] = contacts_of(obj.pk)
+        if request.user.has_perm("notices.view_delivery"):
+            sent = Delivery.objects.filter(organization=obj).select_related("contact")
+            facts["deliveries"] = sent.order_by("-created_at")[:MOST_DELIVERIES]
         if request.user.has_perm("audit.view_auditevent"):
             events = AuditEvent.objects.filter(organization_id=obj.pk).order_by("-sequence")
             facts["events"] = with_names(events)[:MOST_EVENTS]
@@ -79,7 +93,13 @@ class OrganizationAdmin(VerbAdmin):
     @staticmethod
     def rows(queryset: Rows) -> Rows:
         near = Prefetch("usage", near_limit(timezone.now()), to_attr="near_limits")
-        return queryset.prefetch_related(near)
+        verified = Contact.objects.filter(removed_at=None).exclude(verified_at=None)
+        told = Prefetch("contacts", verified.order_by("id"), to_attr="told")
+        return queryset.prefetch_related(near, told)
+
+    @admin.display(description="contacts")
+    def contact(self, organization: Any) -> str:
+        return ", ".join(contact.email for contact in organization.told)
 
     @admin.display(description="used of its limits")
     def used(self, organization: Any) -> SafeString:

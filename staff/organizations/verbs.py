@@ -1,17 +1,18 @@
-"""The verbs of an organization: suspend and resume, change its plan, name and contact."""
+"""The verbs of an organization: suspend and resume, change its plan, name and contacts."""
 
 from typing import Any, Final
 
 from django import forms
 from django.utils import timezone
 
-from accounts.models import Meter, Organization, Plan
+from accounts.models import Meter, OnLeak, Organization, Plan
 from accounts.models.organization import OVERRIDES
 from accounts.models.usage import used_now
+from notices.contacts import LONGEST, MOST, change_contacts, contacts_of
 from staff.kit.forms import LineField, ReasonForm
 from staff.kit.verb_page import VerbPage
 
-MOST: Final = 2_147_483_647  # The largest number that the column stores.
+LARGEST: Final = 2_147_483_647  # The largest number that the column stores.
 
 
 class Suspend(VerbPage):
@@ -45,7 +46,7 @@ def override(label: str) -> forms.IntegerField:
         label=f"{label}, in place of the plan's",
         required=False,
         min_value=0,
-        max_value=MOST,
+        max_value=LARGEST,
         help_text="Empty: the plan's.",
     )
 
@@ -89,23 +90,55 @@ class Rename(VerbPage):
     consequence = "The customer sees the name. Id, keys and plan stay as they are."
 
 
-class ContactForm(ReasonForm):
-    contact_email = forms.EmailField(
-        label="Contact e-mail",
+class ContactsForm(ReasonForm):
+    contacts = forms.CharField(
         required=False,
-        help_text="Who is told of a leak or an expiry. The audit log records the change, with both "
-        "addresses masked.",
+        max_length=MOST * LONGEST,
+        widget=forms.Textarea(attrs={"rows": MOST}),
+        help_text=f"One address a line, at most {MOST}: the whole list. The audit log holds them "
+        "masked.",
     )
-    field_order = ("contact_email",)
+    field_order = ("contacts",)
 
 
-class ChangeContact(VerbPage):
-    slug = "contact"
-    label = "Change contact"
+class ChangeContacts(VerbPage):
+    slug = "contacts"
+    label = "Change contacts"
     permission = "accounts.change_organization"
-    form_class = ContactForm
+    form_class = ContactsForm
+    consequence = (
+        "Each address is told of leaks and ends from now on; make sure that it is the customer's. "
+        "Any other is taken off the list, those that are not confirmed included. The addresses "
+        "from before get a mail about this."
+    )
+
+    def asks(self, data: Any = None) -> forms.Form:
+        # Only verified ones: a thief may have added another, and saving would verify it.
+        verified = contacts_of(self.obj.pk).exclude(verified_at=None)
+        listed = "\n".join(verified.values_list("email", flat=True))
+        return self.form_class(data, initial={"contacts": listed})
 
     def carry_out(self, fields: dict[str, Any]) -> str:
-        email = fields["contact_email"]
-        done = self.obj.change_contact(actor=self.actor, email=email, reason=fields["reason"])
-        return f"The contact of {self.obj} is {email or 'nobody'} now." if done else ""
+        emails = fields["contacts"].split()
+        reason = fields["reason"]
+        done = change_contacts(self.obj, actor=self.actor, contacts=emails, reason=reason)
+        return f"The contacts of {self.obj}: {' '.join(emails) or 'nobody'}." if done else ""
+
+
+class LeakPolicyForm(ReasonForm):
+    on_leak = forms.ChoiceField(label="If a key leaks", choices=OnLeak.choices)
+    field_order = ("on_leak",)
+
+
+class ChangeLeakPolicy(VerbPage):
+    slug = "leak_policy"
+    label = "Change leak policy"
+    permission = "accounts.change_organization"
+    form_class = LeakPolicyForm
+    verb = staticmethod(Organization.change_leak_policy)
+    done = "{0} has its new policy for leaks."
+    consequence = (
+        "Revoke: a key that is reported as leaked stops at once. Notify: the contacts are told, "
+        "and the key works on; without a confirmed contact, or without mail, it is revoked all the "
+        "same. The contacts get a mail about this change."
+    )

@@ -13,6 +13,7 @@ from apikeys.models import ApiKey
 from apikeys.verbs.change import change
 from audit.actor import Actor
 from audit.models import AuditEvent
+from notices.contacts import change_contacts
 from tests.support.cast import ApiClient, ApiTestCase
 from tests.support.committed import as_owner
 
@@ -70,10 +71,10 @@ class OrganizationEventsTests(EventsTestCase):
 
     def test_contact_address_is_shown_shortened(self):
         email = "security@acme.example"
-        self.acme.change_contact(actor=Actor.cli(), email=email)
-        self.acme.change_contact(actor=Actor.cli(), email="")
-        changes = [event["changes"]["contact_email"] for event in self.events(self.api)[:2]]
-        self.assertEqual(changes, [["s…@acme.example", None], [None, "s…@acme.example"]])
+        change_contacts(self.acme, actor=Actor.cli(), contacts=[email])
+        change_contacts(self.acme, actor=Actor.cli(), contacts=[])
+        changes = [event["changes"]["contacts"] for event in self.events(self.api)[:2]]
+        self.assertEqual(changes, [[["s…@acme.example"], []], [[], ["s…@acme.example"]]])
         self.assertNotIn(email, self.api.get(PATH).content.decode())
 
     def test_event_by_staff_shows_no_name_reason_address_or_agent(self):

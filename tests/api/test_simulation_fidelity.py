@@ -83,6 +83,7 @@ class FidelityTests(ApiTestCase):
             "rate_limit_exceeded",
             "key_not_active",
             "invalid_json",
+            "staff_only",
         }
         for code in exact:
             with self.subTest(code), transaction.atomic():
@@ -138,6 +139,9 @@ class FidelityTests(ApiTestCase):
 
     def parameter_unknown(self) -> Answer:
         return self.live.send(KEYS, {"name": "x", "scope": []})
+
+    def staff_only(self) -> Answer:
+        return self.live.change("/v1/organization", {"on_leak": "notify"})
 
     def parameter_invalid(self) -> Answer:
         return self.live.send(KEYS, {"name": 5})

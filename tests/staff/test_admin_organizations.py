@@ -7,7 +7,8 @@ from django.utils import timezone
 
 from accounts.models import Meter, Organization, Usage
 from accounts.models.usage import ALWAYS
-from audit.models import AuditEvent
+from audit.models import AuditEvent, AuditHead
+from notices.contacts import contacts_of
 from tests.staff.test_admin import KEYS, ORGANIZATIONS, AdminTestCase, page_of
 from tests.support.cast import Answer
 from tests.support.staff import filled_in
@@ -92,12 +93,12 @@ class PageTests(OrganizationTestCase):
                 "plan": "free",
                 "reason": "signed",
                 "_continue": "1",
-                "contact_email": "x@example.com",
+                "contacts": "x@example.com",
             },
         )
         made = Organization.objects.get(name="Initech")
         self.assertEqual(answer["Location"], page_of(ORGANIZATIONS, made.id))
-        self.assertEqual(made.contact_email, "")
+        self.assertEqual(made.contacts.count(), 0)
         self.assertEqual(AuditEvent.objects.get(organization_id=made.id).reason, "signed")
 
 
@@ -129,22 +130,47 @@ class PlanTests(OrganizationTestCase):
 
 
 class ContactTests(OrganizationTestCase):
-    def test_contact_can_be_set_and_removed_and_is_masked_in_the_audit_log(self):
-        answer = self.send("contact", contact_email=" olga@acme.example ")
-        self.assertContains(answer, "olga@acme.example")
-        event = AuditEvent.objects.get(action="organization.contact_changed")
-        self.assertEqual(event.changes, {"contact_email": [None, "o…@acme.example"]})
-        self.assertContains(self.send("contact", contact_email="olga@acme.example"), "nothing")
-        self.send("contact", contact_email="")
-        self.acme.refresh_from_db()
-        self.assertEqual(self.acme.contact_email, "")
+    def emails(self) -> list[str]:
+        return [contact.email for contact in contacts_of(self.acme.pk).exclude(verified_at=None)]
 
-    def test_contact_that_is_no_address_or_holds_a_key_is_refused(self):
+    def test_contacts_can_be_set_and_removed_and_are_masked_in_the_audit_log(self):
+        answer = self.send("contacts", contacts=" Olga@acme.example\n")
+        self.assertContains(answer, "olga@acme.example")
+        event = AuditEvent.objects.get(action="organization.contacts_changed")
+        self.assertEqual(event.changes, {"contacts": [[], ["o…@acme.example"]]})
+        self.assertEqual(event.reason, "agreed by phone")
+        self.assertContains(self.send("contacts", contacts="olga@acme.example"), "nothing")
+        self.assertTrue(AuditHead.objects.get(pk=self.acme.pk).has_destination)
+        self.send("contacts", contacts="")
+        self.assertEqual(self.emails(), [])
+        self.assertFalse(AuditHead.objects.get(pk=self.acme.pk).has_destination)
+
+    def test_contacts_that_are_no_addresses_hold_a_key_or_are_too_many_are_refused(self):
         key = self.issue()[1].key
-        for email in ("olga", "a@b@c", "x" * 255 + "@example.com", f"{key}@example.com"):
-            self.send("contact", contact_email=email)
-        self.acme.refresh_from_db()
-        self.assertEqual(self.acme.contact_email, "")
+        many = " ".join(f"{n}@example.com" for n in range(11))
+        for emails in ("olga", "a@b@c", "x" * 255 + "@example.com", f"{key}@example.com", many):
+            answer = self.send("contacts", contacts=emails)
+            self.assertTrue(answer.context["form"].errors["contacts"], emails)
+        self.assertEqual(self.emails(), [])
+
+    def test_form_of_contacts_lists_no_address_that_a_thief_has_added(self):
+        _, thief = self.issue()
+        self.send("contacts", contacts="olga@acme.example")
+        contacts = [{"email": e} for e in ("olga@acme.example", "thief@evil.example")]
+        self.assertEqual(thief.change("/v1/organization", {"contacts": contacts}).status_code, 200)
+        form = self.browser.get(page_of(ORGANIZATIONS, self.acme.id, "contacts")).context["form"]
+        self.assertEqual(form["contacts"].value(), "olga@acme.example")
+        self.assertContains(self.browser.get(page_of(ORGANIZATIONS, self.acme.id)), "not confirmed")
+        self.send("contacts", contacts="olga@acme.example")
+        self.assertEqual(contacts_of(self.acme.pk).count(), 1)
+
+    def test_leak_policy_can_be_loosened_and_tightened_by_staff(self):
+        for policy in ("notify", "revoke"):
+            self.send("leak_policy", on_leak=policy)
+            event = AuditEvent.objects.latest("sequence")
+            self.assertEqual(event.action, "organization.leak_policy_changed")
+            self.assertEqual(event.changes["on_leak"][1], policy)
+        self.assertContains(self.send("leak_policy", on_leak="revoke"), "nothing changed")
 
 
 class AttentionTests(OrganizationTestCase):

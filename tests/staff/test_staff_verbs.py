@@ -42,7 +42,8 @@ VERBS: Final = (
     Verb(KEYS, "revoke-made", {"category": "other"}, "api_key.revoked", "has made nothing"),
     Verb(ORGANIZATIONS, "plan", {"plan": "free"}, "organization.plan_changed"),
     Verb(ORGANIZATIONS, "rename", {"name": "New"}, "organization.renamed"),
-    Verb(ORGANIZATIONS, "contact", {"contact_email": "a@b.de"}, "organization.contact_changed"),
+    Verb(ORGANIZATIONS, "contacts", {"contacts": "a@b.de"}, "organization.contacts_changed"),
+    Verb(ORGANIZATIONS, "leak_policy", {"on_leak": "notify"}, "organization.leak_policy_changed"),
     Verb(ORGANIZATIONS, "suspend", {}, "organization.suspended", "is suspended already"),
     Verb(ORGANIZATIONS, "resume", {}, "organization.resumed", "is not suspended"),
 )

@@ -15,6 +15,7 @@ from apikeys.verbs.revoke import revoke
 from apikeys.verbs.rotate import rotate
 from audit.actor import Actor, ActorType
 from audit.models import AuditEvent
+from notices.contacts import change_contacts
 from staff.login.session_store import SessionStore
 from staff.login.sessions import PROVED_AT
 from staff.models import Passkey, User
@@ -27,7 +28,7 @@ def fill() -> None:
     """Make an organization with some keys that need attention."""
     initech = Organization(name="Initech", plan=Plan.objects.get(slug="team"))
     initech.create(actor=Actor.cli())
-    initech.change_contact(actor=Actor.cli(), email="ops@initech.example")
+    change_contacts(initech, actor=Actor.cli(), contacts=["ops@initech.example"])
     today = timezone.now().date()
     Usage.objects.create(
         organization=initech,
@@ -115,7 +116,7 @@ def fill_with_long_names() -> list[str]:
     for name in (ARABIC, HEBREW, GERMAN, UNBROKEN):
         owner = Organization(name=name, plan=Plan.objects.get(slug="team"))
         owner.create(actor=actor)
-        owner.change_contact(actor=actor, email=f"{'w' * 60}@{'w' * 60}.example")
+        change_contacts(owner, actor=actor, contacts=[f"{'w' * 60}@{'w' * 60}.example"])
         owner.change_plan(actor=actor, reason="W" * 200, requests_per_minute=2_147_483_647)
         _key(owner, f"nightly-import-of-{HEBREW}", expires_at=soon, livemode=False)
         gone = _key(owner, ARABIC, scopes=["tests:read"])

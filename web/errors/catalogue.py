@@ -89,7 +89,12 @@ CATALOGUE: Final[dict[str, Problem]] = {
         403,
         "This takes a key of the other mode.",
         "Use a live key (rk_live_…) or a test key (rk_test_…), as the message says.",
-        is_rehearsable=False,  # As the next: of forward authentication, where nothing is rehearsed.
+        is_rehearsable=False,  # A test key gets it in earnest.
+    ),
+    "staff_only": Problem(
+        403,
+        "Only our staff may do this, so that nobody can with a stolen key.",
+        "Ask our staff, through support. They make sure that it is you without an API key.",
     ),
     "gateway_token_required": Problem(
         403,

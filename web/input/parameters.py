@@ -77,7 +77,9 @@ class ChoiceParameter(StringField):
         self.describe({"type": "string", "enum": choices})
 
     def to_internal_value(self, data: Any) -> str:
-        return str(data) if data in self.choices else self.refuse(did_you_mean(data, self.choices))
+        if data not in self.choices:
+            self.refuse(did_you_mean(str(data), self.choices))
+        return str(data)
 
 
 class FlagParameter(ChoiceParameter):

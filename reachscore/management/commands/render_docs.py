@@ -28,6 +28,7 @@ GUIDES: Final = (
     ("docs/guides/keys.md", "Keys", "Make, find, limit and revoke keys."),
     ("docs/guides/rotation.md", "Rotation", "Give a key a new secret without downtime."),
     ("docs/guides/leaks.md", "Leaked keys", "Kill a key that others can read, yours or not."),
+    ("docs/guides/notices.md", "Notices", "Who is told of leaks and ends, and how to change it."),
     ("docs/guides/limits.md", "Limits and quotas", "Requests a minute, tests a month."),
     ("docs/guides/idempotency.md", "Idempotency and retries", "Send a request again, safely."),
     ("docs/guides/pagination.md", "Pagination", "Read long lists, forward and back."),

@@ -1,0 +1,259 @@
+"""The verbs of contacts: who is told of leaks and ends. A thief of a key must not change that.
+
+So a key adds addresses, which count once their owner has pressed a button in a mail, and tightens
+the policy for leaks. All else is staff's.
+"""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import EmailValidator
+from django.db import connection
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from django.utils.encoding import punycode
+
+from accounts.models import OnLeak, Organization
+from apikeys.refusals import ExceedsCaller
+from apikeys.verbs.ceiling import ActingKey
+from audit.actor import Actor, ActorType
+from audit.models import AuditHead, AuditLog
+from notices.kinds import VERIFICATION
+from notices.models import Contact, Delivery
+from web.errors.refusals import Faults, OfCatalogue, ParameterInvalid
+from web.input.text import clean_line, clean_reason
+from web.redaction import quote_input
+
+MOST: Final = 10
+LONGEST: Final = 254  # The longest path of SMTP without its brackets (RFC 5321, erratum 1690).
+MOST_UNVERIFIED: Final = 5
+LINK_LASTS: Final = timedelta(days=7)
+DAY: Final = timedelta(days=1)
+MAILS_A_DAY: Final = 5  # Of one organization, with a link.
+
+_is_email: Final = EmailValidator(allowlist=())
+# An event has the time at which it is recorded. What it changes holds from the next moment on, so
+# that the addresses from before are told of it.
+_MOMENT: Final = timedelta(microseconds=1)
+
+
+def clean_email(email: str) -> str:
+    """Return an address in lower case, its domain in ASCII. Raise what `clean_line` raises.
+
+    Refuses quoted names and addresses of machines, such as `me@[192.0.2.7]`.
+    """
+    name, _, domain = (
+        clean_line(email, field="contacts", max_length=LONGEST).lower().rpartition("@")
+    )
+    with suppress(ValidationError, UnicodeError):
+        line = f"{name}@{punycode(domain)}"
+        _is_email(line)
+        if len(line) <= LONGEST and not set('"[') & set(line):
+            return line
+    message = f"contacts holds {quote_input(email)}: it wants addresses such as ops@example.com."
+    raise ParameterInvalid(message, field="contacts")
+
+
+def clean_emails(emails: Iterable[str], *, least: int = 1) -> list[str]:
+    """Return `least` to MOST different addresses. Raise ParameterInvalid for every fault."""
+    faults, cleaned = Faults(), dict[str, None]()
+    for email in emails:
+        with faults.noted():
+            cleaned[clean_email(email)] = None
+    faults.refuse()
+    if not least <= len(cleaned) <= MOST:
+        message = f"contacts must hold {least} to {MOST} addresses: the whole list."
+        raise ParameterInvalid(message, field="contacts")
+    return list(cleaned)
+
+
+def contacts_of(organization_id: str) -> QuerySet[Contact]:
+    """Return the contacts that are neither removed nor, unverified for too long, expired."""
+    alive = ~Q(verified_at=None) | Q(created_at__gt=timezone.now() - LINK_LASTS)
+    found = Contact.objects.filter(alive, organization_id=organization_id, removed_at=None)
+    return found.order_by("id")
+
+
+def change_by_key(
+    organization: Organization,
+    *,
+    actor: Actor,
+    contacts: Iterable[str] | None = None,
+    on_leak: str | None = None,
+) -> None:
+    """Set what is given, as far as a key may.
+
+    Raises:
+        ManagingTakesAllScopes, ExceedsCaller, OfCatalogue: `mode_not_allowed` or `staff_only`.
+        ParameterInvalid: for contacts.
+    """
+    with AuditLog.of(organization.pk):
+        acting = ActingKey.of(actor)
+        if acting:
+            acting.require_managing()
+            if not acting.api_key.livemode:
+                message = "Contacts and the policy for leaks take a live key."
+                raise OfCatalogue("mode_not_allowed", message)
+            if acting.is_limited:
+                message = "A key with limits of its own changes neither contacts nor the policy."
+                fix = "Use a key without limits: no end, no addresses and no monthly share of its "
+                fix += "own, and a secret that is not being rotated out."
+                raise ExceedsCaller(message, fix=fix)
+        organization.refresh_from_db()
+        if on_leak == OnLeak.NOTIFY != organization.on_leak:
+            message = "on_leak can be tightened to revoke. Only our staff loosen it to notify."
+            raise OfCatalogue("staff_only", message)
+        # The policy first: its event must go to the contacts from before.
+        if on_leak:
+            organization.change_leak_policy(actor=actor, on_leak=on_leak)
+        if contacts is not None:
+            change_contacts(organization, actor=actor, contacts=contacts)
+
+
+def change_contacts(
+    organization: Organization, *, actor: Actor, contacts: Iterable[str], reason: str = ""
+) -> bool:
+    """Make these addresses the whole list. Return False if nothing changed.
+
+    Addresses that staff give are verified at once, and staff may remove any; the list may be empty.
+    A key's are sent a link, and a key removes only unverified ones. The event has masked addresses,
+    because an event can never be erased.
+
+    Raises ParameterInvalid, or OfCatalogue `staff_only`.
+    """
+    is_staff, reason = actor.type is not ActorType.KEY, clean_reason(reason, required=False)
+    emails = clean_emails(contacts, least=0 if is_staff else 1)
+    with AuditLog.of(organization.pk) as audit:
+        rows = {contact.email: contact for contact in contacts_of(organization.pk)}
+        before = {email: contact.verified_at is not None for email, contact in rows.items()}
+        after = {email: is_staff or before.get(email, False) for email in emails}
+        if not is_staff:
+            _refuse_for_key(before, after)
+        if before == after:
+            return False
+        _record(audit, organization, before, after, actor=actor, reason=reason)
+        now = timezone.now() + _MOMENT
+        present = Contact.objects.filter(organization=organization, removed_at=None)
+        stay = [row.pk for email, row in rows.items() if email in after]
+        present.exclude(pk__in=stay).update(removed_at=now)  # The expired ones, too.
+        # Sorted: two organizations take the locks of addresses in one order.
+        for email in sorted(after.keys() - before.keys()):
+            contact = _added(organization.pk, email)
+            if not is_staff:
+                _send_link(contact)
+        if is_staff:
+            present.filter(verified_at=None).update(verified_at=now)
+        _settle(organization.pk)
+    return True
+
+
+def verify(contact_id: int) -> bool:
+    """Verify a contact: the owner of the address agreed. Return False if its link has ended."""
+    organization_id = Contact.objects.values_list("organization_id", flat=True).get(pk=contact_id)
+    with AuditLog.of(organization_id) as audit:
+        before = {c.email: c for c in contacts_of(organization_id)}
+        found = [c for c in before.values() if c.pk == contact_id and not c.verified_at]
+        if found:
+            states = {email: c.verified_at is not None for email, c in before.items()}
+            now_verified = states | {found[0].email: True}
+            organization = Organization.objects.get(pk=organization_id)
+            _record(audit, organization, states, now_verified, actor=Actor.stranger())
+            found[0].verified_at = timezone.now() + _MOMENT
+            found[0].save(update_fields=["verified_at"])
+            _settle(organization_id)
+    return bool(found)
+
+
+def masked(email: str) -> str:
+    """Return the first character and the domain of an address."""
+    name, _, domain = email.rpartition("@")
+    return f"{name[:1]}…@{domain}"
+
+
+def _refuse_for_key(before: Mapping[str, bool], after: Mapping[str, bool]) -> None:
+    """Raise OfCatalogue or ParameterInvalid for a list that only staff may set."""
+    if any(verified and email not in after for email, verified in before.items()):
+        message = "contacts leaves out a verified address. Only our staff remove one."
+        raise OfCatalogue("staff_only", message)
+    if after.keys() - before.keys() and not settings.EMAIL_FROM:
+        message = "This service sends no mails, so that no address can be verified."
+        raise OfCatalogue("staff_only", message)
+    if list(after.values()).count(False) > MOST_UNVERIFIED:
+        message = f"contacts must hold at most {MOST_UNVERIFIED} addresses that are not verified."
+        raise ParameterInvalid(message, field="contacts")
+
+
+def _record(
+    audit: AuditLog,
+    organization: Organization,
+    before: Mapping[str, bool],
+    after: Mapping[str, bool],
+    *,
+    actor: Actor,
+    reason: str = "",
+) -> None:
+    """Record the change of addresses, each with whether it is verified, before it is made."""
+    shown = [
+        [masked(email) + ("" if verified else " (not verified)") for email, verified in of.items()]
+        for of in (before, after)
+    ]
+    audit.record(
+        "organization.contacts_changed",
+        organization,
+        actor=actor,
+        reason=reason,
+        changes={"contacts": (shown[0], shown[1])},
+    )
+
+
+def _added(organization_id: str, email: str) -> Contact:
+    """Return a new contact, or one that was removed before its link ended: the link works again."""
+    again = Contact.objects.filter(
+        organization_id=organization_id,
+        email=email,
+        verified_at=None,
+        created_at__gt=timezone.now() - LINK_LASTS,
+    ).last()
+    contact = again or Contact(organization_id=organization_id, email=email)
+    contact.removed_at = None
+    contact.save()
+    return contact
+
+
+def _send_link(contact: Contact) -> None:
+    """Queue the mail with the link, a day after the last one to this address if need be.
+
+    A day has one such mail to an address, of whatever organization, and MAILS_A_DAY of one
+    organization. Later ones wait and are not refused: that would tell of other customers.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [contact.email])
+    now = timezone.now()
+    recent = Delivery.objects.filter(type=VERIFICATION, due_at__gt=now - DAY).order_by("-due_at")
+    if recent.filter(contact=contact).exists():
+        return
+    last = [
+        *recent.filter(contact__email=contact.email)[:1],
+        *recent.filter(organization=contact.organization_id)[MAILS_A_DAY - 1 : MAILS_A_DAY],
+    ]
+    Delivery.objects.create(
+        organization_id=contact.organization_id,
+        contact=contact,
+        type=VERIFICATION,
+        is_at_once=True,
+        due_at=max([now, *(delivery.due_at + DAY for delivery in last)]),
+    )
+
+
+def _settle(organization_id: str) -> None:
+    """Under the lock: note whether somebody is told of events, and drop links that lead nowhere."""
+    verified = contacts_of(organization_id).exclude(verified_at=None)
+    head = AuditHead.objects.filter(pk=organization_id)
+    head.update(has_destination=verified.exists())
+    links = Delivery.objects.filter(organization=organization_id, type=VERIFICATION, tries=0)
+    links = links.filter(taken_until=None, delivered_at=None, failed_at=None)
+    links.exclude(contact__verified_at=None, contact__removed_at=None).delete()
