@@ -15,6 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from apikeys.models import KeySecret
+from notices.deliver.figures import unseen_lanes
 from staff.models.second_factor import users_by_key
 from web.database.session import SESSION
 from web.errors.faults import describe_fault
@@ -109,6 +110,9 @@ def _warnings() -> Iterator[tuple[str, int, str]]:
     is_plain = settings.PRODUCTION and not (settings.GATEWAY_TOKENS or settings.TRUSTED_PROXY_COUNT)
     warning = "Neither GATEWAY_TOKEN nor TRUSTED_PROXY_COUNT is set: no request counts as HTTPS."
     yield "proxy_unknown", int(is_plain), warning
+    unseen = unseen_lanes()
+    warning = f"manage.py deliver was not seen for a minute: {', '.join(unseen)} wait."
+    yield "deliver_missing", len(unseen), warning
     differing = _differing_settings()
     warning = f"Settings of the database session differ, it should be: {', '.join(differing)}."
     yield "settings_differing", len(differing), warning

@@ -14,10 +14,13 @@ from django.test.utils import CaptureQueriesContext
 from apikeys.models import KeyDay, KeySecret, RememberedRequest
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
-from audit.models import AuditEvent
+from audit.models import AuditEvent, OutboxRow
+from notices.deliver.spread import spread
+from notices.models import Contact, Delivery, KeyNote
 from staff.models import LogInTries
 from staff.models.log_in_tries import COOL_OFF
 from tests.support.committed import CommittedTestCase
+from tests.support.notices import add_contact
 from tests.support.retries import NOW, RetryTestCase
 
 
@@ -67,6 +70,41 @@ class ForgetTests(RetryTestCase):
             self.assertIn("1 log-in tries\n", forget())
             self.assertEqual(LogInTries.objects.get().subject, "b")
 
+    def test_forget_deletes_notices_30_days_after_their_delivery_and_then_what_they_needed(self):
+        day = timedelta(days=1)
+        with time_machine.travel(NOW, tick=False) as clock:
+            contact = add_contact(self.acme)
+            expired = add_contact(self.acme, "no@acme.example", verified_at=None)
+            gone = add_contact(self.acme, "gone@acme.example")
+            self.issue()  # Delivered after a week.
+            row = OutboxRow.objects.get()
+            while spread():
+                pass
+            KeyNote.objects.create(api_key=self.key, kind="expired", due_on=NOW.date())
+            KeyNote.objects.create(api_key=self.issue()[0], kind="expired", due_on=NOW.date())
+            OutboxRow.objects.exclude(pk=row.pk).delete()
+            gone.removed_at = NOW
+            gone.save()
+            revoke(self.key, actor=Actor.cli())
+            unspread = OutboxRow.objects.get(spread_at=None)
+            clock.shift(7 * day)
+            Delivery.objects.filter(contact=contact).update(delivered_at=NOW + 7 * day)
+            Delivery.objects.filter(contact=gone).update(failed_at=NOW + 8 * day)
+            for days, counts in (
+                (7, (0, 0, 1, 1)),
+                (36, (0, 0, 0, 0)),
+                (37, (1, 0, 0, 0)),
+                (38, (1, 1, 1, 0)),
+                (99, (0, 0, 0, 0)),
+            ):
+                clock.move_to(NOW + days * day)
+                names = ("deliveries", "outbox rows", "contacts", "notes of ended keys")
+                told = "\n".join(f"{n} {name}" for n, name in zip(counts, names, strict=True))
+                self.assertIn(f"\n{told}\n", forget(), days)
+        self.assertEqual(Contact.objects.get(), contact)
+        self.assertEqual(OutboxRow.objects.get(), unspread)
+        self.assertFalse(Contact.objects.filter(pk=expired.pk).exists())
+
     def test_forget_deletes_in_batches(self):
         LogInTries.objects.bulk_create(
             LogInTries(subject=str(n), failed_at=NOW - COOL_OFF) for n in range(7)
@@ -81,11 +119,13 @@ class ForgetTests(RetryTestCase):
         ):
             self.assertEqual(
                 forget(),
-                "5 key days\n7 log-in tries\n0 remembered requests\n0 ended secrets\n",
+                "5 key days\n7 log-in tries\n0 remembered requests\n0 report windows\n"
+                "0 deliveries\n0 outbox rows\n0 contacts\n0 notes of ended keys\n"
+                "0 ended secrets\n",
             )
         statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
         # Full batches, the rest, and one that finds nothing: of each table.
-        self.assertEqual(len(statements), (3 + 1) + (4 + 1) + 1 + 1)
+        self.assertEqual(len(statements), (3 + 1) + (4 + 1) + 7)
         for statement in statements:
             self.assertRegex(statement, "LIMIT 2 FOR UPDATE SKIP LOCKED")
         self.assertEqual(RememberedRequest.objects.count(), 0)

@@ -1,6 +1,7 @@
 """Tests of /healthz (the process is up) and /readyz (it may be sent requests)."""
 
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 from unittest import mock
 
 import time_machine
@@ -9,13 +10,23 @@ from django.test import Client, TestCase, override_settings
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
+from accounts.models import Organization, Plan
+from audit.actor import Actor
+from audit.models import OutboxRow
+from notices.models import Delivery, Lane, LeakReport
+from notices.models.lane import LaneName
 from staff.login import factors
 from staff.models import SecondFactor, User
+from tests.support.notices import add_contact
 
 TOKEN = "a-token-of-the-tests"
 
 
 class HealthTests(TestCase):
+    def setUp(self) -> None:
+        for name in LaneName:
+            Lane.beat(name)
+
     def test_probes_need_no_key_and_are_not_cached(self):
         ok = {"status": "ok"}
         for path, body in (("/healthz", ok), ("/readyz", {**ok, "warnings": []})):
@@ -99,6 +110,72 @@ class HealthTests(TestCase):
         metrics = Client().get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
         self.assertRegex(metrics.content, rb"\nreachscore_oldest_snapshot_transactions \d")
         self.assertRegex(metrics.content, rb'\nreachscore_warnings{kind="snapshot_old"} 1')
+
+    @override_settings(METRICS_TOKEN=TOKEN)
+    def test_readyz_warns_if_no_deliverer_was_seen_for_a_minute(self):
+        now = timezone.now()
+        for seconds, unseen in ((59, []), (61, ["mails"]), (None, ["mails"])):
+            mails = Lane.objects.filter(pk=LaneName.MAILS)
+            if seconds is None:
+                mails.delete()
+            else:
+                mails.update(seen_at=now - timedelta(seconds=seconds))
+            with self.subTest(seconds), time_machine.travel(now, tick=False):
+                response = Client().get("/readyz")
+                self.assertEqual(response.status_code, 200)
+                told = "manage.py deliver was not seen for a minute: mails wait."
+                self.assertEqual(response.json()["warnings"], [told] if unseen else [])
+                metrics = Client().get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+                value = f'\nreachscore_warnings{{kind="deliver_missing"}} {len(unseen)}.0\n'
+                self.assertIn(value, metrics.content.decode())
+
+    @override_settings(METRICS_TOKEN=TOKEN)
+    def test_metrics_say_what_waits_for_delivery_since_when_and_what_has_ended(self):
+        now = timezone.now()
+
+        def ago(seconds: int) -> datetime:
+            return now - timedelta(seconds=seconds)
+
+        acme = Organization(name="Acme", plan=Plan.objects.get(slug="team"))
+        acme.create(actor=Actor.cli())
+        contact = add_contact(acme)
+        LeakReport.objects.create(digests=b"", is_small=True, created_at=ago(5))
+        OutboxRow.objects.create(organization_id=acme.pk, type="x", target_type="x", target_id="x")
+        for at_once, since, due, tries in (
+            (True, 40, 40, 0),
+            (True, 90, -60, 1),  # Tried, and waits to be tried again.
+            (True, 99, -60, 0),  # Not due yet.
+            (False, 70_000, 50, 0),
+            (False, 80_000, -50, 0),
+        ):
+            Delivery.objects.create(
+                organization=acme,
+                contact=contact,
+                type="x",
+                is_at_once=at_once,
+                created_at=ago(since),
+                due_at=ago(due),
+                tries=tries,
+            )
+        Delivery.objects.create(
+            organization=acme, contact=contact, is_at_once=True, due_at=now, delivered_at=now
+        )
+        Lane.objects.filter(pk=LaneName.MAILS).update(delivered=7, failed=2)
+        with time_machine.travel(now, tick=False):
+            Client().get("/readyz")
+        metrics = Client().get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        found = re.findall(r"\nreachscore_deliver_(.*)", metrics.content.decode())
+        self.assertEqual(
+            found,
+            [
+                'waiting{lane="reports"} 1.0',
+                'waiting{lane="mails"} 4.0',
+                'oldest_seconds{lane="reports"} 5.0',
+                'oldest_seconds{lane="mails"} 90.0',
+                'ended{result="delivered"} 7.0',
+                'ended{result="failed"} 2.0',
+            ],
+        )
 
     def test_probes_refuse_post(self):
         for path in ("/healthz", "/readyz"):

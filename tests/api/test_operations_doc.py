@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from django.urls import resolve
 
+from notices.models.lane import LaneName
 from tests.support.demo_server import ROOT
 from web.errors.catalogue import CATALOGUE
 from web.telemetry.metrics import REGISTRY
@@ -43,6 +44,10 @@ HEALTHY = {
     BUCKET % "+Inf": "0+600x120",
     WARNING % "commits_waiting": "0x120",
     WARNING % "settings_differing": "0x120",
+    WARNING % "deliver_missing": "0x120",
+    'reachscore_deliver_oldest_seconds{lane="reports"}': "1x120",
+    'reachscore_deliver_oldest_seconds{lane="mails"}': "300x120",
+    'reachscore_deliver_ended{result="failed"}': "7x120",
     "reachscore_oldest_snapshot_transactions": "900x120",
     'reachscore_database_errors_total{error="operational"}': "0+1x120",
 }
@@ -53,6 +58,10 @@ FIRE = {
     "ReachScoreErrors": {AUTH_ME % 503: "0+60x120"},
     "ReachScoreNobodyGetsIn": {OK: "0+600x60 36000x60"},
     "ReachScoreCommitsWait": {WARNING % "commits_waiting": "0x60 3x60"},
+    "ReachScoreDeliverMissing": {WARNING % "deliver_missing": "0x100 1x20"},
+    "ReachScoreReportsWait": {'reachscore_deliver_oldest_seconds{lane="reports"}': "1x60 0+60x60"},
+    "ReachScoreMailsWait": {'reachscore_deliver_oldest_seconds{lane="mails"}': "0+60x120"},
+    "ReachScoreMailsFailed": {'reachscore_deliver_ended{result="failed"}': "7x100 8x20"},
     "ReachScoreSlow": {BUCKET % "0.25": "0+500x120"},
     "ReachScoreSnapshotOld": {"reachscore_oldest_snapshot_transactions": "0+1000x120"},
     "ReachScoreDatabaseErrors": {
@@ -74,8 +83,9 @@ def test_alerts_and_dashboard_use_metrics_labels_and_values_that_exist():
     types = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
     ours = {family.name + suffix for family in REGISTRY.collect() for suffix in types[family.type]}
     kinds = set(re.findall(r'yield "(\w+)"', (ROOT / "reachscore" / "health.py").read_text()))
-    known = {
-        "result": CATALOGUE.keys() | {"ok"},
+    known: dict[str, set[str]] = {
+        "result": CATALOGUE.keys() | {"ok", "delivered", "failed"},
+        "lane": {lane.value for lane in LaneName},
         "kind": kinds,
         "job": {"reachscore", "reachscore-ready"},
         "le": {"2.5"},

@@ -23,6 +23,12 @@ import psycopg
 from reachscore.devdb.cluster import USER, Cluster, find_programs
 from tests.support.demo_server import ROOT, free_port
 
+# As if `deliver` were running, or /readyz would warn.
+SEEN = """
+    INSERT INTO notices_lane SELECT name, now() + interval '1 day', 0, 0
+      FROM unnest(ARRAY['mails', 'reports']) AS name ON CONFLICT DO NOTHING
+"""
+
 # The headers added by a proxy in front of production.
 PROXIED = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}
 
@@ -157,6 +163,7 @@ class ProductionServer:
         if not self.is_another:
             as_owner = {**self.environ, "DATABASE_URL": self.database.url("reachscore_owner")}
             self._manage(as_owner, "migrate", "--verbosity=0")
+            self.database.run(SEEN)
             self.collect_files()
         self.start()
         return self

@@ -62,6 +62,28 @@ OLDEST_SNAPSHOT: Final = Gauge(
     multiprocess_mode="mostrecent",
 )
 
+WAITING: Final = Gauge(
+    "reachscore_deliver_waiting",
+    "What waits for manage.py deliver, by lane, at the last /readyz.",
+    ["lane"],
+    registry=REGISTRY,
+    multiprocess_mode="mostrecent",
+)
+OLDEST_WAITING: Final = Gauge(
+    "reachscore_deliver_oldest_seconds",
+    "Since when the oldest of these waits; of mails, those that are sent at once.",
+    ["lane"],
+    registry=REGISTRY,
+    multiprocess_mode="mostrecent",
+)
+ENDED: Final = Gauge(
+    "reachscore_deliver_ended",
+    "Deliveries since the beginning, by result: delivered, or failed (given up).",
+    ["result"],
+    registry=REGISTRY,
+    multiprocess_mode="mostrecent",
+)
+
 # Subclasses first: the first match by isinstance counts.
 _DATABASE_ERROR_NAMES: Final = {
     db.OperationalError: "operational",

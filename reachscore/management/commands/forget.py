@@ -1,20 +1,23 @@
 """Retention: which rows are deleted, and when. A table whose rows age belongs in here."""
 
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from apikeys.models import KeyDay, KeySecret, RememberedRequest
+from apikeys.models import ApiKey, KeyDay, KeySecret, RememberedRequest
 from apikeys.models.remembered_request import REMEMBERED_FOR
-from notices.models import ReportWindow
+from audit.models import OutboxRow
+from notices.contacts import LINK_LASTS
+from notices.models import Contact, Delivery, KeyNote, ReportWindow
 from staff.models import LogInTries
 from staff.models.log_in_tries import COOL_OFF
 from web.commands import VerbCommand
 
 MONTHS_OF_KEY_DAYS: Final = 13
+NOTICES_KEPT: Final = timedelta(days=30)
 BATCH: Final = 10_000
 # The rows are found, locked and deleted at once: as a list of parameters, 5,000 composite keys
 # exceed PostgreSQL's max_stack_depth. MATERIALIZED: a plain subquery might run twice, with SKIP
@@ -26,7 +29,8 @@ class Command(VerbCommand):
     help = (
         "Delete rows that are no longer needed: each key's daily counts after 13 months, failed "
         "log-ins after 15 minutes, requests with an Idempotency-Key after 24 hours, the "
-        "windows that limit reports of exposed keys after an hour. Mark ended "
+        "windows that limit reports of exposed keys after an hour, notices 30 days after their "
+        "delivery, contacts that did not verify within 7 days or were removed. Mark ended "
         "secrets whose pepper was dropped. Prints how many of each. Run it daily."
     )
 
@@ -50,12 +54,37 @@ class Command(VerbCommand):
                 "DELETE FROM notices_reportwindow WHERE subject",
                 ReportWindow.objects.filter(ends_at__lte=now),
             ),
+            **forget_notices(now),
             # Unmarked, a million of them make every /readyz slower by a second. 0 is NO_PEPPER.
             "ended secrets": in_batches(
                 "UPDATE apikeys_keysecret SET pepper_id = 0 WHERE id", ended
             ),
         }
         return "\n".join(f"{count} {name}" for name, count in counts.items())
+
+
+def forget_notices(now: datetime) -> dict[str, int]:
+    """Delete notices, then the contacts and rows that no notice needs any more.
+
+    A removed contact stays as long: what was written before its removal may not be spread yet.
+    """
+    old = now - NOTICES_KEPT
+    ended = Delivery.objects.filter(Q(delivered_at__lte=old) | Q(failed_at__lte=old))
+    rows = OutboxRow.objects.filter(
+        ~Exists(Delivery.objects.filter(row=OuterRef("pk"))), spread_at__lte=old
+    )
+    contacts = Contact.objects.filter(
+        ~Exists(Delivery.objects.filter(contact=OuterRef("pk"))),
+        Q(verified_at=None, created_at__lte=now - LINK_LASTS) | Q(removed_at__lte=old),
+    )
+    over = ApiKey.objects.exclude(revoked_at=None) | ApiKey.objects.filter(expires_at__lte=old)
+    told = KeyNote.objects.filter(api_key__in=over)
+    return {
+        "deliveries": in_batches("DELETE FROM notices_delivery WHERE id", ended),
+        "outbox rows": in_batches("DELETE FROM audit_outboxrow WHERE id", rows),
+        "contacts": in_batches("DELETE FROM notices_contact WHERE id", contacts),
+        "notes of ended keys": in_batches("DELETE FROM notices_keynote WHERE id", told),
+    }
 
 
 def in_batches(statement: str, rows: "QuerySet[Any]") -> int:

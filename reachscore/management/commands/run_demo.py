@@ -9,6 +9,7 @@ from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from typing import Any, Final
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, connection, transaction
@@ -16,6 +17,7 @@ from django.db import OperationalError, connection, transaction
 from reachscore.demo import make_welcome, welcome_text
 from reachscore.server import end_with_parent, refuse_taken_port, server_command
 
+MANAGE: Final = settings.BASE_DIR / "manage.py"
 HOST: Final = "127.0.0.1"
 START_SECONDS: Final = 30
 FIRST_RUN_LOCK: Final = 5_275_943  # Any number that no other advisory lock uses.
@@ -23,7 +25,10 @@ ENDS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Command(BaseCommand):
-    help = "Migrate, serve, and on the first run make and show a demo organization with its keys."
+    help = (
+        "Migrate, serve and deliver, and on the first run make and show a demo organization with "
+        "its keys."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--port", type=int, default=8000)
@@ -39,15 +44,9 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         for end in ENDS:
             signal.signal(end, lambda *_: sys.exit(0))  # Runs every `finally`, like Ctrl-C.
-        # DEBUG=false: no debug pages unless the caller asks for them. A process group of its own:
-        # Ctrl-C reaches a whole group, and granian can hang if its workers get that signal in
-        # addition to the one that their parent sends.
-        server = subprocess.Popen(  # noqa: S603
-            server_command(host=HOST, port=port),
-            env={"DEBUG": "false", "PUBLIC_URL": f"http://localhost:{port}", **os.environ},
-            process_group=0,
-            preexec_fn=end_with_parent,  # noqa: PLW1509 - there is one thread here
-        )
+        url = f"http://localhost:{port}"
+        server = start(server_command(host=HOST, port=port), PUBLIC_URL=url)
+        deliverer = start([sys.executable, str(MANAGE), "deliver"], PUBLIC_URL=url)
         try:
             if wait_until_ready(server, port):
                 # A signal waits until the keys that were shown are committed.
@@ -58,12 +57,28 @@ class Command(BaseCommand):
             raise SystemExit(server.wait())
         finally:
             end_server(server)
+            end_server(deliverer)
 
     @transaction.atomic
     def _welcome(self, url: str) -> None:
         """Print what a first run made, then commit: a key that nobody saw is never stored."""
         self.stdout.write(welcome_text(url, **make_welcome()))
         self.stdout.flush()
+
+
+def start(command: list[str], **environ: str) -> "subprocess.Popen[bytes]":
+    """Start a process of the service, which ends with this one.
+
+    DEBUG=false: no debug pages unless the caller asks for them. A process group of its own: Ctrl-C
+    reaches a whole group, and granian can hang if its workers get that signal in addition to the
+    one that their parent sends.
+    """
+    return subprocess.Popen(  # noqa: S603
+        command,
+        env={"DEBUG": "false", **environ, **os.environ},
+        process_group=0,
+        preexec_fn=end_with_parent,  # noqa: PLW1509 - there is one thread here
+    )
 
 
 @contextmanager
@@ -86,7 +101,7 @@ def one_at_a_time() -> Iterator[None]:
 
 
 def end_server(server: "subprocess.Popen[bytes]") -> None:
-    """End the server and all its workers.
+    """End the server and all its workers, or the deliverer.
 
     A worker that is just starting misses the signal that its parent passes on, so the whole group
     gets SIGTERM after 2 s and SIGKILL after 10 s more.
