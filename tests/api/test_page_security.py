@@ -48,6 +48,7 @@ class SecurityTxtTests(TestCase):
         lines = dict(line.split(": ", 1) for line in answer.text.splitlines())
         self.assertEqual(lines["Contact"], "mailto:security@example.com")
         self.assertEqual(lines["Canonical"], f"{settings.PUBLIC_URL}{path}")
+        self.assertIn(f"{settings.PUBLIC_URL}/revoke", lines["# An exposed API key"])
         left = datetime.fromisoformat(lines["Expires"]) - timezone.now()
         self.assertTrue(timedelta(days=170) < left < timedelta(days=365))
 

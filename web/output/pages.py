@@ -84,6 +84,7 @@ def security_txt(request: HttpRequest) -> HttpResponse:
 Expires: {expires}
 Preferred-Languages: en
 Canonical: {settings.PUBLIC_URL}/.well-known/security.txt
+# An exposed API key: {settings.PUBLIC_URL}/revoke kills it, without a report to us.
 """
     return HttpResponse(text, "text/plain; charset=utf-8")
 
