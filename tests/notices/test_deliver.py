@@ -44,11 +44,11 @@ class DeliverTestCase(ApiTestCase):
         )
 
     def deliver(self) -> list[str]:
-        """Work the lane off. Return address and subject's type of each mail."""
+        """Work the lane off. Return address and type of each mail."""
         mail.outbox.clear()
         while mails.deliver_next():
             pass
-        return [f"{sent.to[0]} {sent.subject.rpartition(' ')[2]}" for sent in mail.outbox]
+        return [f"{sent.to[0]} {sent.extra_headers['ReachScore-Notice']}" for sent in mail.outbox]
 
 
 class SpreadTests(DeliverTestCase):
@@ -137,7 +137,7 @@ class DeliverTests(DeliverTestCase):
                 "api_key.leaked",
                 "usage.quota_100",
                 "organization.contacts_changed",
-                "api_key.changed",
+                "weekly",
             ],
         )
 
@@ -160,7 +160,7 @@ class DeliverTests(DeliverTestCase):
         self.clock.move_to(MONDAY)
         self.assertEqual(
             sorted(self.deliver()),
-            ["dev@acme.example api_key.issued", "ops@acme.example api_key.issued"],
+            ["dev@acme.example weekly", "ops@acme.example weekly"],
         )
         self.assertEqual(Delivery.objects.exclude(delivered_at=None).count(), 4)
 
