@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import Final
 
 from django.core.management.base import CommandError
@@ -20,6 +21,7 @@ THREADS_A_WORKER: Final = 4
 LONGEST_IDLE_SECONDS: Final = 600
 LONGEST_HEAD_BYTES: Final = 32 * 1024
 PR_SET_PDEATHSIG: Final = 1
+ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def end_with_parent(how: signal.Signals = signal.SIGTERM) -> None:
@@ -31,14 +33,35 @@ def end_with_parent(how: signal.Signals = signal.SIGTERM) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, how)
 
 
+def take_signals() -> None:
+    """Let one thread take SIGINT and SIGTERM for this process, and call granian's handler once.
+
+    Must be called before other threads start: they inherit the block, as a forked worker does.
+    """
+    # Unblocked, the kernel may give a signal to a thread that is just starting. Python's handler
+    # then never runs, since the main thread sleeps on: 4 of 21 servers stopped under load.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    Thread(target=_handle_signal, daemon=True).start()
+
+
+def _handle_signal() -> None:
+    sign = signal.sigwait(ENDING)
+    handler = signal.getsignal(sign)
+    if callable(handler) and handler is not signal.default_int_handler:
+        handler(sign, None)
+    else:
+        os._exit(0)  # granian has not begun.
+
+
 def begin_worker() -> None:
-    """Make this worker process end with its parent, and on SIGTERM.
+    """Make this worker process end with its parent, and on SIGINT and SIGTERM.
 
     A forked worker has its parent's handler, which ends nothing, until granian sets another one.
     """
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # Not SIGTERM: granian's handler once deadlocked with the threads of requests over the GIL, and
-    # an orphan has nobody to kill it. That was 1 of some 50 killed parents in `make test-ha`.
+    for sign in ENDING:
+        signal.signal(sign, signal.SIG_DFL)
+    take_signals()
+    # Not SIGTERM: an orphan that does not end has nobody to kill it.
     end_with_parent(signal.SIGKILL)
     parent = multiprocessing.parent_process()
     if parent and parent.pid != os.getppid():  # The parent was killed before prctl().
@@ -111,6 +134,7 @@ def metrics_folder() -> Iterator[None]:
 
 def main() -> None:
     """Run granian inside the metrics folder, which has to outlive the workers."""
+    take_signals()
     with metrics_folder():
         entrypoint()  # type: ignore[no-untyped-call]
 

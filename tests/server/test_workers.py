@@ -140,6 +140,56 @@ def test_killed_worker_is_replaced_and_its_counts_are_kept(server):
     assert server.process.poll() is None
 
 
+# Forks processes that wait as a worker does while threads start, and stops them all.
+WAITING = """
+import os, signal, time, _thread
+from threading import Event, Thread
+from reachscore.server import take_signals
+
+def start_threads():
+    while True:
+        _thread.start_new_thread(int, ())
+        time.sleep(0.0005)
+
+def wait():
+    take_signals()
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    Thread(target=start_threads, daemon=True).start()
+    Event().wait()
+
+children = {pid for _ in range(30) if (pid := os.fork() or wait())}
+time.sleep(0.5)
+for pid in children:
+    os.kill(pid, signal.SIGTERM)
+deadline = time.monotonic() + 5
+while children and time.monotonic() < deadline:
+    children -= {pid for pid in children if os.waitpid(pid, os.WNOHANG)[0]}
+    time.sleep(0.05)
+for pid in children:
+    os.kill(pid, signal.SIGKILL)
+print(len(children))
+"""
+
+
+def test_process_in_which_threads_start_ends_on_sigterm():
+    command = [sys.executable, "-c", WAITING]
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b"0\n"
+
+
+def test_server_ends_if_interrupted_twice_and_if_its_workers_have_just_begun(server):
+    for _ in range(2):
+        os.killpg(server.process.pid, signal.SIGINT)  # As Ctrl-C in a terminal.
+        time.sleep(0.1)
+    assert server.process.wait(timeout=15) == 0
+
+    server.spawn()
+    while len(workers_of(server)) < 2:
+        time.sleep(0.01)
+    server.process.terminate()
+    assert server.process.wait(timeout=15) == 0
+    server.start()
+
+
 # This test must be the last one, because it ends the server.
 def test_workers_end_with_their_parent(server):
     workers = workers_of(server)
