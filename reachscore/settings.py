@@ -29,6 +29,7 @@ env.refuse_stray_characters(
         "EMAIL_URL",
         "EMAIL_FROM",
         "METRICS_TOKEN",
+        "EGRESS_PROXY",
         "STAFF_SSO",
         "STAFF_PASSWORD_LOGIN",
     ),
@@ -70,6 +71,7 @@ SECURITY_CONTACT = env.contact(environ, "SECURITY_CONTACT")
 PUBLIC_URL = env.public_url(environ, "PUBLIC_URL", production=PRODUCTION)
 # Used if GATEWAY_TOKEN is not set.
 TRUSTED_PROXY_COUNT = env.count(environ, "TRUSTED_PROXY_COUNT", default=0)
+EGRESS_PROXY = env.egress_proxy(environ, "EGRESS_PROXY")
 METRICS_TOKEN = env.token(environ, "METRICS_TOKEN")
 # If true, staff need an authenticator app beside their password.
 SECOND_FACTOR_REQUIRED = env.flag(environ, "SECOND_FACTOR_REQUIRED", default=PRODUCTION)

@@ -18,6 +18,7 @@ for name in (
     "TRUSTED_PROXY_COUNT",
     "EMAIL_URL",
     "EMAIL_FROM",
+    "EGRESS_PROXY",
     "GATEWAY_TOKEN",
     "AUTHZ_REQUIRES_GATEWAY_TOKEN",
     "STAFF_SSO",

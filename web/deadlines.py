@@ -14,6 +14,7 @@ import psycopg
 DEADLINES: Final = {
     "request": 8.0,
     "bulk": 25.0,  # Cascades, dry runs for many keys. nginx gives up after 30 s.
+    "leak_report": 25.0,  # What is not done by then is a 503: the scanner sends it again.
     "wait": 8.0,  # Each single wait: all that bounds an export, and a bulk that shows its progress.
     "command": math.inf,
 }

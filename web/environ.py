@@ -35,6 +35,9 @@ _CHARSET: Final = re.compile(r";[ \t]*charset=", re.ASCII | re.IGNORECASE)
 DECLARED_CHARSET: Final = "declared-charset"
 
 MOST_BODY_BYTES: Final = 2**20  # Of pages, as in deploy/nginx.conf; the API: MOST_API_BYTES.
+# Scanners report leaked keys in batches. deploy/nginx.conf repeats path and number.
+REPORTS_PATH: Final = "/v1/leak_reports/"
+MOST_REPORT_BYTES: Final = 10 * 2**20
 UNREAD_SECONDS: Final = 2.0
 # A stalling client blocks a thread until it hangs up, so each process drains one body at a time. If
 # the lock is not free within LOCK_SECONDS, the connection is closed instead.
@@ -75,7 +78,9 @@ def bounded(application: Application) -> Application:
         length = request.get("CONTENT_LENGTH") or "0"
         if length == "0" and "HTTP_TRANSFER_ENCODING" not in request:
             return application(request, start_response)
-        body = request["wsgi.input"] = _Body(request["wsgi.input"])
+        is_report = request["PATH_INFO"].startswith(REPORTS_PATH)
+        most = MOST_REPORT_BYTES if is_report else MOST_BODY_BYTES
+        body = request["wsgi.input"] = _Body(request["wsgi.input"], most)
         started: list[Any] = []
         content = application(request, lambda *given: started.extend(given))
         status, headers, *rest = started
@@ -112,8 +117,9 @@ def _bound_headers(request: Environ) -> None:
 class _Body(io.IOBase):
     """A request body that counts the bytes read. The other methods of IOBase call `read`."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, most: int) -> None:
         self.stream = stream
+        self.most = most
         self.bytes_read = 0
         self.reader: threading.Thread | None = None
 
@@ -128,10 +134,10 @@ class _Body(io.IOBase):
 
         `declared` is the Content-Length, or 0 for a chunked body.
         """
-        left = (declared or MOST_BODY_BYTES + 1) - self.bytes_read
+        left = (declared or self.most + 1) - self.bytes_read
         if left <= 0:
             return True
-        if declared > MOST_BODY_BYTES or not _draining.acquire(timeout=LOCK_SECONDS):
+        if declared > self.most or not _draining.acquire(timeout=LOCK_SECONDS):
             return False
         dropped: list[int] = []
         # In its own thread, because the server's `read` has no time-out.

@@ -9,6 +9,8 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from apikeys.verbs.leak import Place, act_on_leak, leaked_secrets
 from audit.actor import Actor
+from web.context import current
+from web.database.stale import once_more
 
 AT_ONCE: Final = 1000  # Digests that one query looks up.
 # For an organization's lock, as in a request: `deliver` has other reports to work off.
@@ -43,9 +45,7 @@ def kill(
     fault: OperationalError | InterfaceError | None = None
     for organization_id, secrets in found.items():
         try:
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute(WAIT_BRIEFLY)
-                act_on_leak(organization_id, secrets, actor=actor, source=source)
+            once_more(_act)(organization_id, secrets, actor=actor, source=source)
         except (OperationalError, InterfaceError) as error:
             fault = error
     if fault is not None:

@@ -25,6 +25,7 @@ ALL = {
     "METRICS_TOKEN": KEY,
     "EMAIL_URL": f"smtp://keys:{KEY}@mail.example",
     "EMAIL_FROM": "keys@api.example",
+    "EGRESS_PROXY": "http://proxy.example:3128",
     "GATEWAY_TOKEN": f"{secrets.token_urlsafe(32)},{secrets.token_urlsafe(32)}",
     "AUTHZ_REQUIRES_GATEWAY_TOKEN": "false",
     "STAFF_SSO": "true",
@@ -86,6 +87,19 @@ MALFORMED = [
     *(
         ("EMAIL_FROM", value)
         for value in ("keys", "a@", "@b.example", "a@b.example,c@d.example", "A <a@b.example>", "")
+    ),
+    *(
+        ("EGRESS_PROXY", value)
+        for value in (
+            *(
+                "proxy.example:3128",
+                "https://proxy.example:3128",
+                "http://proxy.example",
+                "http://",
+            ),
+            *("http://proxy.example:3128/", "http://u:hunter2@proxy.example:3128", "http://p:0"),
+            *("http://p:65536", "http://[::1:3128", "http://a b:3128", "socks5://p:1080"),
+        )
     ),
     *(
         (name, value)

@@ -68,6 +68,14 @@ CATALOGUE: Final[dict[str, Problem]] = {
         "Authorization header. To name a key in a URL, use its id, key_….",
         before="proof",
     ),
+    "signature_invalid": Problem(
+        401,
+        "This report of leaked keys is not signed by the service whose header it carries.",
+        "Sign the body exactly as it is sent, with a key that the service has published. To report "
+        "a key that you found, use POST /v1/revoke_exposed: it takes no signature.",
+        is_rehearsable=False,
+        before="proof",
+    ),
     "https_required": Problem(
         400,
         "This request came over plain HTTP, where others can read it.",

@@ -47,7 +47,7 @@ def refuse_body(request: Request, *, parameters: Collection[str]) -> None:
     )
 
 
-def refuse_by_headers(request: Request) -> None:
+def refuse_by_headers(request: Request, *, most: int = MOST_API_BYTES) -> None:
     """Refuse a body that its headers show to be unbounded, too large or not plain UTF-8 JSON.
 
     A chunked body is refused, because granian passes it on as an empty one.
@@ -58,8 +58,9 @@ def refuse_by_headers(request: Request) -> None:
     length = request.META.get("CONTENT_LENGTH", "")
     if not (length.isascii() and length.isdecimal()):
         raise OfCatalogue("length_required")
-    if len(length) > MOST_LENGTH_DIGITS or int(length) > MOST_API_BYTES:
-        raise OfCatalogue("request_too_large")
+    if len(length) > MOST_LENGTH_DIGITS or int(length) > most:
+        message = f"The request body is larger than {most // 1024} KiB."
+        raise OfCatalogue("request_too_large", message)
     if int(length) == 0:
         return
     media_type, parameters = parse_header_parameters(request.META.get("CONTENT_TYPE", ""))
@@ -91,25 +92,10 @@ class JsonObjectParser(BaseParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Return the members of the object. Raise InvalidJson for anything else."""
-        try:
-            data = stream.read()
-            if len(data) < int((parser_context or {})["request"].META["CONTENT_LENGTH"]):
-                raise InvalidJson("The request body ends before its Content-Length.")
-            text = data.decode("utf-8")
-            if text.startswith("\ufeff"):
-                raise InvalidJson("The request body begins with a byte order mark.")
-            value = json.loads(
-                text, object_pairs_hook=_object_without_repeats, parse_constant=_refuse_constant
-            )
-        except RecursionError:
-            raise InvalidJson("The JSON in the request body is nested too deeply.") from None
-        except UnicodeDecodeError:
-            raise InvalidJson("The request body is not UTF-8.") from None
-        except json.JSONDecodeError as error:
-            where = f"line {error.lineno}, column {error.colno}"
-            raise InvalidJson(f"The request body is not JSON: {error.msg}, {where}.") from None
-        except ValueError:
-            raise InvalidJson("The request body holds a number that is too long.") from None
+        data = stream.read()
+        if len(data) < int((parser_context or {})["request"].META["CONTENT_LENGTH"]):
+            raise InvalidJson("The request body ends before its Content-Length.")
+        value = read_json(data)
         if not isinstance(value, dict):
             raise InvalidJson("The request body is JSON, but not an object.")
         return value
@@ -119,6 +105,26 @@ class MergePatchParser(JsonObjectParser):
     """The same for PATCH (RFC 7396): null takes a limit away, and arrays are replaced whole."""
 
     media_type = JSON_TYPES[1]
+
+
+def read_json(data: bytes) -> Any:
+    """Return the JSON value in `data`. Raise InvalidJson if there is none."""
+    try:
+        text = data.decode("utf-8")
+        if text.startswith("\ufeff"):
+            raise InvalidJson("The request body begins with a byte order mark.")
+        return json.loads(
+            text, object_pairs_hook=_object_without_repeats, parse_constant=_refuse_constant
+        )
+    except RecursionError:
+        raise InvalidJson("The JSON in the request body is nested too deeply.") from None
+    except UnicodeDecodeError:
+        raise InvalidJson("The request body is not UTF-8.") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InvalidJson(f"The request body is not JSON: {error.msg}, {where}.") from None
+    except ValueError:
+        raise InvalidJson("The request body holds a number that is too long.") from None
 
 
 def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,142 @@
+"""Public keys of services that report leaked keys, and their signatures: ECDSA, P-256, SHA-256."""
+
+import json
+import logging
+import ssl
+import time
+from base64 import b64decode
+from contextlib import closing, suppress
+from http import HTTPStatus
+from http.client import HTTPException, HTTPSConnection
+from threading import Thread
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from django.conf import settings
+
+from web.errors.refusals import OfCatalogue, TemporarilyUnavailable
+
+logger = logging.getLogger("reachscore.leaks")
+
+FETCH_SECONDS: Final = 5.0
+MOST_KEYS_BYTES: Final = 2**18  # GitHub sends 1 kB.
+SECONDS_BETWEEN_FETCHES: Final = 60.0  # Else unknown ids would use up GitHub's rate limit.
+FRESH_SECONDS: Final = 3600.0
+# A rate limit or an outage must not stop reports at once. Believing a withdrawn key for a day does
+# no harm: a forged report revokes only keys that the forger holds.
+BELIEVED_SECONDS: Final = 24 * 3600.0
+
+
+class PublicKeys:
+    """The public keys of one service, cached in this process. For one thread at a time."""
+
+    def __init__(self, host: str, path: str) -> None:
+        self.host, self.path = host, path
+        self.etag = ""
+        self.keys: dict[str, EllipticCurvePublicKey] = {}
+        self.fetched_at: float | None = None
+        self.tried_at: float | None = None
+        self.is_away = False
+
+    def find(self, identifier: str) -> EllipticCurvePublicKey:
+        """Return the key of this id. Fetch all, at most once a minute, if it is unknown or old.
+
+        Raises:
+            TemporarilyUnavailable: if they cannot be fetched, so nothing can be believed.
+            OfCatalogue: signature_invalid, if the service has no such key.
+        """
+        now = time.monotonic()
+        if (identifier not in self.keys or _is_past(self.fetched_at, FRESH_SECONDS, now)) and (
+            _is_past(self.tried_at, SECONDS_BETWEEN_FETCHES, now)
+        ):
+            self._renew(now)
+        if _is_past(self.fetched_at, BELIEVED_SECONDS, now) or (
+            self.is_away and identifier not in self.keys
+        ):
+            raise TemporarilyUnavailable(f"The public keys of {self.host} cannot be fetched.")
+        if identifier not in self.keys:
+            raise signature_invalid()
+        return self.keys[identifier]
+
+    def _renew(self, now: float) -> None:
+        """Fetch the keys. Keep those that were there before if that fails."""
+        self.tried_at = now
+        done: list[bool] = []
+
+        def renew() -> None:
+            try:
+                self._fetch()
+                done.append(True)
+            except (OSError, HTTPException, ValueError, RecursionError) as error:
+                kind = type(error).__name__
+                logger.warning("The public keys of %s cannot be fetched: %s", self.host, kind)
+
+        # In its own thread: a socket's time-out bounds neither the look-up of the name nor an
+        # answer that comes byte by byte.
+        thread = Thread(target=renew, daemon=True)
+        thread.start()
+        thread.join(FETCH_SECONDS)
+        self.is_away = not done
+        if done:
+            self.fetched_at = now
+
+    def _fetch(self) -> None:
+        proxy = settings.EGRESS_PROXY
+        at = proxy or (self.host, 443)
+        context = ssl.create_default_context()
+        with closing(HTTPSConnection(*at, timeout=FETCH_SECONDS, context=context)) as connection:
+            if proxy:
+                connection.set_tunnel(self.host, 443)
+            headers = {"User-Agent": "ReachScore", "Accept": "application/json"}
+            headers |= {"If-None-Match": self.etag} if self.etag else {}
+            connection.request("GET", self.path, headers=headers)
+            response = connection.getresponse()
+            if response.status == HTTPStatus.NOT_MODIFIED and self.etag:
+                return
+            body = response.read(MOST_KEYS_BYTES + 1)
+            if response.status != HTTPStatus.OK or len(body) > MOST_KEYS_BYTES:
+                raise ValueError(response.status)
+            self.keys = _parse(body)
+            self.etag = response.getheader("ETag") or ""
+
+
+def _is_past(since: float | None, seconds: float, now: float) -> bool:
+    return since is None or now - since >= seconds
+
+
+def _parse(body: bytes) -> dict[str, EllipticCurvePublicKey]:
+    """Return the keys on P-256 by their ids. Raise ValueError if there are none."""
+    match json.loads(body):
+        case {"public_keys": [*rows]}:
+            keys = {}
+            for row in rows:
+                match row:
+                    case {"key_identifier": str(identifier), "key": str(pem)}:
+                        with suppress(ValueError, UnsupportedAlgorithm):
+                            key = load_pem_public_key(pem.encode())
+                            if isinstance(key, EllipticCurvePublicKey) and _is_p256(key):
+                                keys[identifier] = key
+            if keys:
+                return keys
+    raise ValueError("no keys")
+
+
+def _is_p256(key: EllipticCurvePublicKey) -> bool:
+    return key.curve.name == "secp256r1"
+
+
+def require_signed(key: EllipticCurvePublicKey, signature: str, body: bytes) -> None:
+    """Raise `signature_invalid` unless `signature`, base64 of DER, is this key's over `body`."""
+    try:
+        key.verify(b64decode(signature, validate=True), body, ECDSA(SHA256()))
+    except (ValueError, InvalidSignature):
+        raise signature_invalid() from None
+
+
+def signature_invalid() -> OfCatalogue:
+    """Return the refusal. RFC 9110 §15.5.2 asks for a challenge on every 401."""
+    challenge = {"WWW-Authenticate": 'Signature realm="leak reports"'}
+    return OfCatalogue("signature_invalid", headers=challenge)
