@@ -3,12 +3,15 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import Exists, OuterRef, QuerySet
 
-from apikeys.verbs.leak import Place, act_on_leak, leaked_secrets
+from apikeys.models import KeySecret
+from apikeys.verbs.leak import LEAKED, Place, act_on_leak
 from audit.actor import Actor
+from audit.models import AuditEvent
 from web.context import current
 from web.database.stale import once_more
 
@@ -35,11 +38,15 @@ def kill(
     known: set[bytes] = set()
     found: defaultdict[str, dict[int, Place]] = defaultdict(dict)
     left = iter(digests)
+    reports = AuditEvent.objects.filter(
+        target_id=OuterRef("api_key_id"), action=LEAKED, changes__source__1=source
+    )
+    rows: QuerySet[Any] = KeySecret.objects.select_related("api_key")
     while batch := list(islice(left, AT_ONCE)):
-        for secret in leaked_secrets(source).filter(digest__in=batch):
+        for secret in rows.filter(digest__in=batch).annotate(is_known=Exists(reports)):
             digest = bytes(secret.digest)
             known.add(digest)
-            if secret.api_key.is_active or not secret.is_known:  # Else there is nothing to do.
+            if secret.api_key.is_active or not secret.is_known:  # Else it is dead, and recorded.
                 place = (places or {}).get(digest, Place(url))
                 found[secret.api_key.organization_id][secret.pk] = place
     fault: OperationalError | InterfaceError | None = None
@@ -51,3 +58,12 @@ def kill(
     if fault is not None:
         raise fault
     return known
+
+
+def _act(organization_id: str, places: Mapping[int, Place], *, actor: Actor, source: str) -> None:
+    if current().deadline is not None:  # The connections of requests have the time-out already.
+        act_on_leak(organization_id, places, actor=actor, source=source)
+        return
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(WAIT_BRIEFLY)
+        act_on_leak(organization_id, places, actor=actor, source=source)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import ssl
 import time
 from base64 import b64decode
@@ -28,6 +29,8 @@ FRESH_SECONDS: Final = 3600.0
 # A rate limit or an outage must not stop reports at once. Believing a withdrawn key for a day does
 # no harm: a forged report revokes only keys that the forger holds.
 BELIEVED_SECONDS: Final = 24 * 3600.0
+# What a server that is away, or sends no keys, raises.
+FAULTS: Final = (OSError, HTTPException, ValueError, TypeError, LookupError, RecursionError)
 
 
 class PublicKeys:
@@ -37,8 +40,7 @@ class PublicKeys:
         self.host, self.path = host, path
         self.etag = ""
         self.keys: dict[str, EllipticCurvePublicKey] = {}
-        self.fetched_at: float | None = None
-        self.tried_at: float | None = None
+        self.fetched_at = self.tried_at = -math.inf
         self.is_away = False
 
     def find(self, identifier: str) -> EllipticCurvePublicKey:
@@ -49,28 +51,25 @@ class PublicKeys:
             OfCatalogue: signature_invalid, if the service has no such key.
         """
         now = time.monotonic()
-        if (identifier not in self.keys or _is_past(self.fetched_at, FRESH_SECONDS, now)) and (
-            _is_past(self.tried_at, SECONDS_BETWEEN_FETCHES, now)
-        ):
+        is_wanted = identifier not in self.keys or now > self.fetched_at + FRESH_SECONDS
+        if is_wanted and now > self.tried_at + SECONDS_BETWEEN_FETCHES:
             self._renew(now)
-        if _is_past(self.fetched_at, BELIEVED_SECONDS, now) or (
-            self.is_away and identifier not in self.keys
-        ):
-            raise TemporarilyUnavailable(f"The public keys of {self.host} cannot be fetched.")
-        if identifier not in self.keys:
+        is_believed = now < self.fetched_at + BELIEVED_SECONDS
+        if is_believed and identifier in self.keys:
+            return self.keys[identifier]
+        if is_believed and not self.is_away:
             raise signature_invalid()
-        return self.keys[identifier]
+        raise TemporarilyUnavailable(f"The public keys of {self.host} cannot be fetched.")
 
     def _renew(self, now: float) -> None:
         """Fetch the keys. Keep those that were there before if that fails."""
-        self.tried_at = now
-        done: list[bool] = []
+        self.tried_at, self.is_away = now, True
 
         def renew() -> None:
             try:
                 self._fetch()
-                done.append(True)
-            except (OSError, HTTPException, ValueError, RecursionError) as error:
+                self.fetched_at, self.is_away = now, False
+            except FAULTS as error:
                 kind = type(error).__name__
                 logger.warning("The public keys of %s cannot be fetched: %s", self.host, kind)
 
@@ -79,15 +78,14 @@ class PublicKeys:
         thread = Thread(target=renew, daemon=True)
         thread.start()
         thread.join(FETCH_SECONDS)
-        self.is_away = not done
-        if done:
-            self.fetched_at = now
 
     def _fetch(self) -> None:
         proxy = settings.EGRESS_PROXY
-        at = proxy or (self.host, 443)
         context = ssl.create_default_context()
-        with closing(HTTPSConnection(*at, timeout=FETCH_SECONDS, context=context)) as connection:
+        connection = HTTPSConnection(
+            *(proxy or (self.host, 443)), timeout=FETCH_SECONDS, context=context
+        )
+        with closing(connection):
             if proxy:
                 connection.set_tunnel(self.host, 443)
             headers = {"User-Agent": "ReachScore", "Accept": "application/json"}
@@ -103,29 +101,17 @@ class PublicKeys:
             self.etag = response.getheader("ETag") or ""
 
 
-def _is_past(since: float | None, seconds: float, now: float) -> bool:
-    return since is None or now - since >= seconds
-
-
 def _parse(body: bytes) -> dict[str, EllipticCurvePublicKey]:
-    """Return the keys on P-256 by their ids. Raise ValueError if there are none."""
-    match json.loads(body):
-        case {"public_keys": [*rows]}:
-            keys = {}
-            for row in rows:
-                match row:
-                    case {"key_identifier": str(identifier), "key": str(pem)}:
-                        with suppress(ValueError, UnsupportedAlgorithm):
-                            key = load_pem_public_key(pem.encode())
-                            if isinstance(key, EllipticCurvePublicKey) and _is_p256(key):
-                                keys[identifier] = key
-            if keys:
-                return keys
-    raise ValueError("no keys")
-
-
-def _is_p256(key: EllipticCurvePublicKey) -> bool:
-    return key.curve.name == "secp256r1"
+    """Return the keys on P-256 by their ids. Raise one of FAULTS if there are none."""
+    keys = {}
+    for row in json.loads(body)["public_keys"]:
+        with suppress(ValueError, UnsupportedAlgorithm):
+            key = load_pem_public_key(str(row["key"]).encode())
+            if isinstance(key, EllipticCurvePublicKey) and key.curve.name == "secp256r1":
+                keys[row["key_identifier"]] = key
+    if not keys:
+        raise ValueError("no keys")
+    return keys
 
 
 def require_signed(key: EllipticCurvePublicKey, signature: str, body: bytes) -> None:
