@@ -157,7 +157,9 @@ def staff_gateway_tokens(environ: Mapping[str, str]) -> tuple[bytes, ...]:
 def egress_proxy(environ: Mapping[str, str], name: str) -> tuple[str, int] | None:
     """Return host and port of the proxy for requests to the Internet, None if it is not set."""
     must = "read http://proxy.example.com:3128: a name or an address, and a port, without a path"
-    found = match(environ, name, rf"http://([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-f:]+\]):({PORT})", must)
+    found = match(
+        environ, name, rf"http://([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-f:]+\]):({PORT})", must
+    )
     if found is not None and int(found[2]) >= 2**16:
         raise ImproperlyConfigured(f"{name} must {must}.")
     return (found[1].strip("[]"), int(found[2])) if found else None

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.support.key_server import KeyServer, Scanner
 from tests.support.production_server import PROXIED, Database, ProductionServer
 from tests.support.proxies import NGINX, Proxy, send, start_nginx
 from web.errors.refusals import RETRY_AFTER_SECONDS
@@ -20,9 +21,17 @@ pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed he
 
 
 @pytest.fixture(scope="module")
-def instances() -> Iterator[list[ProductionServer]]:
-    database = Database()
-    with ProductionServer(database) as first, ProductionServer(database, like=first) as second:
+def scanner() -> Iterator[KeyServer]:
+    server = KeyServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def instances(scanner) -> Iterator[list[ProductionServer]]:
+    first = ProductionServer(Database())
+    first.environ |= scanner.variables
+    with first, ProductionServer(first.database, like=first) as second:
         yield [first, second]
 
 
@@ -199,6 +208,51 @@ def test_nginx_compresses_lists_and_the_openapi_document_but_no_page(proxy, key)
     for path in ("/admin/login/", "/docs", "/docs/reference", "/docs/errors"):
         answer, _ = fetch(path)
         assert (answer.status, answer.headers["Content-Encoding"]) == (200, None), path
+
+
+def test_report_of_ten_mebibytes_kills_through_nginx_and_every_refusal_of_it_arrives(
+    proxy, instances, key, scanner
+):
+    github = Scanner()
+    scanner.publish(github)
+    owner = instances[0].manage("create_organization", "Leaky")
+    leaked = instances[0].manage("issue_api_key", owner, "--name", "CI")
+    body = json.dumps([{"token": leaked, "type": "t", "url": "", "source": "commit"}]).encode()
+    body += b" " * (10 * 2**20 - len(body))
+    lines = [b"Github-Public-Key-Signature: " + github.sign(body).encode()]
+    signed = [*lines, b"Github-Public-Key-Identifier: k1"]
+    for headers, sent, path, expected in (
+        ([], body, "/github", (404, "resource_not_found")),
+        (
+            [*lines, b"Github-Public-Key-Identifier: k2"],
+            body,
+            "/github",
+            (401, "signature_invalid"),
+        ),
+        ([*signed, b"Github_Public_Key_Identifier: k2"], body, "/github", (200, "true_positive")),
+        ([*signed, signed[1]], body, "/github", (401, "signature_invalid")),
+        ([*signed, signed[0]], body, "/github", (401, "signature_invalid")),
+        (signed, body + b" ", "/github", (413, "request_too_large")),
+        (signed, body, "/gitlab", (413, "request_too_large")),
+        (signed, body, "/github/x", (413, "request_too_large")),
+    ):
+        status, answer = send(proxy.port, "", *headers, path=f"/v1/leak_reports{path}", body=sent)
+        said = json.loads(answer)
+        code = said[0]["label"] if isinstance(said, list) else said["error"]["code"]
+        assert (status, code) == expected, (headers, path, answer)
+    assert [instance.ask("/v1/auth/me", key=leaked).status for instance in instances] == [401, 401]
+    # Without the proxy, a chunked body has no length, and the server folds `_` into `-`.
+    straight = [f"{name}: {value}".encode() for name, value in PROXIED.items()]
+    chunked = [*straight, *signed, b"Transfer-Encoding: chunked", b"Content-Type: application/json"]
+    with socket.create_connection(("127.0.0.1", instances[0].port), timeout=20) as connection:
+        head = [b"POST /v1/leak_reports/github HTTP/1.1", b"Host: 127.0.0.1", *chunked]
+        connection.sendall(b"\r\n".join(head) + b"\r\n\r\n2\r\n[]\r\n0\r\n\r\n")
+        refused = http.client.HTTPResponse(connection)
+        refused.begin()
+        assert (refused.status, json.loads(refused.read())["error"]["code"]) == (
+            411,
+            "length_required",
+        )
 
 
 def test_nginx_does_not_expose_forward_authentication(proxy, instances, key):
