@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from django import template
+from django.conf import settings
 from django.contrib.admin import site
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import Sum
@@ -27,6 +28,7 @@ register = template.Library()
 Matters = tuple[tuple[type[ChoiceFilter], str, str, str], ...]
 USED: Final = "active live key was,active live keys were"
 UNUSED: Final = "a scope that was granted 30 days ago or more and never used"
+KEYLESS: Final = "lost the last unrestricted live key within 30 days"
 NEAR: Final = f"used {NEAR_PERCENT} % or more of a limit"
 ABOUT_KEYS: Final[Matters] = (
     (StatusFilter, "expiring", "active key expires,active keys expire", "within 30 days"),
@@ -38,6 +40,7 @@ ABOUT_KEYS: Final[Matters] = (
 )
 ABOUT_ORGANIZATIONS: Final[Matters] = (
     (AttentionFilter, "near", "organization has,organizations have", NEAR),
+    (AttentionFilter, "keyless", "organization has,organizations have", KEYLESS),
     (AttentionFilter, "suspended", "organization is,organizations are", "suspended"),
 )
 
@@ -57,6 +60,7 @@ def attention(context: template.Context) -> dict[str, Any]:
         matters += _counted("accounts_organization", everyone, ABOUT_ORGANIZATIONS)
     return {
         "perms": context["perms"],
+        "has_no_mail": not settings.EMAIL_FROM,
         "is_fresh": matters and not Organization.objects.exists(),
         "finder": sees_keys and site.get_model_admin(ApiKey),
         "search_var": SEARCH_VAR,

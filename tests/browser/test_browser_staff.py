@@ -224,12 +224,28 @@ def test_selected_keys_are_narrowed_then_revoked_after_a_dry_run(staff):
         looked_at(staff, "progress")
 
 
+def test_address_is_verified_and_most_notices_stopped_by_links_without_a_log_in(staff, stranger):
+    verify, stop = json.loads(fill("contact_links"))
+    stranger.visit(verify)
+    looked_at(stranger)
+    stranger.press("Confirm this address")
+    assert "is confirmed" in stranger.page.locator("h1").inner_text()
+    stranger.visit(stop)
+    stranger.press("Stop the other notices")
+    looked_at(stranger)
+    assert "new@initech.example" in stranger.page.locator("main").inner_text()
+    stranger.press("Get all notices again")
+    looked_at(stranger)
+
+
 def test_organization_can_be_viewed_changed_suspended_and_left(staff):
     page = staff.page
     staff.visit(f"{ORGANIZATIONS}?q=Initech")
     staff.press("Initech")
     looked_at(staff, "organization")
     organization_page = page.url
+    sent = page.locator("#notices").inner_text()
+    assert all(said in sent for said in ("ops@initech.example", "4BxYZ", "given up", "waits"))
     for verb, label, text in (
         ("Change plan", "Tests, in place of the plan's", "5000"),
         ("Change contacts", "Contacts", "olga@initech.example"),

@@ -6,7 +6,7 @@ from html import unescape
 
 from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils import timezone
 
 from accounts.models import Meter, Organization, Usage
@@ -48,11 +48,16 @@ class HomeTests(AdminTestCase):
         matters = self.matters()
 
         numbers = [int(number) for number, _ in matters.values()]
-        self.assertEqual(numbers, [1, 2, 1, 3, 1, 1, 1, 1])
+        self.assertEqual(numbers, [1, 2, 1, 3, 1, 1, 1, 1, 1])
         for said, (number, url) in matters.items():
             with self.subTest(said):
                 rows = self.browser.get(url).context["cl"].result_list
                 self.assertEqual(len(rows), int(number))
+
+    def test_home_says_that_no_mail_is_set_up(self):
+        self.assertNotContains(self.browser.get("/admin/"), "No mail is set up")
+        with override_settings(EMAIL_FROM=""):
+            self.assertContains(self.browser.get("/admin/"), "No mail is set up")
 
     def test_home_shows_30_days_of_requests_as_a_chart_and_a_table(self):
         one, two = self.issue()[0], self.issue()[0]
@@ -95,7 +100,7 @@ class HomeTests(AdminTestCase):
     def test_home_shows_only_what_the_user_may_view(self):
         for rights, count in [
             ((), 0),
-            (("view_organization",), 2),
+            (("view_organization",), 3),
             (("view_apikey", "view_plan"), 6),
         ]:
             with self.subTest(rights):

@@ -1,14 +1,19 @@
 """Tests of organizations in the admin: their page, verbs and lists."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Meter, Organization, Usage
 from accounts.models.usage import ALWAYS
+from apikeys.models import ApiKey, KeySecret
+from apikeys.verbs.revoke import revoke
+from audit.actor import Actor
 from audit.models import AuditEvent, AuditHead
 from notices.contacts import contacts_of
+from notices.models import Delivery
 from tests.staff.test_admin import KEYS, ORGANIZATIONS, AdminTestCase, page_of
 from tests.support.cast import Answer
 from tests.support.staff import filled_in
@@ -173,10 +178,68 @@ class ContactTests(OrganizationTestCase):
         self.assertContains(self.send("leak_policy", on_leak="revoke"), "nothing changed")
 
 
+class SentNoticesTests(OrganizationTestCase):
+    def test_sent_notices_show_to_whom_what_when_and_the_answer_by_permission(self):
+        self.send("contacts", contacts="olga@acme.example")
+        contact, now = self.acme.contacts.get(), timezone.now()
+        for columns in (
+            {"delivered_at": now, "answer": "250 2.0.0 Ok: queued as 4BxYZ"},
+            {"failed_at": now, "answer": "550 <b>unknown</b>", "tries": 10},
+            {},
+        ):
+            Delivery.objects.create(
+                organization=self.acme,
+                contact=contact,
+                type="api_key.leaked",
+                is_at_once=True,
+                due_at=now,
+                **columns,
+            )
+        page = self.browser.get(page_of(ORGANIZATIONS, self.acme.id)).content.decode()
+        for said in (
+            "<bdi>olga@acme.example</bdi>",
+            "api_key.leaked",
+            "250 2.0.0 Ok: queued as 4BxYZ",
+            "550 &lt;b&gt;unknown&lt;/b&gt;",
+            "given up",
+            "waits",
+            "10 tries",
+        ):
+            self.assertIn(said, page)
+        for rights, is_shown in (((), False), (("view_delivery",), True)):
+            browser = self.colleague("view_organization", *rights)
+            page = browser.get(page_of(ORGANIZATIONS, self.acme.id)).content.decode()
+            self.assertEqual("Sent notices" in page, is_shown)
+            self.assertEqual("queued as" in page, is_shown)
+
+
 class AttentionTests(OrganizationTestCase):
     def test_attention_filter_finds_suspended_organizations(self):
         self.send("suspend", reason="unpaid")
         self.assertEqual(self.listed(attention="suspended"), {"Acme"})
+
+    def test_attention_filter_finds_organizations_that_lost_their_last_managing_key(self):
+        now = timezone.now()
+        first, second = self.issue()[0], self.issue()[0]
+        keys = ApiKey.objects.filter(pk__in=[first.pk, second.pk])
+        for columns, is_left in (
+            ({"revoked_at": now}, True),
+            ({"revoked_at": now - timedelta(days=31)}, False),
+            ({"created_at": now - timedelta(days=9), "expires_at": now - timedelta(days=1)}, True),
+            ({"livemode": False, "revoked_at": now}, False),
+            ({"scopes": ["tests:read"], "revoked_at": now}, False),
+        ):
+            with self.subTest(columns), transaction.atomic():
+                for count in (1, 2):
+                    keys.filter(pk__in=[first.pk, second.pk][:count]).update(**columns)
+                    found = {"Acme"} if is_left and count == 2 else set()
+                    self.assertEqual(self.listed(attention="keyless"), found)
+                transaction.set_rollback(True)
+        revoke(first, actor=Actor.cli())
+        KeySecret.objects.filter(api_key=second).update(ended_at=now)
+        self.assertEqual(self.listed(attention="keyless"), {"Acme"})
+        Organization.objects.update(suspended_at=now)
+        self.assertEqual(self.listed(attention="keyless"), set())
 
     def test_attention_filter_finds_organizations_above_four_fifths_of_a_limit(self):
         self.use(799)

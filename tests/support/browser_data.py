@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
 from django.utils import timezone
@@ -16,6 +17,8 @@ from apikeys.verbs.rotate import rotate
 from audit.actor import Actor, ActorType
 from audit.models import AuditEvent
 from notices.contacts import change_contacts
+from notices.links import link_to
+from notices.models import Contact, Delivery
 from staff.login.session_store import SessionStore
 from staff.login.sessions import PROVED_AT
 from staff.models import Passkey, User
@@ -29,6 +32,19 @@ def fill() -> None:
     initech = Organization(name="Initech", plan=Plan.objects.get(slug="team"))
     initech.create(actor=Actor.cli())
     change_contacts(initech, actor=Actor.cli(), contacts=["ops@initech.example"])
+    for columns in (
+        {"delivered_at": timezone.now(), "answer": "250 2.0.0 Ok: queued as 4BxYZ"},
+        {"failed_at": timezone.now(), "tries": 10, "answer": "550 5.1.1 no such user"},
+        {},
+    ):
+        Delivery.objects.create(
+            organization=initech,
+            contact=initech.contacts.get(),
+            type="api_key.leaked",
+            is_at_once=True,
+            due_at=timezone.now() + LONG_AGO,
+            **columns,
+        )
     today = timezone.now().date()
     Usage.objects.create(
         organization=initech,
@@ -54,6 +70,14 @@ def fill() -> None:
     child = ApiKey(organization=initech, name="Made by management", scopes=["tests:read"])
     locator = manager.secrets.get().locator
     issue(child, actor=Actor(ActorType.KEY, id=manager.pk, label=manager.name, locator=locator))
+
+
+def contact_links() -> list[str]:
+    """Add a contact that is not verified; return the paths of its links."""
+    owner = Organization.objects.filter(name__startswith="Initech").latest("created_at")
+    contact = Contact.objects.create(organization=owner, email="new@initech.example")
+    links = [link_to(page, contact) for page in ("verify-contact", "unsubscribe")]
+    return [link.removeprefix(settings.PUBLIC_URL) for link in links]
 
 
 def _key(organization: Organization, name: str, **fields: object) -> ApiKey:
