@@ -5,26 +5,22 @@ before it had room: else one address could use up what everybody may send.
 """
 
 import math
-from collections.abc import Iterator
 from datetime import timedelta
 from ipaddress import ip_network
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from django.db import connection
-from django.db.models import Max
 from django.utils import timezone
 
 from notices.models import ReportWindow
 from web.errors.refusals import OfCatalogue
 
-MOST_OF_AN_ADDRESS: Final = 60
-MOST_OF_A_NETWORK: Final = 600
-MOST_SMALL: Final = 100  # A second, of up to MOST_KEYS_OF_SMALL keys each.
-MOST_LARGE: Final = 5
-MOST_KEYS_OF_SMALL: Final = 10
 HOUR: Final = timedelta(hours=1)
 SECOND: Final = timedelta(seconds=1)
-UNKNOWN: Final = "unknown"  # Clients whose address a proxy did not name share one window.
+UNKNOWN: Final = ("unknown", 60, HOUR)  # All clients whose address no proxy named.
+SMALL: Final = ("small", 100, SECOND)
+LARGE: Final = ("large", 5, SECOND)
+MOST_KEYS_OF_SMALL: Final = 10
 
 # An upsert, exact under concurrency, in a transaction of its own. The table is unlogged, so that
 # waits for no disk. If a later window is full, the first is not touched either: so strangers with
@@ -44,45 +40,31 @@ TAKE: Final = """
 )
 
 
-class Limit(NamedTuple):
-    """At most `most` reports in a window of `period` that `subject` names."""
-
-    subject: str
-    most: int
-    period: timedelta
-
-
 def take_turn(address: str | None, *, keys: int) -> None:
     """Count a well-formed report of so many keys. Raise 429 if a limit is reached."""
-    now, limits = timezone.now(), list(_limits(address, keys))
-    subjects = [limit.subject for limit in limits]
+    limits = [UNKNOWN]
+    if address:
+        sizes = ((64, 60), (48, 600)) if ":" in address else ((32, 60),)
+        networks = [(ip_network(f"{address}/{bits}", strict=False), most) for bits, most in sizes]
+        limits = [(str(network), most, HOUR) for network, most in networks]
+    limits.append(SMALL if keys <= MOST_KEYS_OF_SMALL else LARGE)
+    subjects, now = [subject for subject, *_ in limits], timezone.now()
     for place, (subject, most, period) in enumerate(limits, 1):
         values: dict[str, Any] = {"subject": subject, "most": most, "later": subjects[place:]}
         with connection.cursor() as cursor:
             cursor.execute(TAKE, {**values, "now": now, "ends_at": now + period})
             if cursor.rowcount == 0:
-                raise _refusal(subjects)
+                raise _too_many(subjects)
 
 
-def _limits(address: str | None, keys: int) -> Iterator[Limit]:
-    if address and ":" in address:
-        yield Limit(str(ip_network(f"{address}/64", strict=False)), MOST_OF_AN_ADDRESS, HOUR)
-        yield Limit(str(ip_network(f"{address}/48", strict=False)), MOST_OF_A_NETWORK, HOUR)
-    else:
-        yield Limit(address or UNKNOWN, MOST_OF_AN_ADDRESS, HOUR)
-    is_small = keys <= MOST_KEYS_OF_SMALL
-    yield Limit("small", MOST_SMALL, SECOND) if is_small else Limit("large", MOST_LARGE, SECOND)
-
-
-def _refusal(subjects: list[str]) -> OfCatalogue:
+def _too_many(subjects: list[str]) -> OfCatalogue:
     now = timezone.now()
     full = ReportWindow.objects.filter(subject__in=subjects, remaining=0, ends_at__gt=now)
-    ends_at = full.aggregate(last=Max("ends_at"))["last"] or now
-    seconds = max(1, math.ceil((ends_at - now).total_seconds()))
+    ends = [now, *full.values_list("ends_at", flat=True)]
+    seconds = max(1, math.ceil((max(ends) - now).total_seconds()))
     return OfCatalogue(
         "rate_limit_exceeded",
-        f"Too many reports: from one address {MOST_OF_AN_ADDRESS} an hour are taken, and from "
-        "everybody a few a second.",
+        "Too many reports: 60 an hour are taken from one address, and a few a second from all.",
         fix=f"Send the report again in {seconds} s. One report can hold 1,000 keys.",
         headers={"Retry-After": str(seconds)},
     )

@@ -1,15 +1,13 @@
 """Reports of exposed keys that wait to be worked off, and the windows that limit them."""
 
 from functools import partial
-from typing import Final
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F
 from django.utils import timezone
 
 from web.ids import new_id
-
-DIGEST_BYTES: Final = 32
 
 
 class LeakReport(models.Model):
@@ -19,7 +17,7 @@ class LeakReport(models.Model):
     """
 
     id = models.CharField(primary_key=True, max_length=40, default=partial(new_id, "rpt"))
-    digests = models.BinaryField(help_text="Of each key under every pepper, DIGEST_BYTES each.")
+    digests = ArrayField(models.BinaryField(), help_text="Of each key, under every pepper.")
     found_at = models.CharField(max_length=1000, blank=True)
     is_small = models.BooleanField(help_text="Worked off before those of many keys.")
     created_at = models.DateTimeField(default=timezone.now)

@@ -139,7 +139,7 @@ class HealthTests(TestCase):
         acme = Organization(name="Acme", plan=Plan.objects.get(slug="team"))
         acme.create(actor=Actor.cli())
         contact = add_contact(acme)
-        LeakReport.objects.create(digests=b"", is_small=True, created_at=ago(5))
+        LeakReport.objects.create(digests=[], is_small=True, created_at=ago(5))
         OutboxRow.objects.create(organization_id=acme.pk, type="x", target_type="x", target_id="x")
         for at_once, since, due, tries in (
             (True, 40, 40, 0),

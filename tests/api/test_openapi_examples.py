@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import time_machine
-from django.test import override_settings
+from django.test import Client, override_settings
 
 from apikeys.models import ApiKey
 from apikeys.verbs.issue import issue
@@ -99,6 +99,12 @@ class ExampleTests(ApiTestCase):
                 (anywhere, "change_key"),
             ):
                 self.assertEqual(self.shown(answer), self.example(operation_id))
+
+            found = self.body("revoke_exposed", "AKeyInARepository")
+            taken = Client().post("/v1/revoke_exposed", found, content_type="application/json")
+            self.names[taken.json()["id"]] = self.example("revoke_exposed", 202)["id"]
+            self.assertEqual(self.shown(taken), self.example("revoke_exposed", 202))
+            self.assertEqual(list(taken.json()), list(self.example("revoke_exposed", 202)))
 
             clock.move_to("2026-05-02T09:10:00Z")
             reason = "?cascade=true&reason=exposed%20in%20a%20build%20log"

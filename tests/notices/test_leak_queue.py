@@ -63,7 +63,7 @@ class QueueTests(ApiTestCase):
             ("a", True, 2),
         ):
             made = {"created_at": NOON, "due_at": NOON - timedelta(minutes=minutes)}
-            LeakReport.objects.create(id=name, digests=b"", is_small=is_small, **made)
+            LeakReport.objects.create(id=name, digests=[], is_small=is_small, **made)
         worked: list[str] = []
         with mock.patch("notices.leaks.queue.kill"):
             while left := set(LeakReport.objects.values_list("pk", flat=True)):
@@ -99,7 +99,7 @@ class QueueTests(ApiTestCase):
             self.clock.shift(60)
             LeakReport.objects.update(tries=MOST_TRIES)
             with captured_logs() as logs:
-                self.assertFalse(work_off())
+                self.assertEqual([work_off(), work_off()], [True, False])
         self.assertIn("is dropped", logs.getvalue())
         self.assertFalse(LeakReport.objects.exists())
 
@@ -108,7 +108,7 @@ class SideBySideTests(CommittedTestCase):
     def test_two_workers_take_each_report_once(self):
         with mock.patch("notices.leaks.queue.kill") as kill:
             for _ in range(40):
-                LeakReport.objects.create(digests=bytes(32), is_small=True)
+                LeakReport.objects.create(digests=[bytes(32)], is_small=True)
             worked = in_threads(*[lambda: [work_off() for _ in range(30)]] * 3)
         self.assertEqual((kill.call_count, sum(map(sum, worked))), (40, 40))
 
