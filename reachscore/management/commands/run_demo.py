@@ -69,9 +69,8 @@ class Command(BaseCommand):
 def start(command: list[str], **environ: str) -> "subprocess.Popen[bytes]":
     """Start a process of the service, which ends with this one.
 
-    DEBUG=false: no debug pages unless the caller asks for them. A process group of its own: Ctrl-C
-    reaches a whole group, and granian can hang if its workers get that signal in addition to the
-    one that their parent sends.
+    DEBUG=false: no debug pages unless the caller asks for them. A process group of its own, so that
+    it can be killed with its workers.
     """
     return subprocess.Popen(  # noqa: S603
         command,
@@ -101,21 +100,14 @@ def one_at_a_time() -> Iterator[None]:
 
 
 def end_server(server: "subprocess.Popen[bytes]") -> None:
-    """End the server and all its workers, or the deliverer.
-
-    A worker that is just starting misses the signal that its parent passes on, so the whole group
-    gets SIGTERM after 2 s and SIGKILL after 10 s more.
-    """
+    """End the server or the deliverer; kill its whole group if it takes longer than 12 s."""
     for end in ENDS:
         signal.signal(end, signal.SIG_IGN)
     server.terminate()
-    for request, seconds in ((signal.SIGTERM, 2), (signal.SIGKILL, 10)):
-        try:
-            server.wait(seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, request)
-        else:
-            return
+    try:
+        server.wait(12)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
 
 
 def wait_until_ready(server: "subprocess.Popen[bytes]", port: int) -> bool:
