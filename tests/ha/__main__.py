@@ -129,7 +129,8 @@ def main() -> int:
             for log in cluster.folder.rglob("*.log") if options.logs else ():
                 shutil.copy(log, options.logs)
     say(
-        f"{len(ledger.created)} creations and {len(ledger.revoked)} revocations acknowledged in "
+        f"{len(ledger.created)} creations and {len(ledger.revoked)} revocations acknowledged, "
+        f"{ledger.leaked} of them of keys that were reported as exposed, in "
         f"{time.monotonic() - began:.0f} s; promises broken: {len(ledger.broken)}"
     )
     kinds = Counter(entry.split()[1] for entry in world.killed)

@@ -367,6 +367,23 @@ class Instance(ProductionServer):
         self.is_planned = True
         self.stop()
 
+    def start(self) -> None:
+        """Start the server and a deliverer."""
+        super().start()
+        self.deliverer = subprocess.Popen(
+            [sys.executable, "manage.py", "deliver"],
+            cwd=ROOT,
+            env=self.environ,
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
+        )
+
+    def stop(self) -> int:
+        self.deliverer.terminate()
+        self.deliverer.wait(timeout=65)
+        return super().stop()
+
     def move_to(self, route: str) -> None:
         """Restart with this route to the database: haproxy, pgbouncer or hosts."""
         if route != self.route:

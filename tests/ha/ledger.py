@@ -19,6 +19,8 @@ WRITERS = 4
 # Several, because one that waits for an answer does not see that the service is back.
 PROBES = 2  # Of each kind and instance.
 SECONDS_BETWEEN_PROBES = 0.4
+LEAKED = "02468ACEGIKMOQSUWYacegikmoqsuwy"  # Ids of keys that are reported end with one of these.
+LONGEST_TO_REVOKE_SECONDS = 120  # Two are promised, and 30 more for a fail-over.
 KEPT_ACTIVE = 10  # A writer has this many keys; each further one has it revoke its oldest.
 LONGEST_ANSWER_SECONDS = 2 * 10  # Twice what is promised, for a busy machine.
 SAMPLE = 50  # Of the revoked keys, presented again after each fault; their rows are all read.
@@ -45,6 +47,7 @@ class Ledger:
         self.cluster, self.front, self.instances = cluster, front, instances
         self.created: dict[str, str] = {}  # Ids by name; a name is used for one creation.
         self.revoked: dict[str, str] = {}  # Plaintexts by id.
+        self.leaked = 0  # Of the revoked ones.
         self.broken: list[str] = []
         self.statuses: Counter[int] = Counter()
         self.slowest = 0.0
@@ -92,10 +95,14 @@ class Ledger:
     ) -> Answer:
         """Send a request through nginx, or directly to an instance, which may not answer."""
         host, port = (by.host, by.port) if by else ("127.0.0.1", self.front.port)
-        headers = {"Authorization": f"Bearer {key}", "Host": "127.0.0.1", **(PROXIED if by else {})}
+        headers = {"Host": "127.0.0.1", **(PROXIED if by else {})}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        else:  # A finder, one of many: an address may report 60 times an hour.
+            headers["X-Forwarded-For"] = ".".join(map(str, random.choices(range(1, 224), k=4)))
         if body:
             headers["Content-Type"] = "application/json"
-        if method == "POST":
+        if "name" in body and method == "POST":
             headers["Idempotency-Key"] = body["name"].replace(" ", "-")
         connection = http.client.HTTPConnection(host, port, timeout=30)
         began = time.monotonic()
@@ -146,10 +153,30 @@ class Ledger:
                 self._until(200, "GET", "/v1/auth/me", made["key"])
             if len(active) > KEPT_ACTIVE:
                 ended, plaintext = active.pop(0)
-                if self._until(200, "DELETE", f"/v1/keys/{ended}", key):
+                if ended[-1] in LEAKED:
+                    self._leak(ended, plaintext)
+                elif self._until(200, "DELETE", f"/v1/keys/{ended}", key):
                     self.revoked[ended] = plaintext
                     self._require_dead(ended)
             time.sleep(0.02)
+
+    def _leak(self, ended: str, plaintext: str) -> None:
+        """Report a key as exposed. Once it was refused, it must never work again."""
+        path, began = "/v1/revoke_exposed", time.monotonic()
+        while not self._stop.is_set():
+            by = random.choice(self.instances)
+            if self.ask("POST", path, "", by=by, keys=[plaintext]).status == 202:
+                break
+            time.sleep(0.3)
+        while not self._stop.is_set():
+            if self.ask("GET", "/v1/auth/me", plaintext).status == 401:
+                self.revoked[ended] = plaintext
+                self.leaked += 1
+                return
+            if time.monotonic() - began > LONGEST_TO_REVOKE_SECONDS:
+                self.broken.append(f"reported key {ended} is alive")
+                return
+            time.sleep(0.3)
 
     def _require_dead(self, ended: str) -> bool:
         """Present a revoked key to each instance. Return False if not all have refused it."""

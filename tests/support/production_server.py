@@ -163,7 +163,8 @@ class ProductionServer:
         if not self.is_another:
             as_owner = {**self.environ, "DATABASE_URL": self.database.url("reachscore_owner")}
             self._manage(as_owner, "migrate", "--verbosity=0")
-            self.database.run(SEEN)
+            with psycopg.connect(self.database.url("reachscore_owner")) as connection:
+                connection.execute(SEEN)
             self.collect_files()
         self.start()
         return self
