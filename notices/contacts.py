@@ -4,10 +4,11 @@ So a key adds addresses, which count once their owner has pressed a button in a 
 the policy for leaks. All else is staff's.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -19,7 +20,7 @@ from django.utils.encoding import punycode
 
 from accounts.models import OnLeak, Organization
 from apikeys.refusals import ExceedsCaller
-from apikeys.verbs.ceiling import ActingKey
+from apikeys.verbs.ceiling import WITHOUT_LIMITS, ActingKey
 from audit.actor import Actor, ActorType
 from audit.models import AuditHead, AuditLog
 from notices.kinds import VERIFICATION
@@ -100,9 +101,7 @@ def change_by_key(
                 raise OfCatalogue("mode_not_allowed", message)
             if acting.is_limited:
                 message = "A key with limits of its own changes neither contacts nor the policy."
-                fix = "Use a key without limits: no end, no addresses and no monthly share of its "
-                fix += "own, and a secret that is not being rotated out."
-                raise ExceedsCaller(message, fix=fix)
+                raise ExceedsCaller(message, fix=WITHOUT_LIMITS)
         organization.refresh_from_db()
         if on_leak == OnLeak.NOTIFY != organization.on_leak:
             message = "on_leak can be tightened to revoke. Only our staff loosen it to notify."
@@ -127,7 +126,7 @@ def change_contacts(
     """
     is_staff, reason = actor.type is not ActorType.KEY, clean_reason(reason, required=False)
     emails = clean_emails(contacts, least=0 if is_staff else 1)
-    with AuditLog.of(organization.pk) as audit:
+    with AuditLog.of(organization.pk):
         rows = {contact.email: contact for contact in contacts_of(organization.pk)}
         before = {email: contact.verified_at is not None for email, contact in rows.items()}
         after = {email: is_staff or before.get(email, False) for email in emails}
@@ -135,7 +134,7 @@ def change_contacts(
             _refuse_for_key(before, after)
         if before == after:
             return False
-        _record(audit, organization, before, after, actor=actor, reason=reason)
+        _record(organization, before, after, actor=actor, reason=reason)
         now = timezone.now() + _MOMENT
         present = Contact.objects.filter(organization=organization, removed_at=None)
         stay = [row.pk for email, row in rows.items() if email in after]
@@ -152,26 +151,25 @@ def change_contacts(
 
 
 def verify(contact_id: int) -> bool:
-    """Verify a contact: the owner of the address agreed. Return False if its link has ended."""
-    organization_id = Contact.objects.values_list("organization_id", flat=True).get(pk=contact_id)
-    with AuditLog.of(organization_id) as audit:
-        before = {c.email: c for c in contacts_of(organization_id)}
-        found = [c for c in before.values() if c.pk == contact_id and not c.verified_at]
-        if found:
-            states = {email: c.verified_at is not None for email, c in before.items()}
-            now_verified = states | {found[0].email: True}
-            organization = Organization.objects.get(pk=organization_id)
-            _record(audit, organization, states, now_verified, actor=Actor.stranger())
-            found[0].verified_at = timezone.now() + _MOMENT
-            found[0].save(update_fields=["verified_at"])
-            _settle(organization_id)
-    return bool(found)
+    """Verify a contact: the owner of the address agreed. Return False if its link has ended.
 
-
-def masked(email: str) -> str:
-    """Return the first character and the domain of an address."""
-    name, _, domain = email.rpartition("@")
-    return f"{name[:1]}…@{domain}"
+    The first one sets `on_leak` to REVOKE: NOTIFY counted as that, and a thief may be the first.
+    """
+    organization = Organization.objects.get(contacts=contact_id)
+    with AuditLog.of(organization.pk):
+        contacts = contacts_of(organization.pk)
+        contact = contacts.filter(pk=contact_id, verified_at=None).first()
+        if contact is None:
+            return False
+        before = {each.email: each.verified_at is not None for each in contacts}
+        if not any(before.values()):
+            organization.change_leak_policy(actor=Actor.system(), on_leak=OnLeak.REVOKE)
+        after = before | {contact.email: True}
+        _record(organization, before, after, actor=Actor.stranger())
+        contact.verified_at = timezone.now() + _MOMENT
+        contact.save(update_fields=["verified_at"])
+        _settle(organization.pk)
+    return True
 
 
 def _refuse_for_key(before: Mapping[str, bool], after: Mapping[str, bool]) -> None:
@@ -188,39 +186,31 @@ def _refuse_for_key(before: Mapping[str, bool], after: Mapping[str, bool]) -> No
 
 
 def _record(
-    audit: AuditLog,
-    organization: Organization,
-    before: Mapping[str, bool],
-    after: Mapping[str, bool],
-    *,
-    actor: Actor,
-    reason: str = "",
+    organization: Organization, before: Mapping[str, bool], after: Mapping[str, bool], **by: Any
 ) -> None:
     """Record the change of addresses, each with whether it is verified, before it is made."""
-    shown = [
-        [masked(email) + ("" if verified else " (not verified)") for email, verified in of.items()]
-        for of in (before, after)
+    changes = {"contacts": (_masked(before), _masked(after))}
+    with AuditLog.of(organization.pk) as audit:
+        audit.record("organization.contacts_changed", organization, changes=changes, **by)
+
+
+def _masked(contacts: Mapping[str, bool]) -> list[str]:
+    """Return the first character and the domain of each address."""
+    return [
+        re.sub("(?<=.).*@", "…@", email) + ("" if is_verified else " (not verified)")
+        for email, is_verified in contacts.items()
     ]
-    audit.record(
-        "organization.contacts_changed",
-        organization,
-        actor=actor,
-        reason=reason,
-        changes={"contacts": (shown[0], shown[1])},
-    )
 
 
 def _added(organization_id: str, email: str) -> Contact:
     """Return a new contact, or one that was removed before its link ended: the link works again."""
-    again = Contact.objects.filter(
+    contact, _ = Contact.objects.update_or_create(
+        {"removed_at": None},
         organization_id=organization_id,
         email=email,
         verified_at=None,
         created_at__gt=timezone.now() - LINK_LASTS,
-    ).last()
-    contact = again or Contact(organization_id=organization_id, email=email)
-    contact.removed_at = None
-    contact.save()
+    )
     return contact
 
 

@@ -46,6 +46,6 @@ def mail(environ: Mapping[str, str], *, production: bool, folder: Path) -> dict[
         "EMAIL_HOST_PASSWORD": unquote(url["password"] or ""),
         "EMAIL_USE_TLS": bool(url["user"]) and not is_smtps,
         "EMAIL_USE_SSL": is_smtps,
-        "EMAIL_TIMEOUT": 5,  # Seconds that a page waits for the mail server.
+        "EMAIL_TIMEOUT": 5,  # For each answer of the server: a mail must end within its lease.
         "EMAIL_FROM": sender[0],
     }

@@ -27,6 +27,11 @@ INHERITABLE: Final = ("expires_at", "allowed_ips", "max_tests_per_month")
 # Fields that say what a key may do, so that a key can give no more than its own.
 GIVEN: Final = ("scopes", *INHERITABLE)
 
+WITHOUT_LIMITS: Final = (
+    "Use a key without limits: no end, no addresses and no monthly share of its own, and a secret "
+    "that is not being rotated out."
+)
+
 
 @dataclass(frozen=True)
 class ActingKey:
@@ -112,8 +117,7 @@ class ActingKey:
             raise ExceedsCaller(
                 "A key with limits of its own makes and revokes keys; it neither changes nor "
                 "rotates others.",
-                fix="Use a key without limits: no end, no addresses and no monthly share of its "
-                "own, and a secret that is not being rotated out.",
+                fix=WITHOUT_LIMITS,
             )
 
     def require_rotating(self, target: ApiKey) -> None:

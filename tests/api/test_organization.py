@@ -237,6 +237,18 @@ class WhoHearsTests(OrganizationTestCase):
         self.loosen()
         self.assertEqual([self.hears(e, self.events()[-1]) for e in (OPS, NEW)], [True, True])
 
+    def test_first_verified_contact_tightens_the_policy_which_a_thief_may_have_waited_for(self):
+        self.loosen()
+        change_contacts(self.acme, actor=Actor.staff(self.sam), contacts=[])
+        self.api.change(PATH, listed("thief@evil.example"))
+        Client().post(self.path_to("verify-contact", "thief@evil.example"))
+        self.assertEqual(self.api.get(PATH).json()["on_leak"], "revoke")
+        self.assertEqual([event.actor_type for event in self.events()][-2:], ["system", "stranger"])
+        self.loosen()
+        self.api.change(PATH, listed("thief@evil.example", NEW))
+        Client().post(self.path_to("verify-contact", NEW))
+        self.assertEqual(self.api.get(PATH).json()["on_leak"], "notify")
+
     def test_without_a_contact_verification_opens_the_outbox(self):
         _, theirs = self.issue(organization=self.globex)
         theirs.change(PATH, listed(NEW))
