@@ -21,7 +21,7 @@ from tests.support.demo_server import ROOT
 # Twice what is promised: the machine may be busy with other things. The table shows the figures.
 LONGEST_OUTAGE_SECONDS = 2 * 25
 SECONDS_OF_A_FAULT_THAT_IS_NOT_SURVIVED = 12
-FULL_RUN, KILLS, KILLS_OF_FULL_RUN = 10, 10, 30  # Rounds; kills a round.
+FULL_RUN, KILLS, KILLS_OF_FULL_RUN = 10, 10, 30  # Rounds; kills a round: 300 in a full run.
 # By round, of web1 and web2: in two rounds, each way to the database is gone at least once.
 ROUTES = (("hosts", "pgbouncer"), ("haproxy", "hosts"))
 TABLE = "{:<21} {:>6} {:>6} {:>5} {:>8} {:>7} {:>6}"
@@ -98,6 +98,7 @@ def run_rounds(world: World, faults: list[Fault], rounds: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make test-ha")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--kills", type=int, help="in each round; 10, or 30 of ten rounds")
     parser.add_argument("--only", nargs="*", help="names of faults")
     parser.add_argument("--logs", type=Path, help="a folder for the logs of all processes")
     options = parser.parse_args()
@@ -122,7 +123,7 @@ def main() -> int:
                 Ledger(cluster, nginx, [one, two]) as ledger,
             ):
                 kills = KILLS_OF_FULL_RUN if options.rounds >= FULL_RUN else KILLS
-                world = World(cluster, [one, two], ledger, kills=kills)
+                world = World(cluster, [one, two], ledger, kills=options.kills or kills)
                 run_rounds(world, faults, options.rounds)
                 ledger.check()
         finally:

@@ -392,9 +392,16 @@ class Instance(ProductionServer):
 
     def restart(self) -> None:
         self.is_planned = True
-        self.stop()
-        self.start()
-        self.is_planned = False
+        try:
+            self.stop()
+            self.start()
+        finally:
+            self.is_planned = False
+
+    def start(self) -> None:
+        """Start the server and wait until it is ready: on a busy machine, for more than 20 s."""
+        self.spawn()
+        self.until("/readyz", 200, seconds=LONGEST_START_SECONDS)
 
     def _watch(self) -> None:
         while True:
