@@ -44,6 +44,9 @@ def before_call(ctx, case, kwargs):
             body[field] = int(body[field])  # For a schema 5.0 is an integer, for the API it is none.
     if _is_moment(body.get("expires_at")):
         body["expires_at"] = (datetime.now(UTC) + timedelta(days=30)).isoformat()
+    keys = body.get("keys")
+    if isinstance(keys, list) and len(keys) > 300:  # Long ones would be a 413.
+        body["keys"] = ["x"] * len(keys)
     networks = body.get("allowed_ips")
     if isinstance(networks, list) and all(isinstance(network, str) for network in networks):
         body["allowed_ips"] = [f"192.0.2.{number}" for number in range(len(networks))]
