@@ -64,8 +64,8 @@ clients: install ## Run the guides' samples, clients made from the OpenAPI docum
 bench: install-bench ## Measure against the peers and against the floor; ten minutes of a quiet machine
 	@exec .venv-bench/bin/python -m bench results
 
-bench-growth: install-bench ## Measure growth and writes
-	@exec .venv-bench/bin/python -m bench growth
+bench-growth: install-bench ## Measure growth; hours; PARTS="calls straight" takes only these
+	@exec .venv-bench/bin/python -m bench.growth $(PARTS)
 
 bench-profile: install-bench ## Show where an authenticated request spends its time
 	@exec .venv-bench/bin/python -m bench profile

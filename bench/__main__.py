@@ -1,4 +1,4 @@
-"""The runner: `python -m bench results`, `growth` or `profile`."""
+"""The runner: `python -m bench results` or `profile`."""
 
 import argparse
 import json
@@ -13,13 +13,12 @@ from bench import report
 from bench.load import measure
 from bench.machine import LOCAL, describe, require_tools, say
 from bench.stage import Stage
-from bench.table import COMPARISON, GROWTH, OURS, Table
-from bench.writes import ROW, measure_consume, measure_verbs
+from bench.table import COMPARISON, OURS, Table
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("command", choices=("results", "growth", "profile"))
+    parser.add_argument("command", choices=("results", "profile"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of a run")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="of the page")
@@ -41,19 +40,11 @@ def main() -> None:
 
 
 def compare(stage: Stage, options: argparse.Namespace) -> tuple[list[str], dict[str, Any]]:
-    """Compare ours with the peers and the floor; or with itself on more of everything, writing."""
-    grows = options.command == "growth"
-    tables = GROWTH if grows else COMPARISON
-    rows = [row for table in tables for row in table.rows]
-    stage.prepare([*rows, ROW] if grows else rows)
+    """Compare ours with the peers and the floor."""
+    stage.prepare([row for table in COMPARISON for row in table.rows])
     how = {"rounds": options.rounds, "seconds": options.seconds}
-    measured: dict[str, Any] = {table.title: measure(stage, table, **how) for table in tables}
-    sections = report.compared(tables, measured)
-    if grows:
-        measured["writes"] = measure_verbs(stage, seconds=options.seconds * 2)
-        measured["consume"] = measure_consume(stage, seconds=options.seconds * 2)
-        sections.append(report.writes(measured["writes"], measured["consume"]))
-    return sections, measured
+    measured = {table.title: measure(stage, table, **how) for table in COMPARISON}
+    return report.compared(COMPARISON, measured), measured
 
 
 def profile(stage: Stage, options: argparse.Namespace) -> tuple[list[str], dict[str, Any]]:

@@ -17,7 +17,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 EXTENSIONS: Final = "bench_extensions"  # What the migrations create is for all schemas.
 # A schema that was seeded by other code, or for other tables, is seeded anew.
-SOURCES: Final = ("*/migrations/*.py", "bench/seed.py", "bench/peers/models.py")
+SOURCES: Final = ("*/migrations/*.py", "bench/seed.py", "bench/dress.py", "bench/peers/models.py")
 FILES: Final = [file for pattern in SOURCES for file in sorted(ROOT.glob(pattern))]
 SEEDED: Final = sha256(b"".join(file.read_bytes() for file in FILES)).hexdigest()
 

@@ -1,12 +1,51 @@
-"""What a service has after a year, for `bench.pages`: names, uses, events of a million keys."""
+"""What a service has after a year, for `bench.pages`: names, uses, events of very many keys."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from bench.database import Connection
-from bench.seed import ORGANIZATIONS
+from bench.machine import say
+from bench.seed import ORGANIZATIONS, fill
 
-KEYS: Final = 1_000_000
-AFTER: Final = {"keys": KEYS, "organizations": ORGANIZATIONS}
+BASE: Final = 250_000  # Keys that are made one by one; the others are copies of them.
+EVENTS: Final = 1_000_000  # Of the old customer alone; each key of the base has one, too.
+LARGE: Final = (
+    "apikeys_apikey",
+    "apikeys_keysecret",
+    "apikeys_keyday",
+    "apikeys_scopegrant",
+    "audit_auditevent",
+)
+# What differs in copies of rows: two letters from g on, in place of hexadecimal digits.
+LETTERS: Final = "chr(103 + COPY % 20) || chr(103 + COPY / 20)"
+COPIED_ID: Final = "overlay({} placing " + LETTERS + " from {} for 2)"
+OF_KEY: Final = {"api_key_id": COPIED_ID.format("api_key_id", 5)}
+RECENT: Final = "day >= current_date - 1"  # Each visit of the home page sums these two.
+DIGEST: Final = "sha256(digest || int4send(COPY))"
+COPIES: Final[dict[str, dict[str, str]]] = {
+    "apikeys_apikey": {"id": COPIED_ID.format("id", 5)},
+    "apikeys_keysecret": {
+        **OF_KEY,
+        "id": "nextval(pg_get_serial_sequence('apikeys_keysecret', 'id'))",
+        "locator": COPIED_ID.format("locator", 2),
+        "digest": DIGEST,
+        "last_four": f"left(translate(encode({DIGEST}, 'base64'), '+/=', 'abc'), 4)",
+    },
+    "apikeys_scopegrant": OF_KEY,
+    "apikeys_keyday": OF_KEY,
+}
+# How to drop and to make each index but the primary key's.
+INDEXES: Final = """
+    SELECT CASE WHEN contype IS NULL THEN format('DROP INDEX %%s', indexrelid::regclass)
+           ELSE format('ALTER TABLE %%s DROP CONSTRAINT %%I', indrelid::regclass, conname) END,
+           CASE WHEN contype IS NULL THEN pg_get_indexdef(indexrelid)
+           ELSE format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s', indrelid::regclass, conname,
+                       pg_get_constraintdef(c.oid)) END
+      FROM pg_index LEFT JOIN pg_constraint c ON conindid = indexrelid AND contype = 'u'
+     WHERE indrelid = ANY (%s::regclass[]) AND NOT indisprimary
+       AND indexrelid::regclass::text <> %s
+"""
 # Customers and keys as people name them; one old customer has a twentieth of all keys.
 DRESS: Final = (
     # The keys get their texts with their names.
@@ -96,12 +135,12 @@ DRESS: Final = (
            id, organization_id, sequence, action, actor_type, actor_id, actor_label, target_type,
            target_id, livemode, reason, changes, ip, user_agent, request_id, created_at,
            seal_key_id, seal)
-    SELECT bench_id('evt', %(keys)s + n), bench_id('org', 7), %(keys)s + n,
+    SELECT bench_id('evt', %(events)s + n), bench_id('org', 7), %(events)s + n,
            (ARRAY['api_key.changed', 'api_key.rotated'])[1 + n %% 2], 'key',
            (ARRAY[one, other])[1 + n %% 2], 'n', 'api_key', bench_id('key', n / 10), TRUE, '', '{}',
-           '10.0.0.1', 'bench', bench_id('req', %(keys)s + n),
-           now() - (%(keys)s - n) * interval '30 seconds', 1, sha256(int8send(n))
-      FROM generate_series(1, %(keys)s) n,
+           '10.0.0.1', 'bench', bench_id('req', %(events)s + n),
+           now() - (%(events)s - n) * interval '30 seconds', 1, sha256(int8send(n))
+      FROM generate_series(1, %(events)s) n,
            (SELECT min(id) AS one, max(id) AS other FROM apikeys_apikey
              WHERE organization_id = bench_id('org', 7) AND livemode) AS key
     """,
@@ -111,7 +150,53 @@ DRESS: Final = (
 )
 
 
-def dress(connection: Connection) -> None:
-    """Give the seeded rows what a service has after a year."""
+def dress(connection: Connection, *, keys: int) -> None:
+    """Fill the empty tables, and give the rows what a service has after a year."""
+    base = min(keys, BASE)
+    numbers = {"keys": base, "events": EVENTS, "organizations": ORGANIZATIONS}
+    fill(connection, keys=base)
     for statement in DRESS:
-        connection.execute(statement.encode(), AFTER if "%" in statement else None)
+        connection.execute(statement.encode(), numbers if "%" in statement else None)
+    connection.execute("SET session_replication_role = replica")  # No trigger, no foreign key.
+    for table, differing in COPIES.items():
+        _copy(connection, table, differing, times=keys // base)
+    connection.execute("RESET session_replication_role")
+
+
+def _copy(connection: Connection, table: str, differing: dict[str, str], *, times: int) -> None:
+    """Copy a table's rows until there are so many times as many keys."""
+    query = "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0"
+    names = [name for (name,) in connection.execute(query, [table]).fetchall()]
+    values = ", ".join(differing.get(name, name) for name in names)
+    key = "id" if table == "apikeys_apikey" else "api_key_id"
+    select = f"SELECT {values} FROM {table} WHERE {key} < 'key_g'"  # noqa: S608 - our own names
+    if "day" in names:
+        select += f" AND {RECENT}"
+    for copy in range(1, times):
+        say(f"{table}: copy {copy}.")
+        copied = select.replace("COPY", str(copy))
+        connection.execute(f"INSERT INTO {table} ({', '.join(names)}) {copied}".encode())
+
+
+@contextmanager
+def quickly(
+    connection: Connection, *, bare: tuple[str, ...] = LARGE, kept: str = ""
+) -> Iterator[None]:
+    """Write without waiting for the disk, and without the indexes of the `bare` tables.
+
+    They are built afterwards; if an index is to be kept, all others are gone for good.
+    """
+    unsafe = ("fsync = off", "full_page_writes = off", "max_wal_size = '8GB'")
+    for setting in unsafe:
+        connection.execute(f"ALTER SYSTEM SET {setting}".encode())
+    connection.execute("SELECT pg_reload_conf()")
+    connection.execute("SET maintenance_work_mem = '1GB'")
+    indexes = connection.execute(INDEXES, [list(bare), kept]).fetchall()
+    for drop, _ in indexes:
+        connection.execute(drop.encode())
+    yield
+    for _, make in () if kept else indexes:
+        connection.execute(make.encode())
+    connection.execute("ALTER SYSTEM RESET ALL")
+    connection.execute("SELECT pg_reload_conf()")
+    connection.execute("CHECKPOINT")

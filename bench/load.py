@@ -39,13 +39,13 @@ def put_load(
     database: int,
     seconds: int,
     connections: int = 16,
-    is_refused: bool = False,
+    is_refused: bool | None = False,
 ) -> Run:
     """Send a file's requests as fast as they are answered, over kept connections.
 
     `database` is the pid of PostgreSQL's first process.
     Reads at random; writes in order, each once. Raises RuntimeError if not all of them were
-    answered, or refused, as they should be.
+    answered, or refused, as they should be; None for `is_refused` takes both.
     """
     command = ["wrk", "--threads=1", f"--connections={connections}", f"--duration={seconds}s"]
     command += ["--latency", "--timeout=20s", "--script=bench/requests.lua"]
@@ -57,7 +57,8 @@ def put_load(
     used = [cpu_seconds(pid) - at_first for pid, at_first in zip(pids, before, strict=True)]
     told = json.loads(done.stdout.splitlines()[-1])
     run = Run(*(one / max(told["requests"], 1) * 1000 for one in used), **told)
-    if run.broken or not run.requests or run.refused != (run.requests if is_refused else 0):
+    refused = run.refused if is_refused is None else run.requests * is_refused
+    if run.broken or not run.requests or run.refused != refused:
         raise RuntimeError(f"{file.name}: {run}. {server.last_words()}")
     return run
 

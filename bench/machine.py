@@ -41,10 +41,20 @@ def require_tools() -> None:
 
 def describe(postgres: str) -> str:
     """Return what a reader needs to repeat the run or to doubt it."""
+    command = " ".join(["python -m bench", *sys.argv[1:]])
+    return f"`{command}`, {moment()}.\n\n{environment(postgres)}"
+
+
+def moment() -> str:
+    """Return the time and the commit."""
     commit = _said("git", "rev-parse", "--short=12", "HEAD")
     if _said("git", "status", "--porcelain", "--", "."):
         commit += " with changes"
-    command = " ".join(["python -m bench", *sys.argv[1:]])
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit}"
+
+
+def environment(postgres: str) -> str:
+    """Return the machine, and the versions of what runs."""
     processors = re.findall(r"(?m)^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text())
     memory = f"{psutil.virtual_memory().total / 2**30:.0f} GiB, Linux {platform.release()}"
     versions = {
@@ -55,7 +65,6 @@ def describe(postgres: str) -> str:
         **{name: version(name) for name in PACKAGES.split()},
     }
     return (
-        f"`{command}`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit}.\n\n"
         f"{[*processors, platform.machine()][0]}, {len(CORES)} cores, {memory}.\n\n"
         f"{', '.join(f'{name} {number}' for name, number in versions.items())}."
     )

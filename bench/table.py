@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 FEW, COMPARED, MANY = "bench_few", "bench_compared", "bench_many"
-YEAR, WRITTEN = "bench_year", "bench_written"
+YEAR, WRITTEN, STEADY = "bench_year", "bench_written", "bench_steady"
 # The keys in each schema of ours; the peers' has those of COMPARED.
 KEYS: Final = {FEW: 10_000, COMPARED: 100_000, MANY: 1_000_000, YEAR: 10_000, WRITTEN: 10_000}
+KEYS[STEADY] = 10_000
 
 # PostgreSQL takes 100 connections: four a worker, of every server of a table at once.
 WORKERS: Final = min(len(os.sched_getaffinity(0)), 3)

@@ -10,7 +10,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import django
 from django.utils import timezone
@@ -18,7 +18,7 @@ from django.utils import timezone
 from bench.load import Run, put_load
 from bench.machine import say
 from bench.seed import ORGANIZATIONS
-from bench.stage import Stage
+from bench.stage import Server, Stage
 from bench.table import WORKERS, WRITTEN, Row
 
 CLIENTS: Final = 4  # Processes that consume, as a service's workers would.
@@ -30,21 +30,24 @@ MADE: Final = """
 """
 
 
-def measure_verbs(stage: Stage, *, seconds: int) -> dict[str, Run]:
+def measure_verbs(
+    stage: Stage, server: Server, *, seconds: int, connections: int = 16
+) -> dict[str, Run]:
     """Measure each verb once: keys are made, then these are rotated, then revoked."""
     managers = [f"Bearer {one}" for one in stage.managers]
     body = '{"name": "Made", "scopes": ["tests:read", "tests:write"]}'
     overlap = '{"overlap_seconds": 0}'
-    with stage.serving([ROW]) as servers, stage.database.connect(WRITTEN) as connection:
-        server, pid = servers[ROW.name], stage.database.pid
+    with stage.database.connect(WRITTEN) as connection:
+        how: dict[str, Any] = {"seconds": seconds, "connections": connections}
+        how["database"] = stage.database.pid
         issue = stage.write("issue", [("POST", "/v1/keys", one, body) for one in managers * 10])
-        measured = {"issue": put_load(server, issue, seconds=seconds, database=pid)}
+        measured = {"issue": put_load(server, issue, **how)}
         made = connection.execute(MADE, [ORGANIZATIONS]).fetchall()
         keys = [(path, managers[n - 1]) for path, n in made]
         rotate = stage.write("rotate", [("POST", f"{k}/rotate", by, overlap) for k, by in keys])
-        measured["rotate"] = put_load(server, rotate, seconds=seconds, database=pid)
+        measured["rotate"] = put_load(server, rotate, **how)
         revoke = stage.write("revoke", [("DELETE", k, by, "") for k, by in keys])
-        measured["revoke"] = put_load(server, revoke, seconds=seconds, database=pid)
+        measured["revoke"] = put_load(server, revoke, **how)
     return measured
 
 
