@@ -52,9 +52,14 @@ def main() -> None:
         measured = f"`{name}`: measured {moment()}, in {took}; load {os.getloadavg()[2]:.0f}."
         (KEPT / f"{name}.md").write_text(f"{section}\n\n{measured}\n")
         say(f"{name} after {took}.")
-        kept = [KEPT / f"{one}.md" for one in PARTS]
-        sections = [one.read_text() for one in kept if one.exists()]
-        PAGE.write_text("\n".join([TITLE, f"{environment(str(find_programs()[1]))}\n", *sections]))
+        write_page()
+
+
+def write_page() -> None:
+    """Put together what was measured, now or earlier."""
+    kept = [KEPT / f"{one}.md" for one in PARTS]
+    sections = [one.read_text() for one in kept if one.exists()]
+    PAGE.write_text("\n".join([TITLE, f"{environment(str(find_programs()[1]))}\n", *sections]))
 
 
 if __name__ == "__main__":

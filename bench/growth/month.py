@@ -38,9 +38,10 @@ def measure(_: argparse.Namespace) -> str:
             say(f"A month of {due:,} rows.")
             used, passing, *figures = _forget_and_drop(database, connection, due=due)
             rows.append((f"{due:,}", f"{used:.1f}", *figures))
+    # Each batch passes by what those before it deleted: half of all, on average.
+    each = used / due - passing * due / BATCH / 2
     for more in FURTHER:
-        # Each batch passes by what those before it deleted: half of all, on average.
-        seconds = used / due * more + passing * more * more / BATCH / 2
+        seconds = each * more + passing * more * more / BATCH / 2
         rows.append((f"{more:,}", f"up to {seconds:,.0f}, extrapolated", "", "", "", ""))
     told = f"""A month of daily counts is due, two more are kept. Each batch of {BATCH:,} passes by
 the rows that those before it deleted, {passing * 1e9:.0f} ns each, until vacuum has been there."""
