@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from apikeys.plaintext import new_plaintext, verifying_digests
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
+from notices.leaks import exposed
 from notices.leaks.limits import take_turn
 from notices.models import LeakReport, ReportWindow
 from tests.support.captured import captured_logs
@@ -299,6 +300,8 @@ class LimitTests(ReportTestCase):
             self.assertEqual(cursor.fetchone(), ("u",))  # Unlogged.
 
     def test_full_queue_is_503_and_has_room_again_once_it_is_worked_off(self):
+        counted = mock.patch.dict("notices.leaks.exposed._counted", {"digests": 0})
+        self.enterContext(counted)
         most = 100_000
         full = LeakReport.objects.create(digests=[bytes(32)] * (most - 1), is_small=False)
         answers = [self.report({"keys": ["x"]}) for _ in range(2)]
@@ -307,7 +310,10 @@ class LimitTests(ReportTestCase):
         self.assertEqual(answers[1]["Retry-After"], "5")
         page = self.fill_in(keys="x")
         self.assertContains(page, "Too many reports wait", status_code=503)
+        with self.assertNumQueries(2):  # A long queue is not counted for each: two windows.
+            self.assertEqual(self.report({"keys": ["x"]}).status_code, 503)
         full.delete()
+        exposed._counted["at"] -= 1  # A second later.
         self.assertEqual(self.report({"keys": ["x"]}).status_code, 202)
 
 
