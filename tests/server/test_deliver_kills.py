@@ -95,7 +95,7 @@ class DeliverProcessTests(CommittedTestCase):
         finally:
             is_over = True
             thread.join()
-        until(lambda: not self.waiting())
+        until(lambda: not self.waiting(), seconds=60 + 2 * KILLS)
         self.assertEqual([deliverer.stop() for deliverer in deliverers], [0, 0])
 
         repeats = self.check(repeats=KILLS)

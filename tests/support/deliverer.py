@@ -33,7 +33,8 @@ settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", 
 django.setup()
 from django.core.management import call_command
 from notices.deliver import mails
-mails.LEASE = timedelta(seconds=float(lease))
+from notices.leaks import queue
+mails.LEASE = queue.LEASE = timedelta(seconds=float(lease))
 call_command("deliver")
 """
 
