@@ -8,16 +8,18 @@ from unittest import mock
 
 import time_machine
 from django.core import mail
+from django.core.management import call_command
 from django.test import override_settings
 from django.utils import timezone
 
+from apikeys.plaintext import verifying_digests
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
 from audit.models import OutboxRow
 from notices.deliver import mails
 from notices.deliver.spread import next_weekly, spread
 from notices.mail.send import send
-from notices.models import Contact, Delivery, Lane
+from notices.models import Contact, Delivery, Lane, LeakReport
 from notices.models.lane import LaneName
 from tests.support.cast import ApiTestCase
 from tests.support.notices import add_contact
@@ -222,6 +224,19 @@ class DeliverTests(DeliverTestCase):
         self.clock.shift(mails.LEASE)
         self.deliver()
         self.assertIn(delivery.pk, mail.outbox[0].extra_headers["Message-ID"])
+
+    def test_once_ends_when_nothing_is_left_and_works_off_reports_too(self):
+        self.row()
+        _, client = self.issue()
+        digests = list(verifying_digests(client.key))
+        LeakReport.objects.create(digests=digests, is_small=True)
+        with mock.patch("notices.management.commands.deliver.waits") as waits:
+            call_command("deliver", "--once")
+        waits.limit.assert_called_once()
+        self.assertRefused(client.get("/v1/auth/me"), 401, "api_key_invalid")
+        types = [sent.extra_headers["ReachScore-Notice"] for sent in mail.outbox]
+        self.assertEqual(types, ["api_key.leaked"] * 2)
+        self.assertEqual(Lane.objects.count(), 2)
 
     def test_without_mail_nothing_is_spread(self):
         self.row()

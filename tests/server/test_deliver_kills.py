@@ -71,7 +71,7 @@ class DeliverProcessTests(CommittedTestCase):
             while not is_over:
                 self.tell()
                 api_key, client = self.issue()
-                digests = b"".join(verifying_digests(client.key))
+                digests = list(verifying_digests(client.key))
                 LeakReport.objects.create(digests=digests, is_small=True)
                 reported.append(api_key.pk)
                 time.sleep(0.05)
@@ -131,7 +131,7 @@ class DeliverProcessTests(CommittedTestCase):
         self.deliverer()
         self.ledger.until(1)
         api_key, client = self.issue()
-        digests = b"".join(verifying_digests(client.key))
+        digests = list(verifying_digests(client.key))
         LeakReport.objects.create(digests=digests, is_small=True)
         until(lambda: ApiKey.objects.get(pk=api_key.pk).revoked_at, seconds=2)
 

@@ -93,6 +93,15 @@ def test_key_revoked_by_a_command_beside_the_server_is_refused_next(server):
     assert status(server, "/v1/auth/me", "-H", authorization) == 401
 
 
+def test_deliverer_runs_beside_the_server(server):
+    for _ in range(100):
+        warnings = json.loads(run(f"curl {server.url}/readyz"))["warnings"]
+        if not warnings:
+            return
+        time.sleep(0.2)
+    raise AssertionError(warnings)
+
+
 def test_pages_and_static_files_are_served(server):
     for path in ("/", "/docs", "/docs/errors", "/v1/openapi.json", "/admin/login/", "/readyz"):
         assert status(server, path) == 200, path
