@@ -109,6 +109,7 @@ PUBLIC_PAGES = (
     "/docs/",
     "/docs/errors",
     "/docs/guides/keys",
+    "/v1/leak_reports/github",
     "/docs/reference",
     "/docs/search",
     "/llms.txt",
