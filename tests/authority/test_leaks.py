@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -20,6 +21,7 @@ from audit.actor import Actor
 from audit.models import AuditEvent, AuditLog
 from notices.leaks.found import kill
 from tests.support.cast import ApiClient, ApiTestCase
+from tests.support.committed import CommittedTestCase, in_threads
 
 NOW = datetime(2026, 3, 11, 10, 30, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -346,3 +348,26 @@ class ReportTests(LeakTestCase):
                 self.report(*leaked)
         secrets = KeySecret.objects.filter(api_key__revoked_at=None)
         self.assertFalse(secrets.exists())
+
+
+class RaceTests(CommittedTestCase):
+    def report(self, leaked: ApiClient) -> set[bytes]:
+        digest = signing_digest(leaked.key)[1]
+        return kill([digest], actor=Actor.scanner("github"), source="github")
+
+    def test_thief_who_rotates_or_makes_keys_while_the_report_comes_does_not_keep_the_key(self):
+        for _ in range(4):
+            key, leaked = self.issue()
+            rotation = partial(leaked.send, f"/v1/keys/{key.pk}/rotate", {"overlap_seconds": 0})
+            answer, *_ = in_threads(rotation, partial(self.report, leaked))
+            thief = ApiClient(answer.json()["key"]) if answer.status_code == 200 else leaked
+            for client in (leaked, thief):
+                self.assertEqual(client.get("/v1/auth/me").status_code, 401)
+            key.refresh_from_db()
+            self.assertEqual(key.revoked_by, "scanner:github")
+
+    def test_report_that_comes_several_times_at_once_is_carried_out_and_told_once(self):
+        key, leaked = self.issue()
+        known = in_threads(*[partial(self.report, leaked)] * 6)
+        self.assertEqual({len(digests) for digests in known}, {1})
+        self.assertEqual(self.actions(key), ["issued", "leaked", "revoked"])
