@@ -22,6 +22,7 @@ NOON = datetime(2026, 3, 10, 12, 0, 20, tzinfo=UTC)
 NOT_TO_REHEARSE = {"api_key_missing", "simulate_in_live_mode", "simulate_unknown_code"} | {
     "gateway_token_required",
     "mode_not_allowed",
+    "signature_invalid",
 }
 # These errors are answered before the request is counted.
 WITHOUT_WINDOW = {
