@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from django.urls import resolve
 
+from notices.leaks.receiver import ORIGINS
 from notices.models.lane import LaneName
 from tests.support.demo_server import ROOT
 from web.errors.catalogue import CATALOGUE
@@ -60,6 +61,9 @@ FIRE = {
     "ReachScoreCommitsWait": {WARNING % "commits_waiting": "0x60 3x60"},
     "ReachScoreDeliverMissing": {WARNING % "deliver_missing": "0x100 1x20"},
     "ReachScoreReportsWait": {'reachscore_deliver_oldest_seconds{lane="reports"}': "1x60 0+60x60"},
+    "ReachScorePartnersUnheard": {
+        'reachscore_leak_reports_total{origin="github",result="temporarily_unavailable"}': "0+1x120"
+    },
     "ReachScoreMailsWait": {'reachscore_deliver_oldest_seconds{lane="mails"}': "0+60x120"},
     "ReachScoreMailsFailed": {'reachscore_deliver_ended{result="failed"}': "7x100 8x20"},
     "ReachScoreSlow": {BUCKET % "0.25": "0+500x120"},
@@ -86,6 +90,7 @@ def test_alerts_and_dashboard_use_metrics_labels_and_values_that_exist():
     known: dict[str, set[str]] = {
         "result": CATALOGUE.keys() | {"ok", "delivered", "failed"},
         "lane": {lane.value for lane in LaneName},
+        "origin": set(ORIGINS),
         "kind": kinds,
         "job": {"reachscore", "reachscore-ready"},
         "le": {"2.5"},
