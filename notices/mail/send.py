@@ -64,9 +64,10 @@ def compose(deliveries: Sequence[Delivery]) -> mail.EmailMultiAlternatives:
     if first.type == VERIFICATION:
         subject = f"Confirm this address for notices about API keys: {name}"
         link = link_to("verify-contact", contact)
-        said = "Open the link within seven days and press the button. If you do not know why, do "
-        said += "nothing: nothing else will be sent."
-        notices = [Notice("Somebody wants this address to be told of leaks and ends", link=link)]
+        said = "The organization below wants this address to be told if one of its API keys for "
+        said += "ReachScore leaks or ends. Open the link within seven days and press the button. "
+        said += "If you do not know why, do nothing: nothing else will be sent."
+        notices = [Notice("Confirm this address for notices about API keys", link=link)]
         notices[0].advice = said
     elif first.is_at_once:
         key = keys.get(first.row.target_id) if first.row else None

@@ -1,11 +1,14 @@
 """What a mail says of each notice: what happened, when, to which key, by whom, and what helps."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 
 from django.conf import settings
+from django.utils import timezone
 
 from audit.actor import ActorType
 from audit.models import AuditEvent, OutboxRow
@@ -27,7 +30,7 @@ TITLES: Final = {
 # By the field `done` of `api_key.leaked`.
 AFTER_A_LEAK: Final = {
     "key_revoked": "The key was revoked: every request with it is refused. Make a new key for "
-    "those who used it, and look into its events for what a stranger did with it.",
+    "the programs that used it, and look what was done with it: GET /v1/events?actor={key}.",
     "secrets_ended": "The secret that leaked was ended. The key lives on with its newest secret, "
     "which was not found. Rotate the key if you are not sure.",
     "notified": "Nothing was done, because your policy for leaks is “notify”: who has found the "
@@ -35,10 +38,12 @@ AFTER_A_LEAK: Final = {
     "already_ended": "What was found did not work any more. There is nothing to do, but find out "
     "how it got there.",
 }
-CASCADE: Final = "It made other keys, which live on. If a stranger has used it, revoke them all:"
+CASCADE: Final = "It made other keys, which live on. If a stranger has used it, revoke them all."
+RUN_WITH: Final = "Run this with an unrestricted {mode} key without limits in REACHSCORE_KEY:"
 IF_NOT_YOU: Final = "If you did not want this, write to our support: a key may be stolen."
 ADVICE: Final = {
-    "api_key.revoked": "Every request with it is refused. Make a new key for those who used it.",
+    "api_key.revoked": "Every request with it is refused. Make a new key for the programs "
+    "that used it.",
     "api_key.expiring": "A rotation does not move its end. Give it a later one, or make a new key.",
     "api_key.expired": "Every request with it is refused. Make a new key.",
     "api_key.unused": "Revoke it if nobody needs it.",
@@ -54,7 +59,7 @@ BY: Final = {
     ActorType.STRANGER: "somebody without a key",
 }
 
-LABELS: Final = {"url": "Found at", "source": "Reported by", "secrets": "Of its secrets"}
+LABELS: Final = {"url": "Found at", "source": "Reported by", "secrets": "Secrets found"}
 
 
 @dataclass
@@ -99,11 +104,14 @@ def notice_of(row: OutboxRow, event: AuditEvent | None, api_key: Any) -> Notice:
     else:
         notice.facts += [(n.capitalize(), f"{v:,}") for n, v in row.data.items() if n in _COUNTS]
     notice.advice = ADVICE.get(row.type, "") or AFTER_A_LEAK.get(changes.get("done", ""), "")
-    notice.commands += _commands(row, changes)
+    notice.advice = notice.advice.replace("{key}", row.target_id)
+    notice.commands += _commands(row, changes, api_key)
     if notice.commands and not notice.advice:
-        notice.advice = "If you did not want this, rotate the key, or revoke it:"
+        notice.advice = "If you did not want this, rotate the key, or revoke it."
     if "cascade" in changes:
         notice.advice += f" {CASCADE}"
+    if notice.commands and api_key:
+        notice.advice += " " + RUN_WITH.format(mode="live" if api_key.livemode else "test")
     return notice
 
 
@@ -137,27 +145,43 @@ def _plain(value: Any) -> str:
     return shown(", ".join(map(str, value)) if isinstance(value, list) else value)
 
 
-def _commands(row: OutboxRow, changes: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what to run: nothing of it but our own words and ids."""
+def _commands(row: OutboxRow, changes: Mapping[str, Any], api_key: Any) -> Iterator[str]:
+    """Yield what to run: nothing of it but our own words, ids, moments and addresses."""
+    if not api_key:
+        return
     of_key = f"/v1/keys/{row.target_id}"
     done = changes.get("done")
     if row.type in ("api_key.revoked", "api_key.expired") or done == "key_revoked":
-        yield _curl("/v1/keys", body=f'{{"name": "In place of {row.target_id}"}}')
-    elif row.type == "api_key.expiring":
-        yield _curl(of_key, "PATCH", body='{"expires_at": null}')
+        yield _curl("/v1/keys", "POST", body=_rights(api_key))
+    elif row.type == "api_key.expiring" and api_key.expires_at:
+        later = api_key.expires_at + timedelta(days=90)
+        yield _curl(of_key, "PATCH", body={"expires_at": format_moment(later)})
     elif row.type == "api_key.unused":
         yield _curl(of_key, "DELETE")
     elif done == "notified":
-        yield _curl(f"{of_key}/rotate", "POST", body='{"overlap_seconds": 0}')
-    elif row.target_type == "api_key" and done != "already_ended":
+        yield _curl(f"{of_key}/rotate", "POST", body={"overlap_seconds": 0})
+    elif done != "already_ended":
         yield _curl(f"{of_key}/rotate", "POST")
     if "cascade" in changes:
         yield _curl(f"{of_key}?cascade=true", "DELETE")
 
 
-def _curl(path: str, method: str = "", *, body: str = "") -> str:
-    lines = [f"curl {f'-X {method} ' if method else ''}'{settings.PUBLIC_URL}{path}'"]
+def _rights(api_key: Any) -> dict[str, Any]:
+    """Return the body that makes a key with the scopes and limits of this one."""
+    # Without scopes the new key would be unrestricted: worse than the one that has leaked.
+    rights: dict[str, Any] = {"name": f"In place of {api_key.pk}", "scopes": api_key.scopes}
+    if api_key.allowed_ips:
+        rights["allowed_ips"] = [str(each) for each in api_key.allowed_ips]
+    if api_key.expires_at and api_key.expires_at > timezone.now():
+        rights["expires_at"] = format_moment(api_key.expires_at)
+    if api_key.max_tests_per_month is not None:
+        rights["max_tests_per_month"] = api_key.max_tests_per_month
+    return rights
+
+
+def _curl(path: str, method: str, *, body: Mapping[str, Any] | None = None) -> str:
+    lines = [f"curl -X {method} '{settings.PUBLIC_URL}{path}'"]
     lines.append('  -H "Authorization: Bearer $REACHSCORE_KEY"')
     if body:
-        lines += ['  -H "Content-Type: application/json"', f"  -d '{body}'"]
+        lines += ['  -H "Content-Type: application/json"', f"  -d '{json.dumps(body)}'"]
     return " \\\n".join(lines)

@@ -1,10 +1,12 @@
 """Tests of mails: what they say, what a stranger's text cannot do in them, and a real server."""
 
+import json
 import re
 import smtplib
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from html.parser import HTMLParser
@@ -14,6 +16,7 @@ from aiosmtpd.controller import Controller
 from django.conf import settings
 from django.core import mail
 from django.test import Client, override_settings
+from django.utils import timezone
 
 from accounts.models import Organization
 from apikeys.models import ApiKey
@@ -28,6 +31,7 @@ from notices.mail.send import compose, send
 from notices.models import Contact, Delivery
 from tests.support.cast import ApiTestCase
 from tests.support.notices import add_contact
+from web.input.moments import format_moment
 
 OURS = settings.PUBLIC_URL
 NOWHERE = Place()
@@ -57,6 +61,8 @@ class Links(HTMLParser):
 
 
 class MailTestCase(ApiTestCase):
+    ATTRIBUTES = ("lang", "charset", "name", "content", "href", "align", "valign", "style")
+
     def setUp(self) -> None:
         self.ops = add_contact(self.acme)
         self.api_key, self.client_of_key = self.issue(name="CI pipeline")
@@ -94,7 +100,7 @@ class MailTestCase(ApiTestCase):
         known = {"html", "head", "meta", "title", "body", "h2", "table", "tr", "th", "td", "hr"}
         self.assertLessEqual(page.tags, known | {"p", "pre", "code", "a"})
         for name, value in page.attributes:
-            self.assertIn(name, ("lang", "charset", "href", "align", "valign"))
+            self.assertIn(name, self.ATTRIBUTES)
             self.assertTrue(name != "href" or (value or "").startswith(f"{OURS}/"), value)
         return message
 
@@ -123,9 +129,9 @@ class WordsTests(MailTestCase):
             escaped = text.replace("'", "&#x27;").replace('"', "&quot;")
             self.assertIn(escaped, self.html(message))
 
-    def curl(self, path: str, method: str = "") -> str:
+    def curl(self, path: str, method: str) -> str:
         auth = '-H "Authorization: Bearer $REACHSCORE_KEY"'
-        return f"curl {method and f'-X {method} '}'{OURS}{path}' \\\n  {auth}"
+        return f"curl -X {method} '{OURS}{path}' \\\n  {auth}"
 
     def test_mail_of_a_leak_says_what_was_done_where_and_what_to_do_and_cannot_be_stopped(self):
         self.make(self.client_of_key, name="child")
@@ -141,11 +147,24 @@ class WordsTests(MailTestCase):
             "The key was revoked",
             "https[:]//github[.]com/acme/x/blob/main/[.]env",
             "github",
-            self.curl("/v1/keys"),
+            self.curl("/v1/keys", "POST"),
+            "an unrestricted live key",
             self.curl(f"{path}?cascade=true", "DELETE"),
             "cannot be stopped",
         )
         self.assertNotIn(self.client_of_key.key, message.as_string())
+
+    def test_command_in_place_of_a_revoked_key_gives_its_rights_and_no_others(self):
+        limits: dict[str, Any] = {
+            "allowed_ips": ["192.0.2.7", "2001:db8::/48"],
+            "expires_at": format_moment(timezone.now() + timedelta(days=30)),
+            "max_tests_per_month": 5,
+        }
+        self.api_key, _ = self.make(self.client_of_key, scopes=["tests:read"], **limits)
+        self.leak()
+        _, _, body = self.text(self.sent("api_key.leaked")).partition("-d '")
+        rights = {"name": f"In place of {self.api_key.pk}", "scopes": ["tests:read"], **limits}
+        self.assertEqual(json.loads(body.partition("'")[0]), rights)
 
     def test_mail_of_a_leak_under_notify_has_the_command_that_rotates_this_key_at_once(self):
         self.leak(policy="notify")
