@@ -31,7 +31,7 @@ _URL: Final = re.compile("https://[!-~]{1,1000}")
 _KIND: Final = re.compile("[A-Za-z_]{1,40}")
 
 # Of each key: if its newest secret is one of its leaked ones or was issued with one, directly or
-# onwards; if it made or rotated others; if this source has reported it before. A secret is issued
+# onwards; if it made or rotated others; which secrets this source has reported. A secret is issued
 # with the one that was presented for it, or for its key. Each step took place since the given time:
 # one that is older ends the walk. Not by the ORM, which takes longer to compose than it to run.
 FIND_FACTS: Final = """
@@ -58,10 +58,10 @@ FIND_FACTS: Final = """
                        ON issued.issued_by_id = s.id AND issued.api_key_id <> k.id
                     WHERE s.api_key_id = k.id
                       AND (made.id IS NOT NULL OR issued.id IS NOT NULL)),
-           EXISTS (SELECT 1
-                     FROM audit_auditevent e
-                    WHERE e.target_id = k.id AND e.action = %(action)s
-                      AND e.changes #>> '{source,1}' = %(source)s)
+           ARRAY (SELECT jsonb_array_elements_text(e.changes #> '{secrets,1}')
+                    FROM audit_auditevent e
+                   WHERE e.target_id = k.id AND e.action = %(action)s
+                     AND e.changes #>> '{source,1}' = %(source)s)
       FROM apikeys_apikey k
      WHERE k.id = ANY(%(keys)s)
 """
@@ -89,13 +89,14 @@ def act_on_leak(
     (FIND_FACTS). Keys that a leaked one made live on: the event counts them. A suspended
     organization's keys die, too. With `on_leak` as NOTIFY nothing is revoked, if somebody hears.
 
-    There is an event for what is done, and if nothing is, for the first report by this source.
+    There is an event for what is done, and if nothing is, for the first report by this source: of a
+    key that is spared, the first of each secret.
     """
     reason = f"Reported as leaked: {source}."
     with AuditLog.of(organization_id) as audit:
         found = KeySecret.objects.select_related("api_key__organization").filter(pk__in=places)
         secrets = list(found.order_by("api_key_id", "pk"))
-        is_in_hands, has_made, is_known = _facts(secrets, source)
+        is_in_hands, has_made, reported = _facts(secrets, source)
         active = {secret.api_key_id for secret in secrets if secret.api_key.is_active}
         dying = active & is_in_hands
         policy = secrets[0].api_key.organization.on_leak
@@ -114,11 +115,14 @@ def act_on_leak(
                 done = NOTIFIED
             else:
                 done = REVOKED if key_id in dying else ENDED
-            if done in (NOTIFIED, DEAD) and key_id in is_known:
+            locators = [secret.locator for secret in leaked]
+            known = reported[key_id]
+            # Of a spared key each secret is told of: one that leaks after a rotation is news.
+            if (done == DEAD and known) or (done == NOTIFIED and known.issuperset(locators)):
                 continue
             said: dict[str, Any] = {"done": done, "source": source}
             said |= places[leaked[0].pk].cleaned()
-            said["secrets"] = [secret.locator for secret in leaked]
+            said["secrets"] = locators
             said |= _progeny(api_key) if key_id in has_made else {}
             record = partial(audit.record, target=api_key, actor=actor, reason=reason)
             record(LEAKED, changes={name: (None, value) for name, value in said.items()})
@@ -127,13 +131,15 @@ def act_on_leak(
             elif done == ENDED:
                 for secret in live:
                     end_secret(secret)
-                locators = [secret.locator for secret in live]
-                record("api_key.secrets_ended", changes={"ended_secrets": (locators, None)})
+                ended = [secret.locator for secret in live]
+                record("api_key.secrets_ended", changes={"ended_secrets": (ended, None)})
     KEYS_REVOKED.inc(0 if is_spared else len(dying))
 
 
-def _facts(leaked: list[KeySecret], source: str) -> tuple[set[str], ...]:
-    """Return three sets of ids: for which of these secrets' keys each fact of FIND_FACTS is so."""
+def _facts(
+    leaked: list[KeySecret], source: str
+) -> tuple[set[str], set[str], dict[str, set[str]]]:
+    """Return the facts of FIND_FACTS: ids of keys for two, and locators by key for the third."""
     parameters: dict[str, Any] = {
         "keys": list({secret.api_key_id for secret in leaked}),
         "leaked": [secret.pk for secret in leaked],
@@ -144,7 +150,8 @@ def _facts(leaked: list[KeySecret], source: str) -> tuple[set[str], ...]:
     with connection.cursor() as cursor:
         cursor.execute(FIND_FACTS, parameters)
         rows = cursor.fetchall()
-    return tuple({row[0] for row in rows if row[column]} for column in (1, 2, 3))
+    is_in_hands, has_made = ({row[0] for row in rows if row[column]} for column in (1, 2))
+    return is_in_hands, has_made, {row[0]: set(row[3]) for row in rows}
 
 
 def _progeny(api_key: ApiKey) -> dict[str, Any]:

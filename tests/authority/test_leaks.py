@@ -279,6 +279,21 @@ class ReportTests(LeakTestCase):
                 said = [it["done"] for it in self.leaks(key)]
                 self.assertEqual((*said, self.works(leaked)), expected)
 
+    def test_policy_notify_tells_of_each_secret_once_whatever_was_reported_before(self):
+        Organization.objects.filter(pk=self.acme.pk).update(on_leak=OnLeak.NOTIFY)
+        key, first = self.issue()
+        second = self.rotate(self.issue()[1], key, overlap_seconds=0)
+        with heard(is_heard=True):
+            for leaked in (first, second, first, second):
+                self.report(leaked)
+            third = self.rotate(self.issue()[1], key, overlap_seconds=60)
+            for leaked in (second, third, third):
+                self.report(leaked)
+            self.report(second, third)
+        said = [(it["done"], it["secrets"]) for it in self.leaks(key)]
+        locators = [[client.key.split("_")[2]] for client in (first, second, third)]
+        self.assertEqual(said, list(zip(("already_ended", "notified", "notified"), locators)))
+
     def test_policy_notify_tells_of_a_thief_who_ended_the_leaked_secret(self):
         Organization.objects.filter(pk=self.acme.pk).update(on_leak=OnLeak.NOTIFY)
         key, leaked = self.issue()
