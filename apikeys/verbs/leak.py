@@ -136,9 +136,7 @@ def act_on_leak(
     KEYS_REVOKED.inc(0 if is_spared else len(dying))
 
 
-def _facts(
-    leaked: list[KeySecret], source: str
-) -> tuple[set[str], set[str], dict[str, set[str]]]:
+def _facts(leaked: list[KeySecret], source: str) -> tuple[set[str], set[str], dict[str, set[str]]]:
     """Return the facts of FIND_FACTS: ids of keys for two, and locators by key for the third."""
     parameters: dict[str, Any] = {
         "keys": list({secret.api_key_id for secret in leaked}),

@@ -42,6 +42,26 @@ FIND_REACHED: Final = """
     )
     SELECT secret_id FROM reached
 """
+# One statement, because a report of many keys asks for each.
+COUNT_REACHED: Final = FIND_REACHED.replace(
+    "SELECT secret_id FROM reached",
+    """
+    , made AS (
+        SELECT k.id
+          FROM reached r
+          JOIN apikeys_apikey k ON k.maker_id = r.secret_id
+         WHERE k.revoked_at IS NULL AND k.id <> %(root)s
+    )
+    SELECT (SELECT count(*) FROM made),
+           (SELECT count(*)
+              FROM reached r
+              JOIN apikeys_keysecret s ON s.id = r.secret_id
+              JOIN apikeys_apikey k ON k.id = s.api_key_id
+             WHERE s.ended_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > %(now)s)
+               AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > %(now)s)
+               AND k.id <> %(root)s AND k.id NOT IN (SELECT id FROM made))
+    """,
+)
 
 
 @dataclass(frozen=True)
@@ -126,12 +146,9 @@ def revoke_with_all_it_made(root: ApiKey, *, actor: Actor, reason: str = "") -> 
 
 def would_revoke(root: ApiKey) -> Cascade:
     """Return what `revoke_with_all_it_made` would do now, without doing it (dry run)."""
-    reached = _reached(root)
-    children = {child.pk for child in _children(reached)}
-    spared = [
-        secrets for key, secrets in _left_alive(reached) if key.pk not in {root.pk, *children}
-    ]
-    return Cascade(len(children - {root.pk}), sum(map(len, spared)))
+    with connection.cursor() as cursor:
+        cursor.execute(COUNT_REACHED, {"root": root.pk, "now": timezone.now()})
+        return Cascade(*cursor.fetchone())
 
 
 def _children(reached: list[int]) -> QuerySet[ApiKey]:

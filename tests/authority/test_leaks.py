@@ -8,7 +8,8 @@ from typing import Any
 from unittest import mock
 
 import time_machine
-from django.db import OperationalError
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import OnLeak, Organization
 from apikeys.models import ApiKey, KeySecret
@@ -218,6 +219,17 @@ class ChainTests(LeakTestCase):
         self.assertEqual(self.issue()[1].delete(path).status_code, 200)
         self.assertEqual(self.works(*made, rotated, self.other), "---+")
 
+    def test_report_costs_the_same_for_a_key_that_made_many(self):
+        counts = []
+        for many in (1, 6):
+            client = first = self.issue()[1]
+            for _ in range(many):
+                client = self.make(client)[1]
+            with CaptureQueriesContext(connection) as queries:
+                self.report(first)
+            counts.append(len(queries))
+        self.assertEqual(counts[0], counts[1])
+
     def test_both_secrets_of_a_key_in_one_report_make_one_event(self):
         newest = self.rotated(self.other)
         self.report(self.leaked, newest)
@@ -291,8 +303,9 @@ class ReportTests(LeakTestCase):
                 self.report(leaked)
             self.report(second, third)
         said = [(it["done"], it["secrets"]) for it in self.leaks(key)]
+        done = ("already_ended", "notified", "notified")
         locators = [[client.key.split("_")[2]] for client in (first, second, third)]
-        self.assertEqual(said, list(zip(("already_ended", "notified", "notified"), locators)))
+        self.assertEqual(said, list(zip(done, locators, strict=True)))
 
     def test_policy_notify_tells_of_a_thief_who_ended_the_leaked_secret(self):
         Organization.objects.filter(pk=self.acme.pk).update(on_leak=OnLeak.NOTIFY)
