@@ -5,6 +5,8 @@ idempotent.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Final
 
@@ -37,8 +39,8 @@ ORIGINS: Final = {
 }
 MOST_RECORDS: Final = 50_000  # 10 MiB of records without an URL.
 LONGEST_TYPE: Final = 100
-# Of a worker's four threads, reports hold one at most.
-_at_work: Final = Lock()
+# Of a worker's four threads, one at most works on a report.
+_lock: Final = Lock()
 
 
 class LeakReportView(ApiView):
@@ -69,16 +71,25 @@ class LeakReportView(ApiView):
         if not (identifier and signature):
             raise ResourceNotFound
         refuse_by_headers(request, most=MOST_REPORT_BYTES)
-        if not _at_work.acquire(blocking=False):
-            raise TemporarilyUnavailable("Another report is being worked on.")
-        try:
-            current().allow("leak_report")
+        current().allow("leak_report")
+        with _at_work():
             key = keys.find(identifier)
-            body = request.META["wsgi.input"].read(int(request.META["CONTENT_LENGTH"]))
-            require_signed(key, signature, body)
+        # Without the lock: a stranger who sends a body slowly must not keep out real reports.
+        body = request.META["wsgi.input"].read(int(request.META["CONTENT_LENGTH"]))
+        require_signed(key, signature, body)
+        with _at_work():
             return _work_off(read_json(body), origin)
-        finally:
-            _at_work.release()
+
+
+@contextmanager
+def _at_work() -> Iterator[None]:
+    """Hold this worker's lock for reports. Raise TemporarilyUnavailable if another report does."""
+    if not _lock.acquire(blocking=False):
+        raise TemporarilyUnavailable("Another report is being worked on.")
+    try:
+        yield
+    finally:
+        _lock.release()
 
 
 def _work_off(records: Any, origin: str) -> list[dict[str, str]]:

@@ -434,6 +434,25 @@ class FeedbackTests(ReportTestCase):
         self.assertEqual(refused["Retry-After"], "5")
         self.assertEqual((answers[0].status_code, self.send().status_code), (200, 200))
 
+    def test_stranger_who_sends_a_body_slowly_keeps_out_no_report(self):
+        begun, go_on = threading.Event(), threading.Event()
+
+        class Slow(io.BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                begun.set()
+                go_on.wait(20)
+                return BODY
+
+        answers: list[Answer] = []
+        slow: dict[str, Any] = {"CONTENT_LENGTH": str(len(BODY)), "wsgi.input": Slow()}
+        stranger = threading.Thread(target=lambda: answers.append(self.send(signature="x", **slow)))
+        stranger.start()
+        begun.wait(20)
+        during = self.send()
+        go_on.set()
+        stranger.join()
+        self.assertEqual((during.status_code, answers[0].status_code), (200, 401))
+
     def test_reports_are_counted_by_origin_and_result(self):
         def count(result: str) -> float:
             labels = {"origin": "github", "result": result}
