@@ -13,7 +13,6 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import EmailValidator
-from django.db import connection
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.encoding import punycode
@@ -22,9 +21,11 @@ from accounts.models import OnLeak, Organization
 from apikeys.refusals import ExceedsCaller
 from apikeys.verbs.ceiling import WITHOUT_LIMITS, ActingKey
 from audit.actor import Actor, ActorType
-from audit.models import AuditHead, AuditLog
+from audit.models import OF_MODE, AuditEvent, AuditHead, AuditLog
 from notices.kinds import VERIFICATION
+from notices.links import DAY, queue_link
 from notices.models import Contact, Delivery
+from notices.models.contact import LINK_LASTS
 from web.errors.refusals import Faults, OfCatalogue, ParameterInvalid
 from web.input.text import clean_line, clean_reason
 from web.redaction import quote_input
@@ -32,9 +33,7 @@ from web.redaction import quote_input
 MOST: Final = 10
 LONGEST: Final = 254  # The longest path of SMTP without its brackets (RFC 5321, erratum 1690).
 MOST_UNVERIFIED: Final = 5
-LINK_LASTS: Final = timedelta(days=7)
-DAY: Final = timedelta(days=1)
-MAILS_A_DAY: Final = 5  # Of one organization, with a link.
+CHANGES_A_DAY: Final = 20  # By keys: each is a mail to the other contacts, who cannot stop it.
 
 _is_email: Final = EmailValidator(allowlist=())
 # An event has the time at which it is recorded. What it changes holds from the next moment on, so
@@ -53,7 +52,8 @@ def clean_email(email: str) -> str:
     with suppress(ValidationError, UnicodeError):
         line = f"{name}@{punycode(domain)}"
         _is_email(line)
-        if len(line) <= LONGEST and not set('"[') & set(line):
+        # For re.IGNORECASE "ſ" is an S.
+        if line.isascii() and len(line) <= LONGEST and not set('"[') & set(line):
             return line
     message = f"contacts holds {quote_input(email)}: it wants addresses such as ops@example.com."
     raise ParameterInvalid(message, field="contacts")
@@ -89,7 +89,8 @@ def change_by_key(
     """Set what is given, as far as a key may.
 
     Raises:
-        ManagingTakesAllScopes, ExceedsCaller, OfCatalogue: `mode_not_allowed` or `staff_only`.
+        ManagingTakesAllScopes, ExceedsCaller.
+        OfCatalogue: `mode_not_allowed`, or as `change_contacts`.
         ParameterInvalid: for contacts.
     """
     with AuditLog.of(organization.pk):
@@ -122,7 +123,7 @@ def change_contacts(
     A key's are sent a link, and a key removes only unverified ones. The event has masked addresses,
     because an event can never be erased.
 
-    Raises ParameterInvalid, or OfCatalogue `staff_only`.
+    Raises ParameterInvalid, or OfCatalogue: `staff_only` or `rate_limit_exceeded`.
     """
     is_staff, reason = actor.type is not ActorType.KEY, clean_reason(reason, required=False)
     emails = clean_emails(contacts, least=0 if is_staff else 1)
@@ -134,6 +135,8 @@ def change_contacts(
             _refuse_for_key(before, after)
         if before == after:
             return False
+        if not is_staff:
+            _refuse_too_many(organization.pk)
         _record(organization, before, after, actor=actor, reason=reason)
         now = timezone.now() + _MOMENT
         present = Contact.objects.filter(organization=organization, removed_at=None)
@@ -143,7 +146,7 @@ def change_contacts(
         for email in sorted(after.keys() - before.keys()):
             contact = _added(organization.pk, email)
             if not is_staff:
-                _send_link(contact)
+                queue_link(contact)
         if is_staff:
             present.filter(verified_at=None).update(verified_at=now)
         _settle(organization.pk)
@@ -185,6 +188,20 @@ def _refuse_for_key(before: Mapping[str, bool], after: Mapping[str, bool]) -> No
         raise ParameterInvalid(message, field="contacts")
 
 
+def _refuse_too_many(organization_id: str) -> None:
+    """Raise OfCatalogue, a 429, if keys changed the list CHANGES_A_DAY times within a day."""
+    changes = AuditEvent.objects.filter(
+        OF_MODE[True],  # For the index.
+        organization_id=organization_id,
+        action="organization.contacts_changed",
+        actor_type=ActorType.KEY,
+        created_at__gt=timezone.now() - DAY,
+    )
+    if changes.count() >= CHANGES_A_DAY:
+        message = f"Keys change the contacts at most {CHANGES_A_DAY} times a day."
+        raise OfCatalogue("rate_limit_exceeded", message, headers={"Retry-After": "3600"})
+
+
 def _record(
     organization: Organization, before: Mapping[str, bool], after: Mapping[str, bool], **by: Any
 ) -> None:
@@ -212,31 +229,6 @@ def _added(organization_id: str, email: str) -> Contact:
         created_at__gt=timezone.now() - LINK_LASTS,
     )
     return contact
-
-
-def _send_link(contact: Contact) -> None:
-    """Queue the mail with the link, a day after the last one to this address if need be.
-
-    A day has one such mail to an address, of whatever organization, and MAILS_A_DAY of one
-    organization. Later ones wait and are not refused: that would tell of other customers.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [contact.email])
-    now = timezone.now()
-    recent = Delivery.objects.filter(type=VERIFICATION, due_at__gt=now - DAY).order_by("-due_at")
-    if recent.filter(contact=contact).exists():
-        return
-    last = [
-        *recent.filter(contact__email=contact.email)[:1],
-        *recent.filter(organization=contact.organization_id)[MAILS_A_DAY - 1 : MAILS_A_DAY],
-    ]
-    Delivery.objects.create(
-        organization_id=contact.organization_id,
-        contact=contact,
-        type=VERIFICATION,
-        is_at_once=True,
-        due_at=max([now, *(delivery.due_at + DAY for delivery in last)]),
-    )
 
 
 def _settle(organization_id: str) -> None:

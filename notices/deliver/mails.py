@@ -75,7 +75,8 @@ def _take() -> list[Delivery]:
 def _send(deliveries: list[Delivery]) -> None:
     """Send a mail, and record what came of it."""
     first = deliveries[0]
-    is_gone = first.contact.removed_at or first.contact.unsubscribed_at
+    contact = first.contact
+    is_gone = contact.removed_at or contact.unsubscribed_at or contact.has_expired
     if is_gone and first.type not in UNSTOPPABLE:
         Delivery.objects.filter(pk__in=[delivery.pk for delivery in deliveries]).delete()
         return

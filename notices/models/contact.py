@@ -1,10 +1,15 @@
 """A contact: an address at which an organization is told what concerns its keys."""
 
+from datetime import timedelta
+from typing import Final
+
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import Organization
+
+LINK_LASTS: Final = timedelta(days=7)
 
 
 class Contact(models.Model):
@@ -38,3 +43,8 @@ class Contact(models.Model):
 
     def __str__(self) -> str:
         return self.email
+
+    @property
+    def has_expired(self) -> bool:
+        """Return True if it was not verified in time: its link has ended."""
+        return not self.verified_at and self.created_at <= timezone.now() - LINK_LASTS

@@ -18,6 +18,7 @@ from audit.actor import Actor
 from audit.models import OutboxRow
 from notices.deliver import mails
 from notices.deliver.spread import next_weekly, spread
+from notices.kinds import VERIFICATION
 from notices.mail.send import send
 from notices.models import Contact, Delivery, Lane, LeakReport
 from notices.models.lane import LaneName
@@ -215,6 +216,18 @@ class DeliverTests(DeliverTestCase):
             contact.save()
             told = [line for line in self.deliver() if line.startswith(contact.email)]
             self.assertEqual(told, [f"{contact.email} api_key.leaked"])
+
+    def test_link_that_would_be_sent_too_late_is_not_sent(self):
+        week = timedelta(days=7)
+        for late, count in ((-timedelta(minutes=1), 1), (timedelta(0), 0)):
+            contact = self.contact(f"{count}@acme.example", verified_at=None)
+            Delivery.objects.create(
+                organization=self.acme, contact=contact, type=VERIFICATION, is_at_once=True,
+                due_at=THURSDAY, created_at=THURSDAY,
+            )  # fmt: skip
+            Contact.objects.filter(pk=contact.pk).update(created_at=THURSDAY - week - late)
+            self.assertEqual(len(self.deliver()), count)
+        self.assertEqual(Delivery.objects.count(), 1)
 
     def test_lease_that_ended_is_taken_again_under_the_same_id(self):
         self.row()
