@@ -24,8 +24,7 @@ from audit.actor import Actor, ActorType
 from audit.models import OF_MODE, AuditEvent, AuditHead, AuditLog
 from notices.kinds import VERIFICATION
 from notices.links import DAY, queue_link
-from notices.models import Contact, Delivery
-from notices.models.contact import LINK_LASTS
+from notices.models import LINK_LASTS, Contact, Delivery
 from web.errors.refusals import Faults, OfCatalogue, ParameterInvalid
 from web.input.text import clean_line, clean_reason
 from web.redaction import quote_input

@@ -5,19 +5,12 @@ from typing import Final
 from audit.actor import ActorType
 
 VERIFICATION: Final = "contact.verification"  # The mail with the link; no event stands for it.
-AT_ONCE: Final = frozenset(
-    {
-        "api_key.leaked",
-        "organization.contacts_changed",
-        "organization.leak_policy_changed",
-        "usage.quota_100",
-    }
-)
-FIRST: Final = ("api_key.leaked", "api_key.revoked")
 # What a thief would stop first.
 UNSTOPPABLE: Final = frozenset(
     {"api_key.leaked", "organization.contacts_changed", "organization.leak_policy_changed"}
 )
+AT_ONCE: Final = UNSTOPPABLE | {"usage.quota_100"}
+FIRST: Final = ("api_key.leaked", "api_key.revoked")
 
 
 def is_at_once(type_: str, *, actor: str | None = None, days: int | None = None) -> bool:

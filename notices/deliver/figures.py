@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from notices.models.lane import UNSEEN_AFTER, LaneName
+from notices.models import UNSEEN_AFTER, LaneName
 from web.telemetry.metrics import ENDED, OLDEST_WAITING, WAITING
 
 # Of each lane: how much waits, and since when, in seconds. No times, which /readyz cannot read if

@@ -14,8 +14,7 @@ from django.utils import timezone
 from notices.deliver.spread import spread
 from notices.kinds import FIRST, UNSTOPPABLE
 from notices.mail.send import send
-from notices.models import Delivery, Lane
-from notices.models.lane import LaneName
+from notices.models import Delivery, Lane, LaneName
 from web.redaction import safe_text
 
 logger = logging.getLogger("reachscore.deliver")

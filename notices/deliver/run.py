@@ -10,8 +10,7 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from notices.deliver.mails import deliver_next
 from notices.leaks import queue
-from notices.models import Lane
-from notices.models.lane import LaneName
+from notices.models import Lane, LaneName
 from web.errors.faults import describe_fault
 
 logger = logging.getLogger("reachscore.deliver")

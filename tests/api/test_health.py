@@ -13,8 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from accounts.models import Organization, Plan
 from audit.actor import Actor
 from audit.models import OutboxRow
-from notices.models import Delivery, Lane, LeakReport
-from notices.models.lane import LaneName
+from notices.models import Delivery, Lane, LaneName, LeakReport
 from staff.login import factors
 from staff.models import SecondFactor, User
 from tests.support.notices import add_contact

@@ -10,7 +10,7 @@ import pytest
 from django.urls import resolve
 
 from notices.leaks.receiver import ORIGINS
-from notices.models.lane import LaneName
+from notices.models import LaneName
 from tests.support.demo_server import ROOT
 from web.errors.catalogue import CATALOGUE
 from web.telemetry.metrics import REGISTRY

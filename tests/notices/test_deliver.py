@@ -20,8 +20,7 @@ from notices.deliver import mails
 from notices.deliver.spread import next_weekly, spread
 from notices.kinds import VERIFICATION
 from notices.mail.send import send
-from notices.models import Contact, Delivery, Lane, LeakReport
-from notices.models.lane import LaneName
+from notices.models import Contact, Delivery, Lane, LaneName, LeakReport
 from tests.support.cast import ApiTestCase
 from tests.support.notices import add_contact
 

@@ -3,7 +3,7 @@
 Commands are not scraped, so keys issued and revoked are those of the web processes.
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 from django import db
@@ -48,40 +48,31 @@ _LEAK_REPORTS: Final = Counter(
     ["origin", "result"],
     registry=REGISTRY,
 )
-WARNINGS: Final = Gauge(
+# Set by the last process that answered /readyz.
+_gauge = partial(Gauge, registry=REGISTRY, multiprocess_mode="mostrecent")
+WARNINGS: Final = _gauge(
     "reachscore_warnings",
     "Warnings of the last /readyz, by kind; 0 if there are none.",
     ["kind"],
-    registry=REGISTRY,
-    multiprocess_mode="mostrecent",
 )
-OLDEST_SNAPSHOT: Final = Gauge(
+OLDEST_SNAPSHOT: Final = _gauge(
     "reachscore_oldest_snapshot_transactions",
     "Age of the oldest open snapshot in transactions, at the last /readyz.",
-    registry=REGISTRY,
-    multiprocess_mode="mostrecent",
 )
-
-WAITING: Final = Gauge(
+WAITING: Final = _gauge(
     "reachscore_deliver_waiting",
     "What waits for manage.py deliver, by lane, at the last /readyz.",
     ["lane"],
-    registry=REGISTRY,
-    multiprocess_mode="mostrecent",
 )
-OLDEST_WAITING: Final = Gauge(
+OLDEST_WAITING: Final = _gauge(
     "reachscore_deliver_oldest_seconds",
     "Since when the oldest of these waits; of mails, those that are sent at once.",
     ["lane"],
-    registry=REGISTRY,
-    multiprocess_mode="mostrecent",
 )
-ENDED: Final = Gauge(
+ENDED: Final = _gauge(
     "reachscore_deliver_ended",
     "Deliveries since the beginning, by result: delivered, or failed (given up).",
     ["result"],
-    registry=REGISTRY,
-    multiprocess_mode="mostrecent",
 )
 
 # Subclasses first: the first match by isinstance counts.

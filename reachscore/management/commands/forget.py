@@ -10,8 +10,7 @@ from django.utils import timezone
 from apikeys.models import ApiKey, KeyDay, KeySecret, RememberedRequest
 from apikeys.models.remembered_request import REMEMBERED_FOR
 from audit.models import OutboxRow
-from notices.models import Contact, Delivery, KeyNote, ReportWindow
-from notices.models.contact import LINK_LASTS
+from notices.models import LINK_LASTS, Contact, Delivery, KeyNote, ReportWindow
 from staff.models import LogInTries
 from staff.models.log_in_tries import COOL_OFF
 from web.commands import VerbCommand
