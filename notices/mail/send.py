@@ -1,7 +1,7 @@
 """Sending of notices by mail."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from django.conf import settings
 from django.core import mail
@@ -12,7 +12,7 @@ from apikeys.models import ApiKey
 from audit.models import AuditEvent
 from notices.kinds import UNSTOPPABLE, VERIFICATION
 from notices.links import link_to
-from notices.mail.words import Notice, notice_of, shown
+from notices.mail.words import notice_of, shown
 from notices.models import Delivery
 from web.redaction import printable
 
@@ -27,25 +27,20 @@ def send(deliveries: Sequence[Delivery]) -> str:
 
     Raises OSError, of which SMTPException is one, if the mail server does not take it.
     """
-    message, answers = compose(deliveries), list[Any]()
-    connection = mail.get_connection()
-    connection.open()
-    try:
+    message = compose(deliveries)
+    answers: list[tuple[int, bytes]] = []
+    with mail.get_connection() as connection:
         if smtp := getattr(connection, "connection", None):
+            send_data = smtp.data
+
+            def keep_answer(text: bytes) -> tuple[int, bytes]:
+                answers.append(send_data(text))
+                return answers[-1]
+
             # Django keeps no answer of the server's; it has the name of the mail in its queue.
-            smtp.data = _kept(smtp.data, answers)
+            smtp.data = keep_answer
         connection.send_messages([message])
-    finally:
-        connection.close()
     return f"{answers[0][0]} {answers[0][1].decode(errors='replace')}" if answers else "written"
-
-
-def _kept(call: Callable[..., Any], answers: list[Any]) -> Callable[..., Any]:
-    def calls(*args: Any) -> Any:
-        answers.append(call(*args))
-        return answers[-1]
-
-    return calls
 
 
 def compose(deliveries: Sequence[Delivery]) -> mail.EmailMultiAlternatives:
@@ -61,14 +56,10 @@ def compose(deliveries: Sequence[Delivery]) -> mail.EmailMultiAlternatives:
         if each.row
     ]
     subject = f"{len(deliveries)} notices about API keys: {name}"
+    link = stop = ""
     if first.type == VERIFICATION:
         subject = f"Confirm this address for notices about API keys: {name}"
         link = link_to("verify-contact", contact)
-        said = "The organization below wants this address to be told if one of its API keys for "
-        said += "ReachScore leaks or ends. Open the link within seven days and press the button. "
-        said += "If you do not know why, do nothing: nothing else will be sent."
-        notices = [Notice("Confirm this address for notices about API keys", link=link)]
-        notices[0].advice = said
     elif first.is_at_once:
         key = keys.get(first.row.target_id) if first.row else None
         subject = f"{notices[0].title}: {shown(key.name, LONGEST_NAME) if key else name}"
@@ -77,17 +68,16 @@ def compose(deliveries: Sequence[Delivery]) -> mail.EmailMultiAlternatives:
         "Auto-Submitted": "auto-generated",  # RFC 3834: no answer from machines.
         "ReachScore-Notice": first.type if first.is_at_once else "weekly",
     }
-    stop = ""
     if first.type not in (*UNSTOPPABLE, VERIFICATION):
         stop = link_to("unsubscribe", contact)
-        headers |= {"List-Unsubscribe": f"<{stop}>"}
-        headers |= {"List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}  # RFC 8058
+        headers["List-Unsubscribe"] = f"<{stop}>"
+        headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"  # RFC 8058
     context = {
         "subject": subject,
         "notices": notices,
-        "more": len(deliveries) - len(notices),
+        "more": len(deliveries) - MOST_SHOWN,
         "organization": f"{name} ({first.organization_id})",
-        "is_contact": first.type != VERIFICATION,
+        "link": link,
         "stop": stop,
         "url": settings.PUBLIC_URL,
     }

@@ -310,6 +310,7 @@ class VerificationTests(MailTestCase):
         self.assertIsNone(message["List-Unsubscribe"])
         found = re.search(rf"^{OURS}(/contacts/verify/\S+)$", self.text(message), re.MULTILINE)
         assert found is not None
+        self.assertNotIn("more:", self.text(message))
         self.assertContains(Client().get(found[1]), "new@acme.example")
         self.assertContains(Client().post(found[1]), "is confirmed")
         self.ops.refresh_from_db()
