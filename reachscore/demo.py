@@ -47,6 +47,7 @@ ReachScore is running. Ctrl-C ends it.
 
   API    {url}/v1
   Docs   {in_browsers}/docs
+  Mails  .local/mail/
   Admin  {in_browsers}/admin/
 """
     if password:

@@ -76,7 +76,10 @@ class AttentionFilter(ChoiceFilter):
         "near": near,
         "keyless": left_without,
     }
-    labels = {"near": f"above {NEAR_PERCENT} % of a limit", "keyless": "lost its managing keys"}
+    labels = {
+        "near": f"above {NEAR_PERCENT} % of a limit",
+        "keyless": "lost the last unrestricted live key",
+    }
 
 
 @admin.register(Organization)
@@ -102,7 +105,7 @@ class OrganizationAdmin(VerbAdmin):
         facts["usage"] = usage_of(obj, facts["limits"])
         facts["contacts"] = contacts_of(obj.pk)
         if request.user.has_perm("notices.view_delivery"):
-            sent = Delivery.objects.filter(organization=obj).select_related("contact")
+            sent = Delivery.objects.filter(organization=obj).select_related("contact", "row")
             facts["deliveries"] = sent.order_by("-created_at")[:MOST_DELIVERIES]
         if request.user.has_perm("audit.view_auditevent"):
             events = AuditEvent.objects.filter(organization_id=obj.pk).order_by("-sequence")

@@ -140,5 +140,5 @@ class ChangeLeakPolicy(VerbPage):
     consequence = (
         "Revoke: a key that is reported as leaked stops at once. Notify: the contacts are told, "
         "and the key works on; without a confirmed contact, or without mail, it is revoked all the "
-        "same, and the first who confirms sets Revoke. The contacts get a mail about this change."
+        "same, and the first contact who confirms sets it back to Revoke. The contacts get a mail."
     )

@@ -11,7 +11,7 @@ from accounts.models.usage import ALWAYS
 from apikeys.models import ApiKey, KeySecret
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
-from audit.models import AuditEvent, AuditHead
+from audit.models import AuditEvent, AuditHead, OutboxRow
 from notices.contacts import contacts_of
 from notices.models import Delivery
 from tests.staff.test_admin import KEYS, ORGANIZATIONS, AdminTestCase, page_of
@@ -182,8 +182,9 @@ class SentNoticesTests(OrganizationTestCase):
     def test_sent_notices_show_to_whom_what_when_and_the_answer_by_permission(self):
         self.send("contacts", contacts="olga@acme.example")
         contact, now = self.acme.contacts.get(), timezone.now()
+        key, row = self.issue()[0], OutboxRow.objects.get(type="api_key.issued")
         for columns in (
-            {"delivered_at": now, "answer": "250 2.0.0 Ok: queued as 4BxYZ"},
+            {"row": row, "delivered_at": now, "answer": "250 2.0.0 Ok: queued as 4BxYZ"},
             {"failed_at": now, "answer": "550 <b>unknown</b>", "tries": 10},
             {},
         ):
@@ -198,7 +199,7 @@ class SentNoticesTests(OrganizationTestCase):
         page = self.browser.get(page_of(ORGANIZATIONS, self.acme.id)).content.decode()
         for said in (
             "<bdi>olga@acme.example</bdi>",
-            "api_key.leaked",
+            f'api_key.leaked <a href="{page_of(KEYS, key.pk)}">{key.pk}</a>',
             "250 2.0.0 Ok: queued as 4BxYZ",
             "550 &lt;b&gt;unknown&lt;/b&gt;",
             "given up",
