@@ -131,11 +131,9 @@ def change_contacts(
         before = {email: contact.verified_at is not None for email, contact in rows.items()}
         after = {email: is_staff or before.get(email, False) for email in emails}
         if not is_staff:
-            _refuse_for_key(before, after)
+            _refuse_for_key(organization.pk, before, after)
         if before == after:
             return False
-        if not is_staff:
-            _refuse_too_many(organization.pk)
         _record(organization, before, after, actor=actor, reason=reason)
         now = timezone.now() + _MOMENT
         present = Contact.objects.filter(organization=organization, removed_at=None)
@@ -143,7 +141,7 @@ def change_contacts(
         present.exclude(pk__in=stay).update(removed_at=now)  # The expired ones, too.
         # Sorted: two organizations take the locks of addresses in one order.
         for email in sorted(after.keys() - before.keys()):
-            contact = _added(organization.pk, email)
+            contact = Contact.objects.create(organization=organization, email=email)
             if not is_staff:
                 queue_link(contact)
         if is_staff:
@@ -174,8 +172,10 @@ def verify(contact_id: int) -> bool:
     return True
 
 
-def _refuse_for_key(before: Mapping[str, bool], after: Mapping[str, bool]) -> None:
-    """Raise OfCatalogue or ParameterInvalid for a list that only staff may set."""
+def _refuse_for_key(
+    organization_id: str, before: Mapping[str, bool], after: Mapping[str, bool]
+) -> None:
+    """Raise OfCatalogue or ParameterInvalid for a change that a key may not make, or not today."""
     if any(verified and email not in after for email, verified in before.items()):
         message = "contacts leaves out a verified address. Only our staff remove one."
         raise OfCatalogue("staff_only", message)
@@ -185,10 +185,6 @@ def _refuse_for_key(before: Mapping[str, bool], after: Mapping[str, bool]) -> No
     if list(after.values()).count(False) > MOST_UNVERIFIED:
         message = f"contacts must hold at most {MOST_UNVERIFIED} addresses that are not verified."
         raise ParameterInvalid(message, field="contacts")
-
-
-def _refuse_too_many(organization_id: str) -> None:
-    """Raise OfCatalogue, a 429, if keys changed the list CHANGES_A_DAY times within a day."""
     changes = AuditEvent.objects.filter(
         OF_MODE[True],  # For the index.
         organization_id=organization_id,
@@ -196,7 +192,7 @@ def _refuse_too_many(organization_id: str) -> None:
         actor_type=ActorType.KEY,
         created_at__gt=timezone.now() - DAY,
     )
-    if changes.count() >= CHANGES_A_DAY:
+    if before != after and changes.count() >= CHANGES_A_DAY:
         message = f"Keys change the contacts at most {CHANGES_A_DAY} times a day."
         raise OfCatalogue("rate_limit_exceeded", message, headers={"Retry-After": "3600"})
 
@@ -216,18 +212,6 @@ def _masked(contacts: Mapping[str, bool]) -> list[str]:
         re.sub("(?<=.).*@", "…@", email) + ("" if is_verified else " (not verified)")
         for email, is_verified in contacts.items()
     ]
-
-
-def _added(organization_id: str, email: str) -> Contact:
-    """Return a new contact, or one that was removed before its link ended: the link works again."""
-    contact, _ = Contact.objects.update_or_create(
-        {"removed_at": None},
-        organization_id=organization_id,
-        email=email,
-        verified_at=None,
-        created_at__gt=timezone.now() - LINK_LASTS,
-    )
-    return contact
 
 
 def _settle(organization_id: str) -> None:

@@ -40,8 +40,6 @@ def queue_link(contact: Contact) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [contact.email])
     now = timezone.now()
     recent = Delivery.objects.filter(type=VERIFICATION, due_at__gt=now - DAY).order_by("-due_at")
-    if recent.filter(contact=contact).exists():
-        return
     last = [
         *recent.filter(contact__email=contact.email)[:1],
         *recent.filter(organization=contact.organization_id)[MAILS_A_DAY - 1 : MAILS_A_DAY],

@@ -11,7 +11,7 @@ from apikeys.api.answers import Answer, Computed, IdField
 from apikeys.api.documentation import ACCEPT_PATCH, endpoint
 from apikeys.authentication.caller import caller_of
 from apikeys.permissions import ManagesKeys
-from notices.contacts import MOST, change_by_key, clean_emails, contacts_of
+from notices.contacts import LONGEST, MOST, change_by_key, clean_emails, contacts_of
 from notices.models import Contact
 from web.input.body import JSON_TYPES
 from web.input.fields import Constant, StrictField, StrictSerializer
@@ -20,20 +20,14 @@ from web.output.openapi import KnownValues
 from web.output.views import ApiView
 
 # What the OpenAPI document says of the field; the rules themselves are the verb's.
-CONTACTS: Final = {
-    "type": "array",
-    "minItems": 1,
-    "maxItems": MOST,
-    "items": {
-        "type": "object",
-        "required": ["email"],
-        "properties": {
-            "email": {"type": "string", "format": "email", "maxLength": 254},
-            "verified": {"type": "boolean"},
-        },
-        "additionalProperties": False,
-    },
+EMAIL: Final = {"type": "string", "format": "email", "maxLength": LONGEST}
+CONTACT: Final = {
+    "type": "object",
+    "required": ["email"],
+    "properties": {"email": EMAIL, "verified": {"type": "boolean"}},
+    "additionalProperties": False,
 }
+CONTACTS: Final = {"type": "array", "items": CONTACT, "minItems": 1, "maxItems": MOST}
 
 
 class ContactAnswer(Answer):
@@ -71,7 +65,7 @@ class ContactsField(StrictField):
     def to_internal_value(self, data: Any) -> list[str]:
         if not isinstance(data, list) or not all(map(_is_contact, data)):
             self.refuse()
-        return [contact["email"] for contact in data]
+        return clean_emails(contact["email"] for contact in data)
 
 
 def _is_contact(data: Any) -> bool:
@@ -92,10 +86,6 @@ class OrganizationUpdate(StrictSerializer):
         list(OnLeak.values), required=False, help_text="Our staff alone set `notify`."
     )
 
-    def validate_contacts(self, emails: list[str]) -> list[str]:
-        """Raise what `clean_emails` raises."""
-        return clean_emails(emails)
-
 
 class OrganizationView(ApiView):
     """The organization of the calling key."""
@@ -114,10 +104,8 @@ class OrganizationView(ApiView):
         unrestricted key, live or test.
         """
         organization = Organization.objects.get(pk=caller_of(request).organization_id)
-        shown = {name: getattr(organization, name) for name in ("id", "name", "plan_id", "on_leak")}
-        return Response(
-            OrganizationAnswer({**shown, "contacts": contacts_of(organization.pk)}).data
-        )
+        shown = {**vars(organization), "contacts": contacts_of(organization.pk)}
+        return Response(OrganizationAnswer(shown).data)
 
     @endpoint(
         "change_organization",

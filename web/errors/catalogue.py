@@ -71,8 +71,7 @@ CATALOGUE: Final[dict[str, Problem]] = {
     "signature_invalid": Problem(
         401,
         "This report of leaked keys is not signed by the service whose header it carries.",
-        "Sign the body exactly as it is sent, with a key that the service has published. To report "
-        "a key that you found, use POST /v1/revoke_exposed: it takes no signature.",
+        "Sign the body as it is sent, with a published key. Finders use POST /v1/revoke_exposed.",
         is_rehearsable=False,
         before="proof",
     ),
@@ -136,9 +135,7 @@ CATALOGUE: Final[dict[str, Problem]] = {
     ),
     # What was asked
     "missing_required_field": Problem(
-        400,
-        "A required field is missing.",
-        "Add the field named in “field” and send the request again.",
+        400, "A required field is missing.", "Add the field named in “field” and send it again."
     ),
     "parameter_unknown": Problem(
         400,
@@ -173,8 +170,7 @@ CATALOGUE: Final[dict[str, Problem]] = {
     "resource_not_found": Problem(
         404,
         "There is nothing at this path.",
-        "Check the path and the id. A test key does not see objects of live mode, nor a live key "
-        "those of test mode.",
+        "Check the path and the id. Live and test keys do not see each other's objects.",
     ),
     "method_not_allowed": Problem(
         405,
