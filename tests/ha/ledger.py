@@ -25,6 +25,7 @@ KEPT_ACTIVE = 10  # A writer has this many keys; each further one has it revoke 
 LONGEST_ANSWER_SECONDS = 2 * 10  # Twice what is promised, for a busy machine.
 SAMPLE = 50  # Of the revoked keys, presented again after each fault; their rows are all read.
 NO_ANSWER = 0
+CUT = -1  # Its worker was killed between the head and the body; no proxy can ask again then.
 BACK_SOON = {503, 409}  # 409: the lost attempt of the same creation is still running.
 
 
@@ -112,6 +113,8 @@ class Ledger:
             answer = Answer(
                 response.status, json.loads(response.read() or b"null"), dict(response.headers)
             )
+        except http.client.IncompleteRead:
+            answer = Answer(CUT)
         except (OSError, http.client.HTTPException) as error:
             answer = Answer(NO_ANSWER, repr(error))
         finally:
@@ -137,7 +140,7 @@ class Ledger:
                 if method != "GET":
                     self.good["writes"].append(time.monotonic())
                 return answer.body
-            if answer.status not in BACK_SOON | {NO_ANSWER}:
+            if answer.status not in BACK_SOON | {NO_ANSWER, CUT}:
                 self.broken.append(f"{method} {path}: {answer.status} {answer.body}")
                 return None
             time.sleep(0.3)
@@ -184,7 +187,7 @@ class Ledger:
             self.ask("GET", "/v1/auth/me", self.revoked[ended], by=instance).status
             for instance in self.instances
         }
-        if not statuses <= {401, 503, NO_ANSWER}:
+        if not statuses <= {401, 503, NO_ANSWER, CUT}:
             self.broken.append(f"revoked key {ended} is alive: {statuses}")
         return statuses == {401}
 
@@ -209,7 +212,7 @@ class Ledger:
     def _note(self, what: str, instance: Instance, answer: Answer) -> None:
         if answer.status == 200:
             self.good[f"{what} {instance.name}"].append(time.monotonic())
-        elif answer.status not in {503, NO_ANSWER}:
+        elif answer.status not in {503, NO_ANSWER, CUT}:
             self.broken.append(f"{what} by {instance.name}: {answer}")
 
     def is_good_since(self, moment: float) -> bool:
