@@ -7,11 +7,14 @@ from typing import Final
 from django.db import transaction
 from django.utils import timezone
 
+from audit.actor import ActorType
 from audit.models import AuditEvent, OutboxRow
 from notices.kinds import FIRST, UNSTOPPABLE, is_at_once
 from notices.models import Contact, Delivery
 
 BATCH: Final = 500
+# What a report revokes or ends is told as `api_key.leaked`.
+REPORTERS: Final = (ActorType.SCANNER, ActorType.STRANGER)
 WEEKLY_AT: Final = timedelta(hours=8)  # On Monday, UTC.
 
 
@@ -29,14 +32,14 @@ def spread() -> bool:
         owners = {row.organization_id for row in rows}
         for contact in Contact.objects.filter(organization__in=owners, verified_at__isnull=False):
             contacts[contact.organization_id].append(contact)
-        revocations = [row.pk for row in rows if row.type == "api_key.revoked"]
-        events = AuditEvent.objects.filter(pk__in=revocations)
+        ends = [row.pk for row in rows if row.type in ("api_key.revoked", "api_key.secrets_ended")]
+        events = AuditEvent.objects.filter(pk__in=ends)
         actors = dict(events.values_list("pk", "actor_type"))
         Delivery.objects.bulk_create(
             _delivery(row, contact, actor=actors.get(row.pk))
             for row in rows
             for contact in contacts[row.organization_id]
-            if _is_told(contact, row)
+            if _is_told(contact, row) and actors.get(row.pk) not in REPORTERS
         )
         spread_rows = OutboxRow.objects.filter(pk__in=[row.pk for row in rows])
         spread_rows.update(spread_at=timezone.now())

@@ -103,8 +103,8 @@ def _facts(row: OutboxRow, event: AuditEvent | None, api_key: Any) -> Iterator[t
         if before == after or name in ("done", "cascade"):
             continue
         label = LABELS.get(name) or name.replace("_", " ").capitalize()
-        is_leak = row.type == "api_key.leaked"
-        yield label, _plain(after) if is_leak else f"{_plain(before)} → {_plain(after)}"
+        is_new = row.type in ("api_key.leaked", "api_key.issued")
+        yield label, _plain(after) if is_new else f"{_plain(before)} → {_plain(after)}"
 
 
 def _plain(value: Any) -> str:

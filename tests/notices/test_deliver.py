@@ -13,9 +13,11 @@ from django.test import override_settings
 from django.utils import timezone
 
 from apikeys.plaintext import verifying_digests
+from apikeys.verbs.leak import Place, act_on_leak
 from apikeys.verbs.revoke import revoke
+from apikeys.verbs.rotate import rotate
 from audit.actor import Actor
-from audit.models import OutboxRow
+from audit.models import AuditEvent, OutboxRow
 from notices.deliver import mails
 from notices.deliver.spread import next_weekly, spread
 from notices.kinds import VERIFICATION
@@ -87,10 +89,17 @@ class SpreadTests(DeliverTestCase):
         self.assertEqual(Delivery.objects.get().contact, self.ops)
 
     def test_urgent_notices_are_at_once_and_others_wait_for_monday(self):
-        sam, own = self.issue()[0], self.issue()[0]
+        sam, own, leaked, rotated = (self.issue()[0] for _ in range(4))
+        rotate(rotated, actor=Actor.cli(), overlap=timedelta(days=1))
+        found = [leaked.secrets.get().pk, rotated.secrets.earliest("pk").pk]
         OutboxRow.objects.all().delete()
         revoke(sam, actor=Actor.staff(self.sam), reason="left")
         revoke(own, actor=Actor.cli())
+        # What the reports revoke and end is not told once more.
+        github = Actor.scanner("github")
+        act_on_leak(self.acme.pk, dict.fromkeys(found, Place()), actor=github, source="github")
+        done = set(AuditEvent.objects.filter(actor_id="github").values_list("action", flat=True))
+        self.assertEqual(done, {"api_key.leaked", "api_key.revoked", "api_key.secrets_ended"})
         self.row("api_key.expiring", data={"days": 1})
         self.row("api_key.expiring", data={"days": 7})
         while spread():
@@ -101,6 +110,8 @@ class SpreadTests(DeliverTestCase):
             [
                 ("api_key.expiring", False, MONDAY),
                 ("api_key.expiring", True, THURSDAY),
+                ("api_key.leaked", True, THURSDAY),
+                ("api_key.leaked", True, THURSDAY),
                 ("api_key.revoked", False, MONDAY),
                 ("api_key.revoked", True, THURSDAY),
             ],
