@@ -150,16 +150,15 @@ def change_contacts(
     return True
 
 
-def verify(contact_id: int) -> bool:
-    """Verify a contact: the owner of the address agreed. Return False if its link has ended.
+def verify(contact: Contact) -> bool:
+    """Verify a contact: the owner agreed. Return False if it was, or if its link has ended.
 
     The first one sets `on_leak` to REVOKE: NOTIFY counted as that, and a thief may be the first.
     """
-    organization = Organization.objects.get(contacts=contact_id)
+    organization = contact.organization
     with AuditLog.of(organization.pk):
         contacts = contacts_of(organization.pk)
-        contact = contacts.filter(pk=contact_id, verified_at=None).first()
-        if contact is None:
+        if not contacts.filter(pk=contact.pk, verified_at=None).exists():
             return False
         before = {each.email: each.verified_at is not None for each in contacts}
         if not any(before.values()):

@@ -21,10 +21,9 @@ from notices.models import Contact
 def verify_contact(request: HttpRequest, token: str) -> HttpResponse:
     """Verify an address once its owner presses the button."""
     contact = linked("verify-contact", token)
+    if contact and request.method == "POST":
+        verify(contact)
     alive = contact and contacts_of(contact.organization_id).filter(pk=contact.pk).first()
-    if alive and not alive.verified_at and request.method == "POST":
-        verify(alive.pk)
-        alive.refresh_from_db()
     return _page(request, "verify", alive)
 
 

@@ -20,17 +20,6 @@ from web.redaction import printable, redact
 LONGEST: Final = 300  # Of one text in a mail.
 
 WORDS: Final = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
-CASCADE: Final = "It made other keys, which live on. If a stranger has used it, revoke them all."
-RUN_WITH: Final = "Run this with an unrestricted {mode} key without limits in REACHSCORE_KEY:"
-BY: Final = {
-    ActorType.STAFF: "our staff",
-    ActorType.CLI: "our staff",
-    ActorType.SYSTEM: "this service",
-    ActorType.STRANGER: "somebody without a key",
-    ActorType.SCANNER: "{0.actor_label}",
-    ActorType.KEY: "{0.actor_label} ({0.actor_id})",
-}
-LABELS: Final = {"url": "Found at", "source": "Reported by", "secrets": "Secrets found"}
 
 
 class Notice(NamedTuple):
@@ -69,10 +58,10 @@ def notice_of(row: OutboxRow, event: AuditEvent | None, api_key: Any) -> Notice:
     advice = said.get("advice", "")
     requests = [said["request"]] if "request" in said else []
     if "cascade" in changes:
-        advice += f" {CASCADE}"
+        advice += " " + WORDS["after"]["cascade"]
         requests.append(changes["cascade"])
     if requests and api_key:
-        advice += " " + RUN_WITH.format(mode="live" if api_key.livemode else "test")
+        advice += " " + WORDS["after"]["live" if api_key.livemode else "test"]
     commands = list(map(_curl, requests)) if api_key else []
     return Notice(title, list(_facts(row, event, api_key)), advice, commands)
 
@@ -94,15 +83,15 @@ def _facts(row: OutboxRow, event: AuditEvent | None, api_key: Any) -> Iterator[t
             yield name.capitalize(), f"{row.data[name]:,}"
     if event is None:
         return
-    kind = ActorType(event.actor_type)
-    yield "By", shown(BY[kind].format(event))
-    if kind is ActorType.KEY:
+    by = WORDS["by"].get(event.actor_type, "$actor_label ($actor_id)")
+    yield "By", shown(Template(by).safe_substitute(vars(event)))
+    if event.actor_type == ActorType.KEY:
         told = {"From": event.ip, "With": event.user_agent, "Reason": event.reason}
         yield from ((label, shown(text)) for label, text in told.items() if text)
     for name, (before, after) in event.changes.items():
         if before == after or name in ("done", "cascade"):
             continue
-        label = LABELS.get(name) or name.replace("_", " ").capitalize()
+        label = WORDS["labels"].get(name) or name.replace("_", " ").capitalize()
         is_new = row.type in ("api_key.leaked", "api_key.issued")
         yield label, _plain(after) if is_new else f"{_plain(before)} → {_plain(after)}"
 

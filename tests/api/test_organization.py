@@ -256,7 +256,7 @@ class WhoHearsTests(OrganizationTestCase):
         theirs.change(PATH, listed(NEW))
         head = AuditHead.objects.filter(pk=self.globex.pk)
         self.assertFalse(head.get().has_destination)
-        self.assertTrue(verify(Contact.objects.get(email=NEW).pk))
+        self.assertTrue(verify(Contact.objects.get(email=NEW)))
         self.assertTrue(head.get().has_destination)
 
 
