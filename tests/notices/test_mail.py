@@ -149,6 +149,7 @@ class WordsTests(MailTestCase):
             "github",
             self.curl("/v1/keys", "POST"),
             "an unrestricted live key",
+            "if you have none, ask our support",
             self.curl(f"{path}?cascade=true", "DELETE"),
             "cannot be stopped",
         )
