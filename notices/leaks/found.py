@@ -1,7 +1,7 @@
 """Kill what was found in public: the keys and secrets of which somebody sent us the plaintext."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -20,24 +20,17 @@ AT_ONCE: Final = 1000  # Digests that one query looks up.
 WAIT_BRIEFLY: Final = "SET LOCAL lock_timeout = '2s'"
 
 
-def kill(
-    digests: Collection[bytes],
-    *,
-    actor: Actor,
-    source: str,
-    url: str = "",
-    places: Mapping[bytes, Place] | None = None,
-) -> set[bytes]:
+def kill(places: Mapping[bytes, Place], *, actor: Actor, source: str) -> set[bytes]:
     """Act on the secrets with these digests, and return the digests that we know, in any state.
 
-    `url` is where they were found, or `places` says it of each. Each organization has a transaction
-    of its own. If one fails, the others are still tried.
+    `places` says of each digest where it was found. Each organization has a transaction of its own.
+    If one fails, the others are still tried.
 
     Raises OperationalError or InterfaceError if one failed. To repeat the call is safe.
     """
     known: set[bytes] = set()
     found: defaultdict[str, dict[int, Place]] = defaultdict(dict)
-    left = iter(digests)
+    left = iter(places)
     reports = AuditEvent.objects.filter(
         target_id=OuterRef("api_key_id"), action=LEAKED, changes__source__1=source
     )
@@ -47,8 +40,7 @@ def kill(
             digest = bytes(secret.digest)
             known.add(digest)
             if secret.api_key.is_active or not secret.is_known:  # Else it is dead, and recorded.
-                place = (places or {}).get(digest, Place(url))
-                found[secret.api_key.organization_id][secret.pk] = place
+                found[secret.api_key.organization_id][secret.pk] = places[digest]
     fault: OperationalError | InterfaceError | None = None
     for organization_id, secrets in found.items():
         try:

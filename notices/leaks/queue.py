@@ -7,6 +7,7 @@ from typing import Final
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
+from apikeys.verbs.leak import Place
 from audit.actor import Actor
 from notices.leaks.found import kill
 from notices.models import LeakReport
@@ -38,9 +39,9 @@ def work_off() -> bool:
         logger.error("Report %s failed %d times and is dropped.", report.pk, MOST_TRIES)
         report.delete()
         return True
-    digests = list(map(bytes, report.digests))
+    places = dict.fromkeys(map(bytes, report.digests), Place(report.found_at))
     try:
-        kill(digests, actor=Actor.stranger(), source="revoke_exposed", url=report.found_at)
+        kill(places, actor=Actor.stranger(), source="revoke_exposed")
     except (OperationalError, InterfaceError) as error:
         logger.warning("Report %s failed: %s", report.pk, describe_fault(error))
         pause = timedelta(seconds=min(2**report.tries, LONGEST_PAUSE))

@@ -120,7 +120,7 @@ def _work_off(records: Any, origin: str) -> list[dict[str, str]]:
         told.append(
             ({"token_hash": token_hash, "token_type": safe_text(kind)[:LONGEST_TYPE]}, digests)
         )
-    known = kill(places, actor=Actor.scanner(origin), source=origin, places=places)
+    known = kill(places, actor=Actor.scanner(origin), source=origin)
     return [
         {**said, "label": "true_positive" if known.intersection(digests) else "false_positive"}
         for said, digests in told

@@ -43,8 +43,8 @@ class LeakTestCase(ApiTestCase):
         self.addCleanup(traveller.stop)
 
     def report(self, *leaked: ApiClient, source: str = "github", url: str = URL) -> set[bytes]:
-        digests = [signing_digest(client.key)[1] for client in leaked]
-        return kill(digests, actor=Actor.scanner(source), source=source, url=url)
+        places = {signing_digest(client.key)[1]: Place(url) for client in leaked}
+        return kill(places, actor=Actor.scanner(source), source=source)
 
     def works(self, *clients: ApiClient) -> str:
         """Return a + for each client that is let in, and a - for each that is not."""
@@ -267,9 +267,8 @@ class ReportTests(LeakTestCase):
     def test_unknown_digest_is_not_returned_and_writes_nothing(self):
         before = AuditEvent.objects.count()
         with self.assertNumQueries(1):
-            self.assertEqual(
-                kill([b"x" * 32], actor=Actor.stranger(), source="revoke_exposed"), set()
-            )
+            unknown = {b"x" * 32: Place()}
+            self.assertEqual(kill(unknown, actor=Actor.stranger(), source="revoke_exposed"), set())
         self.assertEqual(AuditEvent.objects.count(), before)
 
     def test_key_of_a_suspended_organization_or_of_test_mode_dies(self):
@@ -336,9 +335,8 @@ class ReportTests(LeakTestCase):
                 self.assertEqual(self.leaks(key)[0].get("url"), shown)
         for kind, shown in (("Commit", "Commit"), ("<b>", None), ("x" * 41, None)):
             key, leaked = self.issue()
-            digest = signing_digest(leaked.key)[1]
-            places = {digest: Place(URL, kind)}
-            kill([digest], actor=Actor.scanner("github"), source="github", places=places)
+            places = {signing_digest(leaked.key)[1]: Place(URL, kind)}
+            kill(places, actor=Actor.scanner("github"), source="github")
             self.assertEqual(self.leaks(key)[0].get("found_in"), shown)
 
     def test_customers_see_the_event_by_its_actors_type_alone(self):
@@ -380,8 +378,8 @@ class ReportTests(LeakTestCase):
 
 class RaceTests(CommittedTestCase):
     def report(self, leaked: ApiClient) -> set[bytes]:
-        digest = signing_digest(leaked.key)[1]
-        return kill([digest], actor=Actor.scanner("github"), source="github")
+        places = {signing_digest(leaked.key)[1]: Place()}
+        return kill(places, actor=Actor.scanner("github"), source="github")
 
     def test_thief_who_rotates_or_makes_keys_while_the_report_comes_does_not_keep_the_key(self):
         for _ in range(4):
