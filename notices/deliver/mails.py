@@ -1,9 +1,9 @@
 """Deliveries by mail: one is taken under a lease, sent, and its end recorded (at least once)."""
 
 import logging
-import random
 import time
 from datetime import timedelta
+from random import SystemRandom
 from typing import Any, Final
 
 from django.conf import settings
@@ -88,7 +88,7 @@ def _send(deliveries: list[Delivery]) -> None:
         end = "retry" if first.tries < len(RETRY_AFTER) else "failed"
     columns: dict[str, Any] = {"answer": safe_text(answer)[:LONGEST_ANSWER], "taken_until": None}
     if end == "retry":
-        later = random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
+        later = SystemRandom().uniform(1, 1 + JITTER)
         columns["due_at"] = timezone.now() + RETRY_AFTER[first.tries] * later
     else:
         columns[f"{end}_at"] = timezone.now()

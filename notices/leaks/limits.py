@@ -26,7 +26,7 @@ MOST_KEYS_OF_SMALL: Final = 10
 # waits for no disk. If a later window is full, the first is not touched either: so strangers with
 # many addresses make no more rows than everybody may send reports. A window that ends too late is
 # the mistake of a clock, and begins anew.
-TAKE: Final = """
+_TAKE: Final = """
     INSERT INTO notices_reportwindow AS w (subject, ends_at, remaining)
     SELECT %(subject)s, %(ends_at)s, %(most)s - 1
      WHERE NOT EXISTS (SELECT FROM notices_reportwindow
@@ -35,7 +35,8 @@ TAKE: Final = """
        SET ends_at = CASE WHEN IS_OPEN THEN w.ends_at ELSE EXCLUDED.ends_at END,
            remaining = CASE WHEN IS_OPEN THEN w.remaining - 1 ELSE EXCLUDED.remaining END
      WHERE w.remaining > 0 OR NOT IS_OPEN
-""".replace(
+"""
+TAKE: Final = _TAKE.replace(
     "IS_OPEN", "(w.ends_at > %(now)s AND w.ends_at <= EXCLUDED.ends_at + interval '1 minute')"
 )
 
