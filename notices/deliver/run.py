@@ -41,19 +41,14 @@ def work(name: LaneName, stop: Event) -> None:
                     Lane.beat(name)
                     beats_at = time.monotonic() + BEAT
                 pause = 0 if LANES[name]() else PAUSE
-            except (DatabaseError, InterfaceError) as error:
-                pause = _pause_after(pause)
-                fault = describe_fault(error)
-                logger.warning("%s: database fault, again in %.0f s: %s", name, pause, fault)
-            except Exception:
-                pause = _pause_after(pause)
-                logger.exception("%s: bug, again in %.0f s", name, pause)
+            except Exception as error:
+                connection.close()  # It may be broken.
+                pause = min(max(1.0, 2 * pause), LONGEST_PAUSE)
+                if isinstance(error, DatabaseError | InterfaceError):
+                    fault = describe_fault(error)
+                    logger.warning("%s: database fault, again in %.0f s: %s", name, pause, fault)
+                else:
+                    logger.exception("%s: bug, again in %.0f s", name, pause)
             stop.wait(pause)
     finally:
         connection.close()
-
-
-def _pause_after(pause: float) -> float:
-    """Return the next pause after a fault. Closes the connection, which may be broken."""
-    connection.close()
-    return min(max(1.0, 2 * pause), LONGEST_PAUSE)
