@@ -1,18 +1,25 @@
 from django.db import migrations
 
-# The guard is for what was sealed. `has_destination` beside it changes by itself.
+# The guard is for what is sealed: `has_destination` beside it changes by itself. The trigger names
+# no columns, because PostgreSQL refuses to change the type of one that a trigger names.
 GUARD = """
-    DROP TRIGGER audit_head_one_step ON audit_audithead;
-    CREATE TRIGGER audit_head_one_step
-        BEFORE UPDATE {of}ON audit_audithead
-        FOR EACH ROW EXECUTE FUNCTION audit_one_step();
+    CREATE OR REPLACE FUNCTION audit_one_step() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF NEW.organization_id <> OLD.organization_id OR {moves} THEN
+            RAISE EXCEPTION 'The head of an audit log moves one event forward at a time.'
+                USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
+        END IF;
+        RETURN NEW;
+    END $$;
 """
+ONE_STEP = "NEW.sequence <> OLD.sequence + 1"
+STAYS = "(NEW.sequence, NEW.seal) IS DISTINCT FROM (OLD.sequence, OLD.seal)"
 
 
 class Migration(migrations.Migration):
     dependencies = [("audit", "0006_outbox")]
     operations = [
         migrations.RunSQL(
-            GUARD.format(of="OF organization_id, sequence, seal "), GUARD.format(of="")
+            GUARD.format(moves=f"({ONE_STEP} AND {STAYS})"), GUARD.format(moves=ONE_STEP)
         )
     ]

@@ -69,7 +69,7 @@ class AppendOnlyTests(ApiTestCase):
         )
 
     def test_audit_head_moves_forward_by_one_event_only(self):
-        for change in ("sequence = 0", "sequence = sequence", "sequence = sequence + 2"):
+        for change in ("sequence = 0", "seal = sha256('x')", "sequence = sequence + 2"):
             self.refused(f"UPDATE audit_audithead SET {change}", ONE_STEP)
         self.refused("UPDATE audit_audithead SET organization_id = 'org_x'", ONE_STEP)
         AuditHead.objects.filter(pk=self.acme.pk).update(sequence=2)

@@ -172,5 +172,5 @@ def test_systemd_units_verify(tmp_path: Path) -> None:
     done = subprocess.run(
         ["systemd-analyze", "verify", *names], capture_output=True, text=True, check=False
     )
-    assert len(names) == 4
+    assert len(names) == 5
     assert (done.returncode, done.stderr) == (0, "")

@@ -149,6 +149,8 @@ def test_body_over_nginx_limit_gets_the_services_own_413(server, keys, tmp_path)
         error: dict[str, Any] = json.load(answer)["error"]
         connection.close()
         assert error.pop("request_id") == shown.pop("Request-Id")
+        # How much a path takes is the service's to say.
+        assert error.pop("message").startswith("The request body is larger than ")
         return error, shown
 
     running = start_nginx(tmp_path, [server.port] * 2, token=TOKEN)
