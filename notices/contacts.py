@@ -59,15 +59,15 @@ def clean_email(email: str) -> str:
 
 
 def clean_emails(emails: Iterable[str], *, least: int = 1) -> list[str]:
-    """Return `least` to MOST different addresses. Raise ParameterInvalid for every fault."""
-    faults, cleaned = Faults(), dict[str, None]()
-    for email in emails:
+    """Return `least` to MOST addresses, each once. Raise ParameterInvalid for every fault."""
+    given, faults, cleaned = list(emails), Faults(), dict[str, None]()
+    if not least <= len(given) <= MOST:
+        message = f"contacts must hold {least} to {MOST} addresses: the whole list."
+        raise ParameterInvalid(message, field="contacts")
+    for email in given:
         with faults.noted():
             cleaned[clean_email(email)] = None
     faults.refuse()
-    if not least <= len(cleaned) <= MOST:
-        message = f"contacts must hold {least} to {MOST} addresses: the whole list."
-        raise ParameterInvalid(message, field="contacts")
     return list(cleaned)
 
 
@@ -174,7 +174,7 @@ def verify(contact: Contact) -> bool:
 def _refuse_for_key(
     organization_id: str, before: Mapping[str, bool], after: Mapping[str, bool]
 ) -> None:
-    """Raise OfCatalogue or ParameterInvalid for a change that a key may not make, or not today."""
+    """Raise OfCatalogue for a change that a key may not make, or not today."""
     if any(verified and email not in after for email, verified in before.items()):
         message = "contacts leaves out a verified address. Only our staff remove one."
         raise OfCatalogue("staff_only", message)
@@ -182,8 +182,9 @@ def _refuse_for_key(
         message = "This service sends no mails, so that no address can be verified."
         raise OfCatalogue("staff_only", message)
     if list(after.values()).count(False) > MOST_UNVERIFIED:
-        message = f"contacts must hold at most {MOST_UNVERIFIED} addresses that are not verified."
-        raise ParameterInvalid(message, field="contacts")
+        message = f"contacts holds more than {MOST_UNVERIFIED} addresses that are not verified."
+        fix = "Leave some out until others are verified, or ask our staff to add them."
+        raise OfCatalogue("staff_only", message, fix=fix)
     changes = AuditEvent.objects.filter(
         OF_MODE[True],  # For the index.
         organization_id=organization_id,

@@ -115,7 +115,7 @@ class ShowAndChangeTests(OrganizationTestCase):
                 *("x@" + "ü" * 200 + ".example", "x@\ud800.example", "ops@acme.example;"),
             )),
             [{"email": f"{n}@acme.example"} for n in range(11)],
-            [{"email": OPS}, *({"email": f"{n}@acme.example"} for n in range(6))],
+            [{"email": OPS}] * 11,
         )  # fmt: skip
         bodies: list[tuple[str, Any]] = [("contacts", value) for value in of_contacts]
         policies: tuple[Any, ...] = (None, "", "Revoke", "never", 5, [], {}, True)
@@ -386,7 +386,7 @@ class MailBombTests(OrganizationTestCase):
     def test_at_most_five_addresses_wait_and_a_sixth_is_refused(self):
         self.add(*(f"{n}@acme.example" for n in range(5)))
         too_many = self.api.change(PATH, listed(OPS, *(f"{n}@acme.example" for n in range(6))))
-        self.assertRefused(too_many, 400, "parameter_invalid", field="contacts")
+        self.assertRefused(too_many, 403, "staff_only")
         self.assertEqual(Delivery.objects.count(), 5)
 
     def test_without_mail_no_address_can_be_added_but_the_policy_tightened(self):
