@@ -33,7 +33,7 @@ def linked(page: str, token: str) -> Contact | None:
 def queue_link(contact: Contact) -> None:
     """Queue the mail with the link, a day after the last one to this address if need be.
 
-    A day has one such mail to an address, of whatever organization, and MAILS_A_DAY of one
+    A day has one such mail to an address, of all organizations, and MAILS_A_DAY of one
     organization. Later ones wait and are not refused: that would tell of other customers.
     """
     with connection.cursor() as cursor:

@@ -76,7 +76,7 @@ class ExposedKeys(StrictSerializer):
 
 
 class LeakReportReceived(Answer):
-    """What is answered to every well-formed report, whatever its keys are."""
+    """What is answered to every well-formed report, if its keys exist or not."""
 
     id = IdField("rpt")
     object = Constant("leak_report")

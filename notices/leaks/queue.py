@@ -1,4 +1,4 @@
-"""The queue of reports: whoever reports a key waits for nothing that depends on the key."""
+"""The queue of reports: who reports a key waits for nothing that depends on the key."""
 
 import logging
 from datetime import timedelta

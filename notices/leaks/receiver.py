@@ -112,7 +112,7 @@ def _work_off(records: Any, origin: str) -> list[dict[str, str]]:
             for name in ("token", "type", "url", "source")
         )
         plaintext = token.strip()
-        # Whatever type it says: a live key can be reported as another vendor's.
+        # Its type is not read: a live key can be reported as another vendor's.
         digests = verifying_digests(plaintext) if is_well_formed(plaintext) else []
         for digest in digests:
             places.setdefault(digest, Place(url, source))

@@ -290,7 +290,7 @@ class ReportTests(LeakTestCase):
                 said = [it["done"] for it in self.leaks(key)]
                 self.assertEqual((*said, self.works(leaked)), expected)
 
-    def test_policy_notify_tells_of_each_secret_once_whatever_was_reported_before(self):
+    def test_policy_notify_tells_of_each_secret_once_after_any_other_report(self):
         Organization.objects.filter(pk=self.acme.pk).update(on_leak=OnLeak.NOTIFY)
         key, first = self.issue()
         second = self.rotate(self.issue()[1], key, overlap_seconds=0)

@@ -4,7 +4,7 @@ from apikeys.plaintext import new_plaintext
 from tests.support.browser import Window
 
 
-def test_finder_pastes_a_key_and_the_box_comes_back_empty_whatever_was_wrong(stranger: Window):
+def test_finder_pastes_a_key_and_the_box_comes_back_empty_after_any_fault(stranger: Window):
     key = new_plaintext(livemode=True)
     page = stranger.page
     stranger.visit("/docs/errors")
