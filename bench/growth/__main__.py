@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import signal
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.growth import audit, brin, calls, month, sizes, speeds, steady, straight
-from bench.machine import LOCAL, environment, moment, require_tools, say
+from bench.machine import environment, moment, require_tools, say
 from reachscore.devdb.cluster import find_programs
 
 PARTS: Final[dict[str, Callable[[argparse.Namespace], str]]] = {
@@ -24,7 +25,6 @@ PARTS: Final[dict[str, Callable[[argparse.Namespace], str]]] = {
     "audit": audit.measure,
 }
 PAGE: Final = Path(__file__).parent.with_name("GROWTH.md")
-KEPT: Final = LOCAL / "growth"
 TITLE: Final = """# Growth
 
 `make bench-growth` measures ours alone, on more and more of everything; all of it takes hours. With
@@ -44,22 +44,21 @@ def main() -> None:
     # Go through every `finally` on the way out, as for Ctrl-C.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
-    KEPT.mkdir(parents=True, exist_ok=True)
     for name in options.parts or PARTS:
         began = time.monotonic()
         section = PARTS[name](options)
         took = f"{(time.monotonic() - began) / 60:.1f} minutes"
         measured = f"`{name}`: measured {moment()}, in {took}; load {os.getloadavg()[2]:.0f}."
-        (KEPT / f"{name}.md").write_text(f"{section}\n\n{measured}\n")
+        write_page(name, f"{section.strip()}\n\n{measured}\n")
         say(f"{name} after {took}.")
-        write_page()
 
 
-def write_page() -> None:
-    """Put together what was measured, now or earlier."""
-    kept = [KEPT / f"{one}.md" for one in PARTS]
-    sections = [one.read_text() for one in kept if one.exists()]
-    PAGE.write_text("\n".join([TITLE, f"{environment(str(find_programs()[1]))}\n", *sections]))
+def write_page(name: str, section: str) -> None:
+    """Put a section in place of what the page had of this part. The others stay."""
+    _, *found = re.split(r"^<!-- (\w+) -->\n", PAGE.read_text(), flags=re.MULTILINE)
+    sections = dict(zip(found[::2], found[1::2], strict=True)) | {name: section}
+    parts = [f"<!-- {one} -->\n{sections[one].strip()}\n" for one in PARTS if one in sections]
+    PAGE.write_text("\n".join([TITLE, f"{environment(str(find_programs()[1]))}\n", *parts]))
 
 
 if __name__ == "__main__":
