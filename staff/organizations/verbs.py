@@ -119,10 +119,11 @@ class ChangeContacts(VerbPage):
         return self.form_class(data, initial={"contacts": listed})
 
     def carry_out(self, fields: dict[str, Any]) -> str:
-        emails = fields["contacts"].split()
-        reason = fields["reason"]
+        lines = filter(None, map(str.strip, fields["contacts"].splitlines()))
+        emails, reason = list(lines), fields["reason"]
         done = change_contacts(self.obj, actor=self.actor, contacts=emails, reason=reason)
-        return f"The contacts of {self.obj}: {' '.join(emails) or 'nobody'}." if done else ""
+        # Without the addresses: a message is kept in a cookie.
+        return f"{self.obj} has its new contacts: {len(emails)}." if done else ""
 
 
 class LeakPolicyForm(ReasonForm):

@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 from typing import Any
 
+from django.contrib.messages.storage.cookie import CookieStorage
 from django.db import transaction
 from django.utils import timezone
 
@@ -137,6 +138,15 @@ class PlanTests(OrganizationTestCase):
 class ContactTests(OrganizationTestCase):
     def emails(self) -> list[str]:
         return [contact.email for contact in contacts_of(self.acme.pk).exclude(verified_at=None)]
+
+    def test_address_of_a_contact_is_in_no_cookie_after_it_was_set(self):
+        url = page_of(ORGANIZATIONS, self.acme.id, "contacts")
+        form = {"contacts": "olga@acme.example", "reason": "agreed by phone"}
+        answer = self.browser.post(url, filled_in(self.browser, url, **form))
+        cookie = answer.cookies["messages"].value  # The page that follows shows it.
+        text = ", ".join(map(str, CookieStorage(answer.wsgi_request)._decode(cookie)))  # type: ignore[attr-defined]
+        self.assertIn("new contacts: 1", text)
+        self.assertNotIn("olga", text)
 
     def test_contacts_can_be_set_and_removed_and_are_masked_in_the_audit_log(self):
         answer = self.send("contacts", contacts=" Olga@acme.example\n")
