@@ -10,21 +10,19 @@ from typing import Any, ClassVar, Final
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.utils import quote
-from django.contrib.auth.mixins import PermissionRequiredMixin
 from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.html import format_html
-from django.views import View
 
 from apikeys.models import ApiKey
 from apikeys.verbs.narrow import Narrowing, narrow_to_used
 from apikeys.verbs.revoke import revoke
 from staff.keys.forms import CategoryForm
 from staff.kit.forms import ReasonForm
-from staff.kit.lists import Rows, staff_of
-from staff.kit.verb_page import VerbAdmin
+from staff.kit.lists import PlainList, Rows, staff_of
+from staff.kit.verb_page import FormPage
 from staff.login.pages import page
 from staff.login.proof import proved
 from web.context import current
@@ -43,7 +41,7 @@ MANAGING: Final = "Managing keys, left out unless you say so"
 PLACE_OF_PROGRESS: Final = "⟦progress⟧"  # In bulk_progress.html.
 
 
-def way_back(request: HttpRequest, model_admin: VerbAdmin) -> str:
+def way_back(request: HttpRequest, model_admin: PlainList) -> str:
     """Return the address of the page of the organization in the query, or else of the list."""
     organization = request.GET.get("organization")
     if organization and request.user.has_perm("accounts.view_organization"):
@@ -51,24 +49,15 @@ def way_back(request: HttpRequest, model_admin: VerbAdmin) -> str:
     return model_admin.list_url()
 
 
-class BulkPage(ABC, PermissionRequiredMixin, View):
+class BulkPage(FormPage, ABC):
     """A verb for many keys, each in its own transaction, so the form is safe to send again.
 
     GET is a dry run over an organization's keys. POST streams a line for each key.
     """
 
-    slug: ClassVar[str]
-    label: ClassVar[str]
-    permission_required: str
-    raise_exception = True
     done: ClassVar[str]  # Said of a key that was changed.
     as_it_was: ClassVar[str]  # Said of a key that was not.
-    consequence: ClassVar[str]
     why_left_out: ClassVar[str]
-    form_class: ClassVar[type[forms.Form]]
-    destructive: ClassVar[bool] = False
-
-    model_admin: VerbAdmin = None  # type: ignore[assignment]
 
     @abstractmethod
     def plan(self, api_key: ApiKey) -> tuple[str, str] | None:
@@ -83,7 +72,7 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
         return self.preview(keys.filter(organization_id=request.GET.get("organization", "")))
 
     @classmethod
-    def selected(cls, model_admin: VerbAdmin, request: HttpRequest, queryset: Rows) -> HttpResponse:
+    def selected(cls, model_admin: PlainList, request: HttpRequest, queryset: Rows) -> HttpResponse:
         """Answer an action of the list with the dry run."""
         view = cls(model_admin=model_admin)
         view.setup(request)
@@ -176,7 +165,7 @@ class BulkPage(ABC, PermissionRequiredMixin, View):
 class RevokeMany(BulkPage):
     slug = "revoke"
     label = "Revoke keys"
-    permission_required = "apikeys.revoke_apikey"
+    permission = "apikeys.revoke_apikey"
     done = "revoked"
     as_it_was = "was revoked already"
     consequence = (
@@ -207,7 +196,7 @@ class BulkNarrowForm(ReasonForm):
 class NarrowMany(BulkPage):
     slug = "narrow"
     label = "Narrow keys to their used scopes"
-    permission_required = "apikeys.narrow_apikey"
+    permission = "apikeys.narrow_apikey"
     done = "narrowed"
     consequence = (
         "each loses the scopes that it has held for 30 days or more and never exercised. What it "

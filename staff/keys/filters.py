@@ -117,3 +117,6 @@ class PlanFilter(ColumnFilter):
     column = "organization__plan"
     # Only migrations create plans, so no query is needed.
     values = staticmethod(lambda: [(plan["slug"], plan["name"]) for plan in PLANS])
+
+
+KEY_FILTERS: Final = (StatusFilter, ModeFilter, UnusedFilter, ScopeFilter, PlanFilter)

@@ -18,15 +18,7 @@ from apikeys.models import ApiKey, KeyDay, KeySecret
 from apikeys.verbs.issue import issue
 from audit.models import AuditEvent
 from staff.keys.bulk import BULK_PAGES, way_back
-from staff.keys.filters import (
-    ModeFilter,
-    PlanFilter,
-    ScopeFilter,
-    StatusFilter,
-    UnusedFilter,
-    badge_of,
-    badges_of,
-)
+from staff.keys.filters import KEY_FILTERS, badge_of, badges_of
 from staff.keys.finding import FindByKeyAdmin
 from staff.keys.forms import NEW_KEY_ID, IssueForm
 from staff.keys.verbs import KEY_VERBS, scopes_of
@@ -51,7 +43,7 @@ class ApiKeyAdmin(FindByKeyAdmin):
         ("scope", "more than used"): "unused_scopes",
         ("status", "rotating"): "old_secret",
     }
-    list_filter = (StatusFilter, ModeFilter, UnusedFilter, ScopeFilter, PlanFilter)
+    list_filter = KEY_FILTERS
     empty_hint = "No key matches. Take a filter away, search for less, or issue a key."
     verbs = KEY_VERBS
     page_template = "apikeys/apikey/page"
@@ -94,16 +86,13 @@ class ApiKeyAdmin(FindByKeyAdmin):
 
     def get_actions(self, request: HttpRequest) -> Any:
         """Return the bulk verbs that the user may call. Each answers with its dry run."""
-        actions = [
-            (
-                bulk.selected,
-                f"{bulk.slug}_selected",
-                bulk.label.replace("keys", "the selected keys"),
-            )
-            for bulk in BULK_PAGES
-            if request.user.has_perm(bulk.permission_required)
-        ]
-        return {action[1]: action for action in actions}
+        actions = {}
+        for bulk in BULK_PAGES:
+            if request.user.has_perm(bulk.permission):
+                name = f"{bulk.slug}_selected"
+                said = bulk.label.replace("keys", "the selected keys")
+                actions[name] = (bulk.selected, name, said)
+        return actions
 
     def get_object(self, request: HttpRequest, object_id: str, *_: Any, **__: Any) -> Any:
         """Return the key, with what its page needs, or None."""

@@ -14,7 +14,7 @@ from apikeys.verbs.narrow import Narrowing
 from apikeys.verbs.revoke import Cascade, revoke, revoke_with_all_it_made, would_revoke
 from apikeys.verbs.rotate import finish_rotation, rotate
 from staff.keys.forms import CategoryForm, KeyForm
-from staff.kit.forms import ReasonForm
+from staff.kit.forms import form_of
 from staff.kit.verb_page import VerbPage
 from staff.login.pages import page
 from web.input.moments import format_moment
@@ -26,22 +26,6 @@ class KeyVerb(VerbPage):
     obstacle = staticmethod(lambda obj: "" if obj.is_active else f"is {obj.status}")
 
 
-class RotateForm(ReasonForm):
-    overlap = forms.TypedChoiceField(
-        label="The old secret works on for",
-        choices=[
-            ("86400", "24 hours: the customer puts the new one in place meanwhile"),
-            ("604800", "7 days"),
-            ("3600", "1 hour"),
-            ("0", "Not at all: it ends now, because somebody else may have it"),
-        ],
-        coerce=lambda seconds: timedelta(seconds=int(seconds)),
-        widget=forms.RadioSelect,
-        initial="86400",
-    )
-    field_order = ("overlap",)
-
-
 class Rotate(KeyVerb):
     """Give a key a new secret. The answer to the POST shows it, and nothing stores it."""
 
@@ -49,7 +33,20 @@ class Rotate(KeyVerb):
     label = "Rotate"
     permission = "apikeys.rotate_apikey"
     takes_recent_password = True
-    form_class = RotateForm
+    form_class = form_of(
+        overlap=forms.TypedChoiceField(
+            label="The old secret works on for",
+            choices=[
+                ("86400", "24 hours: the customer puts the new one in place meanwhile"),
+                ("604800", "7 days"),
+                ("3600", "1 hour"),
+                ("0", "Not at all: it ends now, because somebody else may have it"),
+            ],
+            coerce=lambda seconds: timedelta(seconds=int(seconds)),
+            widget=forms.RadioSelect,
+            initial="86400",
+        )
+    )
     consequence = (
         "The key keeps its id, name, scopes and history, and gets a new secret. It is "
         "shown on the next page, once, and to nobody else: hand it over safely."
@@ -118,22 +115,19 @@ class ChangeKey(KeyVerb):
         return f"{self.obj} is changed: {', '.join(sorted(changed))}." if done else ""
 
 
-class NarrowForm(ReasonForm):
-    scopes = forms.MultipleChoiceField(
-        label="It keeps",
-        widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": "Leave it one at least, or revoke the key."},
-    )
-    field_order = ("scopes",)
-
-
 class Narrow(KeyVerb):
     """Take scopes from a key. Nothing here can add one."""
 
     slug = "narrow"
     label = "Narrow scopes"
     permission = "apikeys.narrow_apikey"
-    form_class = NarrowForm
+    form_class = form_of(
+        scopes=forms.MultipleChoiceField(
+            label="It keeps",
+            widget=forms.CheckboxSelectMultiple,
+            error_messages={"required": "Leave it one at least, or revoke the key."},
+        )
+    )
     consequence = "What is taken away is refused from the next request on (insufficient_scope)."
     obstacle = staticmethod(
         lambda obj: KeyVerb.obstacle(obj) or ("" if obj.scopes[1:] else "holds one scope only")

@@ -41,9 +41,8 @@ class LineField(forms.CharField):
     widget = forms.TextInput(attrs={"class": "vTextField"})
 
     def clean(self, value: Any) -> str:
-        text, most = super().clean(value), self.max_length or 0
+        text, most, name = super().clean(value), self.max_length or 0, f"“{self.label}”"
         try:
-            name = f"“{self.label}”"
             return clean_line(text, field=name, max_length=most, required=self.required)
         except Refusal as refusal:
             raise forms.ValidationError(said_of(refusal)) from None
@@ -55,6 +54,11 @@ class ReasonForm(forms.Form):
         max_length=200,
         help_text="Kept in the audit log, never shown to customers. No secrets or personal data.",
     )
+
+
+def form_of(**fields: forms.Field) -> type[forms.Form]:
+    """Return the class of a form of these fields and, last, a reason."""
+    return type("VerbForm", (forms.Form,), {**fields, **ReasonForm.base_fields})
 
 
 def show_refusal(refusal: Refusal, form: forms.Form) -> None:

@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
+from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.forms.models import model_to_dict
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
@@ -22,23 +24,29 @@ from web.errors.refusals import Refusal
 from web.input.moments import format_moment
 
 
-class VerbPage(View):
-    """One verb of one row. Its button and its page require `permission`."""
+class FormPage(View):
+    """A page of `verb_urls` that calls a verb. Its button and its page require `permission`."""
 
     slug: ClassVar[str]
     label: ClassVar[str]
     permission: ClassVar[str]
     destructive: ClassVar[bool] = False
+    form_class: ClassVar[type[forms.Form]] = ReasonForm
+    consequence: ClassVar[str]  # What the verb will do, for its page.
+
+    model_admin: PlainList = None  # type: ignore[assignment]
+
+
+class VerbPage(FormPage):
+    """One verb of one row."""
+
     takes_recent_password: ClassVar[bool] = False
     # Optimistic lock: refuse the form if the row has changed since the page was opened.
     # Off for verbs that only end things: in an emergency no colleague's click may stop them.
     is_locked: ClassVar[bool] = True
-    form_class: ClassVar[type[forms.Form]] = ReasonForm
-    consequence: ClassVar[str] = ""  # What the verb will do, for its page.
     verb: ClassVar[Callable[..., bool]]  # Returns False if nothing changed.
     done: ClassVar[str]  # What the verb has done; {0} is the row.
 
-    model_admin: PlainList = None  # type: ignore[assignment]
     obj: Any
     form: forms.Form
     seen: str  # The id of the row's last event when the page was opened.
@@ -50,20 +58,17 @@ class VerbPage(View):
 
     def says(self) -> list[str]:
         """Return paragraphs on what the verb will do."""
-        return [self.consequence] if self.consequence else []
+        return [self.consequence]
 
     def asks(self, data: Any = None) -> forms.Form:
         """Return the form, bound to `data` if that is given. The row's values are initial."""
-        names = [name for name in self.form_class.base_fields if hasattr(self.obj, name)]
-        return self.form_class(data, initial={name: getattr(self.obj, name) for name in names})
+        return self.form_class(data, initial=model_to_dict(self.obj))
 
     def carry_out(self, fields: dict[str, Any]) -> str | HttpResponse:
         """Call the verb. Return what was done, as text or as a page, or "" if nothing changed."""
         return self.done.format(self.obj) if self.verb(self.obj, actor=self.actor, **fields) else ""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not request.user.has_perm(self.permission):
-            raise PermissionDenied
         self.actor = staff_of(request)
         self.is_proved = not self.takes_recent_password or proved(request)
         object_id = unquote(kwargs.pop("object_id"))
@@ -162,14 +167,15 @@ class VerbAdmin(ReadOnlyAdmin):
 
 
 def verb_urls(
-    model_admin: PlainList, pages: Iterable[Any], route: str = "<path:object_id>/", prefix: str = ""
+    model_admin: PlainList,
+    pages: Iterable[type[FormPage]],
+    route: str = "<path:object_id>/",
+    prefix: str = "",
 ) -> list[URLPattern]:
-    """Return the URL patterns of the verbs' pages."""
-    return [
-        path(
-            f"{route}{page.slug}/",
-            model_admin.admin_site.admin_view(page.as_view(model_admin=model_admin)),
-            name=f"{model_admin.url_name}_{prefix}{page.slug}",
-        )
-        for page in pages
-    ]
+    """Return the URL patterns of these pages, each of which requires its `permission`."""
+    urls, of = [], model_admin.url_name
+    for each in pages:
+        permitted = permission_required(each.permission, raise_exception=True)
+        view = model_admin.admin_site.admin_view(permitted(each.as_view(model_admin=model_admin)))
+        urls.append(path(f"{route}{each.slug}/", view, name=f"{of}_{prefix}{each.slug}"))
+    return urls

@@ -25,19 +25,13 @@ from staff.kit.forms import LineField, ReasonForm
 from staff.kit.lists import MOST_COUNTED, ChoiceFilter, ReadOnlyAdmin, Rows, badge, moment, staff_of
 from staff.kit.search import holds
 from staff.kit.verb_page import VerbAdmin
-from staff.organizations.verbs import (
-    ChangeContacts,
-    ChangeLeakPolicy,
-    ChangePlan,
-    Rename,
-    Resume,
-    Suspend,
-)
+from staff.organizations.verbs import LIMITS, ORGANIZATION_VERBS
 
 MOST_EVENTS: Final = 20
 MOST_KEYS: Final = 10
 SINCE_LOSS: Final = timedelta(days=30)
 MOST_DELIVERIES: Final = 50
+MODES: Final = {"live": True, "test": False}
 
 
 class NewOrganizationForm(ModelForm):  # type: ignore[type-arg]
@@ -94,11 +88,9 @@ class OrganizationAdmin(VerbAdmin):
     empty_hint = "No organization matches. Take a filter away, or add one."
     form = NewOrganizationForm
     fields = ("name", "plan", "reason")
-    verbs = (ChangePlan, Rename, ChangeContacts, ChangeLeakPolicy, Resume, Suspend)
+    verbs = ORGANIZATION_VERBS
     page_template = "accounts/organization/page"
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("accounts.add_organization")
+    has_add_permission = admin.ModelAdmin.has_add_permission
 
     def facts(self, request: HttpRequest, obj: Organization) -> dict[str, Any]:
         facts: dict[str, Any] = {"state": self.status(obj), "limits": limits_of(obj)}
@@ -114,8 +106,8 @@ class OrganizationAdmin(VerbAdmin):
             active = obj.api_keys.filter(KeyStatus.ACTIVE.condition)
             facts["keys"] = presentable(obj.api_keys.select_related("organization"))[:MOST_KEYS]
             facts["active"] = [
-                (mode, active.filter(livemode=mode == "live")[:MOST_COUNTED].count())
-                for mode in ("live", "test")
+                (mode, active.filter(livemode=live)[:MOST_COUNTED].count())
+                for mode, live in MODES.items()
             ]
         return facts
 
@@ -151,7 +143,7 @@ class OrganizationAdmin(VerbAdmin):
 def limits_of(organization: Organization) -> dict[str, dict[str, Any]]:
     """Return each limit in force, and whether it is this customer's own instead of the plan's."""
     limits = {}
-    for name, label in zip(OVERRIDES, ("Requests a minute", "Tests", "Domains"), strict=True):
+    for name, label in LIMITS.items():
         own, plans = getattr(organization, name), getattr(organization.plan, name)
         limits[name] = {"label": label, "limit": plans if own is None else own, "own": own}
     return limits
@@ -159,15 +151,15 @@ def limits_of(organization: Organization) -> dict[str, dict[str, Any]]:
 
 def usage_of(organization: Organization, limits: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Return what to show for each mode and meter. Sandbox usage has no limit. Two queries."""
-    renew, now, bars = organization.plan.tests_renew, timezone.now(), []
-    for mode in ("live", "test"):
-        live = mode == "live"
-        used = used_now(organization_id=organization.pk, livemode=live, tests_renew=renew, now=now)
-        for meter, count in used.items():
+    of: Any = {"organization_id": organization.pk, "tests_renew": organization.plan.tests_renew}
+    of["now"] = timezone.now()
+    bars = []
+    for mode, live in MODES.items():
+        for meter, used in used_now(**of, livemode=live).items():
             limit = limits[f"{meter}_limit"]["limit"] if live else None
-            bar = {"mode": mode, "meter": meter, "used": count, "limit": limit}
-            percent = 100 * count // limit if limit else None
-            bars.append({**bar, "percent": percent, "fullness": fullness(count, limit)})
+            percent = 100 * used // limit if limit else None
+            bar = {"mode": mode, "meter": meter, "used": used, "limit": limit, "percent": percent}
+            bars.append({**bar, "fullness": fullness(used, limit)})
     return bars
 
 

@@ -1,5 +1,6 @@
 """The verbs of an organization: suspend and resume, change its plan, name and contacts."""
 
+from functools import partial
 from typing import Any, Final
 
 from django import forms
@@ -9,10 +10,12 @@ from accounts.models import Meter, OnLeak, Organization, Plan
 from accounts.models.organization import OVERRIDES
 from accounts.models.usage import used_now
 from notices.contacts import LONGEST, MOST, change_contacts, contacts_of
-from staff.kit.forms import LineField, ReasonForm
+from staff.kit.forms import LineField, ReasonForm, form_of
 from staff.kit.verb_page import VerbPage
 
 LARGEST: Final = 2_147_483_647  # The largest number that the column stores.
+# The labels of limits that replace the plan's for one customer.
+LIMITS: Final = dict(zip(OVERRIDES, ("Requests a minute", "Tests", "Domains"), strict=True))
 
 
 class Suspend(VerbPage):
@@ -40,30 +43,20 @@ class Resume(VerbPage):
     done = "{0} is resumed; its keys work again."
 
 
-def override(label: str) -> forms.IntegerField:
-    """Return the field of a limit that replaces the plan's for this customer."""
-    return forms.IntegerField(
-        label=f"{label}, in place of the plan's",
-        required=False,
-        min_value=0,
-        max_value=LARGEST,
-        help_text="Empty: the plan's.",
-    )
-
-
-class TermsForm(ReasonForm):
-    plan = forms.ModelChoiceField(Plan.objects.all(), empty_label=None)
-    requests_per_minute = override("Requests a minute")
-    tests_limit = override("Tests")
-    domains_limit = override("Domains")
-    field_order = ("plan", *OVERRIDES)
+Limit: Final = partial(forms.IntegerField, required=False, min_value=0, max_value=LARGEST)
 
 
 class ChangePlan(VerbPage):
     slug = "plan"
     label = "Change plan"
     permission = "accounts.change_organization_plan"
-    form_class = TermsForm
+    form_class = form_of(
+        plan=forms.ModelChoiceField(Plan.objects.all(), empty_label=None),
+        **{
+            name: Limit(label=f"{label}, in place of the plan's", help_text="Empty: the plan's.")
+            for name, label in LIMITS.items()
+        },
+    )
     verb = staticmethod(Organization.change_plan)
     done = "{0} is now on the plan {0.plan}."
     consequence = "Takes effect with the next request. The count of domains stays as it is."
@@ -75,16 +68,11 @@ class ChangePlan(VerbPage):
         return [*super().says(), f"{tests}, {used[1]:,} for one that never does, such as Free."]
 
 
-class NameForm(ReasonForm):
-    name = LineField(label="Name", max_length=100)
-    field_order = ("name",)
-
-
 class Rename(VerbPage):
     slug = "rename"
     label = "Rename"
     permission = "accounts.change_organization"
-    form_class = NameForm
+    form_class = form_of(name=LineField(label="Name", max_length=100))
     verb = staticmethod(Organization.rename)
     done = "{0} has its new name."
     consequence = "The customer sees the name. Id, keys and plan stay as they are."
@@ -143,3 +131,6 @@ class ChangeLeakPolicy(VerbPage):
         "and the key works on; without a confirmed contact, or without mail, it is revoked all the "
         "same, and the first contact who confirms sets it back to Revoke. The contacts get a mail."
     )
+
+
+ORGANIZATION_VERBS: Final = (ChangePlan, Rename, ChangeContacts, ChangeLeakPolicy, Resume, Suspend)
