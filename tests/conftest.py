@@ -93,6 +93,10 @@ def django_db_setup(django_db_setup, django_db_blocker) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[DemoServer]:
-    """Start a first run of the service; its output holds two keys and the admin's password."""
+    """Start a first run of the service; its output holds two keys and the admin's password.
+
+    All files that a worker runs share it, in any order: look for your own rows, not for the only or
+    the first ones.
+    """
     with DemoServer() as demo:
         yield demo
