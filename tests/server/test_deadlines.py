@@ -17,11 +17,8 @@ import pytest
 
 from tests.support.gate import Gate
 from tests.support.production_server import Answer, Database, ProductionServer
+from tests.support.standby import standby_away
 from web.deadlines import COMMIT, SHORT_WAIT, STATEMENT, TRANSACTION, TooManyWait, Waits
-
-UNCONFIRMED = "ALTER SYSTEM SET synchronous_standby_names = 'nobody'"
-CONFIRMED = "ALTER SYSTEM RESET synchronous_standby_names"
-RELOAD = "SELECT pg_reload_conf()"
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +106,8 @@ def assert_in_time(server: ProductionServer, acme: Customer, *, seconds: float) 
 
 
 def assert_well(server: ProductionServer, acme: Customer) -> None:
-    """Check that every thread serves again within seconds, without a restart."""
-    server.until("/readyz", 200, seconds=5)
+    """Check that every thread serves again, without a restart."""
+    server.until("/readyz", 200)
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda call: call(), [acme.me, acme.rename] * 16))
     assert {answer.status for answer in answers} == {200}
@@ -225,13 +222,9 @@ def test_lost_standby_stops_verbs_but_no_authentication(server, database, acme):
     """Six verbs of two organizations wait for a standby that is away; the next is refused."""
     globex = Customer(server, "enterprise")
     assert_well(server, globex)
-    database.run(UNCONFIRMED, RELOAD)
-    time.sleep(0.5)
-    try:
-        calls = [acme.me, lambda: server.ask("/healthz"), *[acme.rename, globex.rename] * 3]
+    calls = [acme.me, lambda: server.ask("/healthz"), *[acme.rename, globex.rename] * 3]
+    with standby_away(database.connect):
         reads, alive, *verbs = during(8, *calls)
-    finally:
-        database.run(CONFIRMED, RELOAD)
     assert {answer.status for answer in (*reads, *alive)} == {200}
     assert max(answer.seconds for answer in alive) < 2 * 2  # The promise, and room for a busy test.
     answers = [answer for each in verbs for answer in each]
