@@ -1,8 +1,8 @@
 """`manage.py run_demo` in a process of its own, on the tests' cluster."""
 
 import os
+import random
 import re
-import secrets
 import signal
 import socket
 import subprocess
@@ -10,23 +10,26 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# Each worker of pytest-xdist has ports of its own, below those that the kernel gives to connections
+# and above 10080, the last one that Chromium refuses. None is given twice before all are used.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10
+PORTS = cycle(random.sample(range(10_100 + 2_200 * WORKER, 12_300 + 2_200 * WORKER), 2_200))
+
 
 def free_port() -> int:
-    """Return a free port below those that the kernel gives to connections.
-
-    One of the kernel's own would often be given away again before the server takes it.
-    """
-    while True:
-        port = 10_000 + secrets.randbelow(22_000)
+    """Return a port that nobody uses, and that no other test is given before its server starts."""
+    for port in PORTS:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+    raise AssertionError("PORTS has no end.")
 
 
 def manage(*args: str, **environ: str) -> "subprocess.CompletedProcess[str]":
@@ -37,7 +40,7 @@ def manage(*args: str, **environ: str) -> "subprocess.CompletedProcess[str]":
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", **environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
@@ -69,7 +72,7 @@ class DemoServer:
         self._up = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        if not self._up.wait(60):
+        if not self._up.wait(120):
             self.stop()
             raise AssertionError(f"The server did not start:\n{self.output}")
         if "/v1/auth/me" in self.output:
@@ -80,10 +83,12 @@ class DemoServer:
         """Return once the printed keys work: a first run prints them, then commits."""
         me = Request(f"{self.url}/v1/auth/me")
         me.add_header("Authorization", f"Bearer {self.key('test')}")
-        for _ in range(50):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
             with suppress(HTTPError), urlopen(me):
                 return
             time.sleep(0.1)
+        raise AssertionError(f"The printed keys do not work:\n{self.output}")
 
     def __exit__(self, *_: object) -> None:
         if self.process.returncode is None:
@@ -92,8 +97,8 @@ class DemoServer:
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> int:
         """Stop the server; return its exit code. Everything printed is then in `output`."""
         self.process.send_signal(sign)
-        code = self.process.wait(timeout=40)
-        self._reader.join(timeout=5)
+        code = self.process.wait(timeout=60)
+        self._reader.join(timeout=60)
         assert self.process.stdout
         self.process.stdout.close()
         return code

@@ -73,7 +73,7 @@ class Database:
                 *("--quiet", "-f", str(ROOT / "deploy" / "roles.sql")),
             ],
             check=True,
-            timeout=30,
+            timeout=120,
         )
 
     def url(self, role: str) -> str:
@@ -153,7 +153,7 @@ class ProductionServer:
             env=environ,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -207,7 +207,7 @@ class ProductionServer:
     def stop(self) -> int:
         """Stop the server and wait for its end; return its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=40)
+        return self.process.wait(timeout=60)
 
     def ask(
         self,
@@ -230,7 +230,7 @@ class ProductionServer:
         )
         began = time.monotonic()
         try:
-            with OPENER.open(request, timeout=20) as response:
+            with OPENER.open(request, timeout=60) as response:
                 return Answer(
                     response.status,
                     response.headers,
@@ -246,7 +246,7 @@ class ProductionServer:
                     time.monotonic() - began,
                 )
 
-    def until(self, path: str, status: int, *, seconds: float = 20) -> Answer:
+    def until(self, path: str, status: int, *, seconds: float = 60) -> Answer:
         """Repeat the request until the answer has this status; return the answer."""
         deadline = time.monotonic() + seconds
         while True:

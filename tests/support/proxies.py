@@ -26,7 +26,7 @@ class Proxy:
     def __init__(self, command: Sequence[str], port: int, *, plain_port: int = 0) -> None:
         self.port, self.plain_port = port, plain_port
         self.process = subprocess.Popen(command)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
@@ -37,7 +37,7 @@ class Proxy:
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=60)
 
     def ask(self, path: str, key: str, body: object = None) -> int:
         """Send one request on a new connection; return the status."""
