@@ -1,12 +1,29 @@
+import logging
 import math
 import signal
+import time
+from collections.abc import Callable, Mapping
 from threading import Event, Thread
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError, InterfaceError, connection
 
-from notices.deliver.run import LANES, work, work_off
+from notices.deliver.mails import deliver_next
+from notices.leaks import queue
+from notices.models import Lane, LaneName
 from web.deadlines import waits
+from web.errors.faults import describe_fault
+
+logger = logging.getLogger("reachscore.deliver")
+
+LANES: Final[Mapping[LaneName, Callable[[], bool]]] = {
+    LaneName.REPORTS: queue.work_off,
+    LaneName.MAILS: deliver_next,
+}
+PAUSE: Final = 0.5  # Seconds between two looks at an empty queue.
+LONGEST_PAUSE: Final = 15.0  # After faults.
+BEAT: Final = 10.0
 
 
 class Command(BaseCommand):
@@ -21,15 +38,38 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         waits.limit(math.inf)  # Bounds each wait: a frozen database must not stop it for ever.
         if options["once"]:
-            for name in LANES:
-                work_off(name)
+            for name, work_off in LANES.items():
+                Lane.beat(name)
+                while work_off():
+                    pass
             return
         stop = Event()
         for end in (signal.SIGTERM, signal.SIGINT):
             signal.signal(end, lambda *_: stop.set())
+        # In threads of their own, so that no slow mail server delays a kill.
         threads = [Thread(target=work, args=(name, stop), name=name) for name in LANES]
         for thread in threads:
             thread.start()
         for thread in threads:
             while thread.is_alive():
                 thread.join(1)  # With an end: the handler of a signal runs between two.
+
+
+def work(name: LaneName, stop: Event) -> None:
+    """Work a lane off until `stop`, through every fault: of the database, and of one report."""
+    pause, beats_at = 0.0, 0.0
+    while not stop.wait(pause):
+        try:
+            if time.monotonic() >= beats_at:
+                Lane.beat(name)
+                beats_at = time.monotonic() + BEAT
+            pause = 0 if LANES[name]() else PAUSE
+        except Exception as error:
+            connection.close()  # It may be broken.
+            pause = min(max(1.0, 2 * pause), LONGEST_PAUSE)
+            if isinstance(error, DatabaseError | InterfaceError):
+                fault = describe_fault(error)
+                logger.warning("%s: database fault, again in %.0f s: %s", name, pause, fault)
+            else:
+                logger.exception("%s: bug, again in %.0f s", name, pause)
+    connection.close()
