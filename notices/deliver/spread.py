@@ -1,10 +1,11 @@
 """Spreading: each row of the outbox becomes one delivery for each contact that is to be told."""
 
-from collections import defaultdict
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from audit.actor import ActorType
@@ -19,54 +20,46 @@ WEEKLY_AT: Final = timedelta(hours=8)  # On Monday, UTC.
 
 
 def spread() -> bool:
-    """Give at most BATCH rows their deliveries, urgent ones first. Return False if none waited.
-
-    A row is for the contacts that were verified when it was written: one that is removed with what
-    the row tells must have a later `removed_at`, or the row's time itself.
-    """
+    """Give at most BATCH rows their deliveries, urgent ones first. Return False if none waited."""
     with transaction.atomic():
         unspread = OutboxRow.objects.filter(spread_at=None).order_by("created_at")
         free = unspread.select_for_update(skip_locked=True, no_key=True)
         rows = list(free.filter(type__in=FIRST)[:BATCH] or free[:BATCH])
-        contacts = defaultdict(list)
-        owners = {row.organization_id for row in rows}
-        for contact in Contact.objects.filter(organization__in=owners, verified_at__isnull=False):
-            contacts[contact.organization_id].append(contact)
         ends = [row.pk for row in rows if row.type in ("api_key.revoked", "api_key.secrets_ended")]
-        events = AuditEvent.objects.filter(pk__in=ends)
-        actors = dict(events.values_list("pk", "actor_type"))
+        actors = dict(AuditEvent.objects.filter(pk__in=ends).values_list("pk", "actor_type"))
         Delivery.objects.bulk_create(
-            _delivery(row, contact, actor=actors.get(row.pk))
-            for row in rows
-            for contact in contacts[row.organization_id]
-            if _is_told(contact, row) and actors.get(row.pk) not in REPORTERS
+            delivery for row in rows for delivery in _deliveries(row, actors.get(row.pk))
         )
         spread_rows = OutboxRow.objects.filter(pk__in=[row.pk for row in rows])
         spread_rows.update(spread_at=timezone.now())
     return bool(rows)
 
 
-def _is_told(contact: Contact, row: OutboxRow) -> bool:
-    since, until = contact.verified_at, contact.removed_at
-    return (
-        since is not None
-        and since <= row.created_at
-        and (until is None or until >= row.created_at)
-        and (contact.unsubscribed_at is None or row.type in UNSTOPPABLE)
-    )
+def _deliveries(row: OutboxRow, actor: str | None) -> Iterator[Delivery]:
+    """Yield the deliveries to the contacts that were verified when the row was written.
 
-
-def _delivery(row: OutboxRow, contact: Contact, *, actor: str | None) -> Delivery:
-    now = timezone.now()
-    at_once = is_at_once(row.type, actor=actor, days=row.data.get("days"))
-    return Delivery(
-        organization_id=row.organization_id,
-        contact=contact,
-        row=row,
-        type=row.type,
-        is_at_once=at_once,
-        due_at=now if at_once else next_weekly(now),
+    One that is removed with what the row tells must have a later `removed_at`, or the row's time
+    itself.
+    """
+    if actor in REPORTERS:
+        return
+    told = Contact.objects.filter(
+        Q(removed_at=None) | Q(removed_at__gte=row.created_at),
+        organization=row.organization_id,
+        verified_at__lte=row.created_at,
     )
+    if row.type not in UNSTOPPABLE:
+        told = told.filter(unsubscribed_at=None)
+    now, at_once = timezone.now(), is_at_once(row, actor)
+    for contact in told:
+        yield Delivery(
+            organization_id=row.organization_id,
+            contact=contact,
+            row=row,
+            type=row.type,
+            is_at_once=at_once,
+            due_at=now if at_once else next_weekly(now),
+        )
 
 
 def next_weekly(now: datetime) -> datetime:
