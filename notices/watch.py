@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from apikeys.models import ApiKey, KeySecret
+from apikeys.api.querysets import presentable, unused_for
+from apikeys.models import ApiKey
 from audit.models import AuditHead, OutboxRow
 from audit.outbox import lasting_id
 from notices.models import KeyNote
@@ -25,75 +25,70 @@ BATCH: Final = 2_000
 
 
 def watch_keys() -> int:
-    """Write a row of the outbox for each key and kind that is due. Return how many were written."""
+    """Write a row of the outbox for each key and kind that is due. Return how many were written.
+
+    Another run may write the same at the same time: both have the same ids.
+    """
     if not settings.EMAIL_FROM:
         return 0
     now, total, after = timezone.now(), 0, ""
     while keys := list(_noteworthy(now).filter(pk__gt=after).order_by("pk")[:BATCH]):
-        total += _write([note for key in keys for note in notes_of(key, now)])
         after = keys[-1].pk
+        with transaction.atomic():
+            known = KeyNote.objects.filter(api_key__in=keys)
+            told = set(known.values_list("api_key", "kind", "due_on"))
+            notes = (
+                KeyNote(api_key=key, kind=kind, due_on=due.date())
+                for key in keys
+                for kind, due in notes_of(key, now)
+            )
+            new = [n for n in notes if (n.api_key_id, n.kind, n.due_on) not in told]
+            KeyNote.objects.bulk_create(new, ignore_conflicts=True)
+            OutboxRow.objects.bulk_create(map(_row, new), ignore_conflicts=True)
+        total += len(new)
     return total
 
 
 def _noteworthy(now: datetime) -> "QuerySet[Any]":
     """Return the keys of organizations that are heard for which `notes_of` may have any."""
     heard = AuditHead.objects.filter(has_destination=True)
-    secrets = KeySecret.objects.filter(api_key=OuterRef("pk"), last_used_at__isnull=False)
-    last = Subquery(secrets.order_by("-last_used_at").values("last_used_at")[:1])
-    keys = ApiKey.objects.annotate(used_at=Coalesce(last, "created_at"))
-    ends_soon = Q(expires_at__lte=now + timedelta(days=max(DAYS_BEFORE_THE_END)) + EARLY)
-    return keys.filter(
+    keys = ApiKey.objects.filter(
         Q(expires_at=None) | Q(expires_at__gt=now - EXPIRED_FOR_AT_MOST),
-        ends_soon | Q(used_at__lte=now - UNUSED_AFTER),
         organization__in=heard.values("pk"),
         revoked_at=None,
     )
+    soon = now + timedelta(days=max(DAYS_BEFORE_THE_END)) + EARLY
+    return presentable(keys.filter(expires_at__lte=soon) | unused_for(keys, UNUSED_AFTER))
 
 
-def notes_of(key: Any, now: datetime) -> Iterator[tuple[KeyNote, OutboxRow]]:
-    """Yield what is due for a `_noteworthy` key: of its end one kind, and if it is unused.
+def notes_of(key: Any, now: datetime) -> Iterator[tuple[str, datetime]]:
+    """Yield what is due for a `_noteworthy` key, and when it was: of its end one kind.
 
     A key that was made for less than 30 days is not said to end in 30 days.
     """
-    left = key.expires_at - now if key.expires_at else None
-    if left is not None and left <= timedelta(0):
-        yield _note(key, "api_key.expired", key.expires_at)
+    if key.expires_at and key.expires_at <= now:
+        yield "expired", key.expires_at
         return
-    for days in DAYS_BEFORE_THE_END:
-        if left is not None and left <= timedelta(days=days) + EARLY:
-            due = key.expires_at - timedelta(days=days)
+    for days in DAYS_BEFORE_THE_END if key.expires_at else ():
+        due = key.expires_at - timedelta(days=days)
+        if due <= now + EARLY:
             if due + EARLY >= key.created_at:
-                yield _note(key, "api_key.expiring", due, days=days)
+                yield f"expiring_{days}", due
             break
-    if key.used_at <= now - UNUSED_AFTER:
-        yield _note(key, "api_key.unused", key.used_at + UNUSED_AFTER)
+    unused_at = (key.last_used_at or key.created_at) + UNUSED_AFTER
+    if unused_at <= now:
+        yield "unused", unused_at
 
 
-def _note(key: ApiKey, type_: str, due: datetime, **data: int) -> tuple[KeyNote, OutboxRow]:
-    kind = "_".join([type_.partition(".")[2], *map(str, data.values())])
-    note = KeyNote(api_key=key, kind=kind, due_on=due.date())
-    return note, OutboxRow(
-        id=lasting_id(key.pk, kind, note.due_on),
-        organization_id=key.organization_id,
-        type=type_,
+def _row(note: KeyNote) -> OutboxRow:
+    """Return the row of a note: `api_key.expiring` with the days, `.expired`, or `.unused`."""
+    kind, _, days = note.kind.partition("_")
+    return OutboxRow(
+        id=lasting_id(note.api_key_id, note.kind, note.due_on),
+        organization_id=note.api_key.organization_id,
+        type=f"api_key.{kind}",
         target_type="api_key",
-        target_id=key.pk,
-        livemode=key.livemode,
-        data=data,
+        target_id=note.api_key_id,
+        livemode=note.api_key.livemode,
+        data={"days": int(days)} if days else {},
     )
-
-
-def _write(notes: list[tuple[KeyNote, OutboxRow]]) -> int:
-    """Write those that are new. Another run may write the same: both have the same ids."""
-    keys = {note.api_key_id for note, _ in notes}
-    with transaction.atomic():
-        known = KeyNote.objects.filter(api_key__in=keys)
-        told = set(known.values_list("api_key", "kind", "due_on"))
-        new = [
-            (note, row)
-            for note, row in notes
-            if (note.api_key_id, note.kind, note.due_on) not in told
-        ]
-        KeyNote.objects.bulk_create((note for note, _ in new), ignore_conflicts=True)
-        OutboxRow.objects.bulk_create((row for _, row in new), ignore_conflicts=True)
-    return len(new)
