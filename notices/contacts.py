@@ -35,9 +35,6 @@ MOST_UNVERIFIED: Final = 5
 CHANGES_A_DAY: Final = 20  # By keys: each is a mail to the other contacts, who cannot stop it.
 
 _is_email: Final = EmailValidator(allowlist=())
-# An event has the time at which it is recorded. What it changes holds from the next moment on, so
-# that the addresses from before are told of it.
-_MOMENT: Final = timedelta(microseconds=1)
 
 
 def clean_email(email: str) -> str:
@@ -45,9 +42,8 @@ def clean_email(email: str) -> str:
 
     Refuses quoted names and addresses of machines, such as `me@[192.0.2.7]`.
     """
-    name, _, domain = (
-        clean_line(email, field="contacts", max_length=LONGEST).lower().rpartition("@")
-    )
+    line = clean_line(email, field="contacts", max_length=LONGEST).lower()
+    name, _, domain = line.rpartition("@")
     with suppress(ValidationError, UnicodeError):
         line = f"{name}@{punycode(domain)}"
         _is_email(line)
@@ -78,6 +74,12 @@ def contacts_of(organization_id: str) -> QuerySet[Contact]:
     return found.order_by("id")
 
 
+def list_of(organization_id: str) -> dict[str, bool]:
+    """Return the addresses of `contacts_of`, each with whether it is verified."""
+    rows = contacts_of(organization_id).values_list("email", "verified_at")
+    return {email: verified_at is not None for email, verified_at in rows}
+
+
 def change_by_key(
     organization: Organization,
     *,
@@ -93,8 +95,7 @@ def change_by_key(
         ParameterInvalid: for contacts.
     """
     with AuditLog.of(organization.pk):
-        acting = ActingKey.of(actor)
-        if acting:
+        if acting := ActingKey.of(actor):
             acting.require_managing()
             if not acting.api_key.livemode:
                 message = "Contacts and the policy for leaks take a live key."
@@ -119,34 +120,20 @@ def change_contacts(
     """Make these addresses the whole list. Return False if nothing changed.
 
     Addresses that staff give are verified at once, and staff may remove any; the list may be empty.
-    A key's are sent a link, and a key removes only unverified ones. The event has masked addresses,
-    because an event can never be erased.
+    A key's are sent a link, and a key removes only unverified ones.
 
     Raises ParameterInvalid, or OfCatalogue: `staff_only` or `rate_limit_exceeded`.
     """
     is_staff, reason = actor.type is not ActorType.KEY, clean_reason(reason, required=False)
     emails = clean_emails(contacts, least=0 if is_staff else 1)
     with AuditLog.of(organization.pk):
-        rows = {contact.email: contact for contact in contacts_of(organization.pk)}
-        before = {email: contact.verified_at is not None for email, contact in rows.items()}
+        before = list_of(organization.pk)
         after = {email: is_staff or before.get(email, False) for email in emails}
-        if not is_staff:
-            _refuse_for_key(organization.pk, before, after)
         if before == after:
             return False
-        _record(organization, before, after, actor=actor, reason=reason)
-        now = timezone.now() + _MOMENT
-        present = Contact.objects.filter(organization=organization, removed_at=None)
-        stay = [row.pk for email, row in rows.items() if email in after]
-        present.exclude(pk__in=stay).update(removed_at=now)  # The expired ones, too.
-        # Sorted: two organizations take the locks of addresses in one order.
-        for email in sorted(after.keys() - before.keys()):
-            contact = Contact.objects.create(organization=organization, email=email)
-            if not is_staff:
-                queue_link(contact)
-        if is_staff:
-            present.filter(verified_at=None).update(verified_at=now)
-        _settle(organization.pk)
+        if not is_staff:
+            _refuse_for_key(organization.pk, before, after)
+        _replace(organization, before, after, actor=actor, reason=reason)
     return True
 
 
@@ -157,17 +144,13 @@ def verify(contact: Contact) -> bool:
     """
     organization = contact.organization
     with AuditLog.of(organization.pk):
-        contacts = contacts_of(organization.pk)
-        if not contacts.filter(pk=contact.pk, verified_at=None).exists():
+        if not contacts_of(organization.pk).filter(pk=contact.pk, verified_at=None).exists():
             return False
-        before = {each.email: each.verified_at is not None for each in contacts}
+        before = list_of(organization.pk)
         if not any(before.values()):
             organization.change_leak_policy(actor=Actor.system(), on_leak=OnLeak.REVOKE)
         after = before | {contact.email: True}
-        _record(organization, before, after, actor=Actor.stranger())
-        contact.verified_at = timezone.now() + _MOMENT
-        contact.save(update_fields=["verified_at"])
-        _settle(organization.pk)
+        _replace(organization, before, after, actor=Actor.stranger())
     return True
 
 
@@ -192,33 +175,41 @@ def _refuse_for_key(
         actor_type=ActorType.KEY,
         created_at__gt=timezone.now() - DAY,
     )
-    if before != after and changes.count() >= CHANGES_A_DAY:
+    if changes.count() >= CHANGES_A_DAY:
         message = f"Keys change the contacts at most {CHANGES_A_DAY} times a day."
         raise OfCatalogue("rate_limit_exceeded", message, headers={"Retry-After": "3600"})
 
 
-def _record(
+def _replace(
     organization: Organization, before: Mapping[str, bool], after: Mapping[str, bool], **by: Any
 ) -> None:
-    """Record the change of addresses, each with whether it is verified, before it is made."""
+    """Make `after` the list, under the lock: each address with whether it is verified."""
     changes = {"contacts": (_masked(before), _masked(after))}
     with AuditLog.of(organization.pk) as audit:
         audit.record("organization.contacts_changed", organization, changes=changes, **by)
+    # The event has the time at which it is recorded. What it changes holds from the next moment on,
+    # so that the addresses from before are told of it.
+    now = timezone.now() + timedelta(microseconds=1)
+    present = Contact.objects.filter(organization=organization, removed_at=None)
+    stay = contacts_of(organization.pk).filter(email__in=after)
+    present.exclude(pk__in=stay).update(removed_at=now)  # The expired ones, too.
+    # Sorted: two organizations take the locks of addresses in one order.
+    for email in sorted(after.keys() - before.keys()):
+        contact = Contact.objects.create(organization=organization, email=email)
+        if not after[email]:
+            queue_link(contact)
+    verified = [email for email, is_verified in after.items() if is_verified]
+    present.filter(email__in=verified, verified_at=None).update(verified_at=now)
+    AuditHead.objects.filter(pk=organization.pk).update(has_destination=bool(verified))
+    # Links that lead nowhere are not sent, and do not put off others.
+    links = Delivery.objects.filter(organization=organization, type=VERIFICATION, tries=0)
+    links = links.filter(taken_until=None, delivered_at=None, failed_at=None)
+    links.exclude(contact__verified_at=None, contact__removed_at=None).delete()
 
 
 def _masked(contacts: Mapping[str, bool]) -> list[str]:
-    """Return the first character and the domain of each address."""
+    """Return the first character and the domain of each address: an event can never be erased."""
     return [
         re.sub("(?<=.).*@", "…@", email) + ("" if is_verified else " (not verified)")
         for email, is_verified in contacts.items()
     ]
-
-
-def _settle(organization_id: str) -> None:
-    """Under the lock: note whether somebody is told of events, and drop links that lead nowhere."""
-    verified = contacts_of(organization_id).exclude(verified_at=None)
-    head = AuditHead.objects.filter(pk=organization_id)
-    head.update(has_destination=verified.exists())
-    links = Delivery.objects.filter(organization=organization_id, type=VERIFICATION, tries=0)
-    links = links.filter(taken_until=None, delivered_at=None, failed_at=None)
-    links.exclude(contact__verified_at=None, contact__removed_at=None).delete()

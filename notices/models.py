@@ -50,11 +50,6 @@ class Contact(models.Model):
     def __str__(self) -> str:
         return self.email
 
-    @property
-    def has_expired(self) -> bool:
-        """Return True if it was not verified in time: its link has ended."""
-        return not self.verified_at and self.created_at <= timezone.now() - LINK_LASTS
-
 
 class Delivery(models.Model):
     """Due until it has ended: delivered, or given up. Verification mails have no outbox row.

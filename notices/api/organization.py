@@ -7,12 +7,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import OnLeak, Organization
-from apikeys.api.answers import Answer, Computed, IdField
+from apikeys.api.answers import Answer, IdField
 from apikeys.api.documentation import ACCEPT_PATCH, endpoint
 from apikeys.authentication.caller import caller_of
 from apikeys.permissions import ManagesKeys
-from notices.contacts import LONGEST, MOST, change_by_key, clean_emails, contacts_of
-from notices.models import Contact
+from notices.contacts import LONGEST, MOST, change_by_key, clean_emails, list_of
 from web.input.body import JSON_TYPES
 from web.input.fields import Constant, StrictField, StrictSerializer
 from web.input.parameters import ChoiceParameter
@@ -20,11 +19,13 @@ from web.output.openapi import KnownValues
 from web.output.views import ApiView
 
 # What the OpenAPI document says of the field; the rules themselves are the verb's.
-EMAIL: Final = {"type": "string", "format": "email", "maxLength": LONGEST}
 CONTACT: Final = {
     "type": "object",
     "required": ["email"],
-    "properties": {"email": EMAIL, "verified": {"type": "boolean"}},
+    "properties": {
+        "email": {"type": "string", "format": "email", "maxLength": LONGEST},
+        "verified": {"type": "boolean"},
+    },
     "additionalProperties": False,
 }
 CONTACTS: Final = {"type": "array", "items": CONTACT, "minItems": 1, "maxItems": MOST}
@@ -34,10 +35,7 @@ class ContactAnswer(Answer):
     """An address. It is told of leaks and ends once its owner has agreed."""
 
     email = serializers.CharField()
-    verified = Computed(help_text="Its owner agreed.")
-
-    def get_verified(self, contact: Contact) -> bool:
-        return contact.verified_at is not None
+    verified = serializers.BooleanField(help_text="Its owner agreed.")
 
 
 class OrganizationAnswer(Answer):
@@ -104,8 +102,8 @@ class OrganizationView(ApiView):
         unrestricted key, live or test.
         """
         organization = Organization.objects.get(pk=caller_of(request).organization_id)
-        shown = {**vars(organization), "contacts": contacts_of(organization.pk)}
-        return Response(OrganizationAnswer(shown).data)
+        contacts = [{"email": e, "verified": v} for e, v in list_of(organization.pk).items()]
+        return Response(OrganizationAnswer({**vars(organization), "contacts": contacts}).data)
 
     @endpoint(
         "change_organization",

@@ -20,8 +20,7 @@ FIND_WAITING: Final = """
              UNION ALL
             SELECT CASE WHEN is_at_once THEN created_at END FROM notices_delivery
              WHERE delivered_at IS NULL AND failed_at IS NULL
-               AND ((is_at_once AND (due_at <= %(now)s OR tries > 0))
-                    OR (NOT is_at_once AND due_at <= %(now)s))) AS waiting
+               AND (due_at <= %(now)s OR (is_at_once AND tries > 0))) AS waiting
      WHERE %(has_mail)s
 """
 FIND_LANES: Final = "SELECT name, seen_at > %s, delivered, failed FROM notices_lane"

@@ -1,16 +1,16 @@
 """Deliveries by mail: one is taken under a lease, sent, and its end recorded (at least once)."""
 
 import logging
-import time
 from datetime import timedelta
 from random import SystemRandom
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from notices.contacts import contacts_of
 from notices.deliver.spread import spread
 from notices.kinds import FIRST, UNSTOPPABLE
 from notices.mail.send import send
@@ -35,8 +35,7 @@ def deliver_next() -> bool:
     if not settings.EMAIL_FROM:
         return False
     has_spread = spread()
-    deliveries = _take()
-    if deliveries:
+    if deliveries := _take():
         _send(deliveries)
     return has_spread or bool(deliveries)
 
@@ -74,15 +73,17 @@ def _take() -> list[Delivery]:
 def _send(deliveries: list[Delivery]) -> None:
     """Send a mail, and record what came of it."""
     first = deliveries[0]
-    contact = first.contact
-    is_gone = contact.removed_at or contact.unsubscribed_at or contact.has_expired
-    if is_gone and first.type not in UNSTOPPABLE:
-        Delivery.objects.filter(pk__in=[delivery.pk for delivery in deliveries]).delete()
+    rows = Delivery.objects.filter(pk__in=[delivery.pk for delivery in deliveries])
+    is_listed = contacts_of(first.organization_id).filter(pk=first.contact_id).exists()
+    if first.type not in UNSTOPPABLE and (first.contact.unsubscribed_at or not is_listed):
+        rows.delete()
         return
     try:
         answer, end = send(deliveries), "delivered"
+    except (DatabaseError, InterfaceError):
+        raise  # Nothing can be recorded: it is tried again once its lease has ended.
     except Exception as error:  # A bug in one mail must not hold up the others.
-        if not isinstance(error, OSError | DatabaseError | InterfaceError):
+        if not isinstance(error, OSError):
             logger.exception("A mail could not be made: %s", first.pk)
         answer = f"{type(error).__name__}: {error}"
         end = "retry" if first.tries < len(RETRY_AFTER) else "failed"
@@ -92,24 +93,7 @@ def _send(deliveries: list[Delivery]) -> None:
         columns["due_at"] = timezone.now() + RETRY_AFTER[first.tries] * later
     else:
         columns[f"{end}_at"] = timezone.now()
-    _record(deliveries, columns, end)
-
-
-def _record(deliveries: list[Delivery], columns: dict[str, Any], end: str) -> None:
-    """Record the end of a try. If the database is away, go on: else the mail would come twice."""
-    ids = [delivery.pk for delivery in deliveries]
-    unended = Delivery.objects.filter(pk__in=ids, delivered_at=None, failed_at=None)
-    until = time.monotonic() + LEASE.total_seconds()
-    while True:
-        try:
-            with transaction.atomic():
-                count = unended.update(**columns)
-                if end != "retry":
-                    Lane.objects.filter(pk=LaneName.MAILS).update(**{end: F(end) + count})
-        except (DatabaseError, InterfaceError):
-            if time.monotonic() > until:
-                raise
-            connection.close()
-            time.sleep(1)
-        else:
-            return
+    with transaction.atomic():
+        count = rows.filter(delivered_at=None, failed_at=None).update(**columns)
+        if end != "retry":
+            Lane.objects.filter(pk=LaneName.MAILS).update(**{end: F(end) + count})
