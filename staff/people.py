@@ -24,6 +24,7 @@ from staff.login.account_events import record_new_password
 from staff.login.factors import reset
 from staff.login.proof import proof_asked, proved
 from staff.models import User
+from staff.models.user import names_of
 
 NAMES: Final = Folded("username", "first_name", "last_name", "email")
 Changes = dict[str, tuple[Any, Any]]
@@ -100,14 +101,12 @@ class OnlySuperusersChange(PlainList):
                 super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Save groups and permissions, and record the changes of rights."""
         super().save_related(request, form, formsets, change)
         changes = differences(form.rights_before, self.rights(form.instance))
         if changes:
             self.record("changed" if change else "created", request, form.instance, changes)
 
     def record(self, done: str, request: HttpRequest, obj: Any, changes: Changes) -> None:
-        """Write an event into the service's log."""
         with AuditLog.of(SERVICE) as audit:
             audit.record(f"{self.noun}.{done}", obj, actor=staff_of(request), changes=changes)
 
@@ -172,12 +171,9 @@ class StaffGroupAdmin(OnlySuperusersChange, GroupAdmin):
 
     def rights(self, obj: Any) -> dict[str, Any]:
         """Return the group's name and permissions as stored, or {} if it is not stored."""
-        stored = Group.objects.filter(pk=obj.pk).first()
-        if stored is None:
+        if (stored := Group.objects.filter(pk=obj.pk).first()) is None:
             return {}
-        permissions = stored.permissions.values_list("content_type__app_label", "codename")
-        names = sorted(f"{app}.{codename}" for app, codename in permissions)
-        return {"name": stored.name, "permissions": names}
+        return {"name": stored.name, "permissions": names_of(stored.permissions)}
 
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         asked = proof_asked(request, "Delete group")

@@ -20,7 +20,7 @@ from apikeys.models import ApiKey
 from audit.models import SERVICE, AuditEvent, AuditHead, AuditLog
 from staff.audit.export import FORMATS, in_pieces
 from staff.audit.filters import ActionFilter, ActorFilter, WhereAndWhen, matching
-from staff.kit.lists import Rows, staff_of
+from staff.kit.lists import Rows, column, staff_of
 from staff.kit.verb_page import VerbAdmin
 from staff.login.proof import proved
 from staff.models import User
@@ -49,6 +49,7 @@ class AuditEventAdmin(VerbAdmin):
     page_template = "audit/auditevent/page"
     change_list_template = "admin/audit/auditevent/change_list.html"
     rows = staticmethod(with_names)
+    change = column("what changed", lambda e: render_to_string("admin/changes.html", {"event": e}))
 
     def facts(self, request: HttpRequest, obj: AuditEvent) -> dict[str, Any]:
         return {
@@ -78,10 +79,6 @@ class AuditEventAdmin(VerbAdmin):
     def organization(self, event: AuditEvent) -> SafeString:
         said = event.organization_id.replace(SERVICE, "this service")
         return format_html('<a href="?organization={}">{}</a>', event.organization_id, said)
-
-    @admin.display(description="what changed")
-    def change(self, event: AuditEvent) -> SafeString:
-        return render_to_string("admin/changes.html", {"event": event})
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.export_view)

@@ -22,9 +22,8 @@ from staff.keys.filters import KEY_FILTERS, badge_of, badges_of
 from staff.keys.finding import FindByKeyAdmin
 from staff.keys.forms import NEW_KEY_ID, IssueForm
 from staff.keys.verbs import KEY_VERBS, scopes_of
-from staff.kit.chart import chart_of
 from staff.kit.forms import show_refusal
-from staff.kit.lists import badge, moment, staff_of
+from staff.kit.lists import badge, chart_of, column, moment, staff_of
 from staff.kit.verb_page import verb_urls
 from staff.login.pages import page
 from staff.login.proof import proved
@@ -48,6 +47,9 @@ class ApiKeyAdmin(FindByKeyAdmin):
     verbs = KEY_VERBS
     page_template = "apikeys/apikey/page"
     rows = staticmethod(lambda keys: presentable(keys.select_related("organization")))
+    owner = column("organization", lambda key: key.organization.name)
+    last_used = column("last used", lambda key: moment(key.last_used_at, never="never"))
+    expires = column("expires", lambda key: moment(key.expires_at), ordering="expires_at")
 
     @admin.display(description="key", ordering="name")
     def key(self, api_key: Any) -> SafeString:
@@ -55,22 +57,10 @@ class ApiKeyAdmin(FindByKeyAdmin):
         mode = "" if api_key.livemode else badge("test", "test key")
         return format_html(html, api_key.name, mode, api_key.last_four)
 
-    @admin.display(description="organization")
-    def owner(self, api_key: Any) -> str:
-        return str(api_key.organization.name)
-
     @admin.display(description="status")
     def status(self, api_key: Any) -> SafeString:
         since = api_key.revoked_at
         return format_html("{} {}", badges_of(api_key), moment(since) if since else "")
-
-    @admin.display(description="last used")
-    def last_used(self, api_key: Any) -> SafeString:
-        return moment(api_key.last_used_at, never="never")
-
-    @admin.display(description="expires", ordering="expires_at")
-    def expires(self, api_key: Any) -> SafeString:
-        return moment(api_key.expires_at)
 
     @admin.display(description="scopes never used")
     def unused_scopes(self, api_key: Any) -> str:
@@ -95,7 +85,6 @@ class ApiKeyAdmin(FindByKeyAdmin):
         return actions
 
     def get_object(self, request: HttpRequest, object_id: str, *_: Any, **__: Any) -> Any:
-        """Return the key, with what its page needs, or None."""
         if not object_id.isascii() or not object_id.isprintable():
             return None
         rows = self.get_queryset(request).select_related("organization__plan", "maker__api_key")

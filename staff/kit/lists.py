@@ -1,6 +1,6 @@
 """Lists of rows in the admin: filtered, and paged without a count."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Final, cast
 
@@ -9,7 +9,7 @@ from django.contrib.admin.options import ShowFacets
 from django.contrib.admin.utils import quote
 from django.core.paginator import Page, Paginator
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
@@ -29,7 +29,6 @@ Rows = QuerySet[Any]
 
 
 def staff_of(request: HttpRequest) -> Actor:
-    """Return the actor of an admin request."""
     return Actor.staff(cast(User, request.user))
 
 
@@ -37,6 +36,11 @@ def counted(rows: Rows) -> tuple[int, str]:
     """Return the number of rows, at most MOST_COUNTED + 1, and the same as text."""
     count = rows[: MOST_COUNTED + 1].count()
     return count, f"{count:,}" if count <= MOST_COUNTED else f"{MOST_COUNTED:,}+"
+
+
+def column(description: str, shown: Callable[[Any], Any], **more: Any) -> Any:
+    """Return a column of a list that shows `shown(row)`. `more` is as of `admin.display`."""
+    return staticmethod(admin.display(shown, description=description, **more))
 
 
 class PlainList(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -62,7 +66,6 @@ class PlainList(admin.ModelAdmin):  # type: ignore[type-arg]
         return self.finds(queryset, text), False
 
     def page_url(self, obj: Model, verb: str = "change") -> str:
-        """Return the address of an object's page, or of one of its verbs."""
         return reverse(f"admin:{self.url_name}_{verb}", args=[quote(obj.pk)])
 
     def list_url(self, query: Any = None) -> str:
@@ -135,15 +138,8 @@ class ReadOnlyAdmin(PlainList):
         paginator.rows = self.rows
         return paginator
 
-    @admin.display(description="created", ordering="created_at")
-    def created(self, obj: Any) -> SafeString:
-        return moment(obj.created_at)
-
-    @planned_by_values()
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        return super().changelist_view(request, extra_context)
+    created = column("created", lambda obj: moment(obj.created_at), ordering="created_at")
+    changelist_view = planned_by_values()(admin.ModelAdmin.changelist_view)
 
 
 class ColumnFilter(admin.SimpleListFilter):
@@ -185,3 +181,14 @@ def moment(value: datetime | None, never: str = "") -> SafeString:
         return format_html('<span class="quiet">{}</span>', never or "—")
     exact = format_moment(value)
     return format_html('<time datetime="{}">{} {}</time>', exact, exact[:10], exact[11:16])
+
+
+def chart_of(title: str, days: Sequence[Any]) -> dict[str, Any]:
+    """Return the context of chart.html. Each day has `requests`, and `limited` of these refused."""
+    return {
+        "title": title,
+        "days": days,
+        "most": max(day.requests for day in days),
+        "total": sum(day.requests for day in days),
+        "refused": sum(day.limited for day in days),
+    }

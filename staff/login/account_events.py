@@ -27,11 +27,8 @@ def log_failure(what: str, username: str) -> None:
 def record(
     user: User, action: str, tell: str = "", *, actor: Actor | None = None, **more: Any
 ) -> None:
-    """Record an event of an account, by default with its owner as the actor.
-
-    If `tell` is given and the account has an address, mail it to the owner after the commit. A mail
-    that cannot be sent is logged.
-    """
+    """Record an event of an account, by its owner if no actor is given. After the commit, mail
+    `tell` to the owner's address, if there are both. A mail that cannot be sent is logged."""
     with AuditLog.of(SERVICE) as audit:
         audit.record(f"staff.{action}", user, actor=actor or Actor.staff(user), **more)
     text = f"""On the account {user.get_username()} {tell}.

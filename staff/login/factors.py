@@ -47,25 +47,21 @@ def verify(user: User, typed: str) -> bool:
 
 def verify_passkey(session: SessionBase, answer: str, user: User | None = None) -> Passkey:
     """Return the passkey that a valid answer to the open challenge names: the user's, or any.
-
-    Failures are counted with wrong passwords. Raises ValidationError.
-    """
+    Raise ValidationError, and count the failure with wrong passwords, if there is none."""
     challenge, _ = sessions.take_challenge(session, answer)
     named = Passkey.named_by(answer)
     owner = user or (named and named.user)
-    passkey = named if named and named.user == owner else None
 
     def check() -> Passkey | None:
-        return passkey if passkey and _take(passkey, answer, challenge) else None
+        is_good = named and named.user == owner and _take(named, answer, challenge)
+        return named if is_good else None
 
     return attempt(owner.get_username() if owner else "", check, "failed passkey", REFUSED)
 
 
 def _take(passkey: Passkey, answer: str, challenge: str) -> bool:
-    """Return True if the answer is valid, and count it once.
-
-    Record an event if its counter did not grow: then a copy of the passkey is in use.
-    """
+    """Return True if the answer is valid, and count it once. Record an event if its counter did
+    not grow: then a copy of the passkey is in use."""
     if (count := passkey.count_after(answer, challenge)) is None:
         return False
     # One statement, so that of two answers at once to one challenge one is refused.
@@ -82,11 +78,8 @@ def _take(passkey: Passkey, answer: str, challenge: str) -> bool:
 
 
 def confirm(app: SecondFactor, code: str) -> list[str] | None:
-    """Store this app instead of any other, end all sessions and return new recovery codes.
-
-    Return None if the code is wrong, or if the user's sessions were ended meanwhile: of several
-    factors set up at once, the first counts.
-    """
+    """Store this app instead of any other, end all sessions and return new recovery codes. Return
+    None if the code is wrong, or if the sessions were ended meanwhile: the first factor counts."""
     user = app.user
     with AuditLog.of(SERVICE):
         if not user.is_current() or not app.is_verified_by(code):
@@ -120,7 +113,6 @@ def add_passkey(passkey: Passkey) -> list[str] | None:
 
 
 def rename_passkey(passkey: Passkey, name: str) -> None:
-    """Give a passkey another name."""
     with AuditLog.of(SERVICE):
         if Passkey.objects.filter(pk=passkey.pk).exclude(name=name).update(name=name):
             tell = f"the {passkey} was renamed to {name}"
@@ -148,7 +140,6 @@ def remove(factor: SecondFactor | Passkey) -> None:
 
 
 def make_recovery_codes(user: User) -> list[str]:
-    """Replace all recovery codes and return the new ones."""
     with AuditLog.of(SERVICE):
         record(user, "recovery_codes_made", "new recovery codes were made")
         return RecoveryCode.renew(user)
@@ -156,10 +147,7 @@ def make_recovery_codes(user: User) -> list[str]:
 
 def reset(user: User, *, actor: Actor, reason: str) -> bool:
     """Delete all factors and recovery codes, and end all sessions. Return False if there was none.
-
-    Raises:
-        ParameterInvalid: the reason is empty or too long.
-        ContainsApiKey: the reason holds an API key.
+    Raise what `clean_reason` raises.
     """
     more: dict[str, Any] = {"actor": actor, "reason": clean_reason(reason)}
     with AuditLog.of(SERVICE):
@@ -169,7 +157,7 @@ def reset(user: User, *, actor: Actor, reason: str) -> bool:
         for factor in found:
             factor.delete()
         if found:
-            changes = {"second_factor": (", ".join(str(factor) for factor in found), None)}
+            changes = {"second_factor": (", ".join(map(str, found)), None)}
             tell = "your second factor was reset"
             record(user, "second_factor_reset", tell, changes=changes, **more)
     return bool(found)

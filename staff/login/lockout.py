@@ -37,23 +37,19 @@ class LockingBackend(ModelBackend):
     """Django's check of a password, which is not run during a lock-out."""
 
     def authenticate(self, request: HttpRequest | None, **typed: Any) -> User:  # type: ignore[override]
-        """Return the account of this name and password.
-
-        Raises ValidationError, which the log-in form shows, if there is none or too many tries
-        failed.
-        """
+        """Return the account. Raises ValidationError, which the log-in form shows."""
         check = partial(super().authenticate, request, **typed)
         return attempt(typed["username"], check, "failed log-in", WRONG)
 
 
 def attempt(username: str, check: Callable[[], Result | None], what: str, wrong: str) -> Result:
-    """Run `check` and return its result. None is a failure: log it as `what`, and count it.
+    """Run `check` and return its result. None or False is a failure: log and count it as `what`.
 
     Raises ValidationError: `wrong`; or LOCKED_OUT if too many failed, without running `check`.
     """
     is_shut = is_locked_out(username)
     if not is_shut:
-        if (result := check()) is not None:
+        if result := check():
             return result
         LogInTries.add(*_subjects(username))
         if is_shut := is_locked_out(username):
@@ -75,12 +71,9 @@ def forget_tries(username: str) -> None:
 
 
 def record_lock_out(username: str) -> None:
-    """Write an event if the name is an account's, at most one an account in COOL_OFF.
-
-    Strangers decide when this is called, and events are kept for ever.
-    """
-    user = User.objects.filter(username=username, is_active=True).first()
-    if user is None:
+    """Write an event if the name is an account's: at most one in COOL_OFF, because strangers decide
+    when this is called, and events are kept for ever."""
+    if (user := User.objects.filter(username=username, is_active=True).first()) is None:
         return
     with AuditLog.of(SERVICE) as audit:
         former = AuditEvent.objects.filter(target_id=str(user.pk), action="staff.locked_out")

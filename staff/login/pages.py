@@ -85,7 +85,6 @@ def in_frame(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpReques
 
 
 def not_let_in(request: HttpRequest, because: str) -> HttpResponse:
-    """Answer 403 and say why."""
     return page(request, "refused", status=403, title="You are not let in", because=because)
 
 

@@ -82,7 +82,6 @@ def _add(request: HttpRequest, answer: str) -> HttpResponse:
 
 @require_POST
 def rename(request: HttpRequest, pk: int) -> HttpResponse:
-    """Give a passkey another name."""
     if (asked := proof_asked(request, "Rename a passkey")) is not None:
         return asked
     passkey = get_object_or_404(Passkey, pk=pk, user=cast(User, request.user))

@@ -17,6 +17,8 @@ from staff.models import User
 from staff.models.second_factor import has_factor
 from web.redaction import holds_key
 
+Check = Callable[[str], Any]
+
 PREFIX: Final = "proof"  # Of its field names: it is part of other forms.
 SECRET_NAME: Final = re.compile("password|code|credential")
 NOT_CARRIED: Final = {"csrfmiddlewaretoken", "next"}
@@ -30,8 +32,8 @@ WIDGET: Final = {"class": "vTextField", "spellcheck": "false"}
 class ProofForm(forms.Form):
     """Asks for a password, a code, or both. A passkey replaces all that is asked.
 
-    `take` checks the code; its result is in `taken`. By default that is `factors.verify`. With
-    another `take` no passkey is offered.
+    `take` checks the code, if not `factors.verify`; then no passkey is offered, and its result is
+    in `taken`.
     """
 
     credential = forms.CharField(required=False, widget=forms.HiddenInput)
@@ -47,11 +49,7 @@ class ProofForm(forms.Form):
     )
 
     def __init__(
-        self,
-        request: HttpRequest,
-        *asks: str,
-        take: Callable[[str], Any] | None = None,
-        prefix: str | None = None,
+        self, request: HttpRequest, *asks: str, take: Check | None = None, prefix: str = ""
     ) -> None:
         is_sent = any(name.startswith(f"{prefix}-" if prefix else "") for name in request.POST)
         super().__init__(request.POST if is_sent else None, prefix=prefix)
@@ -81,19 +79,17 @@ class ProofForm(forms.Form):
         if not (self.shows_passkey or self.errors):
             self.taken = self._attempt(self.take, "code", "failed second factor", WRONG_CODE)
 
-    def _attempt(self, check: Callable[[str], Any], field: str, what: str, wrong: str) -> Any:
-        typed, name = self.cleaned_data[field], self.user.get_username()
-        return attempt(name, lambda: check(typed) or None, what, wrong)
+    def _attempt(self, check: Check, field: str, what: str, wrong: str) -> Any:
+        check_typed = partial(check, self.cleaned_data[field])
+        return attempt(self.user.get_username(), check_typed, what, wrong)
 
 
 def proved(request: HttpRequest) -> bool:
     """Return True if the user gave the proof within 15 minutes, or gives it with this very form.
 
-    The proof is what `asks_of` returns, or a passkey. If `asks_of` returns nothing, the user cannot
-    give a proof.
-
-    If False, do nothing of what was sent: render the page again with `request.POST`, from which
-    passwords, codes and keys are removed. `login/proof.html` asks for the proof in its form.
+    The proof is what `asks_of` returns, if anything, or a passkey. If False, do nothing of what was
+    sent: render the page again with `request.POST`, from which passwords, codes and keys are
+    removed. `login/proof.html` asks for the proof in its form.
     """
     if is_proved(request.session):
         return True

@@ -41,10 +41,7 @@ class SessionStore(db.SessionStore):
         return row
 
     def save(self, must_create: bool = False) -> None:
-        """Write the session.
-
-        Raises CreateError, UpdateError, and what the database raises.
-        """
+        """Write the session. Raises CreateError, UpdateError, and what the database raises."""
         if must_create or self.session_key is None:
             once_more(super().save)(must_create)
             return

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from staff.login.account_events import record
 from staff.login.lockout import forget_tries
-from staff.models import SecondFactor, User
+from staff.models import User
 from staff.models.passkey import CHALLENGE_SECONDS, LONGEST_ANSWER
 from staff.models.second_factor import has_factor
 
@@ -84,7 +84,6 @@ def get_in(request: HttpRequest, second: str = "") -> None:
 
 
 def record_log_in(request: HttpRequest, second: str = "") -> None:
-    """Record a log-in, and how it was done."""
     user = cast(User, request.user)
     forget_tries(user.get_username())
     way = " and ".join(filter(None, (request.session[WAY], second)))
@@ -125,16 +124,12 @@ def touch(session: SessionBase) -> None:
 
 
 def prove(session: SessionBase) -> None:
-    """Note that the user gave the whole proof just now.
-
-    The secret of an app that this session showed before ends: another person may have seen it.
-    """
+    """Note that the user gave the whole proof just now."""
     session[IS_IN], session[PROVED_AT] = True, now()
-    session.pop(APP_KEY, None)
+    session.pop(APP_KEY, None)  # Another person may have seen that app's secret.
 
 
 def is_proved(session: SessionBase) -> bool:
-    """Return True if the user gave the proof within 15 minutes."""
     proved_at: int = session.get(PROVED_AT, 0)
     return 0 <= now() - proved_at < PROOF_SECONDS
 
@@ -148,9 +143,3 @@ def take_challenge(session: SessionBase, answer: str) -> tuple[str, str]:
     if not 0 <= now() - began < CHALLENGE_SECONDS or len(answer) > LONGEST_ANSWER:
         raise ValidationError("That took longer than five minutes, or was sent before. Try again.")
     return challenge, name
-
-
-def app_being_set_up(request: HttpRequest) -> SecondFactor:
-    """Return the app of this session, the same until it is confirmed or the proof given anew."""
-    key = request.session.setdefault(APP_KEY, SecondFactor.new_key())
-    return SecondFactor(user=cast(User, request.user), key=key)

@@ -58,11 +58,8 @@ class StaffSite(admin.AdminSite):
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Add where passkeys work: `passkeys_host` is compared with the request's."""
         url = settings.PUBLIC_URL
-        return {
-            **super().each_context(request),
-            "passkeys_at": url,
-            "passkeys_host": urlsplit(url).netloc,
-        }
+        passkeys = {"passkeys_at": url, "passkeys_host": urlsplit(url).netloc}
+        return {**super().each_context(request), **passkeys}
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Ask for name and password; then for the second factor, if one is asked."""
@@ -90,7 +87,7 @@ class StaffSite(admin.AdminSite):
         if (old := request.POST.get("old_password")) is not None:  # That page counts no wrong ones.
             name = user.get_username()
             with suppress(ValidationError):
-                attempt(name, lambda: user.check_password(old) or None, "failed log-in", "")
+                attempt(name, partial(user.check_password, old), "failed log-in", "")
             if is_locked_out(name):
                 return pages.not_let_in(request, LOCKED_OUT)
         with AuditLog.of(SERVICE):
@@ -132,7 +129,9 @@ def set_up(request: HttpRequest) -> HttpResponse:
         return asked
     if pages.is_sent_again(request):
         return pages.show_codes(request, None, back=reverse(OWN))
-    app = sessions.app_being_set_up(request)
+    # The same until it is confirmed or the proof given anew.
+    key = request.session.setdefault(sessions.APP_KEY, SecondFactor.new_key())
+    app = SecondFactor(user=user, key=key)
     form = ProofForm(request, "code", take=partial(factors.confirm, app))
     if form.is_valid():
         del request.session[sessions.APP_KEY]
@@ -153,7 +152,6 @@ def set_up(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def recovery_codes(request: HttpRequest) -> HttpResponse:
-    """Replace all recovery codes, and show the new ones."""
     user = cast(User, request.user)
     if (asked := proof_asked(request, "New recovery codes")) is not None:
         return asked

@@ -40,7 +40,6 @@ class SingleSignOn(MiddlewareMixin):
     """
 
     def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
-        """Return the answer if the view must not be called."""
         is_ours = request.path_info.startswith(STAFF_PATH)
         return once_more(_before_view)(request) if is_ours else None
 
@@ -85,9 +84,8 @@ def _log_in(request: HttpRequest) -> HttpResponse | None:
     if request.method != "GET" or not named:
         return None if settings.STAFF_PASSWORD_LOGIN else not_let_in(request, PROXY_ONLY)
     if user := _account_of(named):
-        log_in(
-            request, user, sessions.SINGLE_SIGN_ON_MFA if origin.mfa else sessions.SINGLE_SIGN_ON
-        )
+        way = sessions.SINGLE_SIGN_ON_MFA if origin.mfa else sessions.SINGLE_SIGN_ON
+        log_in(request, user, way)
         half_way = is_half_way(request)
         return on_to("second_factor", request) if half_way else redirect(way_back(request))
     log_failure("failed single sign-on", named)
@@ -107,11 +105,8 @@ def _account_of(named: str) -> User | None:
 
 
 class LinkTokens(PasswordResetTokenGenerator):
-    """Makes tokens that depend on SECRET_KEY, so that no dump logs in.
-
-    They end with the account's sessions, and with any log-in. (Django's end with one in a later
-    second only.)
-    """
+    """Makes tokens that depend on SECRET_KEY, so that no dump logs in. They end with the account's
+    sessions, and with any log-in; Django's end with one in a later second only."""
 
     def _make_hash_value(self, user: Any, timestamp: int) -> str:
         return f"{user.pk} {user.get_session_auth_hash()} {user.last_login} {timestamp}"
@@ -121,10 +116,8 @@ links: Final = LinkTokens()
 
 
 def log_in_link(request: HttpRequest, pk: int, token: str) -> HttpResponse:
-    """Log in by a link of the command `log_in_link`, after a click.
-
-    Programs that open links to preview them, such as a chat's, do not use it up.
-    """
+    """Log in by a link of the command `log_in_link`, after a click: a chat's preview of the link
+    does not use it up."""
     user = _linked(pk, token)
     if user is not None and request.method == "POST":
         with AuditLog.of(SERVICE):  # Of two clicks at once, the second finds the link used.
@@ -141,6 +134,5 @@ def log_in_link(request: HttpRequest, pk: int, token: str) -> HttpResponse:
 
 
 def _linked(pk: int, token: str) -> User | None:
-    """Return the user that a link logs in, None if the link is not valid (any more)."""
     user = User.objects.filter(pk=pk, is_active=True, is_staff=True).first()
     return user if user is not None and links.check_token(user, token) else None

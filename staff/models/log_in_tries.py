@@ -28,7 +28,6 @@ class LogInTries(models.Model):
 
     @classmethod
     def add(cls, *subjects: str) -> None:
-        """Add a failure of each subject."""
         now = timezone.now()
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL synchronous_commit TO off")  # Does not wait for a replica.

@@ -36,7 +36,6 @@ def signing_key_id() -> int:
 
 
 def has_factor(user: User) -> bool:
-    """Return True if the user has an app or a passkey."""
     return any(model.objects.filter(user=user).exists() for model in (SecondFactor, Passkey))
 
 
@@ -65,13 +64,11 @@ class SecondFactor(TOTPDevice):
 
     @classmethod
     def of(cls, user: User) -> SecondFactor | None:
-        """Return the user's app, or None."""
         found: SecondFactor | None = cls.objects.filter(user=user).first()
         return found
 
     @staticmethod
     def new_key() -> str:
-        """Return a random value for `key`."""
         return f"{signing_key_id():04x}{secrets.token_hex(32)}"
 
     @property
@@ -90,10 +87,7 @@ class SecondFactor(TOTPDevice):
         return " ".join(wrap(b32encode(self.bin_key).decode(), GROUP))
 
     def is_verified_by(self, code: str) -> bool:
-        """Return True if the code is the app's current one, and save that it was used.
-
-        The caller must hold a lock.
-        """
+        """Return True if the code is the current one, and save its use. The caller holds a lock."""
         is_listed = self.key_id in settings.ENCRYPTION_KEYS
         return is_listed and cast(bool, self.verify_token(code))
 

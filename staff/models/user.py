@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
-from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.auth.models import AbstractUser, Permission, UserManager
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.forms.models import model_to_dict
 from django.utils.crypto import salted_hmac
 
 from audit.actor import Actor
 from audit.models import SERVICE, AuditLog
+
+OWN_RIGHTS: Final = ("username", "sso_name", "is_active", "is_staff", "is_superuser")
 
 
 class StaffManager(UserManager["User"]):
@@ -72,16 +75,16 @@ class User(AbstractUser):
 
     def rights(self) -> dict[str, Any]:
         """Return the rights as stored now, as JSON for events; empty if there is no such row."""
-        stored = User.objects.filter(pk=self.pk).first()
-        if stored is None:
+        if (stored := User.objects.filter(pk=self.pk).first()) is None:
             return {}
-        permissions = stored.user_permissions.values_list("content_type__app_label", "codename")
         return {
-            "username": stored.username,
-            "sso_name": stored.sso_name,
-            "is_active": stored.is_active,
-            "is_staff": stored.is_staff,
-            "is_superuser": stored.is_superuser,
+            **model_to_dict(stored, OWN_RIGHTS),
             "groups": sorted(stored.groups.values_list("name", flat=True)),
-            "permissions": sorted(f"{app}.{codename}" for app, codename in permissions),
+            "permissions": names_of(stored.user_permissions),
         }
+
+
+def names_of(permissions: models.Manager[Permission]) -> list[str]:
+    """Return these permissions as events name them."""
+    pairs = permissions.values_list("content_type__app_label", "codename")
+    return sorted(f"{app}.{codename}" for app, codename in pairs)

@@ -18,8 +18,7 @@ from accounts.models.usage import NEAR_PERCENT
 from apikeys.models import ApiKey, KeyDay
 from staff.keys.filters import ScopeFilter, StatusFilter, UnusedFilter
 from staff.keys.keys import DAYS_SHOWN
-from staff.kit.chart import chart_of
-from staff.kit.lists import ChoiceFilter, Rows, counted
+from staff.kit.lists import ChoiceFilter, Rows, chart_of, counted
 from staff.organizations.organizations import AttentionFilter
 
 register = template.Library()
