@@ -10,6 +10,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verif
 # that are not UTF-8.
 _STRAY: Final = re.compile("^[\\s'\"‘’“”\ufeff]|[\\s'\"‘’“”\ufeff]$|[\x01-\x1f\x7f\ud800-\udfff]")
 PORT: Final = "[1-9][0-9]{0,4}"
+HOST: Final = r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-f:]+\])"  # To connect to.
 _ORIGIN: Final = rf"https://([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z]([a-z0-9-]*[a-z0-9])?(:{PORT})?"
 # Hosts that Django can match; a leading dot means every subdomain.
 _HOST: Final = re.compile(r"\.?[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", re.IGNORECASE)
@@ -40,10 +42,8 @@ def refuse_stray_characters(environ: Mapping[str, str], *names: str) -> None:
     """
     stray = [name for name in names if _STRAY.search(environ.get(name, ""))]
     if stray:
-        raise ImproperlyConfigured(
-            f"Take the quotes, white space and line ends (CR, LF) off the value of "
-            f"{', '.join(stray)}."
-        )
+        text = "Take the quotes, white space and line ends (CR, LF) off the value of "
+        raise ImproperlyConfigured(f"{text}{', '.join(stray)}.")
 
 
 def refuse_development_by_accident(environ: Mapping[str, str]) -> None:
@@ -76,10 +76,15 @@ def match(environ: Mapping[str, str], name: str, pattern: str, must: str) -> re.
     """Match the variable `name` against `pattern`. Return None if it is not set."""
     if not (value := environ.get(name, "")):
         return None
-    found = re.fullmatch(pattern, value)
-    if found is None:
+    if (found := re.fullmatch(pattern, value)) is None:
         raise ImproperlyConfigured(f"{name} must {must}.")
     return found
+
+
+def text(environ: Mapping[str, str], name: str, pattern: str, must: str) -> str:
+    """Return the variable `name` if it matches `pattern`, "" if it is not set."""
+    found = match(environ, name, pattern, must)
+    return found[0] if found else ""
 
 
 def host_names(environ: Mapping[str, str], name: str) -> list[str]:
@@ -95,17 +100,16 @@ def host_names(environ: Mapping[str, str], name: str) -> list[str]:
 
 def flag(environ: Mapping[str, str], name: str, *, default: bool, needs: str = "") -> bool:
     """Return True for `true`, False for `false`. Refuse the rest, and true without `needs`."""
-    found = match(environ, name, "true|false", "be true or false")
-    is_on = found[0] == "true" if found else default
+    value = text(environ, name, "true|false", "be true or false")
+    is_on = value == "true" if value else default
     if is_on and needs and not environ.get(needs):
         raise ImproperlyConfigured(f"{name}=true also needs {needs}.")
     return is_on
 
 
-def count(environ: Mapping[str, str], name: str, *, default: int) -> int:
-    """Return a number from 0 to 99."""
-    found = match(environ, name, "[0-9]{1,2}", "be a number, 0 or more")
-    return int(found[0]) if found else default
+def count(environ: Mapping[str, str], name: str) -> int:
+    """Return a number from 0 to 99, 0 if it is not set."""
+    return int(text(environ, name, "[0-9]{1,2}", "be a number, 0 or more") or 0)
 
 
 def public_url(environ: Mapping[str, str], name: str, *, production: bool) -> str:
@@ -115,30 +119,27 @@ def public_url(environ: Mapping[str, str], name: str, *, production: bool) -> st
     """
     pattern = _ORIGIN if production else f"{_ORIGIN}|http://localhost(:{PORT})?"
     must = "read https://api.example.com: a name in lower case, perhaps a port, without path or "
-    found = match(environ, name, pattern, f"{must}trailing slash")
-    return found[0] if found else ""
+    return text(environ, name, pattern, f"{must}trailing slash")
 
 
 def contact(environ: Mapping[str, str], name: str) -> str:
     """Return a `mailto:` or `https:` address, "" if it is not set."""
     must = "read mailto:security@example.com or https://…"
-    found = match(environ, name, r"(mailto:[^\s@]+@|https://)[^\s@]+", must)
-    return found[0] if found else ""
+    return text(environ, name, r"(mailto:[^\s@]+@|https://)[^\s@]+", must)
 
 
 def token(environ: Mapping[str, str], name: str) -> str:
     """Return a bearer token that fits into a header, "" if it is not set."""
     must = "have at least 16 characters of printable ASCII, without spaces"
-    found = match(environ, name, "[!-~]{16,}", must)
-    return found[0] if found else ""
+    return text(environ, name, "[!-~]{16,}", must)
 
 
 def gateway_tokens(environ: Mapping[str, str], name: str) -> tuple[bytes, ...]:
     """Return one token, or two during a rotation (with a comma between), or none if not set."""
     must = "hold one token, or two with a comma between, each of 32 to 255 characters: letters, "
     pattern = f"{_GATEWAY_TOKEN}(,{_GATEWAY_TOKEN})?"
-    found = match(environ, name, pattern, f"{must}digits and ._~+/=-")
-    return tuple(found[0].encode().split(b",")) if found else ()
+    tokens = text(environ, name, pattern, f"{must}digits and ._~+/=-")
+    return tuple(tokens.encode().split(b",")) if tokens else ()
 
 
 def staff_gateway_tokens(environ: Mapping[str, str]) -> tuple[bytes, ...]:
@@ -157,9 +158,7 @@ def staff_gateway_tokens(environ: Mapping[str, str]) -> tuple[bytes, ...]:
 def egress_proxy(environ: Mapping[str, str], name: str) -> tuple[str, int] | None:
     """Return host and port of the proxy for requests to the Internet, None if it is not set."""
     must = "read http://proxy.example.com:3128: a name or an address, and a port, without a path"
-    found = match(
-        environ, name, rf"http://([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-f:]+\]):({PORT})", must
-    )
+    found = match(environ, name, f"http://{HOST}:({PORT})", must)
     if found is not None and int(found[2]) >= 2**16:
         raise ImproperlyConfigured(f"{name} must {must}.")
     return (found[1].strip("[]"), int(found[2])) if found else None
@@ -191,10 +190,9 @@ def database_from_url(url: str) -> dict[str, Any]:
     Also refuses a raw `@` or `/` in the password: libpq would take what follows for the host, and
     would show it in errors.
     """
-    try:
-        parts: dict[str, Any] = dict(conninfo_to_dict(url))
-    except psycopg.ProgrammingError:
-        parts = {}
+    parts: dict[str, Any] = {}
+    with suppress(psycopg.ProgrammingError):
+        parts |= conninfo_to_dict(url)
     if (
         not re.match("postgres(ql)?://", url)
         or not ("dbname" in parts or "service" in parts)
@@ -207,9 +205,9 @@ def database_from_url(url: str) -> dict[str, Any]:
             "DATABASE_URL must read postgres://user:password@host:5432/name?sslmode=verify-full. "
             "In the password, write % as %25, @ as %40 and / as %2F."
         )
-    names = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host"}  # nosec B105
-    found = {ours: parts.pop(name, "") for ours, name in {**names, "PORT": "port"}.items()}
-    return {"ENGINE": "web.database", **found, "OPTIONS": parts}
+    found = {name.upper(): parts.pop(name, "") for name in ("user", "password", "host", "port")}
+    name = parts.pop("dbname", "")
+    return {"ENGINE": "web.database", "NAME": name, **found, "OPTIONS": parts}
 
 
 def development_secrets(file: Path) -> dict[str, str]:
@@ -219,9 +217,8 @@ def development_secrets(file: Path) -> dict[str, str]:
     with file.open("r+") as held:
         fcntl.flock(held, fcntl.LOCK_EX)  # Another command may be the first at the same time.
         found: dict[str, str] = json.loads(held.read() or "{}")
-        missing = {name: f"1:{secrets.token_urlsafe(48)}" for name in SECRETS if name not in found}
-        if missing:
-            found |= missing
+        if missing := [name for name in SECRETS if name not in found]:
+            found |= {name: f"1:{secrets.token_urlsafe(48)}" for name in missing}
             held.seek(0)
             json.dump(found, held)
     return found

@@ -7,12 +7,10 @@ from urllib.parse import unquote
 
 from django.core.exceptions import ImproperlyConfigured
 
-from reachscore.environment import PORT, match
+from reachscore.environment import HOST, PORT, match, text
 
-_MAIL_URL: Final = (
-    r"(?P<scheme>smtps?)://((?P<user>[^:@/?\s]+):(?P<password>[^:@/?\s]+)@)?"
-    rf"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-f:]+\])(:(?P<port>{PORT}))?"
-)
+_USER: Final = r"((?P<user>[^:@/?\s]+):(?P<password>[^:@/?\s]+)@)?"
+_MAIL_URL: Final = rf"(?P<scheme>smtps?)://{_USER}(?P<host>{HOST})(:(?P<port>{PORT}))?"
 _ADDRESS: Final = "[A-Za-z0-9.+_-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
 
 
@@ -28,10 +26,10 @@ def mail(environ: Mapping[str, str], *, production: bool, folder: Path) -> dict[
     )
     backend = "django.core.mail.backends.{}.EmailBackend".format
     url = match(environ, "EMAIL_URL", _MAIL_URL, must)
-    sender = match(environ, "EMAIL_FROM", _ADDRESS, "be an address, such as keys@example.com")
-    if (url is None) != (sender is None):
+    sender = text(environ, "EMAIL_FROM", _ADDRESS, "be an address, such as keys@example.com")
+    if bool(url) != bool(sender):
         raise ImproperlyConfigured("Set both EMAIL_URL and EMAIL_FROM, or neither.")
-    if url is None or sender is None:
+    if url is None:
         return {
             "EMAIL_BACKEND": backend("dummy" if production else "filebased"),
             "EMAIL_FILE_PATH": str(folder),
@@ -47,5 +45,5 @@ def mail(environ: Mapping[str, str], *, production: bool, folder: Path) -> dict[
         "EMAIL_USE_TLS": bool(url["user"]) and not is_smtps,
         "EMAIL_USE_SSL": is_smtps,
         "EMAIL_TIMEOUT": 5,  # For each answer of the server: a mail must end within its lease.
-        "EMAIL_FROM": sender[0],
+        "EMAIL_FROM": sender,
     }
