@@ -24,17 +24,9 @@ env.refuse_development_by_accident(os.environ)
 env.refuse_stray_characters(
     os.environ,
     *("DATABASE_URL", "DEBUG", *env.PRODUCTION_ONLY, "ALLOWED_HOSTS", "TRUSTED_PROXY_COUNT"),
-    *(
-        "PUBLIC_URL",
-        "EMAIL_URL",
-        "EMAIL_FROM",
-        "METRICS_TOKEN",
-        "EGRESS_PROXY",
-        "STAFF_SSO",
-        "STAFF_PASSWORD_LOGIN",
-    ),
-    *("SECURITY_CONTACT", "SECOND_FACTOR_REQUIRED", "PREPARED_STATEMENTS", "HSTS_PRELOAD"),
-    "AUTHZ_REQUIRES_GATEWAY_TOKEN",
+    *("PUBLIC_URL", "EMAIL_URL", "EMAIL_FROM", "METRICS_TOKEN", "EGRESS_PROXY", "STAFF_SSO"),
+    *("STAFF_PASSWORD_LOGIN", "SECURITY_CONTACT", "SECOND_FACTOR_REQUIRED", "HSTS_PRELOAD"),
+    *("PREPARED_STATEMENTS", "AUTHZ_REQUIRES_GATEWAY_TOKEN"),
 )
 database_url = os.environ.get("DATABASE_URL", "")  # Lower case: debug pages show settings.
 PRODUCTION = bool(database_url) and not env.flag(os.environ, "DEBUG", default=False)
@@ -57,9 +49,8 @@ API_KEY_PEPPERS = env.numbered_keys(environ, "API_KEY_PEPPERS")
 AUDIT_KEYS = env.numbered_keys(environ, "AUDIT_KEYS")
 ENCRYPTION_KEYS = env.numbered_keys(environ, "ENCRYPTION_KEYS")
 GATEWAY_TOKENS = env.gateway_tokens(environ, "GATEWAY_TOKEN")  # Authenticate the proxy.
-has_tokens = bool(GATEWAY_TOKENS)  # Then forward authentication takes one.
 AUTHZ_REQUIRES_GATEWAY_TOKEN = env.flag(
-    environ, "AUTHZ_REQUIRES_GATEWAY_TOKEN", default=has_tokens, needs="GATEWAY_TOKEN"
+    environ, "AUTHZ_REQUIRES_GATEWAY_TOKEN", default=bool(GATEWAY_TOKENS), needs="GATEWAY_TOKEN"
 )
 STAFF_GATEWAY_TOKENS = env.staff_gateway_tokens(environ)  # Any: single sign-on is on.
 STAFF_PASSWORD_LOGIN = env.flag(environ, "STAFF_PASSWORD_LOGIN", default=True)  # And by passkey.
@@ -69,32 +60,26 @@ ALLOWED_HOSTS = env.host_names(environ, "ALLOWED_HOSTS")
 SECURITY_CONTACT = env.contact(environ, "SECURITY_CONTACT")
 # Passkeys are bound to its host name; 127.0.0.1 could have none.
 PUBLIC_URL = env.public_url(environ, "PUBLIC_URL", production=PRODUCTION)
-# Used if GATEWAY_TOKEN is not set.
-TRUSTED_PROXY_COUNT = env.count(environ, "TRUSTED_PROXY_COUNT", default=0)
+TRUSTED_PROXY_COUNT = env.count(environ, "TRUSTED_PROXY_COUNT")  # Used without GATEWAY_TOKEN.
 EGRESS_PROXY = env.egress_proxy(environ, "EGRESS_PROXY")
 METRICS_TOKEN = env.token(environ, "METRICS_TOKEN")
 # If true, staff need an authenticator app beside their password.
 SECOND_FACTOR_REQUIRED = env.flag(environ, "SECOND_FACTOR_REQUIRED", default=PRODUCTION)
 
-DATABASES: dict[str, dict[str, Any]] = {
-    "default": env.database_from_url(database_url)
-    if database_url
-    else {"ENGINE": "reachscore.devdb", "NAME": "reachscore", "HOME": LOCAL_DIR / "postgres"}
-}
+local = {"ENGINE": "reachscore.devdb", "NAME": "reachscore", "HOME": LOCAL_DIR / "postgres"}
+database: dict[str, Any] = env.database_from_url(database_url) if database_url else local
 # Persistent connections: opening one costs more than a whole request. Pages check the health of
 # theirs; authentication has a cheaper way, see apikeys.authentication.statement.
-DATABASES["default"] |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
+DATABASES = {"default": database | {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}}
 # Seconds, and milliseconds. A silent network must not hold a request for long: see web.deadlines.
 options: dict[str, Any] = {"connect_timeout": "3", "tcp_user_timeout": "5000"}
-options |= {"keepalives_idle": "10", "keepalives_interval": "2"}
-options |= DATABASES["default"].get("OPTIONS", {})
-DATABASES["default"]["OPTIONS"] = options
+options |= {"keepalives_idle": "10", "keepalives_interval": "2", **database.get("OPTIONS", {})}
 # Prepared statements: planning the one that authenticates takes three times as long as running it.
 # PREPARED_STATEMENTS=false is for a PgBouncer that cannot keep them.
-options["server_side_binding"] = True
+options |= {"server_side_binding": True, "cursor_factory": StaleOnceCursor}
 options["prepare_threshold"] = 5 if env.flag(environ, "PREPARED_STATEMENTS", default=True) else None
-options["cursor_factory"] = StaleOnceCursor
 options["options"] = f"{options.get('options', '')} {as_options(SESSION)}".strip()
+DATABASES["default"]["OPTIONS"] = options
 for name in ("PGDATESTYLE", "PGTZ"):  # In libpq they win over `options`.
     os.environ.pop(name, None)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -128,8 +113,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "web.middleware.ApiMiddleware",
-    "web.page_middleware.refuse_key_in_page_url",
+    "web.middleware.api_middleware",
     "web.page_middleware.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -210,8 +194,7 @@ AUTH_PASSWORD_VALIDATORS = [
 # EMAIL_BACKEND and related settings. Without EMAIL_FROM no mail is sent.
 mail = mail_settings(environ, production=PRODUCTION, folder=LOCAL_DIR / "mail")
 vars().update(mail)
-EMAIL_FROM: str = mail["EMAIL_FROM"]
-DEFAULT_FROM_EMAIL = EMAIL_FROM
+EMAIL_FROM = DEFAULT_FROM_EMAIL = str(mail["EMAIL_FROM"])
 
 USE_I18N = False  # There is one language, so translations need not be looked up.
 TIME_ZONE = "UTC"
@@ -249,25 +232,19 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "json": {"()": "web.telemetry.logs.JsonFormatter"},
-        "text": {"()": "web.telemetry.logs.TextFormatter"},
+        "one": {"()": f"web.telemetry.logs.{'Json' if PRODUCTION else 'Text'}Formatter"}
     },
     "filters": {"bugs": {"()": "web.errors.faults.OnlyBugs"}},
-    "handlers": {
-        "one": {
-            "class": "web.telemetry.logs.OneHandler",
-            "formatter": "json" if PRODUCTION else "text",
-        }
-    },
+    "handlers": {"one": {"class": "web.telemetry.logs.OneHandler", "formatter": "one"}},
     "root": {"handlers": ["one"], "level": "INFO"},
     "loggers": {
-        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django": {"level": "INFO"},
         # The request log has a line for every request. These loggers add bugs only, because their
         # other lines repeat raw paths and other input of strangers.
-        "django.request": {"handlers": [], "level": "ERROR", "filters": ["bugs"]},
-        "django.security": {"handlers": [], "level": "CRITICAL"},
-        "django.server": {"handlers": [], "level": "CRITICAL", "propagate": True},
-        "_granian": {"handlers": [], "level": "WARNING", "propagate": True},
-        "granian.access": {"handlers": [], "level": "WARNING", "propagate": True},
+        "django.request": {"level": "ERROR", "filters": ["bugs"]},
+        "django.security": {"level": "CRITICAL"},
+        "django.server": {"level": "CRITICAL", "propagate": True},
+        "_granian": {"level": "WARNING", "propagate": True},
+        "granian.access": {"level": "WARNING", "propagate": True},
     },
 }

@@ -1,6 +1,5 @@
 """Middleware of the API: checks of every request under /v1, in JSON where pages have HTML."""
 
-from collections.abc import Callable
 from http import HTTPStatus
 from io import BytesIO
 
@@ -16,29 +15,32 @@ from django.shortcuts import render
 
 from web.context import current
 from web.errors.refusals import OfCatalogue, Refusal, RequestInvalid, refusal_response
+from web.page_middleware import Handler, refused
 from web.proxies import STAFF_PATH
-from web.rules import is_api, refuse_key_in_url, refuse_plain_http, refuse_unreadable_header
+from web.rules import (
+    is_api,
+    refuse_key_in_url,
+    refuse_plain_http,
+    refuse_unreadable_header,
+    url_holds_key,
+)
 
-# What Django calls `get_response`: a view, with the middleware in front of it.
-Handler = Callable[[HttpRequest], HttpResponseBase]
 
+def api_middleware(get_response: Handler) -> Handler:
+    """Under /v1, check the request and complete the response; run the context's calls.
 
-class ApiMiddleware:
-    """Under /v1, checks the request and completes the response; runs the context's calls.
-
-    Also refuses pages if a proxy header is malformed.
+    Also refuse pages if a proxy header is malformed, or if the URL holds a key, before a page or a
+    redirect can repeat it.
     """
 
-    def __init__(self, get_response: Handler) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+    def middleware(request: HttpRequest) -> HttpResponseBase:
         context = current()
         if not is_api(request.path_info) and not context.unreadable:
-            return self.get_response(request)
+            holds = url_holds_key(request.path_info, request.META.get("QUERY_STRING", ""))
+            return refused(request) if holds else get_response(request)
         try:
             _check(request)
-            response = self.get_response(request)
+            response = get_response(request)
         except Refusal as refusal:
             if request.path_info.startswith(STAFF_PATH):
                 return _staff_page(request, refusal)
@@ -51,6 +53,8 @@ class ApiMiddleware:
             response[name] = value
         response.headers.setdefault("Cache-Control", "no-store")
         return response
+
+    return middleware
 
 
 def _check(request: HttpRequest) -> None:

@@ -1,4 +1,4 @@
-"""Middleware of pages: limits bodies, refuses keys in URLs and redirects, serves static files."""
+"""Middleware of pages: limits bodies, refuses keys in redirects, serves static files."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -12,9 +12,11 @@ from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-un
 from web.database.stale import once_more
 from web.environ import MOST_BODY_BYTES
 from web.errors.catalogue import CATALOGUE
-from web.middleware import Handler
 from web.redaction import holds_key
-from web.rules import is_api, url_holds_key
+from web.rules import is_api
+
+# What Django calls `get_response`: a view, with the middleware in front of it.
+Handler = Callable[[HttpRequest], HttpResponseBase]
 
 
 def refuse_large_body_and_key_in_redirect(get_response: Handler) -> Handler:
@@ -28,21 +30,10 @@ def refuse_large_body_and_key_in_redirect(get_response: Handler) -> Handler:
         if is_api(request.path_info):  # Its limit is another, and it redirects nowhere.
             return get_response(request)
         if int(request.META.get("CONTENT_LENGTH") or 0) > MOST_BODY_BYTES:
-            return HttpResponse(
-                "This request is larger than any form of this site.", "text/plain", 413
-            )
+            text = "This request is larger than any form of this site."
+            return HttpResponse(text, "text/plain", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         response = get_response(request)
         return refused(request) if holds_key(response.get("Location", "")) else response
-
-    return middleware
-
-
-def refuse_key_in_page_url(get_response: Handler) -> Handler:
-    """Refuse a page whose URL holds a key, before a page or a redirect can repeat it."""
-
-    def middleware(request: HttpRequest) -> HttpResponseBase:
-        holds = url_holds_key(request.path_info, request.META.get("QUERY_STRING", ""))
-        return refused(request) if holds else get_response(request)
 
     return middleware
 
@@ -67,11 +58,7 @@ class StaleOnceMiddleware:
         return self.get_response(request)
 
     def process_view(
-        self,
-        request: HttpRequest,
-        view: Callable[..., HttpResponseBase],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        self, request: HttpRequest, view: Callable[..., HttpResponseBase], args: Any, kwargs: Any
     ) -> HttpResponseBase:
         return once_more(view)(request, *args, **kwargs)
 
@@ -94,6 +81,5 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
             with whole.file:
                 whole.file.seek(first)
                 byte = whole.file.read(1)
-        ranged = {"Content-Range": f"bytes {first}-{last}/{size}", "Content-Length": "1"}
-        headers = dict(whole.headers) | ranged
-        return HttpResponse(byte, status=HTTPStatus.PARTIAL_CONTENT, headers=headers)
+        headers = {**dict(whole.headers), "Content-Range": f"bytes {first}-{last}/{size}"}
+        return HttpResponse(byte, status=206, headers={**headers, "Content-Length": "1"})
