@@ -23,38 +23,26 @@ _ID_FROM_CLIENT: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 @dataclass(slots=True)
 class RequestContext:
-    """What code deep inside a request reads, and what it adds to the response.
+    """What code deep inside a request reads, and what it adds to the response."""
 
-    - `request_id`: identifies the request in its response, in the log and in the audit log.
-    - `address`: the client's address, None if it is unknown.
-    - `unreadable`: the name of a malformed proxy header; the request must be refused for it.
-    - `user`, `mfa`: the user that the single sign-on proxy names, under /admin/ only; `mfa` is True
-      if the user logged in there with a second factor.
-    - `gateway`: what a gateway says of the request it asks about, under /v1/authz/ only; None if it
-      sent no token.
-    - `deadline`: when the request's last wait for the database must end, on the monotonic clock;
-      None when it has been answered, so also while a streamed answer is sent.
-    - `has_committed`: True after a transaction: a fault that follows does not undo it.
-    - `key_id`, `organization_id`: the caller's, set by authentication.
-    - `is_simulated`: True if the client asked for this refusal by ReachScore-Simulate.
-    - `headers`: set on every response under /v1, including refusals and bugs. Never put client
-      input into a value.
-    - `calls`: small writes to run after the response if its status is below 400.
-    """
-
-    request_id: str = ""
-    address: str | None = None
+    request_id: str = ""  # In the response, in the log and in the audit log.
+    address: str | None = None  # The client's, None if it is unknown.
     raw_user_agent: str | None = None
-    unreadable: str = ""
-    user: str = ""
-    mfa: bool = False
+    unreadable: str = ""  # The name of a malformed proxy header, for which to refuse the request.
+    user: str = ""  # That the single sign-on proxy names, under /admin/ only.
+    mfa: bool = False  # True if this user logged in there with a second factor.
+    # What a gateway says of the request it asks about, under /v1/authz/; None if it sent no token.
     gateway: Fields | None = None
+    # When the last wait for the database must end, on the monotonic clock. None when the request
+    # has been answered, so also while a streamed answer is sent.
     deadline: float | None = None
-    has_committed: bool = False
-    key_id: str | None = None
+    has_committed: bool = False  # True after a transaction: a fault that follows does not undo it.
+    key_id: str | None = None  # The caller's, like the next: set by authentication.
     organization_id: str | None = None
-    is_simulated: bool = False
+    is_simulated: bool = False  # True if the client asked for this refusal by ReachScore-Simulate.
+    # For every response under /v1, refusals and bugs too. Never put client input into a value.
     headers: dict[str, str] = field(default_factory=dict)
+    # Small writes to run after the response if its status is below 400.
     calls: list[Callable[[], object]] = field(default_factory=list)
 
     @property
@@ -78,9 +66,8 @@ class RequestContext:
             for call in self.calls:
                 call()
         except (DatabaseError, InterfaceError) as error:
-            logger.warning(
-                "Writes lost after request %s: %s", self.request_id, type(error).__name__
-            )
+            kind = type(error).__name__
+            logger.warning("Writes lost after request %s: %s", self.request_id, kind)
 
 
 _current: ContextVar[RequestContext | None] = ContextVar("request", default=None)

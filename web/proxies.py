@@ -43,18 +43,13 @@ class Said(NamedTuple):
 
 
 class UnreadableHeader(Exception):
-    """A proxy header is malformed, or its token is wrong. The text is the header's name.
-
-    It is never the value, which may contain a token.
-    """
+    """A proxy header is malformed, or its token is wrong. The text is its name, never its value."""
 
 
 def read_proxies(environ: dict[str, Any]) -> Said:
-    """Return what trusted proxies report of this request.
+    """Return what trusted proxies report of this request, or raise UnreadableHeader to refuse it.
 
     Removes the gateway's header from `environ`, so that no later code can show its token.
-
-    Raises UnreadableHeader if the request must be refused.
     """
     said = environ.pop("HTTP_REACHSCORE_GATEWAY", None)
     path = environ.get("PATH_INFO", "")
@@ -101,18 +96,15 @@ def _from_gateway(said: str, tokens: tuple[bytes, ...], *, asks: bool = False) -
     if not _bears(said, tokens):
         raise UnreadableHeader(GATEWAY)
     fields = read_fields(said)[1:]
-    client = sorted(field for field in fields if field[0] in ("for", "proto"))
     others = tuple(field for field in fields if field[0] not in ("for", "proto"))
-    if [name for name, _ in client] != ["for", "proto"] or (others and not asks):
-        raise UnreadableHeader(GATEWAY)
-    (_, address), (_, scheme) = client
-    if scheme not in ("http", "https"):
-        raise UnreadableHeader(GATEWAY)
-    try:
-        told = Said(read_address(address), scheme)
-    except ValueError:
-        raise UnreadableHeader(GATEWAY) from None
-    return told._replace(fields=(*others, ("uri", uri)) if has_uri else others)
+    more = (*others, ("uri", uri)) if has_uri else others
+    match sorted(field for field in fields if field[0] in ("for", "proto")):
+        case [("for", address), ("proto", "http" | "https" as scheme)] if asks or not others:
+            try:
+                return Said(read_address(address), scheme, fields=more)
+            except ValueError:
+                pass
+    raise UnreadableHeader(GATEWAY)
 
 
 def read_fields(text: str) -> Fields:
@@ -175,10 +167,7 @@ def read_entry(text: str) -> str | None:
 
 @lru_cache(maxsize=1000)  # Exceptions are not cached.
 def read_address(text: str) -> str:
-    """Return an address in canonical form, IPv4-mapped IPv6 as IPv4.
-
-    Raises ValueError if `text` is not an address.
-    """
+    """Return an address in canonical form, IPv4-mapped IPv6 as IPv4, or raise ValueError."""
     if "%" in text:
         raise ValueError("An address with a zone.")
     address = ip_address(text)
