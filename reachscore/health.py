@@ -37,6 +37,7 @@ LOOK_AT_SESSIONS: Final = """
       FROM pg_stat_activity
      WHERE COALESCE(datname, current_database()) = current_database() AND usesysid IS NOT NULL
 """
+LOOK_AT_SETTINGS: Final = "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS name"
 # At that age, authentication takes ten times as long if one organization makes all the calls.
 OLDEST_SNAPSHOT_TRANSACTIONS: Final = 50_000
 
@@ -58,8 +59,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     A fault that every instance shares is a warning, in the body and in a metric, with 200: else one
     lost standby would take all instances out of the load balancer.
     """
-    warnings = []
-    fault = None
+    warnings, fault = [], None
     try:
         problems = _problems()
         for kind, count, warning in _warnings():
@@ -86,9 +86,7 @@ def _problems() -> list[str]:
     seconds = timezone.now().timestamp() - database_time
     if abs(seconds) > CLOCKS_DIFFER_SECONDS:
         return [f"This process's clock is {seconds:+.0f} s from the database's."]
-    unapplied = _migrations_of_the_code() - _applied_migrations()
-    if unapplied:
-        count = len(unapplied)
+    if count := len(_migrations_of_the_code() - _applied_migrations()):
         subject = "1 migration is" if count == 1 else f"{count} migrations are"
         return [f"{subject} not applied; run manage.py migrate."]
     if KeySecret.objects.need_missing_pepper():
@@ -103,6 +101,8 @@ def _warnings() -> Iterator[tuple[str, int, str]]:
     with connection.cursor() as cursor:
         cursor.execute(LOOK_AT_SESSIONS)
         waiting, age = cursor.fetchone()
+        cursor.execute(LOOK_AT_SETTINGS, [list(SESSION)])
+        differing = [f"{name} {SESSION[name]}" for name, is_ in cursor if is_ != SESSION[name]]
     yield "commits_waiting", waiting, f"Commits wait for a synchronous replica: {waiting}."
     OLDEST_SNAPSHOT.set(age)
     is_old = age > OLDEST_SNAPSHOT_TRANSACTIONS
@@ -113,25 +113,14 @@ def _warnings() -> Iterator[tuple[str, int, str]]:
     unseen = unseen_lanes()
     warning = f"manage.py deliver was not seen for a minute: {', '.join(unseen)} wait."
     yield "deliver_missing", len(unseen), warning
-    differing = _differing_settings()
     warning = f"Settings of the database session differ, it should be: {', '.join(differing)}."
     yield "settings_differing", len(differing), warning
-
-
-def _differing_settings() -> list[str]:
-    """Return `name value` for each session setting that should have another value: SESSION's."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS name", [list(SESSION)]
-        )
-        return [f"{name} {SESSION[name]}" for name, is_ in cursor if is_ != SESSION[name]]
 
 
 def _applied_migrations() -> set[tuple[str, str]]:
     """Return the applied migrations. Django's method also reads times, which need our DateStyle."""
     recorder = MigrationRecorder(connection)
-    rows = recorder.migration_qs.values_list("app", "name") if recorder.has_table() else ()
-    return set(rows)
+    return set(recorder.migration_qs.values_list("app", "name")) if recorder.has_table() else set()
 
 
 @cache

@@ -18,8 +18,6 @@ from granian.cli import entrypoint
 from web.deadlines import waits
 
 THREADS_A_WORKER: Final = 4
-LONGEST_IDLE_SECONDS: Final = 600
-LONGEST_HEAD_BYTES: Final = 32 * 1024
 PR_SET_PDEATHSIG: Final = 1
 ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -101,12 +99,12 @@ def server_command(*, host: str, port: int, workers: int | None = None) -> list[
         f"--port={port}",
         f"--workers={workers or os.cpu_count() or 1}",
         f"--blocking-threads={THREADS_A_WORKER}",
-        f"--blocking-threads-idle-timeout={LONGEST_IDLE_SECONDS}",
+        "--blocking-threads-idle-timeout=600",
         # Seconds until a worker that does not end is killed; no request takes that long.
         "--workers-kill-timeout=30",
         "--http=1",
         # A longer request head is refused with 431, with or without a proxy in front.
-        f"--http1-buffer-size={LONGEST_HEAD_BYTES}",
+        f"--http1-buffer-size={32 * 1024}",
         "--log-level=warning",
         "--no-ws",
         # If a worker dies twice within 5.5 s, the server ends: it would never start.

@@ -51,19 +51,14 @@ class Command(BaseCommand):
             if wait_until_ready(server, port):
                 # A signal waits until the keys that were shown are committed.
                 signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
-                with one_at_a_time():
-                    self._welcome(f"http://{HOST}:{port}")
+                with one_at_a_time(), transaction.atomic():
+                    self.stdout.write(welcome_text(f"http://{HOST}:{port}", **make_welcome()))
+                    self.stdout.flush()  # Before the commit: no key is stored that nobody saw.
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
             raise SystemExit(server.wait())
         finally:
             end_server(server)
             end_server(deliverer)
-
-    @transaction.atomic
-    def _welcome(self, url: str) -> None:
-        """Print what a first run made, then commit: a key that nobody saw is never stored."""
-        self.stdout.write(welcome_text(url, **make_welcome()))
-        self.stdout.flush()
 
 
 def start(command: list[str], **environ: str) -> "subprocess.Popen[bytes]":
