@@ -46,19 +46,32 @@ LOCK_SECONDS: Final = 0.2
 
 
 def forget_request_names(environment: MutableMapping[str, str]) -> None:
-    """Remove variables that could pass for a part of a request, such as HTTP_AUTHORIZATION.
-
-    The server copies the process's environment into every request's environ, and there a variable
-    HTTP_X looks like a header X.
-    """
+    """Remove variables such as HTTP_X: the server copies them into `environ`, as a header X."""
     for name in _of_request(environment):
         del environment[name]
 
 
 def cleaned(environ: Mapping[str, Any]) -> Environ:
-    """Return a copy with the request's own variables only, and with bounded headers."""
+    """Return a copy with the request's own variables only, and with bounded headers.
+
+    Drops header values for which Python's parsers take quadratic time, or fail. No client needs
+    them.
+    """
     request = _of_request(environ)
-    _bound_headers(request)
+    if media_type := request.get("CONTENT_TYPE"):
+        is_plain = len(media_type) <= LONGEST_MEDIA_TYPE and _MEDIA_TYPE.fullmatch(media_type)
+        renamed = _CHARSET.sub(f"; {DECLARED_CHARSET}=", media_type)
+        request["CONTENT_TYPE"] = renamed if is_plain else ""
+    if length := request.get("CONTENT_LENGTH"):  # Python reads no number of 4,301 digits.
+        request["CONTENT_LENGTH"] = length.lstrip("0") or "0"
+    accept = request.get("HTTP_ACCEPT", ANYTHING)
+    # White space and commas alone are a missing header, which DRF would call not acceptable.
+    if len(accept) > LONGEST_ACCEPT or not accept.strip(" \t,"):
+        request["HTTP_ACCEPT"] = ANYTHING
+    cookies = request.get("HTTP_COOKIE", "")
+    if "\\" in cookies:  # Our cookies have no escapes.
+        pairs = [pair for pair in cookies.split(";") if "\\" not in pair]
+        request["HTTP_COOKIE"] = ";".join(pairs)
     return request
 
 
@@ -93,38 +106,14 @@ def bounded(application: Application) -> Application:
     return answer
 
 
-def _bound_headers(request: Environ) -> None:
-    """Drop header values for which Python's parsers take quadratic time, or fail.
-
-    No client needs them.
-    """
-    if media_type := request.get("CONTENT_TYPE"):
-        is_plain = len(media_type) <= LONGEST_MEDIA_TYPE and _MEDIA_TYPE.fullmatch(media_type)
-        renamed = _CHARSET.sub(f"; {DECLARED_CHARSET}=", media_type)
-        request["CONTENT_TYPE"] = renamed if is_plain else ""
-    if length := request.get("CONTENT_LENGTH"):  # Python reads no number of 4,301 digits.
-        request["CONTENT_LENGTH"] = length.lstrip("0") or "0"
-    accept = request.get("HTTP_ACCEPT", ANYTHING)
-    # White space and commas alone are a missing header, which DRF would call not acceptable.
-    if len(accept) > LONGEST_ACCEPT or not accept.strip(" \t,"):
-        request["HTTP_ACCEPT"] = ANYTHING
-    cookies = request.get("HTTP_COOKIE", "")
-    if "\\" in cookies:  # Our cookies have no escapes.
-        pairs = [pair for pair in cookies.split(";") if "\\" not in pair]
-        request["HTTP_COOKIE"] = ";".join(pairs)
-
-
 class _Body(io.IOBase):
     """A request body that counts the bytes read. The other methods of IOBase call `read`."""
 
     def __init__(self, stream: Any, most: int) -> None:
-        self.stream = stream
-        self.most = most
-        self.bytes_read = 0
+        self.stream, self.most, self.bytes_read = stream, most, 0
         self.reader: threading.Thread | None = None
 
     def read(self, size: int) -> bytes:
-        """Return `size` bytes, or fewer at the end of the body."""
         data: bytes = self.stream.read(size)
         self.bytes_read += len(data)
         return data
@@ -161,8 +150,7 @@ class _Answer:
     """
 
     def __init__(self, content: Iterable[bytes], body: _Body) -> None:
-        self.content = content
-        self.body = body
+        self.content, self.body = content, body
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.content)

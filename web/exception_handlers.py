@@ -102,11 +102,8 @@ def _unconfirmed(view: Any) -> Refusal:
 @csrf_exempt  # Keys are no cookies, so CSRF does not apply: every method gets a 404.
 def unknown_path(request: HttpRequest) -> HttpResponse:
     """Answer 404 for a path under /v1 that has no route."""
-    refusal = refusals.ResourceNotFound(
-        "No endpoint has this path.",
-        fix="Check its spelling: no slash at the end. The endpoints are listed at /docs/reference.",
-    )
-    return refusal_response(refusal)
+    fix = "Check its spelling: no slash at the end. The endpoints are listed at /docs/reference."
+    return refusal_response(refusals.ResourceNotFound("No endpoint has this path.", fix=fix))
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -118,25 +115,23 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler404."""
-    return (
-        unknown_path(request)
-        if is_api(request.path_info)
-        else defaults.page_not_found(request, exception)
-    )
+    if is_api(request.path_info):
+        return unknown_path(request)
+    return defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500, for exceptions outside DRF's views. Django has logged them."""
-    exception = sys.exception()
+    exception, is_of_api = sys.exception(), is_api(request.path_info)
     refusal: Refusal = OfCatalogue(INTERNAL_ERROR)
     if is_unconfirmed(exception) and request.method not in SAFE_METHODS:
         fix = f"Send the same again until it succeeds. {NOT_READ_BACK}"
         refusal = refusals.TemporarilyUnavailable(MAY_HAVE_HAPPENED, fix=fix)
     elif is_database_fault(exception):
-        fix = "" if is_api(request.path_info) else "Wait a few seconds, then send the same again."
+        fix = "" if is_of_api else "Wait a few seconds, then send the same again."
         refusal = refusals.TemporarilyUnavailable(fix=fix)
     response: HttpResponse
-    if is_api(request.path_info):
+    if is_of_api:
         response = refusal_response(refusal)
     elif isinstance(exception, DataError):
         # The client sent a value that no text column can hold, such as one with a NUL.

@@ -4,9 +4,8 @@ import secrets
 from typing import Final
 
 BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_PAIRS: Final = [
-    a + b for a in BASE62 for b in BASE62
-]  # Two digits at once: every request has ids.
+# Two digits at once: every request has ids.
+_PAIRS: Final = [a + b for a in BASE62 for b in BASE62]
 
 
 def base62(number: int, *, length: int) -> str:

@@ -35,8 +35,8 @@ def refuse_body(request: Request, *, parameters: Collection[str]) -> None:
     if not has_body(request.META):
         return
     length = request.META.get("CONTENT_LENGTH") or ""
-    is_read = len(length) <= MOST_LENGTH_DIGITS and length.isascii() and length.isdecimal()
-    if is_read and int(length) <= LONGEST_EMPTY_BODY:
+    is_number = len(length) <= MOST_LENGTH_DIGITS and length.isascii() and length.isdecimal()
+    if is_number and int(length) <= LONGEST_EMPTY_BODY:
         body: bytes = request.META["wsgi.input"].read(int(length))
         if len(body) == int(length) and b"".join(body.split()) in (b"", b"{}"):
             return
@@ -86,14 +86,11 @@ class JsonObjectParser(BaseParser):
     media_type = JSON_TYPES[0]
 
     def parse(
-        self,
-        stream: IO[Any],
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
     ) -> dict[str, Any]:
         """Return the members of the object. Raise InvalidJson for anything else."""
         data = stream.read()
-        if len(data) < int((parser_context or {})["request"].META["CONTENT_LENGTH"]):
+        if len(data) < int(parser_context["request"].META["CONTENT_LENGTH"]):
             raise InvalidJson("The request body ends before its Content-Length.")
         value = read_json(data)
         if not isinstance(value, dict):

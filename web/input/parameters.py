@@ -11,7 +11,7 @@ from web.input.fields import IntegerField, StrictSerializer, StringField
 from web.input.text import did_you_mean
 from web.redaction import quote_input
 
-MOST_DIGITS: Final = 9
+_NUMBER: Final = re.compile("[0-9]{1,9}")
 _FLAGS: Final = {"True": "true", "False": "false", "1": "true", "0": "false"}
 ID_SHAPE: Final = re.compile(r"[a-z]{2,8}_[0-9A-Za-z]{12,34}")
 
@@ -23,12 +23,7 @@ class QuerySerializer(StrictSerializer):
 
     @classmethod
     def read(cls, request: Request) -> dict[str, Any]:
-        """Return the parameters of the request, and the defaults of those that are missing.
-
-        Raises:
-            ParameterUnknown: the endpoint has no such parameter.
-            ParameterInvalid: with the parameter's name as its field.
-        """
+        """Return the parameters of the request, and the defaults of those that are missing."""
         refuse_other_than_utf_8(request.META.get("QUERY_STRING", ""))
         fields: dict[str, Any] = cls().run_validation(request.query_params)
         return fields
@@ -63,8 +58,7 @@ class WholeNumberParameter(IntegerField):
     noun = "a number"
 
     def to_internal_value(self, data: Any) -> int:
-        is_number = re.fullmatch(rf"[0-9]{{1,{MOST_DIGITS}}}", data)
-        return super().to_internal_value(int(data) if is_number else None)
+        return super().to_internal_value(int(data) if _NUMBER.fullmatch(data) else None)
 
 
 class ChoiceParameter(StringField):

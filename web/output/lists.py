@@ -38,18 +38,13 @@ def list_page(
                 message = f"{name} is the id of no object in this list."
                 raise ParameterInvalid(message, field=name)
             rows = rows.filter(_beyond(keyset, cursor, "gt" if backwards else "lt"))
-    order: list[Any] = [F(column).desc(nulls_last=nulls_last or None) for column in keyset]
-    if backwards:
-        order = [column.reverse_ordering() for column in order]
-    found = list(rows.order_by(*order)[: limit + 1])
+    rows = rows.order_by(*(F(column).desc(nulls_last=nulls_last or None) for column in keyset))
+    found = list((rows.reverse() if backwards else rows)[: limit + 1])
     page = found[:limit]
     if backwards:
         page.reverse()
-    return {
-        "object": "list",
-        "data": serializer(page, many=True).data,
-        "has_more": len(found) > limit,
-    }
+    data = serializer(page, many=True).data
+    return {"object": "list", "data": data, "has_more": len(found) > limit}
 
 
 def _beyond(keyset: Sequence[str], cursor: Sequence[Any], operator: str) -> Q:

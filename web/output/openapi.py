@@ -38,7 +38,6 @@ class StrictRequest(OpenApiSerializerExtension):  # type: ignore[no-untyped-call
     match_subclasses = True
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
-        """Return the serializer's schema without additional properties."""
         # The documented way for an extension to get the schema that it changes.
         schema: dict[str, Any] = auto_schema._map_serializer(  # type: ignore[no-untyped-call] # noqa: SLF001
             self.target, direction, bypass_extensions=True

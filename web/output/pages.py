@@ -51,7 +51,6 @@ class OpenApiView(ApiView):
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> HttpResponse:
-        """Return the OpenAPI document."""
         headers = current().headers  # A 304 has them, too.
         headers |= {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-cache"}
         renderer = self.renderer_classes[0]
@@ -63,7 +62,6 @@ class OpenApiView(ApiView):
 @csp_update({"style-src": [SELF, UNSAFE_INLINE], "img-src": [SELF, "data:"]})
 @cache_control(public=True, max_age=300)
 def reference(request: HttpRequest) -> HttpResponse:
-    """Return the API reference: Swagger UI."""
     return render(request, "docs/reference.html")
 
 
@@ -91,5 +89,4 @@ Canonical: {settings.PUBLIC_URL}/.well-known/security.txt
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """Return the home page, with links to everything else."""
     return render(request, "home.html")

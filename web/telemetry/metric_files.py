@@ -24,13 +24,12 @@ MOST_BYTES_BESIDE_THE_KEY: Final = 28
 
 
 class ReservedDict(MmapedDict):
-    """Values in a mapped file whose disk space is allocated before it is written to.
+    """Values in a mapped file whose disk space is allocated before it is written to, or OSError.
 
     A write to a mapped page for which the disk has no room kills the process (SIGBUS).
     """
 
     def __init__(self, filename: str, read_mode: bool = False) -> None:
-        """Allocate space and map the file. Raise OSError if the disk is full."""
         _reserve(filename, FIRST_BYTES)
         super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
 
@@ -70,7 +69,6 @@ class SharedFiles(Collector):
     """Collects the sum over all workers' files, except those that cannot be read."""
 
     def collect(self) -> Iterable[Metric]:
-        """Read all files and return their sum."""
         files = filter(_is_whole, glob(os.path.join(os.environ[FOLDER], "*.db")))
         return MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call, no-any-return]
 

@@ -14,11 +14,14 @@ from web.telemetry.metric_files import share_values
 share_values()
 REGISTRY: Final = CollectorRegistry()
 
-_REQUESTS: Final = Counter(
+_counter = partial(Counter, registry=REGISTRY)
+# Set by the last process that answered /readyz.
+_gauge = partial(Gauge, registry=REGISTRY, multiprocess_mode="mostrecent")
+
+_REQUESTS: Final = _counter(
     "reachscore_requests",
     "Requests answered, by URL pattern and status; status is simulated for rehearsed errors.",
     ["route", "status"],
-    registry=REGISTRY,
 )
 _SECONDS: Final = Histogram(
     "reachscore_request_seconds",
@@ -27,33 +30,22 @@ _SECONDS: Final = Histogram(
     registry=REGISTRY,
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
-_AUTHENTICATIONS: Final = Counter(
+_AUTHENTICATIONS: Final = _counter(
     "reachscore_authentications",
     "Authentications, by result: ok, or the code of the refusal.",
     ["result"],
-    registry=REGISTRY,
 )
-_KEYS: Final = Counter(
-    "reachscore_keys", "Keys changed by the web processes, by verb.", ["verb"], registry=REGISTRY
+_KEYS: Final = _counter("reachscore_keys", "Keys changed by the web processes, by verb.", ["verb"])
+_DATABASE_ERRORS: Final = _counter(
+    "reachscore_database_errors", "Requests that met a database error, by its class.", ["error"]
 )
-_DATABASE_ERRORS: Final = Counter(
-    "reachscore_database_errors",
-    "Requests that met a database error, by its class.",
-    ["error"],
-    registry=REGISTRY,
-)
-_LEAK_REPORTS: Final = Counter(
+_LEAK_REPORTS: Final = _counter(
     "reachscore_leak_reports",
     "Reports of leaked keys, by who sent them and what became of them.",
     ["origin", "result"],
-    registry=REGISTRY,
 )
-# Set by the last process that answered /readyz.
-_gauge = partial(Gauge, registry=REGISTRY, multiprocess_mode="mostrecent")
 WARNINGS: Final = _gauge(
-    "reachscore_warnings",
-    "Warnings of the last /readyz, by kind; 0 if there are none.",
-    ["kind"],
+    "reachscore_warnings", "Warnings of the last /readyz, by kind; 0 if there are none.", ["kind"]
 )
 OLDEST_SNAPSHOT: Final = _gauge(
     "reachscore_oldest_snapshot_transactions",
@@ -75,21 +67,19 @@ ENDED: Final = _gauge(
     ["result"],
 )
 
-# Subclasses first: the first match by isinstance counts.
 _DATABASE_ERROR_NAMES: Final = {
     db.OperationalError: "operational",
     db.IntegrityError: "integrity",
     db.InterfaceError: "interface",
-    db.Error: "other",
+    db.Error: "other",  # The base class of the others, so it comes last.
 }
 
+KEYS_ISSUED: Final = _KEYS.labels("issued")
+KEYS_REVOKED: Final = _KEYS.labels("revoked")
 # A look-up by labels costs more than the increment, so each child is cached.
 _requests = cache(_REQUESTS.labels)
 _seconds = cache(_SECONDS.labels)
 _authentications = cache(_AUTHENTICATIONS.labels)
-
-KEYS_ISSUED: Final = _KEYS.labels("issued")
-KEYS_REVOKED: Final = _KEYS.labels("revoked")
 
 
 def count_request(*, route: str, status: int | str, seconds: float) -> None:
