@@ -52,7 +52,7 @@ class User:
 
     def end(self, sign=0):
         self.process.send_signal(sign)
-        return self.process.communicate(timeout=60)[1]
+        return self.process.communicate(timeout=180)[1]
 
 
 def server_pid(home):

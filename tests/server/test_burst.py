@@ -9,6 +9,7 @@ from threading import Event
 import pytest
 
 from tests.support.production_server import Database, ProductionServer
+from tests.support.waiting import until
 
 CLIENTS = 6
 SUSPEND = """
@@ -57,29 +58,31 @@ def burst(server: ProductionServer, key: str, end_it: Callable[[], object]) -> s
     Return the codes of the refusals.
     """
     over = Event()
+    sent: list[Sent] = []
 
-    def send() -> list[Sent]:
-        sent = []
+    def send() -> None:
         while not over.is_set():
             began = time.monotonic()
             answer = server.ask("/v1/auth/me", key=key)
             code = "" if answer.status == 200 else answer.json()["error"]["code"]
             sent.append(Sent(began, answer.status, code))
-        return sent
+
+    def after(moment: float) -> list[Sent]:
+        return [each for each in sent if each.began >= moment]
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         clients = [pool.submit(send) for _ in range(CLIENTS)]
-        time.sleep(0.3)
-        end_it()
-        ended = time.monotonic()
-        time.sleep(0.3)
-        over.set()
-        sent = [each for client in clients for each in client.result()]
-    before = [each for each in sent if each.began < ended]
-    after = [each for each in sent if each.began >= ended]
-    assert len([each for each in before if each.status == 200]) >= CLIENTS
-    assert len(after) >= CLIENTS
-    assert not [each for each in after if each.status == 200]
+        try:
+            until(lambda: len(sent) >= 5 * CLIENTS)
+            assert {each.status for each in sent[:CLIENTS]} == {200}
+            end_it()
+            ended = time.monotonic()
+            until(lambda: len(after(ended)) >= 5 * CLIENTS)
+        finally:
+            over.set()
+        for client in clients:
+            client.result()
+    assert not [each for each in after(ended) if each.status == 200]
     return {each.code for each in sent if each.code}
 
 

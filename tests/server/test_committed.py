@@ -1,7 +1,5 @@
 """Tests of CommittedTestCase: other connections see its rows, and it leaves the database empty."""
 
-import time
-
 from django.db import connection
 
 from accounts.models import Organization, Plan
@@ -11,6 +9,7 @@ from audit.actor import Actor
 from audit.models import AuditEvent
 from staff.models import User
 from tests.support.committed import CommittedTestCase, as_owner, in_threads
+from tests.support.waiting import until
 
 
 class CommittedTests(CommittedTestCase):
@@ -34,13 +33,13 @@ class CommittedTests(CommittedTestCase):
         pids = in_threads(backend, backend, backend)
 
         self.assertEqual(len({*pids, backend()}), 4)
-        deadline = time.monotonic() + 10  # A backend ends a moment after its client has gone.
+
+        def have_ended() -> bool:
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)", [pids])
+            return bool(cursor.fetchone() == (0,))
+
         with connection.cursor() as cursor:
-            left = len(pids)
-            while left and time.monotonic() < deadline:
-                cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)", [pids])
-                left = cursor.fetchone()[0]
-        self.assertEqual(left, 0)
+            until(have_ended)  # A backend ends a moment after its client has gone.
 
     def test_exception_of_a_thread_is_raised_after_all_have_ended(self):
         def fail() -> None:

@@ -139,7 +139,7 @@ def test_request_without_the_gateway_header_is_https_required_and_probes_work(se
 @needs_nginx
 def test_body_over_nginx_limit_gets_the_services_own_413(server, keys, tmp_path):
     def post(port: int, size: int) -> tuple[dict[str, Any], dict[str, str]]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         headers = {"Authorization": f"Bearer {keys['here']}", "Content-Type": "application/json"}
         connection.request("POST", "/v1/keys", b"x" * size, headers)
         answer = connection.getresponse()
@@ -172,7 +172,7 @@ def test_nginx_passes_only_the_proxy_headers_that_it_sets(tmp_path):
     sent = [line for lines in (*HARMLESS, *ALIASES) for line in lines]
     sent += [b"X-Forwarded-Host: evil", b"X-Forwarded-Port: 1"]
     with socket.create_server(("127.0.0.1", 0)) as upstream, ThreadPoolExecutor() as pool:
-        upstream.settimeout(20)
+        upstream.settimeout(60)
 
         def answer() -> bytes:
             with upstream.accept()[0] as connection:
@@ -253,7 +253,7 @@ def test_single_sign_on_behind_nginx_logs_in_only_whom_the_provider_names(
         nonlocal given
         number = NAMES.index(who) if who is not None else ""
         cookie = [f"Cookie: {session}; who={number}".encode()]
-        with socket.create_connection(("127.0.0.1", running.port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", running.port), timeout=60) as connection:
             head = [f"GET {path} HTTP/1.0".encode(), b"Host: 127.0.0.1", *cookie, *lines]
             connection.sendall(b"\r\n".join(head) + b"\r\n\r\n")
             answer = http.client.HTTPResponse(connection)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import secrets
 import subprocess
 import time
@@ -14,6 +15,7 @@ import pytest
 from tests.support.demo_server import free_port
 from tests.support.gateways import PROGRAMS, Answer, Sibling, ask, gateway
 from tests.support.production_server import Database, ProductionServer
+from tests.support.waiting import until
 
 TOKEN = secrets.token_urlsafe(32)
 SAID = f"ReachScore-Gateway: {TOKEN} for=192.0.2.7 proto=https"
@@ -231,7 +233,7 @@ def test_body_of_a_megabyte_reaches_the_service_whole(front):
 def test_no_request_begun_after_a_revocation_was_answered_passes(front, server):
     plaintext, key_id, _ = front.keys[f"revoked by {front.name}"]
     answers: list[tuple[float, int]] = []
-    ends_at = time.monotonic() + 20
+    ends_at = math.inf
 
     def load(_: int) -> None:
         while time.monotonic() < ends_at:
@@ -241,13 +243,14 @@ def test_no_request_begun_after_a_revocation_was_answered_passes(front, server):
 
     with ThreadPoolExecutor(4) as pool:
         burst = [pool.submit(load, number) for number in range(4)]
-        while len(answers) < 40:
-            time.sleep(0.01)
-        gone = ask(server.port, "DELETE", f"/v1/keys/{key_id}", SAID, key=front.keys["owner"][0])
-        revoked_at, after = time.monotonic(), len(answers)
-        while len(answers) < after + 60:
-            time.sleep(0.01)
-        ends_at = 0.0
+        try:
+            until(lambda: len(answers) >= 40)
+            owner = front.keys["owner"][0]
+            gone = ask(server.port, "DELETE", f"/v1/keys/{key_id}", SAID, key=owner)
+            revoked_at, after = time.monotonic(), len(answers)
+            until(lambda: len(answers) >= after + 60)
+        finally:
+            ends_at = 0.0
         for done in burst:
             done.result()
     assert gone.status == 200
@@ -350,7 +353,7 @@ def test_request_over_http_2_is_judged_by_the_same_rules(server, sibling, keys, 
     """HAProxy speaks it without TLS, too, and then sees a whole URL as the path."""
     forged = ["--header", "reachscore_key: forged", "--header", "connection: reachscore-key"]
     post = ["--request", "POST", "--header", "x-forwarded-method: GET"]
-    command = ["curl", "--silent", "--http2-prior-knowledge", "--path-as-is", "--max-time", "10"]
+    command = ["curl", "--silent", "--http2-prior-knowledge", "--path-as-is", "--max-time", "60"]
     command += ["--output", "/dev/null", "--write-out", "%{http_code} %{http_version}"]
     command += ["--header", f"Authorization: Bearer {keys['reader'][0]}"]
     ports = {"service": server.port, "sibling": sibling.port}

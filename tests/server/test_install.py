@@ -53,7 +53,7 @@ def install(clone: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
         env={"PATH": str(clone / "path"), **environ},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=180,
         check=False,
     )
 
@@ -178,7 +178,7 @@ def test_clone_that_is_not_writable_is_named_in_a_sentence(clone):
 
 def test_make_without_a_target_prints_the_targets():
     done = subprocess.run(
-        ["make"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10
+        ["make"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     for target in ("run", "test", "check", "lock", "clean"):
         assert f"make {target} " in done.stdout

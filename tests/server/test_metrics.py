@@ -11,7 +11,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +33,7 @@ from audit.actor import Actor
 from reachscore.server import metrics_folder
 from tests.support.cast import ApiClient, ApiTestCase
 from tests.support.demo_server import ROOT, free_port, manage
+from tests.support.waiting import until
 
 TOKEN = "a-token-of-the-tests"
 Samples = dict[tuple[str, str], float]
@@ -213,23 +213,20 @@ def serving(
         process_group=0,
     )
     try:
-        deadline = time.monotonic() + 30
-        while fetch(port, "/healthz")[0] != 200:
-            assert server.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        until(lambda: fetch(port, "/healthz")[0] == 200 or server.poll() is not None)
+        assert server.poll() is None
         yield server
     finally:
         if server.poll() is None:
             server.terminate()  # Not killed: its workers would live on, and hold the pipe.
-            server.communicate(timeout=40)
+            server.communicate(timeout=120)
 
 
 def fetch(port: int, path: str, **headers: str) -> tuple[int, str]:
     """GET over a new connection, so that any worker may answer; return status 0 if none does."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -257,7 +254,7 @@ def test_metrics_are_the_sum_of_all_workers_and_leave_no_file(tmp_path: Path) ->
         assert len(list(folder.glob("counter_*.db"))) > 1
 
         server.send_signal(signal.SIGTERM)
-        _, log = server.communicate(timeout=40)
+        _, log = server.communicate(timeout=120)
     assert list(tmp_path.iterdir()) == []
     # Each worker wrote what it had counted before it ended.
     counts = re.findall(r"'reason': 'api_key_missing', 'address': '127.0.0.1', 'count': (\d+)", log)
@@ -292,7 +289,7 @@ def test_full_disk_costs_metrics_and_no_request(tmp_path: Path) -> None:
         assert fetch(port, "/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
         assert server.poll() is None
         server.send_signal(signal.SIGTERM)
-        _, log = server.communicate(timeout=40)
+        _, log = server.communicate(timeout=120)
     missing = "Metrics are missing until a restart: No space left on device."
     assert 1 <= log.count(missing) <= 2, log  # At most a line a worker.
 

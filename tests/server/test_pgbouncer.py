@@ -2,9 +2,7 @@
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ import pytest
 from tests.support.demo_server import free_port
 from tests.support.production_server import Database, ProductionServer
 from tests.support.standby import standby_away
+from tests.support.waiting import answers, until
 
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
 pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed here")
@@ -47,14 +46,7 @@ def pooled(database: Database, file: Path, *, more: str = "") -> Iterator[str]:
     assert PGBOUNCER
     process = subprocess.Popen([PGBOUNCER, *as_nobody, str(file)], stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+        until(lambda: answers(port))
         yield f"postgres://reachscore_app@127.0.0.1:{port}/service"
     finally:
         process.terminate()

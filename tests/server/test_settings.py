@@ -44,7 +44,7 @@ def python(code: str, **environ: str) -> "subprocess.CompletedProcess[str]":
         env={**kept, **environ},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=180,
         check=False,
     )
 

@@ -49,7 +49,7 @@ def old_database(django_db_setup, django_db_blocker) -> Iterator[None]:
                 yield
             connection.close()
             given["NAME"], given["OPTIONS"]["options"] = name, options
-            server.execute("DROP DATABASE release_0_2_0")
+            server.execute("DROP DATABASE release_0_2_0 WITH (FORCE)")
 
 
 def test_database_of_0_2_0_is_migrated_with_its_keys_events_and_rights(old_database, capsys):

@@ -44,7 +44,7 @@ def ask(
     head += [f"Authorization: Bearer {key}"] if key else []
     head += [f"Content-Length: {len(body)}"] if body else []
     raw = [line if isinstance(line, bytes) else line.encode() for line in head]
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(b"\r\n".join(raw) + b"\r\n\r\n" + body)
         answer = http.client.HTTPResponse(connection, method=method)
         answer.begin()

@@ -216,7 +216,7 @@ class Bash:
             env={**os.environ, **environ},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
         return done.stdout or done.stderr

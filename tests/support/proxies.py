@@ -8,11 +8,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.demo_server import ROOT, free_port
+from tests.support.waiting import answers, until
 
 SBIN = "/usr/sbin:/usr/local/sbin"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path=SBIN)
@@ -26,14 +26,7 @@ class Proxy:
     def __init__(self, command: Sequence[str], port: int, *, plain_port: int = 0) -> None:
         self.port, self.plain_port = port, plain_port
         self.process = subprocess.Popen(command)
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+        until(lambda: answers(port))
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -41,7 +34,7 @@ class Proxy:
 
     def ask(self, path: str, key: str, body: object = None) -> int:
         """Send one request on a new connection; return the status."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         headers = {"Authorization": f"Bearer {key}", "Host": "127.0.0.1"}
         try:
             if body is None:
@@ -60,7 +53,7 @@ def send(
     port: int, key: str, *lines: bytes, path: str = "/v1/auth/me", body: bytes = b""
 ) -> tuple[int, str]:
     """Send a GET, or a POST with a body, with these raw header lines; return status and body."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         head = (
             f"{'POST' if body else 'GET'} {path} HTTP/1.1".encode(),
             *(b"Host: 127.0.0.1", b"Connection: close", b"Authorization: Bearer " + key.encode()),
