@@ -16,9 +16,10 @@ from audit.actor import Actor
 from audit.models import AuditEvent, OutboxRow
 from notices.models import Delivery, Lane, LeakReport
 from tests.support.committed import CommittedTestCase, superuser
-from tests.support.deliverer import Deliverer, Ledger, mail_server, until
+from tests.support.deliverer import Deliverer, Ledger, mail_server
 from tests.support.gate import Gate
 from tests.support.notices import add_contact
+from tests.support.waiting import until
 
 KILLS = int(os.environ.get("KILLS", "20"))  # Half of them of processes, half of backends.
 LEASE = 5.0
@@ -97,7 +98,7 @@ class DeliverProcessTests(CommittedTestCase):
         finally:
             is_over = True
             thread.join()
-        until(lambda: not self.waiting(), seconds=60 + 2 * KILLS)
+        until(lambda: not self.waiting(), seconds=120 + 2 * KILLS)
         self.assertEqual([deliverer.stop() for deliverer in deliverers], [0, 0])
 
         repeats = self.check(repeats=KILLS)
@@ -118,7 +119,7 @@ class DeliverProcessTests(CommittedTestCase):
         self.check(repeats=0)
 
     def test_sigterm_ends_after_the_mail_in_hand(self):
-        self.ledger.seconds = 1
+        self.ledger.seconds = 3  # Within which SIGTERM comes.
         self.tell(3)
         deliverer = self.deliverer()
         self.ledger.until(1)
@@ -128,14 +129,14 @@ class DeliverProcessTests(CommittedTestCase):
         self.assertFalse(Delivery.objects.exclude(taken_until=None).exists())
 
     def test_slow_mail_server_delays_no_kill(self):
-        self.ledger.seconds = 4
+        self.ledger.seconds = 60
         self.tell(3)
         self.deliverer()
         self.ledger.until(1)
         api_key, client = self.issue()
         digests = list(verifying_digests(client.key))
         LeakReport.objects.create(digests=digests, is_small=True)
-        until(lambda: ApiKey.objects.get(pk=api_key.pk).revoked_at, seconds=2)
+        until(lambda: ApiKey.objects.get(pk=api_key.pk).revoked_at, seconds=30)
 
     def test_silent_database_is_waited_for_and_never_spun_on(self):
         gate = Gate("{HOST}/.s.PGSQL.{PORT}".format(**connection.settings_dict))
@@ -143,9 +144,9 @@ class DeliverProcessTests(CommittedTestCase):
         until(Lane.objects.exists)
         gate.open.clear()
         self.tell()
-        until(lambda: deliverer.said.count("database fault") >= 2, seconds=30)
+        until(lambda: deliverer.said.count("database fault") >= 2)
         gate.open.set()
-        until(lambda: not self.waiting(), seconds=40)
+        until(lambda: not self.waiting())
         self.assertEqual(deliverer.stop(), 0)
         self.assertLess(deliverer.said.count("\n"), 12, deliverer.said)
         self.check(repeats=0)
