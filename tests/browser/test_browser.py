@@ -71,7 +71,7 @@ def test_api_reference_links_to_operations_and_can_be_read_on_a_phone_and_in_the
         assert page.evaluate(color) == page.evaluate(color.replace("'.swagger-ui'", "'body'"))
     stranger.picture("reference")
     page.get_by_role("navigation").get_by_role("link", name="Docs").click()
-    assert page.url == f"{stranger.url}/docs"
+    page.wait_for_url(f"{stranger.url}/docs")
     forgive_deep_link(stranger)
 
 

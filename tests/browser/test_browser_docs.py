@@ -90,7 +90,7 @@ def test_page_works_without_scripts_and_storage(browser, server):
     page.get_by_label("Search the docs").fill("rate_limit")
     page.get_by_role("button", name="Search").click()
     page.get_by_role("link", name="rate_limit_exceeded").click()
-    assert page.url.endswith("/docs/errors#rate_limit_exceeded")
+    page.wait_for_url("**/docs/errors#rate_limit_exceeded")
     context.close()
 
     window = Window(browser, server.url)

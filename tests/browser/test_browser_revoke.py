@@ -37,5 +37,5 @@ def test_finder_needs_no_javascript(browser, server):
     page.goto("/revoke")
     page.get_by_label("Exposed key").fill(new_plaintext(livemode=False))
     page.get_by_role("button", name="Revoke").click()
-    assert page.get_by_text("Received: rpt_").is_visible()
+    page.get_by_text("Received: rpt_").wait_for()
     context.close()

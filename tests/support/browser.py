@@ -75,7 +75,9 @@ def chromium() -> Iterator["Browser"]:
     if executable is None:
         pytest.skip("No Chromium in PATH; on Debian: apt install chromium")
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=list(SWITCHES))
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=list(SWITCHES), timeout=120_000
+        )
         yield browser
         browser.close()
 
@@ -87,7 +89,7 @@ class Window:
         self.url = url
         self.complaints: list[str] = []
         self.context = browser.new_context(base_url=url, viewport=SIZE, reduced_motion="reduce")
-        self.context.set_default_timeout(10_000)
+        self.context.set_default_timeout(60_000)
         self.context.add_init_script(REPORT_VIOLATIONS)
         self.page: Page = self.context.new_page()
         self.page.on("console", lambda said: self._hear(said.type, said.text))
