@@ -21,7 +21,7 @@ from apikeys.verbs.issue import issue
 from audit.actor import Actor
 from audit.models import AuditHead
 from apikeys.verbs.leak import Place
-from notices.leaks.found import kill
+from notices.leaks.queue import kill
 system = Actor.system()
 for organizations in (1, KEYS):
     made = []

@@ -5,7 +5,6 @@ Every well-formed report is answered alike and costs the same: its keys are not 
 
 import re
 import time
-from itertools import chain
 from typing import Any, Final
 
 from django.db.models import Sum
@@ -37,9 +36,7 @@ MOST_WAITING: Final = 100_000  # Digests: 3.2 MB.
 LONG_QUEUE: Final = 1000
 _counted: Final = {"at": 0.0, "digests": 0.0}
 URL: Final = r"https://[!-~]+"
-TEXT: Final = {"type": "string", "maxLength": LONGEST_KEY}
-KEYS: Final = {"type": "array", "items": TEXT, "minItems": 1, "maxItems": MOST_KEYS}
-FOUND_AT: Final = {"type": "string", "pattern": f"^{URL}$", "maxLength": LONGEST_URL}
+KEY: Final = {"type": "string", "maxLength": LONGEST_KEY}
 SENT: Final = {
     "keys": ["rk_live_3iS8wW2x_…"],
     "found_at": "https://git.example/acme/app/blob/main/config.py",
@@ -50,24 +47,22 @@ class ExposedKeys(StrictSerializer):
     """The body of `POST /v1/revoke_exposed`. Its texts need not be keys."""
 
     keys = StringListField(
-        schema=KEYS,
+        schema={"type": "array", "items": KEY, "minItems": 1, "maxItems": MOST_KEYS},
         help_text="Whole keys, live or test. A key is found in a longer string, too.",
     )
     found_at = StringField(
-        schema=FOUND_AT,
+        schema={"type": "string", "pattern": f"^{URL}$", "maxLength": LONGEST_URL},
         required=False,
         help_text="The https address where they can be read. Their owner gets to see it.",
     )
 
     def validate_keys(self, keys: list[str]) -> list[str]:
-        """Return the texts. Raise ParameterInvalid for too many, none, or one that is too long."""
         if not 1 <= len(keys) <= MOST_KEYS or max(map(len, keys)) > LONGEST_KEY:
             message = f"keys must be 1 to {MOST_KEYS} strings of at most {LONGEST_KEY} characters."
             raise ParameterInvalid(message, field="keys")
         return keys
 
     def validate_found_at(self, url: str) -> str:
-        """Return the address. Raise ParameterInvalid, or ContainsApiKey for one with a key."""
         url = clean_line(url, field="found_at", max_length=LONGEST_URL)
         if not re.fullmatch(URL, url):
             message = "found_at must begin with https:// and have no spaces."
@@ -126,7 +121,7 @@ def take_report(keys: list[str], found_at: str = "") -> dict[str, Any]:
     take_turn(current().address, keys=len(keys))
     # What is not ASCII is in no key, and `?` stands for it.
     texts = {(find_key(key) or key).encode("ascii", "replace").decode() for key in keys}
-    digests = list(chain.from_iterable(map(verifying_digests, texts)))
+    digests = [digest for text in texts for digest in verifying_digests(text)]
     if _waiting() + len(digests) > MOST_WAITING:
         count_leak_report("anyone", "queue_full")
         raise TemporarilyUnavailable("Too many reports wait to be worked off. Nothing was stored.")
@@ -152,16 +147,15 @@ def _waiting() -> float:
 @require_http_methods(["GET", "HEAD", "POST"])
 def revoke_page(request: HttpRequest) -> HttpResponse:
     """Show the form for finders, and what became of it. Never repeats what was typed."""
-    shown: dict[str, Any] = {}
-    status, headers = 200, {}
+    shown, status, headers = dict[str, Any](), 200, dict[str, str]()
     if request.method == "POST":
         keys = request.POST.get("keys", "").replace(",", " ").split()
         found_at = request.POST.get("found_at", "").strip()
         body = ExposedKeys(data={"keys": keys} | ({"found_at": found_at} if found_at else {}))
         try:
             body.is_valid(raise_exception=True)
-            shown, status = {"report": take_report(**body.validated_data)}, 202
+            shown["report"], status = take_report(**body.validated_data), 202
         except Refusal as refusal:
-            shown, status, headers = {"refusal": refusal}, refusal.status, refusal.headers
+            shown["refusal"], status, headers = refusal, refusal.status, refusal.headers
     page = render_to_string("revoke.html", shown, request)
     return HttpResponse(page, status=status, headers=headers)

@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from apikeys.plaintext import is_well_formed, verifying_digests
 from apikeys.verbs.leak import Place
 from audit.actor import Actor
-from notices.leaks.found import kill
+from notices.leaks.queue import kill
 from notices.leaks.signatures import PublicKeys, require_signed
 from web.context import current
 from web.environ import MOST_REPORT_BYTES
@@ -65,9 +65,8 @@ class LeakReportView(ApiView):
 
     def _answer(self, request: Request, origin: str) -> list[dict[str, str]]:
         word, keys = ORIGINS[origin]
-        header = f"HTTP_{word}_PUBLIC_KEY_".__add__
-        identifier = request.META.get(header("IDENTIFIER"), "")
-        signature = request.META.get(header("SIGNATURE"), "")
+        identifier = request.META.get(f"HTTP_{word}_PUBLIC_KEY_IDENTIFIER")
+        signature = request.META.get(f"HTTP_{word}_PUBLIC_KEY_SIGNATURE")
         if not (identifier and signature):
             raise ResourceNotFound
         refuse_by_headers(request, most=MOST_REPORT_BYTES)
@@ -112,14 +111,13 @@ def _work_off(records: Any, origin: str) -> list[dict[str, str]]:
             for name in ("token", "type", "url", "source")
         )
         plaintext = token.strip()
-        # Its type is not read: a live key can be reported as another vendor's.
+        # The type is not read: a live key can be reported as another vendor's.
         digests = verifying_digests(plaintext) if is_well_formed(plaintext) else []
         for digest in digests:
             places.setdefault(digest, Place(url, source))
         token_hash = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
-        told.append(
-            ({"token_hash": token_hash, "token_type": safe_text(kind)[:LONGEST_TYPE]}, digests)
-        )
+        said = {"token_hash": token_hash, "token_type": safe_text(kind)[:LONGEST_TYPE]}
+        told.append((said, digests))
     known = kill(places, actor=Actor.scanner(origin), source=origin)
     return [
         {**said, "label": "true_positive" if known.intersection(digests) else "false_positive"}

@@ -41,7 +41,6 @@ class PublicKeys:
         self.etag = ""
         self.keys: dict[str, EllipticCurvePublicKey] = {}
         self.fetched_at = self.tried_at = -math.inf
-        self.is_away = False
 
     def find(self, identifier: str) -> EllipticCurvePublicKey:
         """Return the key of this id. Fetch all, at most once a minute, if it is unknown or old.
@@ -53,40 +52,35 @@ class PublicKeys:
         now = time.monotonic()
         is_wanted = identifier not in self.keys or now > self.fetched_at + FRESH_SECONDS
         if is_wanted and now > self.tried_at + SECONDS_BETWEEN_FETCHES:
-            self._renew(now)
-        is_believed = now < self.fetched_at + BELIEVED_SECONDS
-        if is_believed and identifier in self.keys:
-            return self.keys[identifier]
-        if is_believed and not self.is_away:
-            raise signature_invalid()
+            self.tried_at = now
+            # In its own thread: a socket's time-out bounds neither the look-up of the name nor an
+            # answer that comes byte by byte.
+            thread = Thread(target=self._renew, args=(now,), daemon=True)
+            thread.start()
+            thread.join(FETCH_SECONDS)
+        if now < self.fetched_at + BELIEVED_SECONDS:
+            if identifier in self.keys:
+                return self.keys[identifier]
+            if self.fetched_at == self.tried_at:
+                raise signature_invalid()
         raise TemporarilyUnavailable(f"The public keys of {self.host} cannot be fetched.")
 
     def _renew(self, now: float) -> None:
         """Fetch the keys. Keep those that were there before if that fails."""
-        self.tried_at, self.is_away = now, True
-
-        def renew() -> None:
-            try:
-                self._fetch()
-                self.fetched_at, self.is_away = now, False
-            except FAULTS as error:
-                kind = type(error).__name__
-                logger.warning("The public keys of %s cannot be fetched: %s", self.host, kind)
-
-        # In its own thread: a socket's time-out bounds neither the look-up of the name nor an
-        # answer that comes byte by byte.
-        thread = Thread(target=renew, daemon=True)
-        thread.start()
-        thread.join(FETCH_SECONDS)
+        try:
+            self._fetch()
+            self.fetched_at = now
+        except FAULTS as error:
+            kind = type(error).__name__
+            logger.warning("The public keys of %s cannot be fetched: %s", self.host, kind)
 
     def _fetch(self) -> None:
-        proxy = settings.EGRESS_PROXY
-        context = ssl.create_default_context()
+        host, port = settings.EGRESS_PROXY or (self.host, 443)
         connection = HTTPSConnection(
-            *(proxy or (self.host, 443)), timeout=FETCH_SECONDS, context=context
+            host, port, timeout=FETCH_SECONDS, context=ssl.create_default_context()
         )
         with closing(connection):
-            if proxy:
+            if settings.EGRESS_PROXY:
                 connection.set_tunnel(self.host, 443)
             headers = {"User-Agent": "ReachScore", "Accept": "application/json"}
             headers |= {"If-None-Match": self.etag} if self.etag else {}

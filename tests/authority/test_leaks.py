@@ -20,7 +20,7 @@ from apikeys.verbs.revoke import revoke
 from apikeys.verbs.rotate import rotate
 from audit.actor import Actor
 from audit.models import AuditEvent, AuditLog
-from notices.leaks.found import kill
+from notices.leaks.queue import kill
 from tests.support.cast import ApiClient, ApiTestCase
 from tests.support.committed import CommittedTestCase, in_threads
 
@@ -362,7 +362,7 @@ class ReportTests(LeakTestCase):
                 raise OperationalError("canceling statement due to lock timeout")
             real(organization_id, *args, **more)
 
-        act_patched = mock.patch("notices.leaks.found.act_on_leak", act)
+        act_patched = mock.patch("notices.leaks.queue.act_on_leak", act)
         with act_patched, self.assertRaises(OperationalError):
             self.report(*(client for _, client in keys))
         self.assertEqual(self.works(keys[0][1], keys[1][1]), "+-")

@@ -355,7 +355,7 @@ class FeedbackTests(ReportTestCase):
         newer = {9: b"n" * 32, **settings.API_KEY_PEPPERS}
         with override_settings(API_KEY_PEPPERS=newer):
             tokens += [self.issue()[1].key for _ in range(3)]
-            with mock.patch("notices.leaks.found.act_on_leak") as act, self.assertNumQueries(1):
+            with mock.patch("notices.leaks.queue.act_on_leak") as act, self.assertNumQueries(1):
                 labels = self.labels(self.report(*tokens))
         self.assertEqual((labels, act.call_count), (["true"] * 6, 1))
 
@@ -408,7 +408,7 @@ class FeedbackTests(ReportTestCase):
             real(organization_id, *args, **more)
 
         tokens = [holder.key for _, holder in keys]
-        with mock.patch("notices.leaks.found.act_on_leak", act):
+        with mock.patch("notices.leaks.queue.act_on_leak", act):
             self.assertRefused(self.report(*tokens), 503, "temporarily_unavailable")
         self.assertEqual(ApiKey.objects.filter(revoked_at=None).get(), keys[0][0])
         self.assertEqual(self.labels(self.report(*tokens)), ["true", "true"])
