@@ -1,7 +1,12 @@
-"""Deliveries by mail: one is taken under a lease, sent, and its end recorded (at least once)."""
+"""Deliveries by mail, at least once.
+
+Each row of the outbox becomes one delivery for each contact that is to be told (spreading). A
+delivery is taken under a lease, sent, and its end recorded.
+"""
 
 import logging
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from random import SystemRandom
 from typing import Any, Final
 
@@ -10,15 +15,20 @@ from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from audit.actor import ActorType
+from audit.models import AuditEvent, OutboxRow
 from notices.contacts import contacts_of
-from notices.deliver.spread import spread
-from notices.kinds import FIRST, UNSTOPPABLE
+from notices.kinds import FIRST, UNSTOPPABLE, is_at_once
 from notices.mail.send import send
-from notices.models import Delivery, Lane, LaneName
+from notices.models import Contact, Delivery, Lane, LaneName
 from web.redaction import safe_text
 
 logger = logging.getLogger("reachscore.deliver")
 
+BATCH: Final = 500  # Rows that are spread at once.
+# What a report revokes or ends is told as `api_key.leaked`.
+REPORTERS: Final = (ActorType.SCANNER, ActorType.STRANGER)
+WEEKLY_AT: Final = timedelta(hours=8)  # On Monday, UTC.
 # Longer than a slow mail server may take for one mail: each of its answers has EMAIL_TIMEOUT.
 LEASE: Final = timedelta(minutes=1)
 # After each try that fails; three days in all. Standard Webhooks 1.0.0 advises the same.
@@ -38,6 +48,56 @@ def deliver_next() -> bool:
     if deliveries := _take():
         _send(deliveries)
     return has_spread or bool(deliveries)
+
+
+def spread() -> bool:
+    """Give at most BATCH rows their deliveries, urgent ones first. Return False if none waited."""
+    with transaction.atomic():
+        unspread = OutboxRow.objects.filter(spread_at=None).order_by("created_at")
+        free = unspread.select_for_update(skip_locked=True, no_key=True)
+        rows = list(free.filter(type__in=FIRST)[:BATCH] or free[:BATCH])
+        ends = [row.pk for row in rows if row.type in ("api_key.revoked", "api_key.secrets_ended")]
+        actors = dict(AuditEvent.objects.filter(pk__in=ends).values_list("pk", "actor_type"))
+        Delivery.objects.bulk_create(
+            delivery for row in rows for delivery in _deliveries(row, actors.get(row.pk))
+        )
+        spread_rows = OutboxRow.objects.filter(pk__in=[row.pk for row in rows])
+        spread_rows.update(spread_at=timezone.now())
+    return bool(rows)
+
+
+def _deliveries(row: OutboxRow, actor: str | None) -> Iterator[Delivery]:
+    """Yield the deliveries to the contacts that were verified when the row was written.
+
+    One that is removed with what the row tells must have a later `removed_at`, or the row's time
+    itself.
+    """
+    if actor in REPORTERS:
+        return
+    told = Contact.objects.filter(
+        Q(removed_at=None) | Q(removed_at__gte=row.created_at),
+        organization=row.organization_id,
+        verified_at__lte=row.created_at,
+    )
+    if row.type not in UNSTOPPABLE:
+        told = told.filter(unsubscribed_at=None)
+    now, at_once = timezone.now(), is_at_once(row, actor)
+    for contact in told:
+        yield Delivery(
+            organization_id=row.organization_id,
+            contact=contact,
+            row=row,
+            type=row.type,
+            is_at_once=at_once,
+            due_at=now if at_once else next_weekly(now),
+        )
+
+
+def next_weekly(now: datetime) -> datetime:
+    """Return when the next weekly mail is due: after `now`, which is in UTC."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    this_week = midnight - timedelta(days=now.weekday()) + WEEKLY_AT
+    return this_week if now < this_week else this_week + timedelta(weeks=1)
 
 
 def _take() -> list[Delivery]:

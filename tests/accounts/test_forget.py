@@ -15,7 +15,7 @@ from apikeys.models import KeyDay, KeySecret, RememberedRequest
 from apikeys.verbs.revoke import revoke
 from audit.actor import Actor
 from audit.models import AuditEvent, OutboxRow
-from notices.deliver.spread import spread
+from notices.deliver.mails import spread
 from notices.models import Contact, Delivery, KeyNote
 from staff.models import LogInTries
 from staff.models.log_in_tries import COOL_OFF

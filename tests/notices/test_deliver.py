@@ -19,7 +19,7 @@ from apikeys.verbs.rotate import rotate
 from audit.actor import Actor
 from audit.models import AuditEvent, OutboxRow
 from notices.deliver import mails
-from notices.deliver.spread import next_weekly, spread
+from notices.deliver.mails import next_weekly, spread
 from notices.kinds import VERIFICATION
 from notices.mail.send import send
 from notices.models import Contact, Delivery, Lane, LaneName, LeakReport
