@@ -13,6 +13,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import EmailValidator
+from django.db import connection
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.encoding import punycode
@@ -23,7 +24,6 @@ from apikeys.verbs.ceiling import WITHOUT_LIMITS, ActingKey
 from audit.actor import Actor, ActorType
 from audit.models import OF_MODE, AuditEvent, AuditHead, AuditLog
 from notices.kinds import VERIFICATION
-from notices.links import DAY, queue_link
 from notices.models import LINK_LASTS, Contact, Delivery
 from web.errors.refusals import Faults, OfCatalogue, ParameterInvalid
 from web.input.text import clean_line, clean_reason
@@ -32,6 +32,8 @@ from web.redaction import quote_input
 MOST: Final = 10
 LONGEST: Final = 254  # The longest path of SMTP without its brackets (RFC 5321, erratum 1690).
 MOST_UNVERIFIED: Final = 5
+DAY: Final = timedelta(days=1)
+MAILS_A_DAY: Final = 5  # Of one organization, with a link.
 CHANGES_A_DAY: Final = 20  # By keys: each is a mail to the other contacts, who cannot stop it.
 
 _is_email: Final = EmailValidator(allowlist=())
@@ -197,7 +199,7 @@ def _replace(
     for email in sorted(after.keys() - before.keys()):
         contact = Contact.objects.create(organization=organization, email=email)
         if not after[email]:
-            queue_link(contact)
+            _queue_link(contact)
     verified = [email for email, is_verified in after.items() if is_verified]
     present.filter(email__in=verified, verified_at=None).update(verified_at=now)
     AuditHead.objects.filter(pk=organization.pk).update(has_destination=bool(verified))
@@ -205,6 +207,29 @@ def _replace(
     links = Delivery.objects.filter(organization=organization, type=VERIFICATION, tries=0)
     links = links.filter(taken_until=None, delivered_at=None, failed_at=None)
     links.exclude(contact__verified_at=None, contact__removed_at=None).delete()
+
+
+def _queue_link(contact: Contact) -> None:
+    """Queue the mail with the link, a day after the last one to this address if need be.
+
+    A day has one such mail to an address, of all organizations, and MAILS_A_DAY of one
+    organization. Later ones wait and are not refused: that would tell of other customers.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [contact.email])
+    now = timezone.now()
+    recent = Delivery.objects.filter(type=VERIFICATION, due_at__gt=now - DAY).order_by("-due_at")
+    last = [
+        *recent.filter(contact__email=contact.email)[:1],
+        *recent.filter(organization=contact.organization_id)[MAILS_A_DAY - 1 : MAILS_A_DAY],
+    ]
+    Delivery.objects.create(
+        organization_id=contact.organization_id,
+        contact=contact,
+        type=VERIFICATION,
+        is_at_once=True,
+        due_at=max([now, *(delivery.due_at + DAY for delivery in last)]),
+    )
 
 
 def _masked(contacts: Mapping[str, bool]) -> list[str]:

@@ -1,12 +1,17 @@
 """Whom notices go to, what was sent, and what waits for `deliver`."""
 
+from __future__ import annotations
+
 from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.signing import BadSignature, Signer
 from django.db import models
 from django.db.models import F, Q
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Organization
@@ -15,7 +20,6 @@ from audit.models import OutboxRow
 from web.ids import new_id
 
 LINK_LASTS: Final = timedelta(days=7)
-UNSEEN_AFTER: Final = timedelta(minutes=1)
 
 
 class Contact(models.Model):
@@ -49,6 +53,20 @@ class Contact(models.Model):
 
     def __str__(self) -> str:
         return self.email
+
+    def link_to(self, page: str) -> str:
+        """Return the address of `verify-contact` or `unsubscribe`, signed with SECRET_KEY."""
+        token = Signer(salt=page).sign(str(self.pk))
+        return f"{settings.PUBLIC_URL}{reverse(page, args=[token])}"
+
+    @classmethod
+    def linked(cls, page: str, token: str) -> Contact | None:
+        """Return the contact of a link's token, None unless we signed it for this page."""
+        try:
+            contact_id = Signer(salt=page).unsign(token)
+        except BadSignature:
+            return None
+        return cls.objects.select_related("organization").filter(pk=contact_id).first()
 
 
 class Delivery(models.Model):

@@ -11,7 +11,6 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from notices.contacts import contacts_of, verify
-from notices.links import linked
 from notices.models import Contact
 
 
@@ -20,7 +19,7 @@ from notices.models import Contact
 @require_http_methods(["GET", "HEAD", "POST"])
 def verify_contact(request: HttpRequest, token: str) -> HttpResponse:
     """Verify an address once its owner presses the button."""
-    contact = linked("verify-contact", token)
+    contact = Contact.linked("verify-contact", token)
     if contact and request.method == "POST":
         verify(contact)
     alive = contact and contacts_of(contact.organization_id).filter(pk=contact.pk).first()
@@ -32,7 +31,7 @@ def verify_contact(request: HttpRequest, token: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
     """Stop what can be stopped, by the button or by the mail program itself (RFC 8058)."""
-    contact = linked("unsubscribe", token)
+    contact = Contact.linked("unsubscribe", token)
     if contact and request.method == "POST":
         contact.unsubscribed_at = None if "again" in request.POST else timezone.now()
         contact.save(update_fields=["unsubscribed_at"])

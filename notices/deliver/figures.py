@@ -1,12 +1,13 @@
 """What `deliver` has before it and behind it, for /readyz and metrics."""
 
+from datetime import timedelta
 from typing import Any, Final
 
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from notices.models import UNSEEN_AFTER, LaneName
+from notices.models import LaneName
 from web.telemetry.metrics import ENDED, OLDEST_WAITING, WAITING
 
 # Of each lane: how much waits, and since when, in seconds. No times, which /readyz cannot read if
@@ -23,6 +24,7 @@ FIND_WAITING: Final = """
                AND (due_at <= %(now)s OR (is_at_once AND tries > 0))) AS waiting
      WHERE %(has_mail)s
 """
+UNSEEN_AFTER: Final = timedelta(minutes=1)
 FIND_LANES: Final = "SELECT name, seen_at > %s, delivered, failed FROM notices_lane"
 
 

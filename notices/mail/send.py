@@ -11,7 +11,6 @@ from apikeys.api.querysets import presentable
 from apikeys.models import ApiKey
 from audit.models import AuditEvent
 from notices.kinds import UNSTOPPABLE, VERIFICATION
-from notices.links import link_to
 from notices.mail.words import notice_of, shown
 from notices.models import Delivery
 from web.redaction import printable
@@ -46,30 +45,30 @@ def send(deliveries: Sequence[Delivery]) -> str:
 def compose(deliveries: Sequence[Delivery]) -> mail.EmailMultiAlternatives:
     """Return the mail of these deliveries, in text and HTML."""
     first = deliveries[0]
-    contact, name = first.contact, shown(first.organization.name, LONGEST_NAME)
-    ids = [delivery.row.target_id for delivery in deliveries if delivery.row]
-    keys = {key.pk: key for key in presentable(ApiKey.objects.filter(pk__in=ids))}
-    events = AuditEvent.objects.in_bulk([each.row_id for each in deliveries if each.row_id])
+    name = shown(first.organization.name, LONGEST_NAME)
+    rows = [delivery.row for delivery in deliveries if delivery.row]
+    found = ApiKey.objects.filter(pk__in=[row.target_id for row in rows])
+    keys = {key.pk: key for key in presentable(found)}
+    events = AuditEvent.objects.in_bulk([row.pk for row in rows])
     notices = [
-        notice_of(each.row, events.get(each.row.pk), keys.get(each.row.target_id))
-        for each in deliveries[:MOST_SHOWN]
-        if each.row
+        notice_of(row, events.get(row.pk), keys.get(row.target_id)) for row in rows[:MOST_SHOWN]
     ]
-    subject = f"{len(deliveries)} notices about API keys: {name}"
     link = stop = ""
     if first.type == VERIFICATION:
         subject = f"Confirm this address for notices about API keys: {name}"
-        link = link_to("verify-contact", contact)
+        link = first.contact.link_to("verify-contact")
     elif first.is_at_once:
-        key = keys.get(first.row.target_id) if first.row else None
+        key = keys.get(rows[0].target_id)
         subject = f"{notices[0].title}: {shown(key.name, LONGEST_NAME) if key else name}"
+    else:
+        subject = f"{len(deliveries)} notices about API keys: {name}"
     headers = {
         "Message-ID": f"<{first.pk}@{settings.EMAIL_FROM.rpartition('@')[2]}>",
         "Auto-Submitted": "auto-generated",  # RFC 3834: no answer from machines.
         "ReachScore-Notice": first.type if first.is_at_once else "weekly",
     }
     if first.type not in (*UNSTOPPABLE, VERIFICATION):
-        stop = link_to("unsubscribe", contact)
+        stop = first.contact.link_to("unsubscribe")
         headers["List-Unsubscribe"] = f"<{stop}>"
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"  # RFC 8058
     context = {
@@ -85,7 +84,7 @@ def compose(deliveries: Sequence[Delivery]) -> mail.EmailMultiAlternatives:
         printable(subject),
         render_to_string("mail/notices.txt", context),
         f"ReachScore API keys <{settings.EMAIL_FROM}>",
-        [contact.email],
+        [first.contact.email],
         headers=headers,
     )
     message.attach_alternative(render_to_string("mail/notices.html", context), "text/html")

@@ -54,7 +54,7 @@ def notice_of(row: OutboxRow, event: AuditEvent | None, api_key: Any) -> Notice:
         later = format_moment(end + timedelta(days=90)) if end else None
         filling |= {"later": json.dumps(later), "rights": json.dumps(_rights(api_key))}
     said = {name: Template(text).safe_substitute(filling) for name, text in words.items()}
-    title = said.get("title") or _title(row.type)
+    type_ = row.type.replace("api_key.", "API key ").replace("organization.", "Organization ")
     advice = said.get("advice", "")
     requests = [said["request"]] if "request" in said else []
     if "cascade" in changes:
@@ -62,13 +62,12 @@ def notice_of(row: OutboxRow, event: AuditEvent | None, api_key: Any) -> Notice:
         requests.append(changes["cascade"])
     if requests and api_key:
         advice += " " + WORDS["after"]["live" if api_key.livemode else "test"]
-    commands = list(map(_curl, requests)) if api_key else []
-    return Notice(title, list(_facts(row, event, api_key)), advice, commands)
-
-
-def _title(type_: str) -> str:
-    words = type_.replace("api_key.", "API key ").replace("organization.", "Organization ")
-    return words.replace("_", " ")
+    return Notice(
+        title=said.get("title", type_.replace("_", " ")),
+        facts=list(_facts(row, event, api_key)),
+        advice=advice,
+        commands=list(map(_curl, requests)) if api_key else [],
+    )
 
 
 def _facts(row: OutboxRow, event: AuditEvent | None, api_key: Any) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,6 @@ from apikeys.verbs.rotate import rotate
 from audit.actor import Actor, ActorType
 from audit.models import AuditEvent
 from notices.contacts import change_contacts
-from notices.links import link_to
 from notices.models import Contact, Delivery
 from staff.login.session_store import SessionStore
 from staff.login.sessions import PROVED_AT
@@ -76,7 +75,7 @@ def contact_links() -> list[str]:
     """Add a contact that is not verified; return the paths of its links."""
     owner = Organization.objects.filter(name__startswith="Initech").latest("created_at")
     contact = Contact.objects.create(organization=owner, email="new@initech.example")
-    links = [link_to(page, contact) for page in ("verify-contact", "unsubscribe")]
+    links = [contact.link_to(page) for page in ("verify-contact", "unsubscribe")]
     return [link.removeprefix(settings.PUBLIC_URL) for link in links]
 
 
