@@ -9,7 +9,7 @@ from functools import wraps
 from http import HTTPStatus
 from typing import Any, Final, TypeVar, cast
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Meter, Usage
@@ -19,6 +19,7 @@ from apikeys.models import KeyMonth
 from apikeys.refusals import QuotaExceeded
 from audit.models import AuditHead, OutboxRow
 from audit.outbox import is_open, lasting_id
+from web.database import fetch_all
 
 # As accounts.models.usage.TAKE, for the share of one key.
 TAKE_TESTS: Final = """
@@ -55,7 +56,7 @@ def consume(caller: Caller, meter: Meter, n: int = 1) -> None:
             raise QuotaExceeded(
                 meter,
                 limit=limit or 0,
-                used=used_by(caller)[meter],
+                used=used_now(**caller.ownership, tests_renew=caller.tests_renew, now=now)[meter],
                 resets_at=None if period_start == ALWAYS else month_of(now)[1],
             )
         if meter is Meter.TESTS:
@@ -103,11 +104,6 @@ def metered(meter: Meter) -> Callable[[View], View]:
     return decorate
 
 
-def used_by(caller: Caller) -> dict[Meter, int]:
-    """Return what the caller's organization uses of each meter now, in the caller's mode."""
-    return used_now(**caller.ownership, tests_renew=caller.tests_renew, now=timezone.now())
-
-
 def _tell(caller: Caller, type_: str, data: dict[str, Any], period_start: date) -> None:
     """Write a row of the outbox, once for each meter, period and limit.
 
@@ -134,13 +130,9 @@ def _take_share(caller: Caller, n: int) -> None:
     """Count `n` tests of the key's own month. Raise QuotaExceeded beyond its share."""
     begins, ends = month_of(timezone.now())
     share = caller.max_tests_per_month if caller.livemode else None
-    with connection.cursor() as cursor:
-        cursor.execute(
-            TAKE_TESTS,
-            {"key_id": caller.key_id, "month": begins.date(), "n": n, "limit": share},
-        )
-        if cursor.fetchone() is not None:
-            return
+    row = {"key_id": caller.key_id, "month": begins.date()}
+    if fetch_all(TAKE_TESTS, {**row, "n": n, "limit": share}):
+        return
     used = KeyMonth.objects.filter(api_key_id=caller.key_id, month=begins.date())
     raise QuotaExceeded(
         Meter.TESTS,

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Length
 from django.db.models.lookups import Exact
@@ -18,6 +18,7 @@ from audit.actor import Actor, ActorType, actor_types
 from audit.outbox import OutboxRow, is_open
 from audit.seals import GENESIS, as_stored, seal
 from web.context import LONGEST_USER_AGENT, RequestContext, current
+from web.database import fetch_all
 from web.ids import new_id
 
 __all__ = ["SERVICE", "Actor", "ActorType", "AuditEvent", "AuditHead", "AuditLog", "OutboxRow"]
@@ -136,9 +137,7 @@ class AuditEvent(models.Model):
     @classmethod
     def actions(cls) -> list[str]:
         """Return every action in the table."""
-        with connection.cursor() as cursor:
-            cursor.execute(FIND_ACTIONS)
-            return [action for (action,) in cursor.fetchall()]
+        return [action for (action,) in fetch_all(FIND_ACTIONS)]
 
     @property
     def actor(self) -> Actor:

@@ -11,12 +11,12 @@ from hmac import compare_digest
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Min, TextField
 from django.db.models.functions import Cast
 
 from audit.models import SERVICE, AuditEvent
 from audit.seals import GENESIS, seal
+from web.database import fetch_all
 
 AT_A_TIME: Final = 1000  # Rows in memory.
 
@@ -100,25 +100,21 @@ def find_chains(after: str) -> Iterator[str]:
     """
     page = [after]
     while page:
-        with connection.cursor() as cursor:
-            cursor.execute(FIND_CHAINS, {"service": SERVICE, "after": page[-1], "most": AT_A_TIME})
-            page = [id_ for (id_,) in cursor.fetchall()]
+        known = {"service": SERVICE, "after": page[-1], "most": AT_A_TIME}
+        page = [id_ for (id_,) in fetch_all(FIND_CHAINS, known)]
         yield from page
 
 
 def those_after(after: str, *, ids: Iterable[str]) -> list[str]:
     """Return those of `ids` that come after `after` in the order of the database's locale."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT id FROM unnest(%s::text[]) AS id WHERE id > %s", [list(ids), after])
-        return [id_ for (id_,) in cursor.fetchall()]
+    found = fetch_all("SELECT id FROM unnest(%s::text[]) AS id WHERE id > %s", [list(ids), after])
+    return [id_ for (id_,) in found]
 
 
 def missing_guards() -> list[str]:
     """Return the append-only triggers, as `table trigger`, that are missing or disabled."""
-    with connection.cursor() as cursor:
-        cursor.execute(FIND_GUARDS)
-        there = {name for (name,) in cursor.fetchall()}
-    return [guard for guard in GUARDS if guard not in there]
+    there = fetch_all(FIND_GUARDS)
+    return [guard for guard in GUARDS if (guard,) not in there]
 
 
 def verify(
@@ -128,9 +124,8 @@ def verify(
 
     `kept` holds seals that were kept elsewhere, by number. `checked` is called for each event.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(FIND_HEAD, {"id": organization_id, "service": SERVICE})
-        sequence, stored_seal, has_organization, goes_on = cursor.fetchone()
+    [row] = fetch_all(FIND_HEAD, {"id": organization_id, "service": SERVICE})
+    sequence, stored_seal, has_organization, goes_on = row
     if stored_seal is None:
         return None, Finding(organization_id, "the head of its audit log is missing")
     head = Head(organization_id, sequence, bytes(stored_seal))

@@ -3,12 +3,13 @@
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
-from django.db import connection, models
+from django.db import models
 from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.db.models.fields import BigIntegerField, DateField
 from django.db.models.functions import Cast, Coalesce, Greatest
 
 from accounts.models.organization import Organization
+from web.database import fetch_all
 
 NEAR_PERCENT: Final = 80
 
@@ -69,9 +70,7 @@ class Usage(models.Model):
         `row` gives the columns of the unique constraint. The row stays locked until the caller's
         transaction ends.
         """
-        with connection.cursor() as cursor:
-            cursor.execute(TAKE, {**row, "n": n, "limit": limit})
-            return next((used for (used,) in cursor), None)
+        return next((used for (used,) in fetch_all(TAKE, {**row, "n": n, "limit": limit})), None)
 
     @classmethod
     def give_back(cls, *, n: int, **row: Any) -> None:

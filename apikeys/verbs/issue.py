@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Collection
 from typing import Final
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Plan
@@ -21,6 +21,7 @@ from apikeys.verbs.rules import CLEAN, as_recorded, check_end, clean
 from apikeys.verbs.secrets import add_secret, end_secret
 from audit.actor import Actor
 from audit.models import AuditLog
+from web.database import fetch_all
 from web.input.text import clean_reason
 from web.telemetry.metrics import KEYS_ISSUED
 
@@ -155,7 +156,5 @@ def _lock(caller_id: str, token: str) -> None:
     """Raise IdempotencyInProgress if another transaction holds the lock."""
     digest = hashlib.sha256(f"{caller_id} {token}".encode()).digest()
     number = int.from_bytes(digest[:8], signed=True)
-    with connection.cursor() as cursor:
-        cursor.execute(TRY_LOCK, [number])
-        if cursor.fetchone() != (True,):
-            raise IdempotencyInProgress
+    if fetch_all(TRY_LOCK, [number]) != [(True,)]:
+        raise IdempotencyInProgress

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from django.db import connection
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from apikeys.models import ApiKey, KeySecret, KeyStatus
@@ -14,6 +12,7 @@ from apikeys.verbs.secrets import end_secret
 from audit.actor import Actor
 from audit.models import AuditLog
 from web.context import current
+from web.database import fetch_all
 from web.input.text import clean_reason
 from web.telemetry.metrics import KEYS_REVOKED
 
@@ -119,11 +118,11 @@ def revoke_with_all_it_made(root: ApiKey, *, actor: Actor, reason: str = "") -> 
         if acting := ActingKey.of(actor):
             acting.require_managing()
             acting.require_reach(root)
-        reached = _reached(root)
+        reached = [secret_id for (secret_id,) in fetch_all(FIND_REACHED, {"root": root.pk})]
         revoked = _revoke_row(audit, root, actor=actor, reason=reason)
         children = [
             _revoke_row(audit, child, actor=actor, reason=reason, cascade_of=root.pk)
-            for child in _children(reached)
+            for child in ApiKey.objects.filter(maker__in=reached, revoked_at=None)
         ]
         ended = 0
         for api_key, secrets in _left_alive(reached):
@@ -146,14 +145,8 @@ def revoke_with_all_it_made(root: ApiKey, *, actor: Actor, reason: str = "") -> 
 
 def would_revoke(root: ApiKey) -> Cascade:
     """Return what `revoke_with_all_it_made` would do now, without doing it (dry run)."""
-    with connection.cursor() as cursor:
-        cursor.execute(COUNT_REACHED, {"root": root.pk, "now": timezone.now()})
-        return Cascade(*cursor.fetchone())
-
-
-def _children(reached: list[int]) -> QuerySet[ApiKey]:
-    """Return the keys that are to be revoked with the root."""
-    return ApiKey.objects.filter(maker__in=reached, revoked_at=None)
+    [counts] = fetch_all(COUNT_REACHED, {"root": root.pk, "now": timezone.now()})
+    return Cascade(*counts)
 
 
 def _left_alive(reached: list[int]) -> Iterator[tuple[ApiKey, list[KeySecret]]]:
@@ -163,9 +156,3 @@ def _left_alive(reached: list[int]) -> Iterator[tuple[ApiKey, list[KeySecret]]]:
     for api_key in keys:
         if live := [secret for secret in unended.filter(api_key=api_key) if secret.is_live]:
             yield api_key, live
-
-
-def _reached(root: ApiKey) -> list[int]:
-    with connection.cursor() as cursor:
-        cursor.execute(FIND_REACHED, {"root": root.pk})
-        return [secret_id for (secret_id,) in cursor.fetchall()]

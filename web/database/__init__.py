@@ -1,7 +1,8 @@
 """The connection to PostgreSQL: Django backend, session settings, prepared statements."""
 
-from typing import Final
+from typing import Any, Final
 
+from django.db import connection
 from django.db.models import Func, TextField, Value
 from django.db.models.lookups import Exact
 
@@ -12,3 +13,11 @@ _NOT_SYNCHRONOUS: Final = (Value("synchronous_commit"), Value("off"), Value(valu
 WITHOUT_WAITING: Final["Exact[str]"] = Exact(
     Func(*_NOT_SYNCHRONOUS, function="set_config", output_field=TextField()), "off"
 )
+
+
+def fetch_all(statement: str, parameters: Any = None) -> list[Any]:
+    """Run a statement and return its rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        rows: list[Any] = cursor.fetchall()
+        return rows
