@@ -15,7 +15,6 @@ class Closed(BasePermission):
     """Nobody. The default: a view that names no permission is shut."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Raise InsufficientScope."""
         granted = caller_of(request).scopes if request.user else ()
         raise InsufficientScope(required=(), granted=granted)
 
@@ -32,18 +31,13 @@ def requires(*, read: Scope | None = None, write: Scope | None = None) -> type[B
 
     class RequiresScope(BasePermission):
         def has_permission(self, request: Request, view: Any) -> bool:
-            """Raise InsufficientScope if the key lacks the scope."""
             caller = caller_of(request)
             scope = read if request.method in SAFE_METHODS else write
-            if scope is None:
-                raise InsufficientScope(required=(), granted=caller.scopes)
+            required = [scope.value] if scope else []
             if scope not in caller.scopes:
-                raise InsufficientScope(
-                    f"This takes a key with the scope {scope}.",
-                    required=[scope.value],
-                    granted=caller.scopes,
-                )
-            exercise(caller.key_id, [scope.value])
+                message = f"This takes a key with the scope {scope}." if scope else ""
+                raise InsufficientScope(message, required=required, granted=caller.scopes)
+            exercise(caller.key_id, required)
             return True
 
     return RequiresScope
@@ -53,7 +47,6 @@ class ManagesKeys(BasePermission):
     """Callers whose key is unrestricted. The verb checks again, under its lock."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Raise ManagingTakesAllScopes if the key is restricted."""
         caller = caller_of(request)
         if not caller.is_unrestricted:
             raise ManagingTakesAllScopes(granted=caller.scopes)
@@ -75,6 +68,5 @@ class ManagesKeysOrItself(ManagesKeys):
     """Unrestricted keys, and every key at its own id: decided before any key is looked up."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Raise ManagingTakesAllScopes if a restricted key names another key's id."""
         is_itself = view.kwargs["key_id"] == caller_of(request).key_id
         return is_itself or super().has_permission(request, view)

@@ -138,12 +138,6 @@ class ApiKey(models.Model):
         return self.status is KeyStatus.ACTIVE
 
     @property
-    def newest_locator(self) -> str:
-        """Return the newest secret's locator, or "" if every secret was ended."""
-        newest, _ = self.newest_and_retiring()
-        return newest.locator if newest else ""
-
-    @property
     def retiring_locator(self) -> str:
         """Return the locator of the secret that an open rotation retires, or ""."""
         _, retiring = self.newest_and_retiring()

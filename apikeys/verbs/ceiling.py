@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Never, Self
+from typing import Any, Final, Self
 
 from apikeys.models import ApiKey, KeySecret
-from apikeys.networks import allows, is_within
+from apikeys.networks import is_within
 from apikeys.refusals import (
     ApiKeyExpired,
     ApiKeyInvalid,
@@ -66,7 +66,8 @@ class ActingKey:
         if api_key.organization.suspended_at is not None:
             raise OrganizationSuspended
         address = current().address
-        if not allows(api_key.allowed_ips, address):
+        # An unknown address is within no list.
+        if not is_within([address] if address else None, api_key.allowed_ips):
             raise IpNotAllowed(address)
         return cls(api_key, secret)
 
@@ -140,20 +141,19 @@ class ActingKey:
         None is without limit. Numbers and moments are compared by size.
         """
         for name in (name for name in GIVEN if name in fields):
-            given, own = fields[name], self.own(name)
+            given, own, rule = fields[name], self.own(name), ""
             if name == "scopes":
                 if not set(given) <= set(own):
-                    _refuse(name, "hold one that the calling key lacks")
+                    rule = "must not hold one that the calling key lacks"
             elif name == "allowed_ips":
                 if not is_within(given, own):
-                    networks = ", ".join(own or [])
-                    message = f"allowed_ips must lie within the calling key's own, {networks}."
-                    raise ExceedsCaller(message, field=name)
+                    rule = f"must lie within the calling key's own, {', '.join(own or [])}"
             elif own is not None and (given is None or given > own):
-                than = f"more than the calling key's own, {own}"
+                rule = f"must not be more than the calling key's own, {own}"
                 if isinstance(own, datetime):
-                    than = f"later than the calling key's own end, {format_moment(own)}"
-                _refuse(name, f"be {than}")
+                    rule = f"must not be later than the calling key's own end, {format_moment(own)}"
+            if rule:
+                raise ExceedsCaller(f"{name} {rule}.", field=name)
 
     def require_could_make(self, target: ApiKey) -> None:
         """Raise ExceedsCaller unless this key could make one like `target`."""
@@ -162,7 +162,3 @@ class ActingKey:
         except ExceedsCaller as refusal:
             message = f"The key {target.pk} reaches further than the calling one: {refusal.message}"
             raise ExceedsCaller(message) from None
-
-
-def _refuse(field: str, rule: str) -> Never:
-    raise ExceedsCaller(f"{field} must not {rule}.", field=field)
