@@ -18,9 +18,7 @@ def change(api_key: ApiKey, *, actor: Actor, reason: str = "", **fields: Any) ->
     and have no limits of its own to change another key. It gives nothing that it does not hold, so
     that it cannot widen itself.
 
-    Raises:
-        ParameterInvalid, ContainsApiKey: with the field.
-        ManagingTakesAllScopes, ResourceNotFound, KeyNotActive, ExceedsCaller.
+    Raises KeyNotActive, ExceedsCaller.
     """
     reason = clean_reason(reason, required=False)
     cleaned = clean(fields)
@@ -42,15 +40,10 @@ def change(api_key: ApiKey, *, actor: Actor, reason: str = "", **fields: Any) ->
             setattr(api_key, name, value)
         api_key.save(update_fields=changed)
         if "scopes" in changed:
-            _match_grants(api_key)
+            ScopeGrant.objects.filter(api_key=api_key).exclude(scope__in=api_key.scopes).delete()
+            rows = [ScopeGrant(api_key=api_key, scope=scope) for scope in api_key.scopes]
+            ScopeGrant.objects.bulk_create(rows, ignore_conflicts=True)
         after = as_recorded(api_key)
         changes = {name: (before[name], after[name]) for name in changed}
         audit.record("api_key.changed", api_key, actor=actor, reason=reason, changes=changes)
     return True
-
-
-def _match_grants(api_key: ApiKey) -> None:
-    """Make the ScopeGrant rows match `api_key.scopes`: delete removed ones, insert new ones."""
-    ScopeGrant.objects.filter(api_key=api_key).exclude(scope__in=api_key.scopes).delete()
-    rows = [ScopeGrant(api_key=api_key, scope=scope) for scope in api_key.scopes]
-    ScopeGrant.objects.bulk_create(rows, ignore_conflicts=True)

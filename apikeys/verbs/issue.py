@@ -33,11 +33,7 @@ def issue(api_key: ApiKey, *, actor: Actor, inherit: Collection[str] = (), reaso
     """Save a new key and return its plaintext. The plaintext is stored nowhere.
 
     `inherit` names those of INHERITABLE that are to be the acting key's own. The new secret is
-    `api_key.issued_secret`.
-
-    Raises:
-        ParameterInvalid, ContainsApiKey: with the field.
-        ManagingTakesAllScopes, ExceedsCaller, KeyLimitReached.
+    `api_key.issued_secret`. Raises ExceedsCaller, KeyLimitReached.
     """
     reason = clean_reason(reason, required=False)
     with AuditLog.of(api_key.organization_id) as audit:
@@ -92,18 +88,18 @@ def issue_once(
     `token` is the Idempotency-Key, if any, and `fingerprint` the digest of the request. Return the
     key's id, the plaintext, and True if an earlier request had issued the key.
 
-    Raises:
+    Raises as `issue` and `_issue_again`, and:
         IdempotencyInProgress: while another sending is carried out.
         IdempotencyKeyReused: if the token came with another request.
-        IdempotencySecretUsed, ExceedsCaller: as `_issue_again`.
-        And as `issue`.
     """
     if token is None:
         plaintext = issue(wanted, actor=actor, inherit=inherit)
         return wanted.pk, plaintext, False
     token_digest = hashlib.sha256(token.encode()).digest()
     with transaction.atomic():
-        _lock(actor.id, token)
+        lock = hashlib.sha256(f"{actor.id} {token}".encode()).digest()[:8]
+        if fetch_all(TRY_LOCK, [int.from_bytes(lock, signed=True)]) != [(True,)]:
+            raise IdempotencyInProgress
         sent = RememberedRequest.objects.filter(caller_id=actor.id, token_digest=token_digest)
         sent.filter(created_at__lte=timezone.now() - REMEMBERED_FOR).delete()
         earlier = sent.select_related("secret").first()
@@ -127,12 +123,9 @@ def _issue_again(
 ) -> str:
     """Replace the secret that was issued then by a fresh one and return its plaintext.
 
-    Everything is checked as for a new key.
-
-    Raises:
-        ExceedsCaller: if the key has come to reach further than the acting one.
-        IdempotencySecretUsed: if the secret was used, or has been rotated out or ended.
-        And as `issue`.
+    Everything is checked as for a new key. Raises as `issue`, ExceedsCaller also if the key has
+    come to reach further than the acting one, and IdempotencySecretUsed if the secret was used, or
+    has been rotated out or ended.
     """
     with AuditLog.of(wanted.organization_id) as audit:
         acting = prepare_new(wanted, actor=actor, inherit=inherit, but=earlier.secret.api_key_id)
@@ -150,11 +143,3 @@ def _issue_again(
         changes = {"secret": (old.locator, fresh.locator)}
         audit.record("api_key.secret_replaced", api_key, actor=actor, changes=changes)
     return plaintext
-
-
-def _lock(caller_id: str, token: str) -> None:
-    """Raise IdempotencyInProgress if another transaction holds the lock."""
-    digest = hashlib.sha256(f"{caller_id} {token}".encode()).digest()
-    number = int.from_bytes(digest[:8], signed=True)
-    if fetch_all(TRY_LOCK, [number]) != [(True,)]:
-        raise IdempotencyInProgress

@@ -42,7 +42,7 @@ class Narrowing:
 def narrow_to_used(api_key: ApiKey, *, actor: Actor, reason: str) -> bool:
     """Leave a key only the scopes that it uses. Return False if it loses none.
 
-    Raises KeyNotActive, and what `change` raises.
+    Raises as `change`.
     """
     with AuditLog.of(api_key.organization_id):
         read_active(api_key)

@@ -1,6 +1,5 @@
 """Revoke a key; with cascade also, transitively, every key and secret created with it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -72,12 +71,7 @@ class Cascade:
 
 
 def revoke(api_key: ApiKey, *, actor: Actor, reason: str = "") -> bool:
-    """Revoke a key at once and for good. Return False if it was revoked before.
-
-    Raises:
-        ParameterInvalid, ContainsApiKey: for the reason.
-        ManagingTakesAllScopes, ResourceNotFound.
-    """
+    """Revoke a key at once and for good. Return False if it was revoked before."""
     reason = clean_reason(reason, required=False)
     with AuditLog.of(api_key.organization_id) as audit:
         if acting := ActingKey.of(actor):
@@ -107,10 +101,6 @@ def revoke_with_all_it_made(root: ApiKey, *, actor: Actor, reason: str = "") -> 
 
     A cascade only ends things: if such a secret had replaced another one by rotation, the other one
     still ends at its own time. The root may be revoked already.
-
-    Raises:
-        ParameterInvalid, ContainsApiKey: for the reason.
-        ManagingTakesAllScopes, ResourceNotFound.
     """
     reason = clean_reason(reason, required=False)
     current().allow("bulk")
@@ -125,20 +115,18 @@ def revoke_with_all_it_made(root: ApiKey, *, actor: Actor, reason: str = "") -> 
             for child in ApiKey.objects.filter(maker__in=reached, revoked_at=None)
         ]
         ended = 0
-        for api_key, secrets in _left_alive(reached):
-            for secret in secrets:
+        unended = KeySecret.objects.filter(pk__in=reached, ended_at=None)
+        keys = ApiKey.objects.filter(KeyStatus.ACTIVE.condition, secrets__in=unended).distinct()
+        for api_key in keys:
+            live = [secret for secret in unended.filter(api_key=api_key) if secret.is_live]
+            for secret in live:
                 end_secret(secret)
-            ended += len(secrets)
-            audit.record(
-                "api_key.secrets_ended",
-                api_key,
-                actor=actor,
-                reason=reason,
-                changes={
-                    "ended_secrets": ([secret.locator for secret in secrets], None),
-                    "cascade_of": (None, root.pk),
-                },
-            )
+            ended += len(live)
+            locators = [secret.locator for secret in live]
+            changes = {"ended_secrets": (locators, None), "cascade_of": (None, root.pk)}
+            done = "api_key.secrets_ended"
+            if live:
+                audit.record(done, api_key, actor=actor, reason=reason, changes=changes)
     KEYS_REVOKED.inc(revoked + len(children))
     return Cascade(keys_revoked=len(children), secrets_ended=ended)
 
@@ -147,12 +135,3 @@ def would_revoke(root: ApiKey) -> Cascade:
     """Return what `revoke_with_all_it_made` would do now, without doing it (dry run)."""
     [counts] = fetch_all(COUNT_REACHED, {"root": root.pk, "now": timezone.now()})
     return Cascade(*counts)
-
-
-def _left_alive(reached: list[int]) -> Iterator[tuple[ApiKey, list[KeySecret]]]:
-    """Yield each active key that has live secrets among these, and those secrets."""
-    unended = KeySecret.objects.filter(pk__in=reached, ended_at=None)
-    keys = ApiKey.objects.filter(KeyStatus.ACTIVE.condition, secrets__in=unended).distinct()
-    for api_key in keys:
-        if live := [secret for secret in unended.filter(api_key=api_key) if secret.is_live]:
-            yield api_key, live
