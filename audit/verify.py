@@ -20,6 +20,8 @@ from web.database import fetch_all
 
 AT_A_TIME: Final = 1000  # Rows in memory.
 
+Seals = Mapping[int, bytes]  # That were kept elsewhere, by the number of their event.
+
 # An attacker may have deleted any part of a chain: its head, its organization, its events. The
 # recursion is a loose index scan over the organizations that have events; LIMIT ends it.
 FIND_CHAINS: Final = """
@@ -118,11 +120,11 @@ def missing_guards() -> list[str]:
 
 
 def verify(
-    organization_id: str, *, kept: Mapping[int, bytes], checked: Callable[[], None]
+    organization_id: str, *, kept: Seals, checked: Callable[[], None]
 ) -> tuple[Head | None, Finding | None]:
     """Verify a chain. Return its head and its first fault; each can be None.
 
-    `kept` holds seals that were kept elsewhere, by number. `checked` is called for each event.
+    `checked` is called for each event.
     """
     [row] = fetch_all(FIND_HEAD, {"id": organization_id, "service": SERVICE})
     sequence, stored_seal, has_organization, goes_on = row
@@ -147,46 +149,40 @@ def verify(
     return head, Finding(organization_id, what) if what else None
 
 
-def _walk(head: Head, *, kept: Mapping[int, bytes], checked: Callable[[], None]) -> Finding | None:
+def _walk(head: Head, *, kept: Seals, checked: Callable[[], None]) -> Finding | None:
     """Return the first fault among the events, and say how many of the events after it fit."""
     number, after = 0, GENESIS
     first: Finding | None = None
-    following = misfits = 0
-    for sequence, columns, stored_seal in _events(head):
+    following = fitting = 0
+    for columns, stored_seal in _events(head):
         checked()
         number += 1
-        fault = _fault(sequence, columns, stored_seal, number=number, after=after, kept=kept)
-        following += first is not None
-        if fault and first is None:
-            event_id = str(columns["id"]) if sequence == number else ""
-            first = Finding(head.organization_id, fault, number, event_id)
+        fault = _fault(columns, stored_seal, number=number, after=after, kept=kept)
+        if first is not None:
+            following += 1
+            fitting += not fault
         elif fault:
-            misfits += 1
-        number, after = sequence, stored_seal
-    if first is None:
-        if number < head.sequence:
-            cut = f"missing: its head counts {head.sequence}, so the tail was cut off"
-            return Finding(head.organization_id, cut, number + 1)
-        if after != head.seal:
-            return Finding(head.organization_id, "its head holds another seal", number or None)
-        return None
-    rest = "it is the last event"
-    if following:
-        rest = f"of the {following} after it, {following - misfits} fit"
-    return Finding(head.organization_id, f"{first.what}; {rest}", first.sequence, first.event_id)
+            event_id = str(columns["id"]) if columns["sequence"] == number else ""
+            first = Finding(head.organization_id, fault, number, event_id)
+        number, after = columns["sequence"], stored_seal
+    if first is not None:
+        rest = (
+            f"of the {following} after it, {fitting} fit" if following else "it is the last event"
+        )
+        return first._replace(what=f"{first.what}; {rest}")
+    if number < head.sequence:
+        cut = f"missing: its head counts {head.sequence}, so the tail was cut off"
+        return Finding(head.organization_id, cut, number + 1)
+    if after != head.seal:
+        return Finding(head.organization_id, "its head holds another seal", number or None)
+    return None
 
 
 def _fault(
-    sequence: int,
-    columns: Mapping[str, Any],
-    stored_seal: bytes,
-    *,
-    number: int,
-    after: bytes,
-    kept: Mapping[int, bytes],
+    columns: Mapping[str, Any], stored_seal: bytes, *, number: int, after: bytes, kept: Seals
 ) -> str:
     """Return what is wrong with the event that is in the place of `number`; "" if nothing is."""
-    if sequence != number:
+    if (sequence := columns["sequence"]) != number:
         return f"missing: so number {sequence} ({columns['id']}) cannot be checked"
     key_id = columns["seal_key_id"]
     if key_id not in settings.AUDIT_KEYS:
@@ -207,8 +203,8 @@ def fits(columns: Mapping[str, Any], stored_seal: bytes, *, after: bytes) -> boo
     return compare_digest(expected, stored_seal)
 
 
-def _events(head: Head) -> Iterator[tuple[int, dict[str, Any], bytes]]:
-    """Yield number, sealed columns and seal of each event up to the head, in order.
+def _events(head: Head) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Yield sealed columns and seal of each event up to the head, in order.
 
     Values that Python cannot parse (infinite times, huge numbers) stay text.
     """
@@ -230,7 +226,7 @@ def _events(head: Head) -> Iterator[tuple[int, dict[str, Any], bytes]]:
             stored_seal = bytes(row.pop("seal") or b"")
             row["created_at"] = _parsed(row.pop("created_text"), datetime.fromisoformat)
             row["changes"] = _parsed(row.pop("changes_text"), json.loads)
-            yield row["sequence"], row, stored_seal
+            yield row, stored_seal
         # Skip a gap at once: an attacker may have set the head to a huge number.
         first = events.filter(sequence__gt=last).aggregate(next=Min("sequence"))["next"]
 

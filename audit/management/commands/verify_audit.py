@@ -44,9 +44,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         only, after = options["organization"], options["after"]
         kept = self._kept(options["expect"], only)
-        heads = (
-            AuditHead.objects.filter(pk=only) if only else AuditHead.objects.filter(pk__gt=after)
-        )
+        heads = AuditHead.objects.filter(**({"pk": only} if only else {"pk__gt": after}))
         self.total = heads.aggregate(total=Sum("sequence", default=0))["total"]
         self.done = self.faults = chains = 0
         self.due = 0.0
