@@ -61,12 +61,11 @@ class InsufficientScope(Refusal):
         self, message: str = "", *, required: Iterable[str], granted: Iterable[str], fix: str = ""
     ) -> None:
         required, granted = list(required), list(granted)
+        challenge = f'Bearer error="{self.code}", scope="{" ".join(required)}"'
         super().__init__(
             message,
             fix=fix,
-            headers={
-                "WWW-Authenticate": f'Bearer error="{self.code}", scope="{" ".join(required)}"'
-            },
+            headers={"WWW-Authenticate": challenge},
             details={
                 "required_scopes": required,
                 "granted_scopes": granted,
@@ -88,10 +87,6 @@ class ManagingTakesAllScopes(InsufficientScope):
         )
 
 
-class OrganizationSuspended(Refusal):
-    code = "organization_suspended"
-
-
 class IpNotAllowed(Refusal):
     code = "ip_not_allowed"
 
@@ -102,10 +97,6 @@ class IpNotAllowed(Refusal):
 
 class ExceedsCaller(Refusal):
     code = "exceeds_caller"
-
-
-class KeyNotActive(Refusal):
-    code = "key_not_active"
 
 
 class KeyLimitReached(Refusal):
@@ -119,10 +110,8 @@ class IdempotencyKeyReused(Refusal):
     code = "idempotency_key_reused"
 
     def __init__(self, since: datetime) -> None:
-        super().__init__(
-            f"This Idempotency-Key was sent with another request, at {format_moment(since)}.",
-            field="Idempotency-Key",
-        )
+        message = f"This Idempotency-Key was sent with another request, at {format_moment(since)}."
+        super().__init__(message, field="Idempotency-Key")
 
 
 class IdempotencyInProgress(Refusal):
@@ -132,21 +121,13 @@ class IdempotencyInProgress(Refusal):
         super().__init__(headers={"Retry-After": "1"})
 
 
-class IdempotencySecretUsed(Refusal):
-    """The first answer's secret arrived, or its key has moved on: nothing is left to repeat."""
-
-    code = "idempotency_secret_used"
-
-
 class RateLimitExceeded(Refusal):
     code = "rate_limit_exceeded"
 
     def __init__(self, *, limit: int, seconds: int) -> None:
-        super().__init__(
-            f"Your organization made more than {limit} requests this minute.",
-            fix=f"Send the request again in {seconds} s, as Retry-After says.",
-            headers={"Retry-After": str(seconds)},
-        )
+        message = f"Your organization made more than {limit} requests this minute."
+        fix = f"Send the request again in {seconds} s, as Retry-After says."
+        super().__init__(message, fix=fix, headers={"Retry-After": str(seconds)})
 
 
 class QuotaExceeded(Refusal):
@@ -161,15 +142,11 @@ class QuotaExceeded(Refusal):
         resets_at: datetime | None,
         of_key: bool = False,
     ) -> None:
-        of = "this key's own share" if of_key else "your plan"
-        super().__init__(
-            f"This would go beyond the {limit} {meter} of {of}; {used} are used.",
-            fix="Use a key with a larger share, or have this one's max_tests_per_month raised."
-            if of_key
-            else "",
-            details={
-                "limit": limit,
-                "used": used,
-                "resets_at": format_moment(resets_at) if resets_at else None,
-            },
-        )
+        of, fix = "your plan", ""
+        if of_key:
+            of = "this key's own share"
+            fix = "Use a key with a larger share, or have this one's max_tests_per_month raised."
+        message = f"This would go beyond the {limit} {meter} of {of}; {used} are used."
+        renews = format_moment(resets_at) if resets_at else None
+        details = {"limit": limit, "used": used, "resets_at": renews}
+        super().__init__(message, fix=fix, details=details)

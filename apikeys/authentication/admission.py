@@ -7,14 +7,9 @@ from apikeys.authentication.caller import Caller
 from apikeys.authentication.last_use import note_use, renew_digest
 from apikeys.authentication.statement import find_and_count
 from apikeys.plaintext import signing_pepper_id
-from apikeys.refusals import (
-    ApiKeyExpired,
-    ApiKeyInvalid,
-    IpNotAllowed,
-    OrganizationSuspended,
-    SecretEnded,
-)
+from apikeys.refusals import ApiKeyExpired, ApiKeyInvalid, IpNotAllowed, SecretEnded
 from web.context import current
+from web.errors.refusals import OfCatalogue
 from web.input.moments import format_moment
 
 EXPIRY_HEADER: Final = "ReachScore-Key-Expires-At"
@@ -31,7 +26,7 @@ def admit_caller(plaintext: str, *, now: datetime) -> Caller:
 
     Raises:
         ApiKeyInvalid: for an unknown and for a revoked key, alike.
-        ApiKeyExpired, SecretEnded, OrganizationSuspended, IpNotAllowed.
+        ApiKeyExpired, SecretEnded, `organization_suspended`, IpNotAllowed.
     """
     context = current()
     # 1. Find the secret by its digest and count the request; 2. refuse a key that is over.
@@ -50,7 +45,7 @@ def admit_caller(plaintext: str, *, now: datetime) -> Caller:
         renew_digest(plaintext, locator=caller.locator, pepper_id=caller.pepper_id)
     # 7. and 8. Refuse a suspended organization and an address that is not allowed.
     if caller.is_suspended:
-        raise OrganizationSuspended
+        raise OfCatalogue("organization_suspended")
     if not caller.is_address_allowed:
         raise IpNotAllowed(context.address)
     # 9. Say how much of the minute is left. Throttling refuses what is too often, after scopes.

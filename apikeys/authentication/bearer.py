@@ -50,7 +50,7 @@ def prove_caller(environ: Mapping[str, Any]) -> Caller:
 
     Raises:
         ApiKeyMissing, ApiKeyInvalid, ApiKeyExpired, SecretEnded: if no key is proven.
-        OrganizationSuspended, IpNotAllowed: if the key is proven but may not call.
+        `organization_suspended`, IpNotAllowed: if the key is proven but may not call.
     """
     try:
         caller = _caller(environ)

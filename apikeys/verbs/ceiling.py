@@ -13,13 +13,12 @@ from apikeys.refusals import (
     ExceedsCaller,
     IpNotAllowed,
     ManagingTakesAllScopes,
-    OrganizationSuspended,
     SecretEnded,
 )
 from apikeys.scopes import is_unrestricted
 from audit.actor import Actor, ActorType
 from web.context import current
-from web.errors.refusals import ResourceNotFound
+from web.errors.refusals import OfCatalogue, ResourceNotFound
 from web.input.moments import format_moment
 
 # Fields that a new key inherits from its maker if the request leaves them out. None is no limit.
@@ -49,7 +48,7 @@ class ActingKey:
     def of(cls, actor: Actor) -> Self | None:
         """Return the key behind an actor, None for any other actor. Call it under the lock.
 
-        Raises ApiKeyInvalid, ApiKeyExpired, SecretEnded, OrganizationSuspended, IpNotAllowed.
+        Raises ApiKeyInvalid, ApiKeyExpired, SecretEnded, IpNotAllowed, `organization_suspended`.
         """
         if actor.type is not ActorType.KEY:
             return None
@@ -64,7 +63,7 @@ class ActingKey:
         if not secret.is_live:
             raise SecretEnded
         if api_key.organization.suspended_at is not None:
-            raise OrganizationSuspended
+            raise OfCatalogue("organization_suspended")
         address = current().address
         # An unknown address is within no list.
         if not is_within([address] if address else None, api_key.allowed_ips):

@@ -18,7 +18,7 @@ def change(api_key: ApiKey, *, actor: Actor, reason: str = "", **fields: Any) ->
     and have no limits of its own to change another key. It gives nothing that it does not hold, so
     that it cannot widen itself.
 
-    Raises KeyNotActive, ExceedsCaller.
+    Raises `key_not_active`, ExceedsCaller.
     """
     reason = clean_reason(reason, required=False)
     cleaned = clean(fields)

@@ -10,18 +10,14 @@ from django.utils import timezone
 from accounts.models import Plan
 from apikeys.models import ApiKey, KeySecret, KeyStatus, RememberedRequest, ScopeGrant
 from apikeys.models.remembered_request import REMEMBERED_FOR
-from apikeys.refusals import (
-    IdempotencyInProgress,
-    IdempotencyKeyReused,
-    IdempotencySecretUsed,
-    KeyLimitReached,
-)
+from apikeys.refusals import IdempotencyInProgress, IdempotencyKeyReused, KeyLimitReached
 from apikeys.verbs.ceiling import GIVEN, ActingKey
 from apikeys.verbs.rules import CLEAN, as_recorded, check_end, clean
 from apikeys.verbs.secrets import add_secret, end_secret
 from audit.actor import Actor
 from audit.models import AuditLog
 from web.database import fetch_all
+from web.errors.refusals import OfCatalogue
 from web.input.text import clean_reason
 from web.telemetry.metrics import KEYS_ISSUED
 
@@ -124,8 +120,8 @@ def _issue_again(
     """Replace the secret that was issued then by a fresh one and return its plaintext.
 
     Everything is checked as for a new key. Raises as `issue`, ExceedsCaller also if the key has
-    come to reach further than the acting one, and IdempotencySecretUsed if the secret was used, or
-    has been rotated out or ended.
+    come to reach further than the acting one, and `idempotency_secret_used` if the secret was used
+    or has ended.
     """
     with AuditLog.of(wanted.organization_id) as audit:
         acting = prepare_new(wanted, actor=actor, inherit=inherit, but=earlier.secret.api_key_id)
@@ -136,7 +132,7 @@ def _issue_again(
             acting.require_could_make(api_key)
         is_newest = old.ended_at is None and old.expires_at is None
         if not (api_key.is_active and is_newest and old.last_used_at is None):
-            raise IdempotencySecretUsed
+            raise OfCatalogue("idempotency_secret_used")
         end_secret(old)
         fresh, plaintext = add_secret(api_key, issued_by=acting.secret if acting else None)
         RememberedRequest.objects.filter(pk=earlier.pk).update(secret=fresh)

@@ -25,7 +25,7 @@ def rotate(api_key: ApiKey, *, actor: Actor, overlap: timedelta, reason: str = "
     are never more than two. An acting key that rotates another must have no limits of its own, and
     one that rotates itself a secret that is not being rotated out.
 
-    Raises KeyNotActive, ExceedsCaller, and ParameterInvalid for an overlap below zero or above
+    Raises `key_not_active`, ExceedsCaller, and ParameterInvalid for an overlap below zero or above
     LONGEST_OVERLAP.
     """
     if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
@@ -62,7 +62,7 @@ def rotate(api_key: ApiKey, *, actor: Actor, overlap: timedelta, reason: str = "
 def finish_rotation(api_key: ApiKey, *, actor: Actor, reason: str = "") -> bool:
     """End the secret that is being rotated out now. Return False if no rotation is open.
 
-    Raises KeyNotActive, ExceedsCaller.
+    Raises `key_not_active`, ExceedsCaller.
     """
     reason = clean_reason(reason, required=False)
     with AuditLog.of(api_key.organization_id) as audit:

@@ -9,10 +9,9 @@ from django.utils import timezone
 
 from apikeys.models import ApiKey
 from apikeys.networks import clean_networks
-from apikeys.refusals import KeyNotActive
 from apikeys.scopes import clean_scopes
 from apikeys.verbs.ceiling import GIVEN
-from web.errors.refusals import Faults, ParameterInvalid
+from web.errors.refusals import Faults, OfCatalogue, ParameterInvalid
 from web.input.moments import format_moment, whole_second, years_after
 from web.input.text import clean_line
 
@@ -64,10 +63,10 @@ def as_recorded(api_key: ApiKey) -> dict[str, Any]:
 
 
 def read_active(api_key: ApiKey) -> None:
-    """Read a key's row again, under the lock. Raise KeyNotActive if it is revoked or expired."""
+    """Read a key's row again, under the lock. Raise `key_not_active` if it is over."""
     api_key.refresh_from_db()
     if not api_key.is_active:
-        raise KeyNotActive(f"The key {api_key.pk} is {api_key.status}.")
+        raise OfCatalogue("key_not_active", f"The key {api_key.pk} is {api_key.status}.")
 
 
 def check_end(expires_at: datetime | None) -> None:
