@@ -18,11 +18,7 @@ from web.input.text import clean_line, clean_reason
 
 # Columns that override the plan's limits for one organization.
 OVERRIDES: Final = ("requests_per_minute", "tests_limit", "domains_limit")
-
-
-def clean_name(name: str) -> str:
-    """Return the name, cleaned. Raise what `clean_line` raises."""
-    return clean_line(name, field="name", max_length=100)
+clean_name: Final = partial(clean_line, field="name", max_length=100)
 
 
 class OnLeak(models.TextChoices):
@@ -122,9 +118,7 @@ class Organization(models.Model):
     def _set(self, done: str, fields: dict[str, Any], *, actor: Actor, reason: str) -> bool:
         with AuditLog.of(self.id) as audit:
             self.refresh_from_db()
-            changed = {
-                name: value for name, value in fields.items() if value != getattr(self, name)
-            }
+            changed = {n: value for n, value in fields.items() if value != getattr(self, n)}
             if not changed:
                 return False
             before = self._shown()

@@ -129,17 +129,13 @@ def near_limit(now: datetime) -> QuerySet[Usage]:
         default=Value(ALWAYS),
         output_field=DateField(),
     )
-    limit: Case | Cast = Case(
-        When(meter=Meter.TESTS, then=_limit("tests_limit")),
-        When(meter=Meter.DOMAINS, then=_limit("domains_limit")),
-    )
-    rows = Usage.objects.filter(period_start__in=(month, ALWAYS), livemode=True)
+    limits = [
+        When(meter=m, then=Coalesce(f"organization__{m}_limit", f"organization__plan__{m}_limit"))
+        for m in Meter
+    ]
     # A limit fits an integer column, but its product with a percentage may not.
-    limit = Cast(limit, BigIntegerField())
+    limit = Cast(Case(*limits), BigIntegerField())
+    rows = Usage.objects.filter(period_start__in=(month, ALWAYS), livemode=True)
     return rows.annotate(period=period, limit=limit).filter(
         period_start=F("period"), used__gt=0, used__gte=F("limit") * NEAR_PERCENT / 100
     )
-
-
-def _limit(name: str) -> Coalesce:
-    return Coalesce(f"organization__{name}", f"organization__plan__{name}")
