@@ -13,7 +13,6 @@ class RateLimit(BaseThrottle):
     """Fixed window: the organization's requests in this minute, against its plan's limit."""
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        """Raise RateLimitExceeded beyond the limit."""
         if request.user is not None:
             caller_of(request).require_rate(now=timezone.now())
         return True

@@ -22,7 +22,6 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     name = "bearer"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        """Return an HTTP bearer scheme."""
         return {
             "type": "http",
             "scheme": "bearer",
@@ -55,7 +54,7 @@ REPLAYED: Final = header(
     of=[201],
 )
 OF_A_KEY: Final = ("insufficient_scope", "resource_not_found")
-OF_A_CHANGE: Final = (*OF_A_KEY, "exceeds_caller", "key_not_active")
+OF_A_CHANGE: Final = ("exceeds_caller", "key_not_active")
 OF_A_CREATION: Final = (
     "idempotency_in_progress",
     "idempotency_secret_used",
@@ -91,35 +90,32 @@ def endpoint(
     """Describe a view, whose docstring is the description; `takes` says which keys may call it.
 
     `answer` is a serializer, `guide` a guide under /docs/guides if it is another than the tag's,
-    and `sent` are examples of bodies by their names.
+    and `sent` are examples of bodies by their names. A view of `key_id` has OF_A_KEY in `errors`.
     """
 
     def describe(view: View) -> View:
-        of_key = [KEY_ID] if "key_id" in signature(view).parameters else []
+        is_of_key = "key_id" in signature(view).parameters
         text = f"{' '.join((getdoc(view) or '').split())} {takes}".strip()
         example = OpenApiExample("Example", value=_example(operation_id), response_only=True)
         success = OpenApiResponse(answer, description=HTTPStatus(status).phrase, examples=[example])
-        bodies = [
-            OpenApiExample(name, value=value, request_only=True)
-            for name, value in (sent or {}).items()
-        ]
+        bodies = [OpenApiExample(n, value=v, request_only=True) for n, v in (sent or {}).items()]
         parameter_examples = EXAMPLES["parameters"]
         if tag == "Events":
             parameter_examples = parameter_examples | EXAMPLES["parameters of events"]
-        refusals = error_responses(*errors, is_public=more.get("auth") == [])
-        described: View = extend_schema(
+        codes = (*OF_A_KEY, *errors) if is_of_key else errors
+        refusals = error_responses(*codes, is_public=more.get("auth") == [])
+        return extend_schema(
             operation_id=operation_id,
             summary=summary,
             description=text,
             tags=[tag],
-            parameters=[*of_key, *parameters],
+            parameters=[KEY_ID, *parameters] if is_of_key else list(parameters),
             responses={status: success, **refusals},
             examples=bodies,
             external_docs=f"{GUIDES}/{guide}" if guide else None,
             extensions={PARAMETER_EXAMPLES: parameter_examples},
             **more,
         )(view)
-        return described
 
     return describe
 

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apikeys.api.answers import Answer, IdField
-from apikeys.api.documentation import OF_A_KEY, endpoint
+from apikeys.api.documentation import endpoint
 from apikeys.api.querysets import find_key, keys_of
 from apikeys.api.serializers import EventListQuery, KeyEventListQuery
 from apikeys.authentication.caller import caller_of
@@ -163,7 +163,6 @@ class KeyEventsView(ApiView):
         KeyEventListQuery,
         tag="Events",
         guide="pagination",
-        errors=OF_A_KEY,
     )
     def get(self, request: Request, key_id: str) -> Response:
         """List what was done to the key, by whom and from where, or with `role=actor` what it did

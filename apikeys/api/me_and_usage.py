@@ -4,9 +4,6 @@ The first is built by hand, because it is asked on every call of the platform; a
 its serializer.
 """
 
-from datetime import datetime
-from typing import Any
-
 from django.db.models import Sum
 from django.utils import timezone
 from rest_framework import serializers
@@ -18,7 +15,7 @@ from accounts.models.usage import month_of
 from apikeys.api.answers import Answer, Count, IdField, Limit, ScopeList
 from apikeys.api.documentation import endpoint
 from apikeys.api.serializers import SCOPES, AuthContextQuery
-from apikeys.authentication.caller import Caller, caller_of
+from apikeys.authentication.caller import caller_of
 from apikeys.models import KeyDay
 from apikeys.permissions import AnyCaller, requires
 from apikeys.scopes import Scope
@@ -62,36 +59,6 @@ class PlanUsage(Answer):
     domains = DomainsUsed()
     api_calls = ApiCalls()
     livemode = serializers.BooleanField()
-
-
-def usage(caller: Caller, *, now: datetime) -> dict[str, Any]:
-    """Return the current month of the caller's organization and mode; one query."""
-    begins, ends = month_of(now)
-    calls = KeyDay.objects.filter(
-        api_key__organization_id=caller.organization_id,
-        api_key__livemode=caller.livemode,
-        day__gte=begins.date(),
-        day__lt=ends.date(),
-    ).aggregate(total=Sum("requests", default=0), rate_limited=Sum("limited", default=0))
-    tests_limit = caller.tests_limit if caller.livemode else None
-    tests = caller.tests_used
-    month = {
-        "period_start": begins,
-        "period_end": ends,
-        "tests": {
-            "used": tests,
-            "limit": tests_limit,
-            "overage": max(0, tests - tests_limit) if tests_limit is not None else 0,
-            "resets_at": ends if caller.tests_renew else None,
-        },
-        "domains": {
-            "used": caller.domains_used,
-            "limit": caller.domains_limit if caller.livemode else None,
-        },
-        "api_calls": calls,
-        "livemode": caller.livemode,
-    }
-    return PlanUsage(month).data
 
 
 class CallerOrganization(Answer):
@@ -166,4 +133,26 @@ class UsageView(ApiView):
         Takes the scope `billing:manage`.
         """
         caller = caller_of(request)
-        return Response(usage(caller, now=timezone.now()))
+        begins, ends = month_of(timezone.now())
+        calls = KeyDay.objects.filter(
+            api_key__organization_id=caller.organization_id,
+            api_key__livemode=caller.livemode,
+            day__gte=begins.date(),
+            day__lt=ends.date(),
+        ).aggregate(total=Sum("requests", default=0), rate_limited=Sum("limited", default=0))
+        used = caller.auth_context()["usage"]
+        tests, limit = used["tests_this_month"], used["tests_limit"]
+        month = {
+            "period_start": begins,
+            "period_end": ends,
+            "tests": {
+                "used": tests,
+                "limit": limit,
+                "overage": 0 if limit is None else max(0, tests - limit),
+                "resets_at": ends if caller.tests_renew else None,
+            },
+            "domains": {"used": used["domains"], "limit": used["domains_limit"]},
+            "api_calls": calls,
+            "livemode": caller.livemode,
+        }
+        return Response(PlanUsage(month).data)

@@ -26,8 +26,6 @@ from web.input.parameters import (
 from web.input.text import clean_line, clean_reason
 from web.rules import KEY_ID
 
-LONGEST_OVERLAP_SECONDS: Final = int(LONGEST_OVERLAP.total_seconds())
-DEFAULT_OVERLAP_SECONDS: Final = 24 * 60 * 60
 MOST_DAYS: Final = 3650
 
 # One to a hundred characters between the spaces that are trimmed, none of them a control character.
@@ -86,7 +84,6 @@ class ApiKeyCreate(StrictSerializer):
     )
 
     def check_rest(self, values: dict[str, Any]) -> None:
-        """Raise what the verb would raise."""
         clean(values)
 
 
@@ -94,7 +91,6 @@ class ApiKeyUpdate(ApiKeyCreate):
     """The body of `PATCH /v1/keys/{key_id}`: what is left out stays as it is."""
 
     def get_fields(self) -> dict[str, Any]:
-        """Require nothing."""
         fields = super().get_fields()
         fields["name"].required = False
         return fields
@@ -105,8 +101,8 @@ class RotationRequest(StrictSerializer):
 
     overlap_seconds = IntegerField(
         least=0,
-        most=LONGEST_OVERLAP_SECONDS,
-        default=DEFAULT_OVERLAP_SECONDS,
+        most=int(LONGEST_OVERLAP.total_seconds()),
+        default=24 * 60 * 60,
         help_text="How long the old secret lives on: at most a week, and never beyond the key.",
     )
 
@@ -144,12 +140,10 @@ class KeyListQuery(ListQuery):
     )
 
     def validate_scope(self, value: str) -> str:
-        """Raise ParameterInvalid for an unknown scope."""
         clean_scopes([value], field="scope")
         return value
 
     def validate_name(self, value: str) -> str:
-        """Raise ParameterInvalid for a text that no name can hold."""
         return clean_line(value, field="name", max_length=100)
 
 
@@ -207,7 +201,6 @@ class RevocationQuery(QuerySerializer):
     )
 
     def check_rest(self, values: dict[str, Any]) -> None:
-        """Raise what the verb would raise."""
         clean_reason(values.get("reason", ""), required=False)
 
 
@@ -221,7 +214,6 @@ class AuthContextQuery(QuerySerializer):
     )
 
     def validate_require(self, value: str) -> list[str]:
-        """Raise ParameterInvalid for an unknown scope."""
         return clean_scopes(value.split(","), field="require")
 
 

@@ -19,7 +19,6 @@ from apikeys.api.documentation import (
     NO_LIMITS,
     OF_A_CHANGE,
     OF_A_CREATION,
-    OF_A_KEY,
     REPLAYED,
     TOKEN,
     endpoint,
@@ -126,7 +125,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         answer = answers.ApiKeyWithSecret(shown, plaintext=plaintext)
         return Response(answer.data, status=201, headers=headers)
 
-    @endpoint("get_key", "Show an API key", answers.Key, takes=ITSELF, errors=OF_A_KEY)
+    @endpoint("get_key", "Show an API key", answers.Key, takes=ITSELF)
     def retrieve(self, request: Request, key_id: str) -> Response:
         """Show a key with the use of its scopes."""
         return Response(answers.Key(self._show(key_id)).data)
@@ -137,7 +136,6 @@ class KeyViewSet(ViewSetMixin, ApiView):
         answers.ApiKeyUsage,
         serializers.KeyUsageQuery,
         takes=ITSELF,
-        errors=OF_A_KEY,
     )
     def usage(self, request: Request, key_id: str) -> Response:
         """Count the requests by day in UTC, up to today. Days without requests are zero."""
@@ -170,7 +168,6 @@ class KeyViewSet(ViewSetMixin, ApiView):
         answers.RevokedApiKey,
         serializers.RevocationQuery,
         takes=ITSELF,
-        errors=OF_A_KEY,
     )
     def destroy(self, request: Request, key_id: str) -> Response:
         """Revoke a key at once and for good; once more changes nothing. With `cascade`, every key
@@ -205,9 +202,8 @@ class KeyViewSet(ViewSetMixin, ApiView):
         the new secret was used, the oldest ends at once: there are never more than two. A key that
         rotates itself cannot send it again: a secret that is being rotated out does not rotate.
         """
-        overlap = timedelta(
-            seconds=self.body(serializers.RotationRequest, optional=True)["overlap_seconds"]
-        )
+        body = self.body(serializers.RotationRequest, optional=True)
+        overlap = timedelta(seconds=body["overlap_seconds"])
         plaintext = rotate(self._find(key_id), actor=caller_of(request).actor, overlap=overlap)
         return Response(answers.ApiKeyWithSecret(self._show(key_id), plaintext=plaintext).data)
 

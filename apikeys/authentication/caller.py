@@ -63,7 +63,7 @@ class Caller(NamedTuple):
         """The Unix time at which the minute's window ends; 0 if there is none."""
         return int(self.window_started_at) + SECONDS_A_WINDOW if self.window_started_at else 0
 
-    def auth_context(self) -> dict[str, object]:
+    def auth_context(self) -> dict[str, Any]:
         """Build the answer of `GET /v1/auth/me`. The sandbox has no limits, so it shows none."""
         return {
             "key_id": self.key_id,
