@@ -208,16 +208,19 @@ class AuditLog:
         by_request = actor.type not in (ActorType.CLI, ActorType.SYSTEM)
         context = current()
         seen = context if by_request else RequestContext()
+        of = {  # Of the event, and of what is told of it.
+            "organization_id": self._head.organization_id,
+            "target_type": action.partition(".")[0],
+            "target_id": str(target.pk),
+            "livemode": getattr(target, "livemode", None),
+        }
         event = AuditEvent(
-            organization_id=self._head.organization_id,
+            **of,
             sequence=self._head.sequence + 1,
             action=action,
             actor_type=actor.type,
             actor_id=actor.id,
             actor_label=actor.label,
-            target_type=action.partition(".")[0],
-            target_id=str(target.pk),
-            livemode=getattr(target, "livemode", None),
             reason=reason,
             changes=as_stored(changes or {}),
             ip=seen.address,
@@ -229,11 +232,4 @@ class AuditLog:
         self._head.save(update_fields=["sequence", "seal"])
         event.save(force_insert=True)
         if self.is_heard:
-            OutboxRow.objects.create(
-                id=event.id,
-                organization_id=event.organization_id,
-                type=action,
-                target_type=event.target_type,
-                target_id=event.target_id,
-                livemode=event.livemode,
-            )
+            OutboxRow.objects.create(id=event.id, type=action, **of)

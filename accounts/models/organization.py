@@ -82,9 +82,8 @@ class Organization(models.Model):
         if organization_id.isascii() and organization_id.isprintable():
             found = cls.objects.filter(pk=organization_id).first()
         if found is None:
-            raise ResourceNotFound(
-                "There is no organization with this id; it looks like org_3iS8wW2xYbC4."
-            )
+            message = "There is no organization with this id; it looks like org_3iS8wW2xYbC4."
+            raise ResourceNotFound(message)
         return found
 
     def create(self, *, actor: Actor, reason: str = "") -> None:

@@ -60,9 +60,8 @@ class Command(BaseCommand):
                 self.stdout.write(str(head))
                 self.stdout.flush()  # An interrupted run goes on after its last line.
         if only is not None and not chains and not kept:
-            raise CommandError(
-                "There is no organization with this id; it looks like org_3iS8wW2xYbC4."
-            )
+            message = "There is no organization with this id; it looks like org_3iS8wW2xYbC4."
+            raise CommandError(message)
         for guard in missing_guards():
             self._tell(Finding(guard, "this trigger of the table is missing or disabled"))
         for gone in those_after(after, ids=kept):
