@@ -134,10 +134,5 @@ def _take_share(caller: Caller, n: int) -> None:
     if fetch_all(TAKE_TESTS, {**row, "n": n, "limit": share}):
         return
     used = KeyMonth.objects.filter(api_key_id=caller.key_id, month=begins.date())
-    raise QuotaExceeded(
-        Meter.TESTS,
-        limit=share or 0,
-        used=used.values_list("tests", flat=True).first() or 0,
-        resets_at=ends,
-        of_key=True,
-    )
+    tests = used.values_list("tests", flat=True).first() or 0
+    raise QuotaExceeded(Meter.TESTS, limit=share or 0, used=tests, resets_at=ends, of_key=True)

@@ -43,13 +43,6 @@ SHOWN_TARGETS: Final = ("api_key", "organization")
 NOT_BY_KEY_IN_SQL: Final = RawSQL("actor_type <> 'key'", (), models.BooleanField())
 
 
-class Text(serializers.CharField):
-    """A text; null if it is empty."""
-
-    def to_representation(self, value: str) -> Any:
-        return value or None
-
-
 class AuditEventActor(Answer):
     """Who did it. Of all but your keys (staff, a scanner that reported a leak), the type alone."""
 
@@ -80,24 +73,27 @@ class Event(Answer):
     action = KnownValues(ACTIONS)
     actor = AuditEventActor(source="*")
     target = AuditEventTarget(source="*")
-    reason = Text(allow_null=True)
+    reason = serializers.CharField(allow_null=True)
     changes = serializers.DictField(
         child=serializers.ListField(min_length=2, max_length=2), help_text="field: [before, after]"
     )
     ip = serializers.IPAddressField(allow_null=True)
-    user_agent = Text(allow_null=True)
-    request_id = Text(allow_null=True)
+    user_agent = serializers.CharField(allow_null=True)
+    request_id = serializers.CharField(allow_null=True)
     created_at = MomentField()
 
     def to_representation(self, instance: AuditEvent) -> dict[str, Any]:
-        """Leave out reason, address and user agent unless a key of the customer's did it."""
+        """Leave out reason, address and user agent unless a key of the customer's did it.
+
+        What is empty is null.
+        """
         answer = super().to_representation(instance)
         answer["changes"] = {
             name: [respelled(value) for value in pair] for name, pair in answer["changes"].items()
         }
         if instance.actor_type != ActorType.KEY:
             answer |= dict.fromkeys(("reason", "ip", "user_agent"))
-        return answer
+        return {name: None if value == "" else value for name, value in answer.items()}
 
 
 class AuditEventList(Answer):
@@ -114,8 +110,6 @@ page_of: Final = partial(
 
 
 class EventsView(ApiView):
-    """The events of an organization."""
-
     permission_classes = [ManagesKeys]
     queries = {"get": EventListQuery}
 
@@ -151,8 +145,6 @@ class EventsView(ApiView):
 
 
 class KeyEventsView(ApiView):
-    """The events of a key."""
-
     permission_classes = [ManagesKeys]
     queries = {"get": KeyEventListQuery}
 

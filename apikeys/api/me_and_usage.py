@@ -96,8 +96,6 @@ class AuthContext(Answer):
 
 
 class AuthContextView(ApiView):
-    """Who is calling."""
-
     permission_classes = [AnyCaller]
     queries = {"get": AuthContextQuery}
 
@@ -117,8 +115,6 @@ class AuthContextView(ApiView):
 
 
 class UsageView(ApiView):
-    """What the organization used."""
-
     permission_classes = [requires(read=Scope.BILLING_MANAGE)]
 
     @endpoint(

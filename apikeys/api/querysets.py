@@ -46,10 +46,8 @@ def filtered(keys: QuerySet[ApiKey], query: dict[str, Any]) -> QuerySet[ApiKey]:
             expires_at__gt=now, expires_at__lte=now + timedelta(days=query["expires_within_days"])
         )
     if "over_privileged" in query:
-        idle = ScopeGrant.objects.filter(
-            ScopeGrant.long_unused(timezone.now()), api_key=OuterRef("pk")
-        )
-        keys = keys.filter(Exists(idle) if query["over_privileged"] else ~Exists(idle))
+        idle = Exists(ScopeGrant.objects.filter(ScopeGrant.long_unused(), api_key=OuterRef("pk")))
+        keys = keys.filter(idle if query["over_privileged"] else ~idle)
         if query["over_privileged"]:  # No grant is older than its key: pass over the newest.
             keys = keys.filter(created_at__lte=timezone.now() - UNUSED_AFTER)
     if "name" in query:

@@ -140,8 +140,7 @@ class KeyListQuery(ListQuery):
     )
 
     def validate_scope(self, value: str) -> str:
-        clean_scopes([value], field="scope")
-        return value
+        return clean_scopes([value], field="scope")[0]
 
     def validate_name(self, value: str) -> str:
         return clean_line(value, field="name", max_length=100)

@@ -10,19 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSetMixin
 
-from apikeys.api import answers, serializers
-from apikeys.api.documentation import (
-    ACCEPT_PATCH,
-    ITSELF,
-    LOCATION,
-    NO_FIELDS,
-    NO_LIMITS,
-    OF_A_CHANGE,
-    OF_A_CREATION,
-    REPLAYED,
-    TOKEN,
-    endpoint,
-)
+from apikeys.api import answers, documentation, serializers
+from apikeys.api.documentation import endpoint
 from apikeys.api.querysets import filtered, find_key, keys_of, presentable, visible_keys
 from apikeys.authentication.caller import caller_of
 from apikeys.models import ApiKey, KeyDay
@@ -87,13 +76,13 @@ class KeyViewSet(ViewSetMixin, ApiView):
         "create_key",
         "Create an API key",
         answers.ApiKeyWithSecret,
-        TOKEN,
-        LOCATION,
-        REPLAYED,
+        documentation.TOKEN,
+        documentation.LOCATION,
+        documentation.REPLAYED,
         request=serializers.ApiKeyCreate,
         status=201,
         guide="idempotency",
-        errors=OF_A_CREATION,
+        errors=documentation.OF_A_CREATION,
         sent={"A key for CI": {"name": "CI/CD Pipeline", "scopes": ["tests:read", "tests:write"]}},
     )
     def create(self, request: Request) -> Response:
@@ -125,7 +114,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         answer = answers.ApiKeyWithSecret(shown, plaintext=plaintext)
         return Response(answer.data, status=201, headers=headers)
 
-    @endpoint("get_key", "Show an API key", answers.Key, takes=ITSELF)
+    @endpoint("get_key", "Show an API key", answers.Key, takes=documentation.ITSELF)
     def retrieve(self, request: Request, key_id: str) -> Response:
         """Show a key with the use of its scopes."""
         return Response(answers.Key(self._show(key_id)).data)
@@ -135,7 +124,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         "Show an API key's requests",
         answers.ApiKeyUsage,
         serializers.KeyUsageQuery,
-        takes=ITSELF,
+        takes=documentation.ITSELF,
     )
     def usage(self, request: Request, key_id: str) -> Response:
         """Count the requests by day in UTC, up to today. Days without requests are zero."""
@@ -148,9 +137,9 @@ class KeyViewSet(ViewSetMixin, ApiView):
         "change_key",
         "Change an API key",
         answers.Key,
-        ACCEPT_PATCH,
+        documentation.ACCEPT_PATCH,
         request=dict.fromkeys(JSON_TYPES, serializers.ApiKeyUpdate),
-        errors=(*OF_A_CHANGE, "unsupported_media_type"),
+        errors=(*documentation.OF_A_CHANGE, "unsupported_media_type"),
         sent={"Fewer scopes": {"scopes": ["tests:read"]}, "Any address": {"allowed_ips": None}},
     )
     def partial_update(self, request: Request, key_id: str) -> Response:
@@ -167,7 +156,7 @@ class KeyViewSet(ViewSetMixin, ApiView):
         "Revoke an API key",
         answers.RevokedApiKey,
         serializers.RevocationQuery,
-        takes=ITSELF,
+        takes=documentation.ITSELF,
     )
     def destroy(self, request: Request, key_id: str) -> Response:
         """Revoke a key at once and for good; once more changes nothing. With `cascade`, every key
@@ -188,10 +177,10 @@ class KeyViewSet(ViewSetMixin, ApiView):
         "rotate_key",
         "Rotate an API key",
         answers.ApiKeyWithSecret,
-        takes=NO_LIMITS,
+        takes=documentation.NO_LIMITS,
         guide="rotation",
         request={"application/json": serializers.RotationRequest},
-        errors=OF_A_CHANGE,
+        errors=documentation.OF_A_CHANGE,
         sent={"An hour": {"overlap_seconds": 3600}},
     )
     def rotate(self, request: Request, key_id: str) -> Response:
@@ -211,10 +200,10 @@ class KeyViewSet(ViewSetMixin, ApiView):
         "finish_rotation",
         "Finish a rotation",
         answers.Key,
-        takes=NO_LIMITS,
+        takes=documentation.NO_LIMITS,
         guide="rotation",
-        request={"application/json": NO_FIELDS},
-        errors=OF_A_CHANGE,
+        request={"application/json": documentation.NO_FIELDS},
+        errors=documentation.OF_A_CHANGE,
         sent={"No fields": {}},
     )
     def finish_rotation(self, request: Request, key_id: str) -> Response:

@@ -37,14 +37,11 @@ HEADERS: Final = {
     "nginx": ("X-Original-Method", "X-Original-URI"),
 }
 REQUIRE_HEADER: Final = "ReachScore-Require"
-REASON_HEADER: Final = "ReachScore-Reason"
 SCOPE_TERMS: Final = ("require", "read", "write")
 # What a question may say, with the values that are allowed; None: others are checked later.
 REQUIREMENT: Final = {**dict.fromkeys(SCOPE_TERMS), "mode": ("live", "test")}
 IN_QUERY: Final = {**REQUIREMENT, "style": ("nginx",)}
 DESCRIPTION: Final = {"method": None, "uri": None}
-NGINX_PASSES: Final = (401, 403)
-READING: Final = ("GET", "HEAD")
 _METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 
 
@@ -95,8 +92,8 @@ def for_gateway(refusal: Refusal, environ: dict[str, Any]) -> Refusal:
 
     nginx answers 500 if `auth_request` gets any status but 2xx, 401 and 403.
     """
-    refusal.headers[REASON_HEADER] = refusal.code
-    if refusal.status not in NGINX_PASSES and _address(environ) in HEADERS:
+    refusal.headers["ReachScore-Reason"] = refusal.code
+    if refusal.status not in (401, 403) and _address(environ) in HEADERS:
         query = parse_qsl(environ.get("QUERY_STRING", ""))
         refusal.status = 403 if ("style", "nginx") in query else refusal.status
     return refusal
@@ -179,7 +176,7 @@ def _required_scopes(question: Question) -> list[str] | None:
         place = question.method_place
         message = f"read and write take the client's method, once and in capitals, from {place}."
         raise ParameterInvalid(message, field=place)
-    return scopes.get("read" if question.method in READING else "write")
+    return scopes.get("read" if question.method in ("GET", "HEAD") else "write")
 
 
 def _identity(caller: Caller) -> dict[str, str]:

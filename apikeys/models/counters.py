@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Final
 
 from django.contrib.postgres.indexes import BrinIndex
@@ -68,6 +68,6 @@ class ScopeGrant(models.Model):
         return self.last_exercised_on is None and self.granted_at <= timezone.now() - UNUSED_AFTER
 
     @staticmethod
-    def long_unused(now: datetime) -> models.Q:
+    def long_unused() -> models.Q:
         """Return the same as a filter over grants."""
-        return models.Q(granted_at__lte=now - UNUSED_AFTER, last_exercised_on=None)
+        return models.Q(granted_at__lte=timezone.now() - UNUSED_AFTER, last_exercised_on=None)

@@ -5,16 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self
 
+from apikeys import refusals
 from apikeys.models import ApiKey, KeySecret
 from apikeys.networks import is_within
-from apikeys.refusals import (
-    ApiKeyExpired,
-    ApiKeyInvalid,
-    ExceedsCaller,
-    IpNotAllowed,
-    ManagingTakesAllScopes,
-    SecretEnded,
-)
 from apikeys.scopes import is_unrestricted
 from audit.actor import Actor, ActorType
 from web.context import current
@@ -57,17 +50,17 @@ class ActingKey:
         )
         api_key = secret.api_key
         if api_key.revoked_at is not None:
-            raise ApiKeyInvalid
+            raise refusals.ApiKeyInvalid
         if not api_key.is_active:
-            raise ApiKeyExpired
+            raise refusals.ApiKeyExpired
         if not secret.is_live:
-            raise SecretEnded
+            raise refusals.SecretEnded
         if api_key.organization.suspended_at is not None:
             raise OfCatalogue("organization_suspended")
         address = current().address
         # An unknown address is within no list.
         if not is_within([address] if address else None, api_key.allowed_ips):
-            raise IpNotAllowed(address)
+            raise refusals.IpNotAllowed(address)
         return cls(api_key, secret)
 
     @property
@@ -78,10 +71,7 @@ class ActingKey:
 
     @property
     def is_limited(self) -> bool:
-        """Return True if it has an end, a list of addresses or a share of its own.
-
-        A secret that is being rotated out has an end.
-        """
+        """Return True if it has limits of its own. A secret being rotated out has an end."""
         return any(self.own(name) is not None for name in INHERITABLE)
 
     def own(self, name: str) -> Any:
@@ -91,7 +81,7 @@ class ActingKey:
     def require_managing(self) -> None:
         """Raise ManagingTakesAllScopes if the key is restricted."""
         if not is_unrestricted(self.api_key.scopes):
-            raise ManagingTakesAllScopes(granted=self.api_key.scopes)
+            raise refusals.ManagingTakesAllScopes(granted=self.api_key.scopes)
 
     def require_reach(self, target: ApiKey) -> None:
         """Check that the key may see `target`.
@@ -114,7 +104,7 @@ class ActingKey:
         """
         self.require_reach(target)
         if target.pk != self.api_key.pk and self.is_limited:
-            raise ExceedsCaller(
+            raise refusals.ExceedsCaller(
                 "A key with limits of its own makes and revokes keys; it neither changes nor "
                 "rotates others.",
                 fix=WITHOUT_LIMITS,
@@ -128,7 +118,7 @@ class ActingKey:
         """
         self.require_control(target)
         if self.secret.expires_at is not None:
-            raise ExceedsCaller(
+            raise refusals.ExceedsCaller(
                 "A secret that is being rotated out does not rotate.",
                 fix="Use the key's newest secret. If it is lost, an unrestricted key without "
                 "limits of its own can rotate this key, and so can our staff.",
@@ -152,12 +142,12 @@ class ActingKey:
                 if isinstance(own, datetime):
                     rule = f"must not be later than the calling key's own end, {format_moment(own)}"
             if rule:
-                raise ExceedsCaller(f"{name} {rule}.", field=name)
+                raise refusals.ExceedsCaller(f"{name} {rule}.", field=name)
 
     def require_could_make(self, target: ApiKey) -> None:
         """Raise ExceedsCaller unless this key could make one like `target`."""
         try:
             self.require_within_ceiling({name: getattr(target, name) for name in GIVEN})
-        except ExceedsCaller as refusal:
+        except refusals.ExceedsCaller as refusal:
             message = f"The key {target.pk} reaches further than the calling one: {refusal.message}"
-            raise ExceedsCaller(message) from None
+            raise refusals.ExceedsCaller(message) from None

@@ -65,12 +65,9 @@ def prepare_new(
             setattr(api_key, name, acting.own(name))
         acting.require_within_ceiling({name: getattr(api_key, name) for name in GIVEN})
     check_end(api_key.expires_at)
-    limit = Plan.objects.get(organizations=api_key.organization_id).active_keys_limit
-    siblings = ApiKey.objects.filter(
-        KeyStatus.ACTIVE.condition,
-        organization_id=api_key.organization_id,
-        livemode=api_key.livemode,
-    )
+    owner, active = api_key.organization_id, KeyStatus.ACTIVE.condition
+    limit = Plan.objects.get(organizations=owner).active_keys_limit
+    siblings = ApiKey.objects.filter(active, organization_id=owner, livemode=api_key.livemode)
     if limit is not None and siblings.exclude(pk=but or "").count() >= limit:
         raise KeyLimitReached(limit)
     return acting
@@ -91,22 +88,18 @@ def issue_once(
     if token is None:
         plaintext = issue(wanted, actor=actor, inherit=inherit)
         return wanted.pk, plaintext, False
-    token_digest = hashlib.sha256(token.encode()).digest()
+    sending = {"caller_id": actor.id, "token_digest": hashlib.sha256(token.encode()).digest()}
     with transaction.atomic():
         lock = hashlib.sha256(f"{actor.id} {token}".encode()).digest()[:8]
         if fetch_all(TRY_LOCK, [int.from_bytes(lock, signed=True)]) != [(True,)]:
             raise IdempotencyInProgress
-        sent = RememberedRequest.objects.filter(caller_id=actor.id, token_digest=token_digest)
+        sent = RememberedRequest.objects.filter(**sending)
         sent.filter(created_at__lte=timezone.now() - REMEMBERED_FOR).delete()
         earlier = sent.select_related("secret").first()
         if earlier is None:
             plaintext = issue(wanted, actor=actor, inherit=inherit)
-            RememberedRequest.objects.create(
-                caller_id=actor.id,
-                token_digest=token_digest,
-                fingerprint=fingerprint,
-                secret=wanted.issued_secret,
-            )
+            made = {"fingerprint": fingerprint, "secret": wanted.issued_secret}
+            RememberedRequest.objects.create(**sending, **made)
             return wanted.pk, plaintext, False
         if bytes(earlier.fingerprint) != fingerprint:
             raise IdempotencyKeyReused(earlier.created_at)

@@ -33,12 +33,12 @@ class Command(VerbCommand):
         return api_key.id
 
     def _find(self, named: str) -> ApiKey:
+        found = None
         if is_well_formed(named):
             secret = KeySecret.objects.find(named)
-            if secret is not None:
-                return secret.api_key
+            found = secret.api_key if secret else None
         elif named.isascii() and named.isprintable():
-            api_key = ApiKey.objects.filter(pk=named).first()
-            if api_key is not None:
-                return api_key
-        raise CommandError("There is no such key. Give its id, key_…, or the whole key.")
+            found = ApiKey.objects.filter(pk=named).first()
+        if found is None:
+            raise CommandError("There is no such key. Give its id, key_…, or the whole key.")
+        return found
