@@ -113,15 +113,13 @@ def _tell(caller: Caller, type_: str, data: dict[str, Any], period_start: date) 
     organization_id = caller.organization_id
     head = AuditHead.objects.filter(pk=organization_id, has_destination=True)
     if is_open(head.exists()):
-        once = (organization_id, type_, data["meter"], period_start, data["limit"])
         row = OutboxRow(
-            id=lasting_id(*once),
-            organization_id=organization_id,
+            id=lasting_id(organization_id, type_, data["meter"], period_start, data["limit"]),
             type=type_,
             target_type="organization",
             target_id=organization_id,
-            livemode=caller.livemode,
             data=data,
+            **caller.ownership,
         )
         OutboxRow.objects.bulk_create([row], ignore_conflicts=True)
 

@@ -61,17 +61,14 @@ class InsufficientScope(Refusal):
         self, message: str = "", *, required: Iterable[str], granted: Iterable[str], fix: str = ""
     ) -> None:
         required, granted = list(required), list(granted)
+        details = {
+            "required_scopes": required,
+            "granted_scopes": granted,
+            "missing_scopes": [scope for scope in required if scope not in granted],
+        }
         challenge = f'Bearer error="{self.code}", scope="{" ".join(required)}"'
-        super().__init__(
-            message,
-            fix=fix,
-            headers={"WWW-Authenticate": challenge},
-            details={
-                "required_scopes": required,
-                "granted_scopes": granted,
-                "missing_scopes": [scope for scope in required if scope not in granted],
-            },
-        )
+        headers = {"WWW-Authenticate": challenge}
+        super().__init__(message, fix=fix, headers=headers, details=details)
 
 
 class ManagingTakesAllScopes(InsufficientScope):

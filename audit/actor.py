@@ -1,16 +1,13 @@
 """Actor: who did something, as the audit log names it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Self
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 
 
 class ActorType(models.TextChoices):
-    """The kinds of actors."""
-
     KEY = "key"
     STAFF = "staff"
     CLI = "cli"
@@ -37,27 +34,25 @@ class Actor:
     locator: str = ""
 
     @classmethod
-    def staff(cls, user: AbstractBaseUser) -> Actor:
-        """A member of staff."""
+    def staff(cls, user: AbstractBaseUser) -> Self:
         return cls(ActorType.STAFF, id=str(user.pk), label=user.get_username())
 
     @classmethod
-    def cli(cls) -> Actor:
+    def cli(cls) -> Self:
         """A person who runs commands on the server."""
         return cls(ActorType.CLI, id="", label="command line")
 
     @classmethod
-    def system(cls) -> Actor:
-        """The service itself."""
+    def system(cls) -> Self:
         return cls(ActorType.SYSTEM, id="", label="system")
 
     @classmethod
-    def stranger(cls) -> Actor:
+    def stranger(cls) -> Self:
         """An unauthenticated client."""
         return cls(ActorType.STRANGER, id="", label="stranger")
 
     @classmethod
-    def scanner(cls, name: str) -> Actor:
+    def scanner(cls, name: str) -> Self:
         """A service that searches for leaked keys and signs its reports, such as `github`."""
         return cls(ActorType.SCANNER, id=name, label=name)
 

@@ -1,11 +1,9 @@
 """The audit log: tables, and AuditLog, by which a verb records events in its own transaction."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from django.conf import settings
 from django.db import models, transaction
@@ -169,7 +167,7 @@ class AuditLog:
 
     @classmethod
     @contextmanager
-    def of(cls, organization_id: str) -> Iterator[AuditLog]:
+    def of(cls, organization_id: str) -> Iterator[Self]:
         """Open a transaction and lock the log of an existing organization.
 
         Raises AuditHead.DoesNotExist for an organization that its verb did not create.
@@ -180,7 +178,7 @@ class AuditLog:
 
     @classmethod
     @contextmanager
-    def begin(cls, organization_id: str) -> Iterator[AuditLog]:
+    def begin(cls, organization_id: str) -> Iterator[Self]:
         """Open a transaction and create the log of a new organization."""
         with transaction.atomic():
             yield cls(AuditHead.objects.create(organization_id=organization_id))

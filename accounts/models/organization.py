@@ -1,10 +1,8 @@
 """An organization: the customer, and the verbs that change it."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from django.db import models
 from django.utils import timezone
@@ -76,7 +74,7 @@ class Organization(models.Model):
         return f"{self.name} ({self.id})"
 
     @classmethod
-    def find(cls, organization_id: str) -> Organization:
+    def find(cls, organization_id: str) -> Self:
         """Return the organization with this id. Raise ResourceNotFound if there is none."""
         found = None
         if organization_id.isascii() and organization_id.isprintable():

@@ -1,8 +1,6 @@
 """A plan: the limits that an organization bought."""
 
-from __future__ import annotations
-
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from django.db import models
 
@@ -59,7 +57,7 @@ class Plan(models.Model):
         return self.name
 
     @classmethod
-    def find(cls, slug: str) -> Plan:
+    def find(cls, slug: str) -> Self:
         """Return the plan with this slug. Raise ParameterInvalid, naming all, if there is none."""
         plans = {plan.slug: plan for plan in cls.objects.all()}
         if slug not in plans:

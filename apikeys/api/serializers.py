@@ -1,6 +1,7 @@
 """What the endpoints take: bodies and queries. `answers.py` has what they answer with."""
 
 import re
+from functools import partial
 from typing import Any, Final
 
 from apikeys.models import KeyStatus
@@ -26,7 +27,7 @@ from web.input.parameters import (
 from web.input.text import clean_line, clean_reason
 from web.rules import KEY_ID
 
-MOST_DAYS: Final = 3650
+Days: Final = partial(WholeNumberParameter, least=1, most=3650, required=False)
 
 # One to a hundred characters between the spaces that are trimmed, none of them a control character.
 _TRIMMED: Final = r"[\s\x1c-\x1f]*"
@@ -116,18 +117,8 @@ class KeyListQuery(ListQuery):
 
     status = ChoiceParameter(list(KeyStatus.values), required=False, help_text="Is this now.")
     scope = StringField(schema=KNOWN_SCOPE, required=False, help_text="Holds this scope.")
-    unused_for_days = WholeNumberParameter(
-        least=1,
-        most=MOST_DAYS,
-        required=False,
-        help_text="At least this old, and not used within this many days.",
-    )
-    expires_within_days = WholeNumberParameter(
-        least=1,
-        most=MOST_DAYS,
-        required=False,
-        help_text="Not expired, and expires within this many days.",
-    )
+    unused_for_days = Days(help_text="At least this old, and not used within this many days.")
+    expires_within_days = Days(help_text="Not expired, and expires within this many days.")
     name = StringField(
         schema={"type": "string", "pattern": r"\S", "maxLength": 100},
         required=False,

@@ -27,7 +27,6 @@ class BearerAuthentication(BaseAuthentication):
     """`Authorization: Bearer rk_…` makes `request.user` a verified Caller."""
 
     def authenticate(self, request: Request) -> tuple[Caller, None]:
-        """Raise as `authenticate` does."""
         return authenticate(request.META), None
 
     def authenticate_header(self, request: Request) -> str:

@@ -45,11 +45,8 @@ DESCRIPTION: Final = {"method": None, "uri": None}
 _METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 
 
-class Requirement(NamedTuple):
-    """What the client's key must have: scopes by `require`, or by `read` and `write`; a mode."""
-
-    scopes: dict[str, list[str]]
-    mode: str | None
+# What the client's key must have: scopes by `require`, or by `read` and `write`; a mode.
+Requirement = tuple[dict[str, list[str]], str | None]
 
 
 class Question(NamedTuple):
@@ -58,7 +55,8 @@ class Question(NamedTuple):
     method: str
     method_place: str
     uri: str
-    requirement: Requirement
+    scopes: dict[str, list[str]]
+    mode: str | None
 
 
 def authorize(environ: dict[str, Any]) -> dict[str, str]:
@@ -77,7 +75,7 @@ def authorize(environ: dict[str, Any]) -> dict[str, str]:
         raise OfCatalogue("api_key_in_url")
     scopes = _required_scopes(question)
     caller = prove_caller(environ)
-    if (mode := question.requirement.mode) and caller.livemode != (mode == "live"):
+    if (mode := question.mode) and caller.livemode != (mode == "live"):
         raise OfCatalogue("mode_not_allowed", f"This takes a key of {mode} mode.")
     if scopes is None or not set(scopes) <= set(caller.scopes):
         what = f"a key with the scope {' and '.join(scopes)}" if scopes else "another method"
@@ -116,18 +114,18 @@ def _question(environ: dict[str, Any]) -> Question:
         if required is not None:
             fields = read_fields(required)
         url = f"{get_path_info(environ)}?{environ.get('QUERY_STRING', '')}"
-        return Question(environ["REQUEST_METHOD"], "method", url, _requirement(fields))
+        return Question(environ["REQUEST_METHOD"], "method", url, *_requirement(fields))
     if address not in HEADERS:
         raise refusals.ResourceNotFound("No gateway asks at this path.")
     required_here = _requirement(environ.get("QUERY_STRING", ""))
     if settings.GATEWAY_TOKENS:
         told = _once(fields, DESCRIPTION)
-        return Question(told.get("method", ""), GATEWAY, told.get("uri", ""), required_here)
+        return Question(told.get("method", ""), GATEWAY, told.get("uri", ""), *required_here)
     of_method, of_uri = HEADERS[address]
     method, uri = (environ.get(f"HTTP_{n.upper().replace('-', '_')}") for n in HEADERS[address])
     if uri is not None and not uri.strip():  # granian passes a value that is not ASCII as "".
         raise ParameterInvalid(f"{of_uri} is empty or not plain ASCII.", field=of_uri)
-    return Question(method or "", of_method, uri or "", required_here)
+    return Question(method or "", of_method, uri or "", *required_here)
 
 
 def _once(
@@ -164,12 +162,12 @@ def _requirement(told: str | Fields) -> Requirement:
     if "require" in scopes and len(scopes) > 1:
         message = "require cannot be given together with read or write."
         raise ParameterInvalid(message, field="require")
-    return Requirement(scopes, terms.get("mode"))
+    return scopes, terms.get("mode")
 
 
 def _required_scopes(question: Question) -> list[str] | None:
     """Return the scopes that the client's request takes; None if no key may send it."""
-    scopes = question.requirement.scopes
+    scopes = question.scopes
     if not scopes or "require" in scopes:
         return scopes.get("require", [])
     if not _METHOD.fullmatch(question.method):

@@ -1,7 +1,5 @@
 """An API key: the identity. `apikeys.verbs` has the functions that change one."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from django.contrib.postgres.fields import ArrayField
@@ -134,7 +132,6 @@ class ApiKey(models.Model):
 
     @property
     def is_active(self) -> bool:
-        """Neither revoked nor expired."""
         return self.status is KeyStatus.ACTIVE
 
     @property

@@ -1,9 +1,7 @@
 """What is counted for each key: its requests a day, its tests a month, the use of its scopes."""
 
-from __future__ import annotations
-
 from datetime import date, timedelta
-from typing import Final
+from typing import Final, Self
 
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
@@ -30,7 +28,7 @@ class KeyDay(models.Model):
         return f"{self.api_key_id} on {self.day}"
 
     @classmethod
-    def last_of(cls, key_id: str, *, days: int, today: date) -> list[KeyDay]:
+    def last_of(cls, key_id: str, *, days: int, today: date) -> list[Self]:
         """Return a key's last `days` days, today and those without requests included."""
         dates = [today - timedelta(days=back) for back in reversed(range(days))]
         found = cls.objects.filter(api_key_id=key_id, day__gte=dates[0], day__lte=today)

@@ -1,6 +1,7 @@
 """Narrow keys: take away the scopes that they do not use."""
 
 from dataclasses import dataclass
+from typing import Self
 
 from apikeys.models import ApiKey
 from apikeys.scopes import is_unrestricted
@@ -19,7 +20,7 @@ class Narrowing:
     keeps: list[str]
 
     @classmethod
-    def of(cls, api_key: ApiKey) -> "Narrowing":
+    def of(cls, api_key: ApiKey) -> Self:
         """Return what the key would lose and keep, by its grants; they may be prefetched."""
         unused = {grant.scope for grant in api_key.grants.all() if grant.is_long_unused}
         return cls(
