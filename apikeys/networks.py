@@ -95,10 +95,8 @@ def _unmapped(network: Network) -> Network:
 
 def is_within(inner: Iterable[str] | None, outer: Iterable[str] | None) -> bool:
     """Return True if every address of `inner` is one of `outer`. None is every address there is."""
-    if outer is None:
-        return True
-    if inner is None:
-        return False
+    if inner is None or outer is None:
+        return outer is None
     networks: list[Any] = [ip_network(network) for network in outer]
     # Neighbours are joined first: two halves allow the whole.
     allowed: dict[int, list[Any]] = {

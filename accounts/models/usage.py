@@ -95,9 +95,8 @@ def used_now(
 ) -> dict[Meter, int]:
     """Return the usage of each meter in its current period, by one query."""
     month = period_of(Meter.TESTS, tests_renew=tests_renew, now=now)
-    standing = period_of(Meter.DOMAINS, tests_renew=tests_renew, now=now)
     rows = Usage.objects.filter(organization_id=organization_id, livemode=livemode).filter(
-        Q(meter=Meter.TESTS, period_start=month) | Q(meter=Meter.DOMAINS, period_start=standing)
+        Q(meter=Meter.TESTS, period_start=month) | Q(meter=Meter.DOMAINS, period_start=ALWAYS)
     )
     used = dict(rows.values_list("meter", "used"))
     return {meter: used.get(meter.value, 0) for meter in Meter}

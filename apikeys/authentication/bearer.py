@@ -64,21 +64,16 @@ def prove_caller(environ: Mapping[str, Any]) -> Caller:
 def _caller(environ: Mapping[str, Any]) -> Caller:
     header = environ.get("HTTP_AUTHORIZATION")
     if header is None:
-        raise ApiKeyMissing(fix=_fix_for_other_header(environ))
+        # The key may be in the header of another API.
+        other = next((name for meta, name in OTHER_HEADERS.items() if meta in environ), "")
+        fix = f"Send the key in the header {RIGHT_FORM}, not in {other}." if other else ""
+        raise ApiKeyMissing(fix=fix)
     scheme, _, key = header.partition(" ")
     key = key.strip(" ")
     if scheme.lower() != "bearer" or not is_well_formed(key):
         fix = _fix_for_form(scheme, key)
         raise ApiKeyInvalid(NOT_ONE_KEY if fix else "", fix=fix)
     return admit_caller(key, now=timezone.now())
-
-
-def _fix_for_other_header(environ: Mapping[str, Any]) -> str:
-    """Return a text that names the right header if the key may be in that of another API."""
-    for meta, name in OTHER_HEADERS.items():
-        if meta in environ:
-            return f"Send the key in the header {RIGHT_FORM}, not in {name}."
-    return ""
 
 
 def _fix_for_form(scheme: str, key: str) -> str:

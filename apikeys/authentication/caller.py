@@ -50,7 +50,6 @@ class Caller(NamedTuple):
 
     @property
     def actor(self) -> Actor:
-        """The caller as the audit log names it."""
         return Actor(ActorType.KEY, id=self.key_id, label=self.key_name, locator=self.locator)
 
     @property

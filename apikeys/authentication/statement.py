@@ -106,14 +106,8 @@ def find_and_count(plaintext: str, *, now: datetime, address: str | None) -> Cal
     """Find the key that a well-formed plaintext proves, in any state, and count the request if the
     key may be used. Return None for a plaintext that was never issued."""
     digests = verifying_digests(plaintext)
-    row = _fetch(
-        statement_for(len(digests)),
-        {
-            **{f"digest_{number}": digest for number, digest in enumerate(digests)},
-            "now": now,
-            "address": address,
-        },
-    )
+    by_name = {f"digest_{number}": digest for number, digest in enumerate(digests)}
+    row = _fetch(statement_for(len(digests)), {**by_name, "now": now, "address": address})
     return Caller(*row) if row is not None else None
 
 

@@ -149,8 +149,6 @@ class ApiKey(models.Model):
         second finds what the first did.
         """
         rows = self.secrets.filter(ended_at=None)
-        by_kind = {
-            secret.expires_at is None: secret
-            for secret in (rows.select_for_update(no_key=True) if lock else rows)
-        }
+        rows = rows.select_for_update(no_key=True) if lock else rows
+        by_kind = {secret.expires_at is None: secret for secret in rows}
         return by_kind.get(True), by_kind.get(False)

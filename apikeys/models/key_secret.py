@@ -113,9 +113,8 @@ class KeySecret(models.Model):
     @property
     def is_live(self) -> bool:
         """Return True if the secret proves its key, as long as the key itself is active."""
-        return self.ended_at is None and (
-            self.expires_at is None or self.expires_at > timezone.now()
-        )
+        is_in_time = self.expires_at is None or self.expires_at > timezone.now()
+        return self.ended_at is None and is_in_time
 
     @property
     def ends_at(self) -> datetime | None:

@@ -45,9 +45,8 @@ class ActingKey:
         """
         if actor.type is not ActorType.KEY:
             return None
-        secret = KeySecret.objects.select_related("api_key__organization").get(
-            api_key_id=actor.id, locator=actor.locator
-        )
+        secrets = KeySecret.objects.select_related("api_key__organization")
+        secret = secrets.get(api_key_id=actor.id, locator=actor.locator)
         api_key = secret.api_key
         if api_key.revoked_at is not None:
             raise refusals.ApiKeyInvalid
