@@ -61,8 +61,7 @@ class AuditEventAdmin(VerbAdmin):
 
     @admin.display(description="action", ordering="action")
     def done(self, event: AuditEvent) -> SafeString:
-        noun, _, done = event.action.partition(".")
-        return format_html("{}.<wbr>{}", noun, done)
+        return format_html("{}.<wbr>{}", *event.action.partition(".")[::2])
 
     @admin.display(description="about")
     def target(self, event: Any) -> SafeString:

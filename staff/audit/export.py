@@ -43,7 +43,6 @@ def csv_line(cells: Iterable[str]) -> str:
 
 
 def defused(value: Any) -> str:
-    """Return a cell that no spreadsheet runs as a formula."""
     text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(FORMULA) else text
 
@@ -57,10 +56,8 @@ FORMATS: Final[dict[str, tuple[str, Callable[[Iterable[AuditEvent]], Iterator[st
 
 def in_pieces(events: QuerySet[AuditEvent]) -> Iterator[AuditEvent]:
     """Yield events, newest first, by keyset pagination: a slow reader holds no transaction open."""
-    ordered = events.order_by("-created_at", "-id")
-    piece = list(ordered[:AT_A_TIME])
-    while piece:
+    older = Q()
+    while piece := list(events.filter(older).order_by("-created_at", "-id")[:AT_A_TIME]):
         yield from piece
-        last = piece[-1]
-        older = Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, id__lt=last.pk)
-        piece = list(ordered.filter(older, created_at__lte=last.created_at)[:AT_A_TIME])
+        at, last = piece[-1].created_at, piece[-1].pk
+        older = Q(created_at__lte=at) & (Q(created_at__lt=at) | Q(id__lt=last))

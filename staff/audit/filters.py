@@ -31,13 +31,13 @@ DATE: Final = forms.DateInput(attrs={"type": "date"})
 
 class ActionFilter(ColumnFilter):
     title = parameter_name = column = "action"
-    values = staticmethod(lambda: [(action, action) for action in AuditEvent.actions()])
+    lookups = staticmethod(lambda *_: [(action, action) for action in AuditEvent.actions()])
 
 
 class ActorFilter(ColumnFilter):
     title = parameter_name = "actor"
     column = "actor_type"
-    values = actor_types
+    lookups = staticmethod(lambda *_: actor_types())
 
 
 class WhereAndWhenForm(forms.Form):

@@ -23,7 +23,6 @@ from staff.keys.forms import CategoryForm
 from staff.kit.forms import ReasonForm
 from staff.kit.lists import PlainList, Rows, staff_of
 from staff.kit.verb_page import FormPage
-from staff.login.pages import page
 from staff.login.proof import proved
 from web.context import current
 from web.database.stale import once_more
@@ -73,13 +72,11 @@ class BulkPage(FormPage, ABC):
 
     @classmethod
     def selected(cls, model_admin: PlainList, request: HttpRequest, queryset: Rows) -> HttpResponse:
-        """Answer an action of the list with the dry run."""
         view = cls(model_admin=model_admin)
         view.setup(request)
         return view.preview(queryset)
 
     def preview(self, queryset: Rows, form: forms.Form | None = None) -> HttpResponse:
-        """Answer with the dry run."""
         proved(self.request)
         current().allow("bulk")
         found = queryset.select_related("organization").prefetch_related("grants")
@@ -94,8 +91,6 @@ class BulkPage(FormPage, ABC):
         if not going:
             return self._lead_back("There is nothing to do to these keys; nothing changed.")
         context: dict[str, Any] = {
-            "title": f"{self.label}: a dry run",
-            "verb": self,
             "action": reverse(f"admin:{self.model_admin.url_name}_bulk_{self.slug}"),
             "back": way_back(self.request, self.model_admin),
             "form": form or self.form_class(),
@@ -105,7 +100,7 @@ class BulkPage(FormPage, ABC):
             "going": going,
             "groups": groups,
         }
-        return page(self.request, "apikeys/apikey/bulk", opts=self.model_admin.opts, **context)
+        return self.shown("apikeys/apikey/bulk", "a dry run", **context)
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
         is_proved = proved(request)
@@ -124,11 +119,9 @@ class BulkPage(FormPage, ABC):
         return HttpResponseRedirect(way_back(self.request, self.model_admin))
 
     def _stream(self, keys: list[str], fields: dict[str, Any]) -> Iterator[str]:
-        """Yield the page, with a line after each key."""
         # The server may iterate in another context: events must name this request.
         run = copy_context().run
-        context: Any = {"title": f"{self.label}: progress", "verb": self, "total": len(keys)}
-        whole = page(self.request, "bulk_progress", opts=self.model_admin.opts, **context)
+        whole = self.shown("bulk_progress", "progress", total=len(keys))
         before, _, after = whole.rendered_content.partition(PLACE_OF_PROGRESS)
         yield before
         changed, of = 0, f"of {len(keys)}"

@@ -2,15 +2,13 @@
 
 import re
 from contextlib import suppress
-from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from django.contrib import messages
 from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR
 from django.core.exceptions import PermissionDenied
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path
 
 from apikeys.models import ApiKey, KeySecret
 from apikeys.networks import clean_networks
@@ -46,53 +44,32 @@ def matching(keys: QuerySet[ApiKey], text: str) -> QuerySet[ApiKey]:
     return keys
 
 
-class FindByKeyAdmin(VerbAdmin):
-    """Has a search box that posts, because no URL may hold a key. See admin/search_form.html."""
-
-    search_fields = ("name",)  # Makes Django show the search box; `matching` searches.
-    finds = staticmethod(matching)
-    search_help_text = (
-        "A whole key, its locator or last four characters; an id or an allowed address; "
-        "words of its name, its organization or its contact's address."
-    )
-
-    def get_ordering(self, request: HttpRequest) -> Any:
-        """Return an order that no index has, if there is a search."""
-        # By the index PostgreSQL reads keys by age until 51 match: 2 s of a million keys for an old
-        # customer or for two letters that no key has. So it takes 60 ms, 200 ms if all match.
-        by_age = [(F("created_at") + timedelta(0)).desc(), "-id"]
-        return by_age if request.GET.get(SEARCH_VAR) else super().get_ordering(request)
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.find_view)
-        return [path("find/", view, name=f"{self.url_name}_find"), *super().get_urls()]
-
-    def find_view(self, request: HttpRequest) -> HttpResponse:
-        """Redirect to the page of a pasted key, or to the list of what the text finds."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        text = request.POST.get(SEARCH_VAR, "").strip()
-        q = said = ""
-        if key := find_key(text):
-            if secret := KeySecret.objects.find(key):
-                return HttpResponseRedirect(self.page_url(secret.api_key))
-            why = "it was issued by another system" if is_well_formed(key) else MISTYPED
-            said = f"There is no such key here: {why}."
-        elif locator := find_locator(text):
-            q = locator  # The key was cut short. No URL may hold the rest.
-        elif SECRET_ALONE.search(text):
-            said = "That looks like a part of a key: paste the whole key."
-        elif len(text) > LONGEST_SEARCH:
-            said = f"Search for at most {LONGEST_SEARCH} characters, or paste a whole key."
-        else:
-            q = text.lstrip(DOTS)
-        if said:
-            messages.warning(request, said)
-        # Filters and order of the list stay, and its first page is shown.
-        query = {
-            name: str(value)
-            for name, value in request.POST.items()
-            if name not in NEITHER_KEPT and not holds_key(f"{name} {value}")
-        }
-        query |= {SEARCH_VAR: q} if q else {}
-        return HttpResponseRedirect(self.list_url(query))
+def find(model_admin: VerbAdmin, request: HttpRequest) -> HttpResponse:
+    """Redirect to the page of a pasted key, or to the list of what the text finds."""
+    if not model_admin.has_view_permission(request):
+        raise PermissionDenied
+    text = request.POST.get(SEARCH_VAR, "").strip()
+    q = said = ""
+    if key := find_key(text):
+        if secret := KeySecret.objects.find(key):
+            return HttpResponseRedirect(model_admin.page_url(secret.api_key))
+        why = "it was issued by another system" if is_well_formed(key) else MISTYPED
+        said = f"There is no such key here: {why}."
+    elif locator := find_locator(text):
+        q = locator  # The key was cut short. No URL may hold the rest.
+    elif SECRET_ALONE.search(text):
+        said = "That looks like a part of a key: paste the whole key."
+    elif len(text) > LONGEST_SEARCH:
+        said = f"Search for at most {LONGEST_SEARCH} characters, or paste a whole key."
+    else:
+        q = text.lstrip(DOTS)
+    if said:
+        messages.warning(request, said)
+    # Filters and order of the list stay, and its first page is shown.
+    query = {
+        name: str(value)
+        for name, value in request.POST.items()
+        if name not in NEITHER_KEPT and not holds_key(f"{name} {value}")
+    }
+    query |= {SEARCH_VAR: q} if q else {}
+    return HttpResponseRedirect(model_admin.list_url(query))

@@ -95,7 +95,6 @@ class IssueForm(KeyForm):
     field_order = ("organization", "livemode", "name", "scopes", *KeyForm.field_order[1:])
 
     def clean_key_id(self) -> str:
-        """Return the key's id. Raise ValidationError if this service did not sign it."""
         try:
             return NEW_KEY_ID().unsign(self.cleaned_data["key_id"])
         except signing.BadSignature:

@@ -1,13 +1,16 @@
 """The list of keys, the page of one key, and the page that issues one."""
 
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
 from django.contrib import admin
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -19,12 +22,12 @@ from apikeys.verbs.issue import issue
 from audit.models import AuditEvent
 from staff.keys.bulk import BULK_PAGES, way_back
 from staff.keys.filters import KEY_FILTERS, badge_of, badges_of
-from staff.keys.finding import FindByKeyAdmin
+from staff.keys.finding import find, matching
 from staff.keys.forms import NEW_KEY_ID, IssueForm
 from staff.keys.verbs import KEY_VERBS, scopes_of
 from staff.kit.forms import show_refusal
 from staff.kit.lists import badge, chart_of, column, moment, staff_of
-from staff.kit.verb_page import verb_urls
+from staff.kit.verb_page import VerbAdmin, verb_urls
 from staff.login.pages import page
 from staff.login.proof import proved
 from web.errors.refusals import Refusal, ResourceNotFound
@@ -36,13 +39,19 @@ MOST_SHOWN: Final = 20  # Of events, and of what a key made.
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(FindByKeyAdmin):
+class ApiKeyAdmin(VerbAdmin):
     list_display = ("key", "owner", "status", "last_used", "expires", "created")
     columns_of = {
         ("scope", "more than used"): "unused_scopes",
         ("status", "rotating"): "old_secret",
     }
     list_filter = KEY_FILTERS
+    search_fields = ("name",)  # Makes Django show the search box, which posts: see `find`.
+    finds = staticmethod(matching)
+    search_help_text = (
+        "A whole key, its locator or last four characters; an id or an allowed address; "
+        "words of its name, its organization or its contact's address."
+    )
     empty_hint = "No key matches. Take a filter away, search for less, or issue a key."
     verbs = KEY_VERBS
     page_template = "apikeys/apikey/page"
@@ -71,8 +80,17 @@ class ApiKeyAdmin(FindByKeyAdmin):
         old = ((badge_of(secret),) for secret in api_key.unended_secrets if secret.expires_at)
         return format_html_join("", "{}", old)
 
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """Return an order that no index has, if there is a search."""
+        # By the index PostgreSQL reads keys by age until 51 match: 2 s of a million keys for an old
+        # customer or for two letters that no key has. So it takes 60 ms, 200 ms if all match.
+        by_age = [(F("created_at") + timedelta(0)).desc(), "-id"]
+        return by_age if request.GET.get(SEARCH_VAR) else super().get_ordering(request)
+
     def get_urls(self) -> list[URLPattern]:
-        return [*verb_urls(self, BULK_PAGES, "bulk/", "bulk_"), *super().get_urls()]
+        view = self.admin_site.admin_view(partial(find, self))
+        bulk = verb_urls(self, BULK_PAGES, "bulk/", "bulk_")
+        return [path("find/", view, name=f"{self.url_name}_find"), *bulk, *super().get_urls()]
 
     def get_actions(self, request: HttpRequest) -> Any:
         """Return the bulk verbs that the user may call. Each answers with its dry run."""

@@ -1,7 +1,7 @@
 """The verbs of a key: rotate, change, narrow and revoke."""
 
 from datetime import timedelta
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from django import forms
 from django.http import HttpResponse
@@ -69,8 +69,6 @@ class Rotate(KeyVerb):
 
 
 class FinishRotation(KeyVerb):
-    """End the old secret before its time."""
-
     slug = "finish-rotation"
     label = "Finish rotation"
     permission = "apikeys.rotate_apikey"
@@ -96,8 +94,6 @@ class FinishRotation(KeyVerb):
 
 
 class ChangeKey(KeyVerb):
-    """Change a key's name, end, addresses and share of the plan."""
-
     slug = "edit"
     label = "Change key"
     permission = "apikeys.narrow_apikey"
@@ -161,30 +157,26 @@ def _described(scope: str, grant: ScopeGrant | None) -> str:
     return f"{scope}, never exercised since {grant.granted_at:%Y-%m-%d}" if grant else scope
 
 
-class RevokeForm(CategoryForm):
-    cascade = forms.BooleanField(
-        required=False,
-        label_suffix="",
-        help_text="Choose this if somebody else had the key: they may have made others with it.",
-    )
-
-
 class Revoke(VerbPage):
     slug = "revoke"
     label = "Revoke key"
     permission = "apikeys.revoke_apikey"
     destructive = True
     is_locked = False
-    form_class: ClassVar[type[forms.Form]] = RevokeForm
+    form_class = CategoryForm
     consequence = "The very next request with this key is refused. This cannot be undone."
     obstacle = staticmethod(lambda obj: "was revoked already" if obj.revoked_at else "")
 
     def asks(self, data: Any = None) -> forms.Form:
         form, would = super().asks(data), would_revoke(self.obj)
-        if would == Cascade(0, 0):
-            form.fields.pop("cascade", None)
-        elif "cascade" in form.fields:
-            form.fields["cascade"].label = f"Revoke what it made, too: {counted(would)}"
+        if would != Cascade(0, 0):
+            form.fields["cascade"] = forms.BooleanField(
+                label=f"Revoke what it made, too: {counted(would)}",
+                label_suffix="",
+                required=False,
+                help_text="Choose this if somebody else had the key: they may have made others "
+                "with it.",
+            )
         return form
 
     def page(self, form: forms.Form, **context: Any) -> HttpResponse:
@@ -204,7 +196,7 @@ class RevokeMade(Revoke):
 
     slug = "revoke-made"
     label = "Revoke what it made"
-    form_class = CategoryForm
+    asks = VerbPage.asks  # There is no choice.
 
     @staticmethod
     def obstacle(obj: ApiKey) -> str:

@@ -22,7 +22,6 @@ from web.input.moments import format_moment
 from web.input.text import composed
 
 LONGEST_SEARCH: Final = 200  # No stored text is longer.
-LAST_PAGE: Final = 100_000
 # A count of all rows would read the whole table, and a larger number helps nobody.
 MOST_COUNTED: Final = 1000
 Rows = QuerySet[Any]
@@ -86,7 +85,7 @@ class UncountedPaginator(Paginator):  # type: ignore[type-arg]
     @cached_property
     def count(self) -> int:
         """Return a number that no list reaches: a count would read the whole table."""
-        return LAST_PAGE * self.per_page
+        return 100_000 * self.per_page
 
     def page(self, number: int | str) -> Page[Any]:
         """Return a page of `rows`, and set `num_pages` to this page or the next one."""
@@ -146,10 +145,7 @@ class ColumnFilter(admin.SimpleListFilter):
     """Keeps the rows that have the chosen value in a column. An unknown value keeps all."""
 
     column: ClassVar[str]
-    values: ClassVar[Callable[[], list[tuple[str, str]]]]
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return type(self).values()
+    lookups: ClassVar[Any]  # Static: returns the values with their labels.
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
         is_known = self.value() in dict(self.lookup_choices)

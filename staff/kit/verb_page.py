@@ -12,6 +12,7 @@ from django.db import transaction
 from django.forms.models import model_to_dict
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views import View
 
@@ -35,6 +36,10 @@ class FormPage(View):
     consequence: ClassVar[str]  # What the verb will do, for its page.
 
     model_admin: PlainList = None  # type: ignore[assignment]
+
+    def shown(self, template: str, title: str, **context: Any) -> TemplateResponse:
+        context |= {"title": f"{self.label}: {title}", "verb": self}
+        return page(self.request, template, opts=self.model_admin.opts, **context)
 
 
 class VerbPage(FormPage):
@@ -95,7 +100,6 @@ class VerbPage(FormPage):
             return self.sent(request)
 
     def sent(self, request: HttpRequest) -> HttpResponse:
-        """Call the verb if the form is valid, else show the form again."""
         self.form = form = self.asks(request.POST)
         if form.is_valid() and self.is_proved:
             fields = form.cleaned_data
@@ -115,9 +119,8 @@ class VerbPage(FormPage):
         return self.page(form)
 
     def page(self, form: forms.Form, **context: Any) -> HttpResponse:
-        context |= {"original": self.obj, "title": f"{self.label}: {self.obj}", "verb": self}
-        context |= {"form": form, "back": self.model_admin.page_url(self.obj)}
-        return page(self.request, "verb", opts=self.model_admin.opts, **context)
+        context |= {"original": self.obj, "form": form, "back": self.model_admin.page_url(self.obj)}
+        return self.shown("verb", str(self.obj), **context)
 
     def unchanged(self, why: str = "") -> HttpResponse:
         """Redirect to the row's page, with a message why nothing changed and the last event."""

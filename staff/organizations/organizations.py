@@ -40,7 +40,6 @@ class NewOrganizationForm(ModelForm):  # type: ignore[type-arg]
 
 
 def near(organizations: Rows) -> Rows:
-    """Return the organizations that have used NEAR_PERCENT of a limit or more."""
     return organizations.filter(pk__in=near_limit(timezone.now()).values("organization"))
 
 
