@@ -91,14 +91,11 @@ class OnlySuperusersChange(PlainList):
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Lock the log, note the rights before, and save."""
         with AuditLog.of(SERVICE):  # Held until the admin's transaction ends.
             form.rights_before = self.rights(obj)
-            if change:  # Only what was typed: the rest may have changed since the row was read.
-                names = {field.name for field in obj._meta.concrete_fields}
-                obj.save(update_fields=names.intersection(form.changed_data))
-            else:
-                super().save_model(request, obj, form, change)
+            # Only what was typed: the rest may have changed since the row was read.
+            names = {field.name for field in obj._meta.concrete_fields}
+            obj.save(update_fields=names.intersection(form.changed_data) if change else None)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)

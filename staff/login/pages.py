@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
-from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.csrf import csrf_failure
 
 from staff.login.sessions import is_half_way
@@ -43,8 +43,7 @@ def way_back(request: HttpRequest) -> str:
 
 def on_to(name: str, request: HttpRequest) -> HttpResponse:
     """Redirect to a page of the log-in, and pass `next` on."""
-    query = urlencode({"next": way_back(request)})
-    return HttpResponseRedirect(f"{reverse(f'admin:{name}')}?{query}")
+    return HttpResponseRedirect(reverse(f"admin:{name}", query={"next": way_back(request)}))
 
 
 def newest_code(user: User) -> int:

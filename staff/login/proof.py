@@ -87,9 +87,9 @@ class ProofForm(forms.Form):
 def proved(request: HttpRequest) -> bool:
     """Return True if the user gave the proof within 15 minutes, or gives it with this very form.
 
-    The proof is what `asks_of` returns, if anything, or a passkey. If False, do nothing of what was
-    sent: render the page again with `request.POST`, from which passwords, codes and keys are
-    removed. `login/proof.html` asks for the proof in its form.
+    The proof is what `asks_of` returns, or a passkey. A user of whom it asks nothing can give none.
+    If False, do nothing of what was sent: render the page again with `request.POST`, from which
+    passwords, codes and keys are removed. `login/proof.html` asks for the proof in its form.
     """
     if is_proved(request.session):
         return True

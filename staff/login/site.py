@@ -21,17 +21,14 @@ from staff.login.lockout import LOCKED_OUT, attempt, is_locked_out
 from staff.login.pages import on_to, page, way_back
 from staff.login.proof import ProofForm, asks_of, proof_asked
 from staff.login.sessions import get_in, go_on, is_half_way, is_staff
-from staff.models import Passkey, RecoveryCode, SecondFactor, User
+from staff.models import Passkey, SecondFactor, User
 from staff.models.second_factor import has_factor
 
 OWN: Final = "admin:second_factor"  # The page of one's own second factors.
 
 
 class StaffSite(admin.AdminSite):
-    """Django's admin for staff whose session goes on and has shown every factor that is asked.
-
-    `sso.SingleSignOn` ends sessions before their next page.
-    """
+    """Django's admin for staff whose session goes on and has shown every factor that is asked."""
 
     def has_permission(self, request: HttpRequest) -> bool:
         is_over = sessions.end_of(request.session) or is_half_way(request)
@@ -77,9 +74,7 @@ class StaffSite(admin.AdminSite):
             record(cast(User, request.user), "logged_out")
         return super().logout(request, extra_context)
 
-    def password_change(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> Any:
+    def password_change(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Django's page, which ends all other sessions of the account; and an event."""
         if (asked := proof_asked(request, "Change your password")) is not None:
             return asked
@@ -92,7 +87,7 @@ class StaffSite(admin.AdminSite):
                 return pages.not_let_in(request, LOCKED_OUT)
         with AuditLog.of(SERVICE):
             user.refresh_from_db()  # Django saves all fields: none may be of before the lock.
-            response = super().password_change(request, extra_context)
+            response = super().password_change(request, *args, **kwargs)
             if isinstance(response, HttpResponseRedirect):
                 record_new_password(user)
         return response
@@ -103,10 +98,8 @@ def second_factor(request: HttpRequest) -> HttpResponse:
     user = cast(User, request.user)
     app = SecondFactor.of(user)
     if not is_half_way(request):
-        left = RecoveryCode.objects.filter(user=user).count()
-        context: dict[str, Any] = {"title": "Your second factor", "app": app, "left": left}
-        context |= {"passkeys": user.passkeys.all(), "newest": pages.newest_code(user)}
-        return page(request, "login/second_factor", **context)
+        title, newest = "Your second factor", pages.newest_code(user)
+        return page(request, "login/second_factor", title=title, app=app, newest=newest)
     if not has_factor(user):
         return on_to("second_factor_set_up", request)
     form = ProofForm(request, "code")
@@ -139,15 +132,10 @@ def set_up(request: HttpRequest) -> HttpResponse:
         if half_way:
             get_in(request, "new app")
         return pages.show_codes(request, form.taken, back=way_back(request))
-    return page(
-        request,
-        "login/set_up",
-        title="Set up your second factor",
-        form=form,
-        picture=segno.make_qr(app.config_url, error="m").svg_inline(scale=5, light="#fff"),
-        secret=app.secret_in_letters,
-        newest=pages.newest_code(user),
-    )
+    title, newest = "Set up your second factor", pages.newest_code(user)
+    picture = segno.make_qr(app.config_url, error="m").svg_inline(scale=5, light="#fff")
+    shown: Any = {"title": title, "form": form, "app": app, "picture": picture, "newest": newest}
+    return page(request, "login/set_up", **shown)
 
 
 @require_POST

@@ -34,10 +34,8 @@ PROXY_ONLY: Final = "Only the single sign-on in front of this address lets staff
 
 
 class SingleSignOn(MiddlewareMixin):
-    """Middleware for /admin/ that begins, holds and ends sessions.
-
-    With STAFF_PASSWORD_LOGIN=false, views are reached only with a session of the proxy or a link.
-    """
+    """Middleware for /admin/ that begins, holds and ends sessions. With STAFF_PASSWORD_LOGIN=false,
+    views are reached only with a session of the proxy or a link."""
 
     def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
         is_ours = request.path_info.startswith(STAFF_PATH)
@@ -76,16 +74,19 @@ def _why_not_held(request: HttpRequest) -> str:
 
 
 def _log_in(request: HttpRequest) -> HttpResponse | None:
-    """Log in the user in the header. Refuse every other way if passwords are shut."""
+    """Log in the one user of the name in the header, compared exactly. Refuse every other way if
+    passwords are shut."""
     origin = current()
     named = origin.user
     if is_staff(request) and request.method == "GET":
         return None
     if request.method != "GET" or not named:
         return None if settings.STAFF_PASSWORD_LOGIN else not_let_in(request, PROXY_ONLY)
-    if user := _account_of(named):
+    same = Q(sso_name=named) | Q(sso_name=None, username=named)
+    found = list(User.objects.filter(same, is_active=True, is_staff=True))
+    if len(found) == 1:
         way = sessions.SINGLE_SIGN_ON_MFA if origin.mfa else sessions.SINGLE_SIGN_ON
-        log_in(request, user, way)
+        log_in(request, found[0], way)
         half_way = is_half_way(request)
         return on_to("second_factor", request) if half_way else redirect(way_back(request))
     log_failure("failed single sign-on", named)
@@ -95,13 +96,6 @@ def _log_in(request: HttpRequest) -> HttpResponse | None:
         return not_let_in(request, f"{said} A superuser enters it in your account, under Users.")
     messages.warning(request, said)
     return None
-
-
-def _account_of(named: str) -> User | None:
-    """Return the account of this name, compared exactly; None unless there is exactly one."""
-    same = Q(sso_name=named) | Q(sso_name=None, username=named)
-    found = list(User.objects.filter(same, is_active=True, is_staff=True))
-    return found[0] if len(found) == 1 else None
 
 
 class LinkTokens(PasswordResetTokenGenerator):
@@ -121,8 +115,7 @@ def log_in_link(request: HttpRequest, pk: int, token: str) -> HttpResponse:
     user = _linked(pk, token)
     if user is not None and request.method == "POST":
         with AuditLog.of(SERVICE):  # Of two clicks at once, the second finds the link used.
-            user = _linked(pk, token)
-            if user is not None:
+            if (user := _linked(pk, token)) is not None:
                 record(user, "log_in_link_used")
                 log_in(request, user, sessions.LINK)
                 return redirect("admin:index")

@@ -10,10 +10,8 @@ COOL_OFF: Final = timedelta(minutes=15)
 
 
 class LogInTries(models.Model):
-    """A failed try to log in, under a digest of name and address. It counts for COOL_OFF.
-
-    The command `forget` deletes those that do not count any more.
-    """
+    """A failed try to log in, under a digest of name and address. It counts for COOL_OFF; then the
+    command `forget` deletes it."""
 
     subject = models.CharField(max_length=64)
     failed_at = models.DateTimeField()

@@ -50,6 +50,7 @@ class Passkey(models.Model):
     def creation_options(cls, user: User) -> dict[str, Any]:
         """Return the options with which a browser makes a passkey, with a new challenge."""
         ids = cls.objects.filter(user=user).values_list("credential_id", flat=True)
+        known = [structs.PublicKeyCredentialDescriptor(id=bytes(each)) for each in ids]
         options = webauthn.generate_registration_options(
             rp_id=_host(),
             rp_name="ReachScore keys",
@@ -57,9 +58,7 @@ class Passkey(models.Model):
             user_name=user.get_username(),
             timeout=CHALLENGE_SECONDS * 1000,
             authenticator_selection=WANTED,
-            exclude_credentials=[
-                structs.PublicKeyCredentialDescriptor(id=bytes(each)) for each in ids
-            ],
+            exclude_credentials=known,
         )
         return helpers.options_to_json_dict(options)
 

@@ -46,10 +46,7 @@ ABOUT_ORGANIZATIONS: Final[Matters] = (
 
 @register.inclusion_tag("admin/attention.html", takes_context=True)
 def attention(context: template.Context) -> dict[str, Any]:
-    """Show the search, a number for each matter, and the chart, as far as this user's rights go.
-
-    Each number leads to the list that it counts.
-    """
+    """Show the search, a number for each matter, and the chart, as far as this user's rights go."""
     may = context["request"].user.has_perm
     matters = []
     if sees_keys := may("apikeys.view_apikey"):
@@ -84,7 +81,6 @@ def _counted(name: str, rows: Rows, matters: Matters) -> list[dict[str, Any]]:
 
 
 def _traffic() -> dict[str, Any]:
-    """Return the chart of all requests."""
     today = timezone.now().date()
     days = []
     for back in reversed(range(DAYS_SHOWN)):
@@ -97,7 +93,5 @@ def _traffic() -> dict[str, Any]:
 @lru_cache(DAYS_SHOWN)
 def requests_of(day: date) -> KeyDay:
     """Return the requests of all keys on a day, cached: a million keys have as many rows a day."""
-    sums = KeyDay.objects.filter(day=day).aggregate(
-        requests=Sum("requests", default=0), limited=Sum("limited", default=0)
-    )
-    return KeyDay(day=day, **sums)
+    sums = {name: Sum(name, default=0) for name in ("requests", "limited")}
+    return KeyDay(day=day, **KeyDay.objects.filter(day=day).aggregate(**sums))

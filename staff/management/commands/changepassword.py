@@ -13,11 +13,8 @@ from staff.models import User
 
 
 class Command(changepassword.Command):
-    """Django's command of this name, which this one replaces. It also records the change.
-
-    Django saves the whole row as it was before it asked: an account that was disabled meanwhile
-    would be active again. This saves the password alone.
-    """
+    """Replaces Django's command of this name. It also records the change, and saves the password
+    alone: Django's saves the whole old row, and an account disabled meanwhile is active again."""
 
     def handle(self, *args: Any, **options: Any) -> str:
         name = options["username"] or getpass.getuser()
