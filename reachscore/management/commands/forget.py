@@ -21,7 +21,7 @@ BATCH: Final = 10_000
 # The rows are found, locked and deleted at once: as a list of parameters, 5,000 composite keys
 # exceed PostgreSQL's max_stack_depth. MATERIALIZED: a plain subquery might run twice, with SKIP
 # LOCKED finding other rows.
-BATCHED: Final = "WITH free AS MATERIALIZED (FREE) STATEMENT IN (TABLE free)"
+BATCHED: Final = "WITH free AS MATERIALIZED ({free}) {change} WHERE ({key}) IN (TABLE free)"
 
 
 class Command(VerbCommand):
@@ -39,25 +39,15 @@ class Command(VerbCommand):
         oldest = date(months // 12, months % 12 + 1, 1)
         too_old = RememberedRequest.objects.filter(created_at__lte=now - REMEMBERED_FOR)
         missing = KeySecret.objects.under_missing_pepper()
-        tries = LogInTries.objects.filter(failed_at__lte=now - COOL_OFF)
-        days = KeyDay.objects.filter(day__lt=oldest)
         ended = missing.exclude(pk__in=KeySecret.objects.usable())
-        by_day = "DELETE FROM apikeys_keyday WHERE (api_key_id, day)"
         counts = {
-            "key days": in_batches(by_day, days),
-            "log-in tries": in_batches("DELETE FROM staff_logintries WHERE id", tries),
-            "remembered requests": in_batches(
-                "DELETE FROM apikeys_rememberedrequest WHERE id", too_old
-            ),
-            "report windows": in_batches(
-                "DELETE FROM notices_reportwindow WHERE subject",
-                ReportWindow.objects.filter(ends_at__lte=now),
-            ),
+            "key days": in_batches(KeyDay.objects.filter(day__lt=oldest)),
+            "log-in tries": in_batches(LogInTries.objects.filter(failed_at__lte=now - COOL_OFF)),
+            "remembered requests": in_batches(too_old),
+            "report windows": in_batches(ReportWindow.objects.filter(ends_at__lte=now)),
             **forget_notices(now),
             # Unmarked, a million of them make every /readyz slower by a second. 0 is NO_PEPPER.
-            "ended secrets": in_batches(
-                "UPDATE apikeys_keysecret SET pepper_id = 0 WHERE id", ended
-            ),
+            "ended secrets": in_batches(ended, "UPDATE {table} SET pepper_id = 0"),
         }
         return "\n".join(f"{count} {name}" for name, count in counts.items())
 
@@ -77,27 +67,27 @@ def forget_notices(now: datetime) -> dict[str, int]:
         Q(verified_at=None, created_at__lte=now - LINK_LASTS) | Q(removed_at__lte=old),
     )
     over = ApiKey.objects.exclude(revoked_at=None) | ApiKey.objects.filter(expires_at__lte=old)
-    told = KeyNote.objects.filter(api_key__in=over)
     return {
-        "deliveries": in_batches("DELETE FROM notices_delivery WHERE id", ended),
-        "outbox rows": in_batches("DELETE FROM audit_outboxrow WHERE id", rows),
-        "contacts": in_batches("DELETE FROM notices_contact WHERE id", contacts),
-        "notes of ended keys": in_batches("DELETE FROM notices_keynote WHERE id", told),
+        "deliveries": in_batches(ended),
+        "outbox rows": in_batches(rows),
+        "contacts": in_batches(contacts),
+        "notes of ended keys": in_batches(KeyNote.objects.filter(api_key__in=over)),
     }
 
 
-def in_batches(statement: str, rows: "QuerySet[Any]") -> int:
-    """Run `statement`, which ends with the primary key, on `rows`, one transaction per batch.
+def in_batches(rows: "QuerySet[Any]", change: str = "DELETE FROM {table}") -> int:
+    """Delete or change `rows`, one transaction per batch. Return their number.
 
-    Returns the number of rows. Rows that another transaction has locked are left for the next run.
+    Rows that another transaction has locked are left for the next run.
     """
     free = rows.order_by().select_for_update(skip_locked=True).values_list("pk")
+    meta = rows.model._meta  # noqa: SLF001 - Django's documented way to a column
+    change, key = change.format(table=meta.db_table), ", ".join(f.column for f in meta.pk_fields)
     total, found = 0, BATCH
     while found:
         with transaction.atomic(), connection.cursor() as cursor:
             select, parameters = free[:BATCH].query.sql_with_params()
-            batched = BATCHED.replace("STATEMENT", statement).replace("FREE", select)
-            cursor.execute(batched, parameters)
+            cursor.execute(BATCHED.format(free=select, change=change, key=key), parameters)
             found = cursor.rowcount
         total += found
     return total
