@@ -113,10 +113,7 @@ def count(environ: Mapping[str, str], name: str) -> int:
 
 
 def public_url(environ: Mapping[str, str], name: str, *, production: bool) -> str:
-    """Return the origin of this service, which has a name and not an address.
-
-    Passkeys are bound to the name. Development may use http://localhost.
-    """
+    """Return this service's origin: passkeys are bound to its name, which no address has."""
     pattern = _ORIGIN if production else f"{_ORIGIN}|http://localhost(:{PORT})?"
     must = "read https://api.example.com: a name in lower case, perhaps a port, without path or "
     return text(environ, name, pattern, f"{must}trailing slash")

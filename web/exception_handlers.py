@@ -1,7 +1,4 @@
-"""Exception handlers of DRF and Django: every exception under /v1 becomes the error envelope.
-
-`web.errors.refusals.refusal_response` writes the envelope.
-"""
+"""Exception handlers of DRF and Django: every exception under /v1 becomes the error envelope."""
 
 import logging
 import sys

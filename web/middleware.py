@@ -13,17 +13,11 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.shortcuts import render
 
+from web import rules
 from web.context import current
 from web.errors.refusals import OfCatalogue, Refusal, RequestInvalid, refusal_response
 from web.page_middleware import Handler, refused
 from web.proxies import STAFF_PATH
-from web.rules import (
-    is_api,
-    refuse_key_in_url,
-    refuse_plain_http,
-    refuse_unreadable_header,
-    url_holds_key,
-)
 
 
 def api_middleware(get_response: Handler) -> Handler:
@@ -35,8 +29,8 @@ def api_middleware(get_response: Handler) -> Handler:
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         context = current()
-        if not is_api(request.path_info) and not context.unreadable:
-            holds = url_holds_key(request.path_info, request.META.get("QUERY_STRING", ""))
+        if not rules.is_api(request.path_info) and not context.unreadable:
+            holds = rules.url_holds_key(request.path_info, request.META.get("QUERY_STRING", ""))
             return refused(request) if holds else get_response(request)
         try:
             _check(request)
@@ -59,13 +53,13 @@ def api_middleware(get_response: Handler) -> Handler:
 
 def _check(request: HttpRequest) -> None:
     """Raise a Refusal for what no endpoint takes. The order is a promise."""
-    refuse_unreadable_header()
+    rules.refuse_unreadable_header()
     try:
         request.get_host()
     except DisallowedHost:
         raise OfCatalogue("host_not_allowed") from None
-    refuse_plain_http(request.META)
-    refuse_key_in_url(request.path_info, request.META.get("QUERY_STRING", ""))
+    rules.refuse_plain_http(request.META)
+    rules.refuse_key_in_url(request.path_info, request.META.get("QUERY_STRING", ""))
 
 
 def _staff_page(request: HttpRequest, refusal: Refusal) -> HttpResponseBase:

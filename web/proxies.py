@@ -29,17 +29,13 @@ Fields = tuple[tuple[str, str], ...]
 
 
 class Said(NamedTuple):
-    """What trusted proxies report: the address, None if unknown, and the scheme, "" if unknown.
+    """What trusted proxies report."""
 
-    With single sign-on also the user, and True if the user logged in with a second factor. Under
-    /v1/authz/ also the other fields of the header that has the token, None without that header.
-    """
-
-    address: str | None
-    scheme: str
-    user: str = ""
-    mfa: bool = False
-    fields: Fields | None = None
+    address: str | None  # None if it is unknown.
+    scheme: str  # "" if it is unknown.
+    user: str = ""  # With single sign-on.
+    mfa: bool = False  # True if this user logged in with a second factor.
+    fields: Fields | None = None  # Others of the header with the token, if there is this header.
 
 
 class UnreadableHeader(Exception):

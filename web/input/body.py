@@ -51,9 +51,6 @@ def refuse_by_headers(request: Request, *, most: int = MOST_API_BYTES) -> None:
     """Refuse a body that its headers show to be unbounded, too large or not plain UTF-8 JSON.
 
     A chunked body is refused, because granian passes it on as an empty one.
-
-    Raises:
-        OfCatalogue: length_required, request_too_large or unsupported_media_type.
     """
     length = request.META.get("CONTENT_LENGTH", "")
     if not (length.isascii() and length.isdecimal()):

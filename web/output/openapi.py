@@ -1,7 +1,4 @@
-"""Parts of the OpenAPI document that all endpoints share: errors, open enumerations.
-
-`openapi_hook` completes them.
-"""
+"""Parts of the OpenAPI document that all endpoints share; `openapi_hook` completes them."""
 
 import json
 from collections.abc import Mapping, Sequence

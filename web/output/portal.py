@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from functools import cache
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,19 +81,18 @@ def search(request: HttpRequest) -> HttpResponse:
     words = _plain(query).split()
     places = [(page.title, page.summary, page.url, page.markdown) for page in portal()]
     for page in portal():
-        places += [
-            (page.title, text, f"{page.url}#{anchor}", "") for _, anchor, text in page.headings
-        ]
+        places += [(page.title, text, f"{page.url}#{at}", "") for _, at, text in page.headings]
     for code, problem in CATALOGUE.items():
         text = f"{problem.message} {problem.fix}"
         places.append(("Errors", code, f"{reverse('errors')}#{code}", text))
-    found: list[tuple[int, str, str, str]] = []
+    by_heading, by_text = list[tuple[str, str, str]](), list[tuple[str, str, str]]()
     for title, name, url, text in places if words else ():
         heading = _plain(f"{title} {name}")
-        if all(word in f"{heading} {_plain(text)}" for word in words):
-            found.append((not all(word in heading for word in words), title, name, url))
-    found.sort(key=itemgetter(0))  # Stable.
-    return show(request, "docs/search.html", query=query, found=[place[1:] for place in found])
+        if all(word in heading for word in words):
+            by_heading.append((title, name, url))
+        elif all(word in f"{heading} {_plain(text)}" for word in words):
+            by_text.append((title, name, url))
+    return show(request, "docs/search.html", query=query, found=by_heading + by_text)
 
 
 def _plain(text: str) -> str:

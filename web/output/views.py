@@ -32,13 +32,7 @@ class ApiView(APIView):
         return {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Check method, authentication, permissions, throttles, absent body and query, in order.
-
-        Raises:
-            MethodNotAllowed: the view has no such method.
-            ParameterUnknown, ParameterInvalid: for the query, or a body that is not read.
-            Refusal: by authentication, permissions and throttles.
-        """
+        """Check method, authentication, permissions, throttles, absent body and query, in order."""
         method = (request.method or "").lower()
         if method not in self.http_method_names or not hasattr(self, method):
             raise MethodNotAllowed(request.method or "")
@@ -62,7 +56,5 @@ class ApiView(APIView):
         if has_body(self.request.META) or not optional:
             refuse_by_headers(self.request)
             data = self.request.data
-        serializer = serializer_class(data=data)
-        serializer.is_valid(raise_exception=True)
-        fields: dict[str, Any] = serializer.validated_data
+        fields: dict[str, Any] = serializer_class().run_validation(data)
         return fields

@@ -5,9 +5,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 from typing import Any, Final
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
 
 from django.conf import settings
 from django.core.management import call_command
@@ -112,19 +113,16 @@ def wait_until_ready(server: "subprocess.Popen[bytes]", port: int) -> bool:
     """
     deadline = time.monotonic() + START_SECONDS
     said = "nothing answers"
+    opener = build_opener(ProxyHandler({}))  # Not by a proxy of the shell's.
     while time.monotonic() < deadline:
         if server.poll() is not None:
             return False
-        connection = HTTPConnection(HOST, port, timeout=2)
         try:
-            connection.request("GET", "/readyz")
-            response = connection.getresponse()
-            said = response.read().decode()
-            if response.status == HTTPStatus.OK:
+            with opener.open(f"http://{HOST}:{port}/readyz", timeout=2):
                 return True
+        except HTTPError as error:
+            said = error.read().decode()
         except (OSError, HTTPException):
             pass  # It is still starting.
-        finally:
-            connection.close()
         time.sleep(0.05)
     raise CommandError(f"The server did not get ready within {START_SECONDS} s: {said}")
