@@ -86,7 +86,10 @@ def _problems() -> list[str]:
     seconds = timezone.now().timestamp() - database_time
     if abs(seconds) > CLOCKS_DIFFER_SECONDS:
         return [f"This process's clock is {seconds:+.0f} s from the database's."]
-    if count := len(_migrations_of_the_code() - _applied_migrations()):
+    recorder = MigrationRecorder(connection)
+    # Not its applied_migrations(): that also reads times, which need our DateStyle.
+    applied = recorder.migration_qs.values_list("app", "name") if recorder.has_table() else ()
+    if count := len(_migrations_of_the_code().difference(applied)):
         subject = "1 migration is" if count == 1 else f"{count} migrations are"
         return [f"{subject} not applied; run manage.py migrate."]
     if KeySecret.objects.need_missing_pepper():
@@ -115,12 +118,6 @@ def _warnings() -> Iterator[tuple[str, int, str]]:
     yield "deliver_missing", len(unseen), warning
     warning = f"Settings of the database session differ, it should be: {', '.join(differing)}."
     yield "settings_differing", len(differing), warning
-
-
-def _applied_migrations() -> set[tuple[str, str]]:
-    """Return the applied migrations. Django's method also reads times, which need our DateStyle."""
-    recorder = MigrationRecorder(connection)
-    return set(recorder.migration_qs.values_list("app", "name")) if recorder.has_table() else set()
 
 
 @cache

@@ -83,8 +83,11 @@ def begin_request(environ: dict[str, Any]) -> RequestContext:
         said, unreadable = Said(None, "https"), str(error)
     if said.scheme:
         environ["wsgi.url_scheme"] = said.scheme  # Django reads it there.
+    sent_id = environ.get("HTTP_REQUEST_ID", "")
+    # What looks like a key is not safe: an id is written to the logs and the audit log.
+    is_safe = _ID_FROM_CLIENT.fullmatch(sent_id) and redact(sent_id) == sent_id
     context = RequestContext(
-        request_id=_request_id(environ.get("HTTP_REQUEST_ID", "")),
+        request_id=sent_id if is_safe else new_id("req"),
         address=said.address,
         raw_user_agent=environ.get("HTTP_USER_AGENT"),
         unreadable=unreadable,
@@ -100,12 +103,3 @@ def begin_request(environ: dict[str, Any]) -> RequestContext:
 def current() -> RequestContext:
     """Return the current request's context, or an empty one outside a request."""
     return _current.get() or RequestContext()
-
-
-def _request_id(sent_by_client: str) -> str:
-    """Return the client's request id if it is safe to log, else a new one.
-
-    An id that looks like a key is not safe: it would be written to the logs and the audit log.
-    """
-    usable = _ID_FROM_CLIENT.fullmatch(sent_by_client) and redact(sent_by_client) == sent_by_client
-    return sent_by_client if usable else new_id("req")

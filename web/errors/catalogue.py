@@ -15,7 +15,6 @@ TYPE_BY_STATUS: Final = {
     500: "api_error",
     503: "api_error",
 }
-OTHER_TYPE: Final = "invalid_request_error"
 
 # web.input.body refuses more. deploy/nginx.conf and docs/security.md repeat the number.
 MOST_API_BYTES: Final = 64 * 1024
@@ -36,7 +35,7 @@ class Problem:
     @property
     def type(self) -> str:
         """The contract's error type, a coarse class of the status for clients to branch on."""
-        return TYPE_BY_STATUS.get(self.status, OTHER_TYPE)
+        return TYPE_BY_STATUS.get(self.status, "invalid_request_error")
 
 
 CATALOGUE: Final[dict[str, Problem]] = {

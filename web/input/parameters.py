@@ -17,7 +17,7 @@ ID_SHAPE: Final = re.compile(r"[a-z]{2,8}_[0-9A-Za-z]{12,34}")
 
 
 class QuerySerializer(StrictSerializer):
-    """The query parameters of one endpoint. Unknown and repeated ones are refused."""
+    """The query parameters of one endpoint, here none. Unknown and repeated ones are refused."""
 
     noun = "parameter"
 
@@ -46,10 +46,6 @@ def refuse_other_than_utf_8(query: str) -> None:
         except UnicodeDecodeError:
             field = quote_input(unquote(pair.partition("=")[0]))[1:-1]
             raise ParameterInvalid("The query must be in UTF-8.", field=field) from None
-
-
-class NoQuery(QuerySerializer):
-    """For an endpoint that takes no parameters."""
 
 
 class WholeNumberParameter(IntegerField):

@@ -1,7 +1,6 @@
 """Public pages: home, API reference, OpenAPI document, security.txt. The portal has the others."""
 
 from datetime import timedelta
-from functools import cache
 from threading import Lock
 from typing import Final
 
@@ -27,19 +26,16 @@ from web.output.views import ApiView
 
 # drf-spectacular loads classes on its first run, and fails if two threads do so at the same time.
 _building: Final = Lock()
+_built: Final[dict[type[BaseRenderer], bytes]] = {}
 
 
 def openapi_document(renderer: type[BaseRenderer]) -> bytes:
     """Return the OpenAPI document, built once in each process: it depends only on the code."""
     with _building:
-        return _build_document(renderer)  # type: ignore[arg-type]
-
-
-@cache
-def _build_document(renderer: type[BaseRenderer]) -> bytes:
-    document = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
-    rendered: bytes = renderer().render(document)
-    return rendered
+        if renderer not in _built:
+            document = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+            _built[renderer] = renderer().render(document)
+        return _built[renderer]
 
 
 @method_decorator(conditional_page, name="dispatch")

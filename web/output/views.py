@@ -9,7 +9,7 @@ from rest_framework.views import APIView
 from web.database.stale import once_more
 from web.input.body import MergePatchParser, has_body, refuse_body, refuse_by_headers
 from web.input.fields import StrictSerializer
-from web.input.parameters import NoQuery, QuerySerializer
+from web.input.parameters import QuerySerializer
 
 
 class ApiView(APIView):
@@ -38,7 +38,7 @@ class ApiView(APIView):
             raise MethodNotAllowed(request.method or "")
         super().initial(request, *args, **kwargs)
         handler = getattr(self, "action", None) or method
-        query = self.queries.get("get" if handler == "head" else handler, NoQuery)
+        query = self.queries.get("get" if handler == "head" else handler, QuerySerializer)
         if method not in ("post", "patch"):
             refuse_body(request, parameters=query().fields)
         self.query = query.read(request)

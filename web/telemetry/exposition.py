@@ -33,9 +33,8 @@ def _metrics(request: HttpRequest) -> HttpResponse:
     if scheme.lower() != "bearer" or not hmac.compare_digest(sent, wanted):
         failed_authentications.count("metrics_token_invalid", current().address)
         challenge = {"WWW-Authenticate": 'Bearer realm="metrics"'}
-        return HttpResponse(
-            "Send METRICS_TOKEN as a bearer token.", "text/plain", 401, headers=challenge
-        )
+        text = "Send METRICS_TOKEN as a bearer token."
+        return HttpResponse(text, "text/plain", 401, headers=challenge)
     # The sum over all workers if they share a folder, else this process's values.
     source = SharedFiles() if FOLDER in os.environ else REGISTRY
     return HttpResponse(generate_latest(source), CONTENT_TYPE_LATEST)
