@@ -109,12 +109,12 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "web.telemetry.request_log.RequestLogMiddleware",
-    "web.page_middleware.refuse_large_body_and_key_in_redirect",
+    "web.middleware.refuse_large_body_and_key_in_redirect",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "web.middleware.api_middleware",
-    "web.page_middleware.StaticFilesMiddleware",
+    "web.middleware.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -122,7 +122,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "staff.login.pages.in_frame",
     "staff.login.sso.SingleSignOn",
-    "web.page_middleware.StaleOnceMiddleware",
+    "web.middleware.StaleOnceMiddleware",
 ]
 
 # Production is HTTPS only. Pages redirect; the API refuses, because a redirect would hide from the

@@ -73,15 +73,15 @@ class StrictSerializer(serializers.Serializer[Any]):
 class StrictField(serializers.Field[Any, Any, Any, Any]):
     """A field that gets the raw JSON value; `null` is refused unless `allow_null`.
 
-    `wants` completes the sentence "The field must be …" of its refusals.
+    `schema` is its own in the OpenAPI document.
     """
 
-    wants: str
+    wants: str  # Completes the sentence "The field must be …" of its refusals.
 
     def __init__(self, *, schema: Mapping[str, object] | None = None, **options: Any) -> None:
         super().__init__(**options)
         if schema:
-            self.describe(schema)
+            extend_schema_field(dict(schema))(self)  # type: ignore[type-var]
 
     def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
         """Refuse null with the field's own message instead of DRF's."""
@@ -91,10 +91,6 @@ class StrictField(serializers.Field[Any, Any, Any, Any]):
 
     def to_representation(self, value: Any) -> Any:
         return value
-
-    def describe(self, schema: Mapping[str, object]) -> None:
-        """Set the schema of this one field in the OpenAPI document."""
-        extend_schema_field(dict(schema))(self)  # type: ignore[type-var]
 
     def refuse(self, hint: str = "") -> Never:
         """Raise ParameterInvalid that says what the field wants."""
@@ -133,15 +129,14 @@ class IntegerField(StrictField):
     noun = "an integer"
 
     def __init__(self, *, least: int, most: int, **options: Any) -> None:
-        super().__init__(**options)
+        schema = {"type": "integer", "minimum": least, "maximum": most}
+        super().__init__(schema=schema, **options)
         self.least, self.most = least, most
         self.wants = f"{self.noun} from {least} to {most}"
-        self.describe({"type": "integer", "minimum": least, "maximum": most})
 
     def to_internal_value(self, data: Any) -> int:
-        if not isinstance(data, int) or isinstance(data, bool):
-            self.refuse()
-        return data if self.least <= data <= self.most else self.refuse()
+        is_integer = isinstance(data, int) and not isinstance(data, bool)
+        return int(data) if is_integer and self.least <= data <= self.most else self.refuse()
 
 
 class StringListField(StrictField):
@@ -150,9 +145,8 @@ class StringListField(StrictField):
     wants = "an array of strings"
 
     def to_internal_value(self, data: Any) -> list[str]:
-        if not isinstance(data, list) or not all(isinstance(item, str) for item in data):
-            self.refuse()
-        return data
+        is_fit = isinstance(data, list) and all(isinstance(item, str) for item in data)
+        return list(data) if is_fit else self.refuse()
 
 
 class Constant(serializers.ChoiceField):

@@ -61,10 +61,9 @@ class ChoiceParameter(StringField):
     """One of a few words."""
 
     def __init__(self, choices: list[str], **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(**{"schema": {"type": "string", "enum": choices}, **options})
         self.choices = choices
         self.wants = "one of " + ", ".join(choices)
-        self.describe({"type": "string", "enum": choices})
 
     def to_internal_value(self, data: Any) -> str:
         if data not in self.choices:
@@ -76,8 +75,7 @@ class FlagParameter(ChoiceParameter):
     """`true` or `false`, also as Python writes them, or `1` or `0`."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(["true", "false"], **options)
-        self.describe({"type": "boolean"})
+        super().__init__(["true", "false"], schema={"type": "boolean"}, **options)
 
     def to_internal_value(self, data: Any) -> Any:
         return super().to_internal_value(_FLAGS.get(data, data)) == "true"
@@ -89,9 +87,9 @@ class IdParameter(StringField):
     def __init__(
         self, shape: re.Pattern[str] = ID_SHAPE, wants: str = "an object's id", **options: Any
     ) -> None:
-        super().__init__(**options)
+        schema = {"type": "string", "pattern": f"^(?:{shape.pattern})$"}
+        super().__init__(schema=schema, **options)
         self.shape, self.wants = shape, wants
-        self.describe({"type": "string", "pattern": f"^(?:{shape.pattern})$"})
 
     def to_internal_value(self, data: Any) -> str:
         return str(data) if self.shape.fullmatch(data) else self.refuse()
