@@ -59,7 +59,7 @@ def compose(deliveries: Sequence[Delivery]) -> mail.EmailMultiAlternatives:
         link = first.contact.link_to("verify-contact")
     elif first.is_at_once:
         key = keys.get(rows[0].target_id)
-        subject = f"{notices[0].title}: {shown(key.name, LONGEST_NAME) if key else name}"
+        subject = f"{notices[0]['title']}: {shown(key.name, LONGEST_NAME) if key else name}"
     else:
         subject = f"{len(deliveries)} notices about API keys: {name}"
     headers = {

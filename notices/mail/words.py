@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from string import Template
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from django.conf import settings
 from django.utils import timezone
@@ -22,15 +22,6 @@ LONGEST: Final = 300  # Of one text in a mail.
 WORDS: Final = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
 
 
-class Notice(NamedTuple):
-    """One notice. Its `facts` are labels with texts, which are no links."""
-
-    title: str
-    facts: list[tuple[str, str]]
-    advice: str
-    commands: list[str]
-
-
 def shown(text: object, longest: int = LONGEST) -> str:
     """Return a text of a customer or a stranger, printable and cut, of which nobody makes a link.
 
@@ -42,13 +33,16 @@ def shown(text: object, longest: int = LONGEST) -> str:
     return re.sub(r"[.\u3002\uff0e\uff61](?=[^\W\d_])", "[.]", line.replace("://", "[:]//"))
 
 
-def notice_of(row: OutboxRow, event: AuditEvent | None, api_key: Any) -> Notice:
-    """Return what to say of a row: with its event, and the `presentable` key, if it has them."""
+def notice_of(row: OutboxRow, event: AuditEvent | None, api_key: Any) -> dict[str, Any]:
+    """Return what to say of a row: with its event, and the `presentable` key, if it has them.
+
+    The `facts` are labels with texts, which are no links.
+    """
     changes = {name: after for name, (_, after) in event.changes.items()} if event else {}
     words = WORDS.get(changes.get("done", row.type)) or WORDS.get(row.target_type, {})
     days = row.data.get("days")
-    filling = {"meter": "quota", **row.data, "id": row.target_id}
-    filling["days"] = "a day" if days == 1 else f"{days} days"
+    in_days = "a day" if days == 1 else f"{days} days"
+    filling = {**row.data, "id": row.target_id, "days": in_days}
     if api_key:
         end = api_key.expires_at
         later = format_moment(end + timedelta(days=90)) if end else None
@@ -62,12 +56,12 @@ def notice_of(row: OutboxRow, event: AuditEvent | None, api_key: Any) -> Notice:
         requests.append(changes["cascade"])
     if requests and api_key:
         advice += " " + WORDS["after"]["live" if api_key.livemode else "test"]
-    return Notice(
-        title=said.get("title", type_.replace("_", " ")),
-        facts=list(_facts(row, event, api_key)),
-        advice=advice,
-        commands=list(map(_curl, requests)) if api_key else [],
-    )
+    return {
+        "title": said.get("title", type_.replace("_", " ")),
+        "facts": list(_facts(row, event, api_key)),
+        "advice": advice,
+        "commands": list(map(_curl, requests)) if api_key else [],
+    }
 
 
 def _facts(row: OutboxRow, event: AuditEvent | None, api_key: Any) -> Iterator[tuple[str, str]]:
@@ -77,9 +71,9 @@ def _facts(row: OutboxRow, event: AuditEvent | None, api_key: Any) -> Iterator[t
         yield "Mode", "live" if api_key.livemode else "test"
         if api_key.expires_at:
             yield "Its end", format_moment(api_key.expires_at)
-    for name in ("used", "limit"):
-        if name in row.data:
-            yield name.capitalize(), f"{row.data[name]:,}"
+    if "used" in row.data:
+        yield "Used", f"{row.data['used']:,}"
+        yield "Limit", f"{row.data['limit']:,}"
     if event is None:
         return
     by = WORDS["by"].get(event.actor_type, "$actor_label ($actor_id)")

@@ -141,7 +141,7 @@ class WatchKeysTests(ApiTestCase):
     def test_watch_keys_works_in_batches(self):
         for _ in range(5):
             self.used(ends=NOON + 5 * DAY)
-        with mock.patch("notices.watch.BATCH", 2):
+        with mock.patch("notices.management.commands.watch_keys.BATCH", 2):
             self.assertEqual(self.found(NOON), ["expiring 7"] * 5)
 
 
@@ -154,7 +154,7 @@ class TwoRunsTests(CommittedTestCase):
                 created_at=timezone.now() - 99 * DAY, expires_at=timezone.now() + (days + 0.5) * DAY
             )
         OutboxRow.objects.all().delete()
-        with mock.patch("notices.watch.BATCH", 3):
+        with mock.patch("notices.management.commands.watch_keys.BATCH", 3):
             in_threads(*[watch] * 4)
         rows: Any = OutboxRow.objects.values_list("type", flat=True)
         # 30 days and two hours before at most.
