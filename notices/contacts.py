@@ -89,11 +89,11 @@ def change_by_key(
     contacts: Iterable[str] | None = None,
     on_leak: str | None = None,
 ) -> None:
-    """Set what is given, as far as a key may.
+    """Set what is given, as far as a key may. Addresses that it adds are sent a link.
 
     Raises:
         ManagingTakesAllScopes, ExceedsCaller.
-        OfCatalogue: `mode_not_allowed`, or as `change_contacts`.
+        OfCatalogue: `mode_not_allowed`, `staff_only` or `rate_limit_exceeded`.
         ParameterInvalid: for contacts.
     """
     with AuditLog.of(organization.pk):
@@ -113,30 +113,27 @@ def change_by_key(
         if on_leak:
             organization.change_leak_policy(actor=actor, on_leak=on_leak)
         if contacts is not None:
-            change_contacts(organization, actor=actor, contacts=contacts)
+            before = list_of(organization.pk)
+            after = {email: before.get(email, False) for email in clean_emails(contacts)}
+            if before != after:
+                _refuse_for_key(organization.pk, before, after)
+                _replace(organization, before, after, actor=actor)
 
 
 def change_contacts(
     organization: Organization, *, actor: Actor, contacts: Iterable[str], reason: str = ""
 ) -> bool:
-    """Make these addresses the whole list. Return False if nothing changed.
+    """Make these addresses the whole list, for staff: verified. Return False if nothing changed.
 
-    Addresses that staff give are verified at once, and staff may remove any; the list may be empty.
-    A key's are sent a link, and a key removes only unverified ones.
-
-    Raises ParameterInvalid, or OfCatalogue: `staff_only` or `rate_limit_exceeded`.
+    The list may be empty. Raises ParameterInvalid.
     """
-    is_staff, reason = actor.type is not ActorType.KEY, clean_reason(reason, required=False)
-    emails = clean_emails(contacts, least=0 if is_staff else 1)
+    reason = clean_reason(reason, required=False)
+    after = dict.fromkeys(clean_emails(contacts, least=0), True)
     with AuditLog.of(organization.pk):
         before = list_of(organization.pk)
-        after = {email: is_staff or before.get(email, False) for email in emails}
-        if before == after:
-            return False
-        if not is_staff:
-            _refuse_for_key(organization.pk, before, after)
-        _replace(organization, before, after, actor=actor, reason=reason)
-    return True
+        if before != after:
+            _replace(organization, before, after, actor=actor, reason=reason)
+    return before != after
 
 
 def verify(contact: Contact) -> bool:
@@ -151,8 +148,7 @@ def verify(contact: Contact) -> bool:
         before = list_of(organization.pk)
         if not any(before.values()):
             organization.change_leak_policy(actor=Actor.system(), on_leak=OnLeak.REVOKE)
-        after = before | {contact.email: True}
-        _replace(organization, before, after, actor=Actor.stranger())
+        _replace(organization, before, before | {contact.email: True}, actor=Actor.stranger())
     return True
 
 
@@ -160,7 +156,7 @@ def _refuse_for_key(
     organization_id: str, before: Mapping[str, bool], after: Mapping[str, bool]
 ) -> None:
     """Raise OfCatalogue for a change that a key may not make, or not today."""
-    if any(verified and email not in after for email, verified in before.items()):
+    if any(before[email] for email in before.keys() - after.keys()):
         message = "contacts leaves out a verified address. Only our staff remove one."
         raise OfCatalogue("staff_only", message)
     if after.keys() - before.keys() and not settings.EMAIL_FROM:
