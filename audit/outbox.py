@@ -4,8 +4,6 @@ A row is written in the transaction of its cause, so that nothing is told that d
 nothing that happened is forgotten (transactional outbox). The room `notices` delivers the rows.
 """
 
-from __future__ import annotations
-
 import hashlib
 from functools import partial
 

@@ -99,8 +99,7 @@ def act_on_leak(
         is_in_hands, has_made, reported = _facts(secrets, source)
         active = {secret.api_key_id for secret in secrets if secret.api_key.is_active}
         dying = active & is_in_hands
-        policy = secrets[0].api_key.organization.on_leak
-        is_spared = policy == OnLeak.NOTIFY and audit.is_heard
+        is_spared = audit.is_heard and secrets[0].api_key.organization.on_leak == OnLeak.NOTIFY
         if dying and not is_spared:
             ApiKey.objects.filter(pk__in=dying).update(
                 revoked_at=timezone.now(), revoked_by=str(actor), revoked_reason=reason
@@ -121,8 +120,7 @@ def act_on_leak(
             if (done == DEAD and known) or (done == NOTIFIED and known.issuperset(locators)):
                 continue
             said: dict[str, Any] = {"done": done, "source": source}
-            said |= places[leaked[0].pk].cleaned()
-            said["secrets"] = locators
+            said |= {**places[leaked[0].pk].cleaned(), "secrets": locators}
             said |= _progeny(api_key) if key_id in has_made else {}
             record = partial(audit.record, target=api_key, actor=actor, reason=reason)
             record(LEAKED, changes={name: (None, value) for name, value in said.items()})
