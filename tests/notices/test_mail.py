@@ -3,7 +3,6 @@
 import json
 import re
 import smtplib
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -30,6 +29,7 @@ from notices.deliver import mails
 from notices.mail.send import compose, send
 from notices.models import Contact, Delivery
 from tests.support.cast import ApiTestCase
+from tests.support.demo_server import free_port
 from tests.support.notices import add_contact
 from web.input.moments import format_moment
 
@@ -332,18 +332,15 @@ class Refuses:
 @contextmanager
 def smtp_server(answer: str) -> Iterator[Refuses]:
     """Run a server on a free port of loopback, with Django's mail sent to it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    handler = Refuses(answer)
-    server = Controller(handler, hostname="127.0.0.1", port=port)
+    handler, port = Refuses(answer), free_port()
+    server = Controller(handler, "127.0.0.1", port, ready_timeout=60)
     server.start()
     try:
         with override_settings(
             EMAIL_BACKEND="django.core.mail.backends.smtp.EmailBackend",
             EMAIL_HOST="127.0.0.1",
             EMAIL_PORT=port,
-            EMAIL_TIMEOUT=5,
+            EMAIL_TIMEOUT=60,
         ):
             yield handler
     finally:
