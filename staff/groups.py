@@ -6,13 +6,7 @@ from django.apps import apps as installed
 from django.contrib.auth.management import create_permissions
 
 # Codenames of permissions. Each group has LOOK, too.
-LOOK: Final = (
-    "view_auditevent",
-    "view_organization",
-    "view_plan",
-    "view_apikey",
-    "view_delivery",
-)
+LOOK: Final = ("view_auditevent", "view_organization", "view_plan", "view_apikey", "view_delivery")
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Key managers": ("issue_apikey", "narrow_apikey", "revoke_apikey", "rotate_apikey"),
     "Account managers": (

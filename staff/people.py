@@ -27,6 +27,7 @@ from staff.models import User
 from staff.models.user import names_of
 
 NAMES: Final = Folded("username", "first_name", "last_name", "email")
+NAME_AND_RIGHTS: Final = (UserAdmin.fieldsets or ())[1:]
 Changes = dict[str, tuple[Any, Any]]
 
 # The permissions that pages ask for. Django makes some for every table, sessions included.
@@ -116,10 +117,7 @@ class StaffAdmin(OnlySuperusersChange, UserAdmin):  # type: ignore[type-arg]
     list_display = ("username", "is_active", "is_staff", "is_superuser", "last_login")
     finds = staticmethod(lambda rows, text: rows.alias(words=NAMES).filter(holds(text, "words")))
     readonly_fields = ("last_login", "date_joined")
-    fieldsets = (
-        (None, {"fields": ("username", "sso_name", "password")}),
-        *(UserAdmin.fieldsets or ())[1:],
-    )
+    fieldsets = ((None, {"fields": ("username", "sso_name", "password")}), *NAME_AND_RIGHTS)
     # Django's own form offers "no password", with a text about LDAP.
     add_form = UserCreationForm
     add_fieldsets = ((None, {"fields": ("username", "is_staff", "password1", "password2")}),)

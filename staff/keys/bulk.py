@@ -49,10 +49,8 @@ def way_back(request: HttpRequest, model_admin: PlainList) -> str:
 
 
 class BulkPage(FormPage, ABC):
-    """A verb for many keys, each in its own transaction, so the form is safe to send again.
-
-    GET is a dry run over an organization's keys. POST streams a line for each key.
-    """
+    """A verb for many keys, each in its own transaction, so the form is safe to send again. GET is
+    a dry run over an organization's keys. POST streams a line for each key."""
 
     done: ClassVar[str]  # Said of a key that was changed.
     as_it_was: ClassVar[str]  # Said of a key that was not.

@@ -17,7 +17,7 @@ from staff.kit.lists import ChoiceFilter, ColumnFilter, badge, moment
 
 Keys = QuerySet[ApiKey]
 
-EXPIRING_WITHIN: Final = timedelta(days=30)
+EXPIRING_DAYS: Final = 30
 WEEK: Final = timedelta(days=7)
 FIRST_USE_WITHIN: Final = timedelta(days=30)
 
@@ -34,7 +34,7 @@ def badges_of(api_key: Any) -> SafeString:
     if refused := refused_as(api_key):
         return badge(refused)
     found = []
-    if api_key.expires_at and api_key.expires_at <= timezone.now() + EXPIRING_WITHIN:
+    if api_key.expires_at and api_key.expires_at <= timezone.now() + timedelta(EXPIRING_DAYS):
         found.append("expiring")
     if any(secret.expires_at and secret.is_live for secret in api_key.unended_secrets):
         found.append("rotating")
@@ -73,9 +73,7 @@ class StatusFilter(ChoiceFilter):
     title = parameter_name = "status"
     narrowed = {
         "active": active,
-        "expiring": lambda keys: active(keys).filter(
-            expires_at__lte=timezone.now() + EXPIRING_WITHIN
-        ),
+        "expiring": lambda keys: filtered(active(keys), {"expires_within_days": EXPIRING_DAYS}),
         "rotating": rotating,
         "suspended": lambda keys: keys.filter(
             KeyStatus.ACTIVE.condition, organization__suspended_at__isnull=False

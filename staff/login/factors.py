@@ -25,10 +25,8 @@ REFUSED: Final = (
 
 
 def verify(user: User, typed: str) -> bool:
-    """Return True if a code of the app, or a recovery code, was typed. Each counts once.
-
-    After a wrong code of an app, the next one must wait; a recovery code need not.
-    """
+    """Return True if a code of the app, or a recovery code, was typed. Each counts once. After a
+    wrong code of an app, the next one must wait; a recovery code need not."""
     code = "".join(typed.split())
     if len(code) == DIGITS_OF_APPS and code.isdecimal():
         with transaction.atomic():
@@ -92,10 +90,8 @@ def confirm(app: SecondFactor, code: str) -> list[str] | None:
 
 
 def add_passkey(passkey: Passkey) -> list[str] | None:
-    """Store a passkey. If it is the first factor, end all sessions and return recovery codes.
-
-    Raises ValidationError if it is stored already, or if the user's sessions were ended meanwhile.
-    """
+    """Store a passkey. If it is the first factor, end all sessions and return recovery codes. Raise
+    ValidationError if it is stored already, or if the user's sessions were ended meanwhile."""
     user = passkey.user
     with AuditLog.of(SERVICE):
         if not user.is_current():
@@ -121,10 +117,8 @@ def rename_passkey(passkey: Passkey, name: str) -> None:
 
 
 def remove(factor: SecondFactor | Passkey) -> None:
-    """Delete a factor and end all sessions of its user.
-
-    Raises ValidationError if it is the only one and one is required.
-    """
+    """Delete a factor and end all sessions of its user. Raise ValidationError if it is the only one
+    and one is required."""
     user = factor.user
     with AuditLog.of(SERVICE):
         if not type(factor).objects.filter(pk=factor.pk).delete()[0]:

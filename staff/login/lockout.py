@@ -43,10 +43,8 @@ class LockingBackend(ModelBackend):
 
 
 def attempt(username: str, check: Callable[[], Result | None], what: str, wrong: str) -> Result:
-    """Run `check` and return its result. None or False is a failure: log and count it as `what`.
-
-    Raises ValidationError: `wrong`; or LOCKED_OUT if too many failed, without running `check`.
-    """
+    """Run `check` and return its result. Log and count None or False as a failure, called `what`.
+    Raise ValidationError: `wrong`; or LOCKED_OUT if too many failed, without running `check`."""
     is_shut = is_locked_out(username)
     if not is_shut:
         if result := check():
@@ -82,11 +80,8 @@ def record_lock_out(username: str) -> None:
 
 
 def _subjects(username: str) -> list[str]:
-    """Return digests of name and address, and of the address if it is known.
-
-    Strangers type keys and passwords as names, so no name is kept. An IPv6 client chooses among the
-    addresses of a /64, so that counts as one.
-    """
+    """Return digests of name and address, and of the address if it is known. No name is kept, for
+    strangers type keys and passwords. An IPv6 client has a /64, so that is one address."""
     address = current().address
     if address is not None and ":" in address:
         address = str(ip_network(f"{address}/64", strict=False))

@@ -12,7 +12,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.csrf import csrf_failure
 
 from staff.login.sessions import is_half_way
-from staff.models import RecoveryCode, User
+from staff.models import User
 from web.proxies import STAFF_PATH
 
 TITLES: Final = {
@@ -48,8 +48,7 @@ def on_to(name: str, request: HttpRequest) -> HttpResponse:
 
 def newest_code(user: User) -> int:
     """Return a number that changes when recovery codes are made. Forms that make some send it."""
-    newest = RecoveryCode.objects.filter(user=user).order_by("-pk").first()
-    return newest.pk if newest else 0
+    return user.recovery_codes.order_by("pk").values_list("pk", flat=True).last() or 0
 
 
 def is_sent_again(request: HttpRequest) -> bool:

@@ -13,11 +13,8 @@ from web.database.stale import once_more
 
 
 class SessionStore(db.SessionStore):
-    """Django's store, with two differences.
-
-    The table holds a keyed digest of the cookie's value, so that a dump logs nobody in. Only a
-    missing row is an interrupted session (400); Django takes every fault of the database for one.
-    """
+    """Django's store, but its table holds a keyed digest of the cookie's value, so that a dump logs
+    nobody in. Only a missing row is an interrupted session (400), and not any database fault."""
 
     def load(self) -> dict[str, Any]:
         """Return the session's data. If it is over, return nothing and forget its key."""

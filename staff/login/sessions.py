@@ -59,10 +59,8 @@ def log_in(request: HttpRequest, user: User, way: str) -> None:
 
 @receiver(user_logged_in)
 def begin(request: HttpRequest, user: User, **_: Any) -> None:
-    """Begin to count, and remove what the session held before.
-
-    Raises PermissionDenied in every view that logs in if passwords and passkeys are shut.
-    """
+    """Begin to count, and remove what the session held before. Raise PermissionDenied, in every
+    view that logs in, if passwords and passkeys are shut."""
     session, way = request.session, getattr(request, WAY, PASSWORD)
     if way in (PASSWORD, PASSKEY) and not settings.STAFF_PASSWORD_LOGIN:
         session.flush()
@@ -130,15 +128,12 @@ def prove(session: SessionBase) -> None:
 
 
 def is_proved(session: SessionBase) -> bool:
-    proved_at: int = session.get(PROVED_AT, 0)
-    return 0 <= now() - proved_at < PROOF_SECONDS
+    return now() - session.get(PROVED_AT, 0) in range(PROOF_SECONDS)
 
 
 def take_challenge(session: SessionBase, answer: str) -> tuple[str, str]:
-    """Remove the challenge; return it and the name of the passkey to be made.
-
-    Raises ValidationError if there is none, if it is too old, or if the answer is too long.
-    """
+    """Remove the challenge; return it and the name of the passkey to be made. Raise ValidationError
+    if there is none, if it is too old, or if the answer is too long."""
     challenge, began, name = session.pop(CHALLENGE, ("", 0, ""))
     if not 0 <= now() - began < CHALLENGE_SECONDS or len(answer) > LONGEST_ANSWER:
         raise ValidationError("That took longer than five minutes, or was sent before. Try again.")

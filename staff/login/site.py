@@ -30,6 +30,10 @@ OWN: Final = "admin:second_factor"  # The page of one's own second factors.
 class StaffSite(admin.AdminSite):
     """Django's admin for staff whose session goes on and has shown every factor that is asked."""
 
+    site_header = site_title = "ReachScore keys"
+    index_title = "What needs attention"
+    enable_nav_sidebar = False  # Links over the page take less room, and the lists are wide.
+
     def has_permission(self, request: HttpRequest) -> bool:
         is_over = sessions.end_of(request.session) or is_half_way(request)
         return super().has_permission(request) and not is_over

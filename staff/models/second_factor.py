@@ -50,10 +50,8 @@ def users_by_key() -> dict[int, list[str]]:
 
 
 class SecondFactor(TOTPDevice):
-    """An authenticator app. While it is being set up, it is not stored.
-
-    `key` is a number of ENCRYPTION_KEYS and a random seed, in hexadecimal.
-    """
+    """An authenticator app, not stored while it is being set up. `key` is a number of
+    ENCRYPTION_KEYS and a random seed, in hexadecimal."""
 
     class Meta:
         proxy = True

@@ -33,10 +33,8 @@ class StaffManager(UserManager["User"]):
 
 
 class User(AbstractUser):
-    """A member of staff. Customers have no accounts, but an organization and its keys.
-
-    Accounts are disabled, never deleted, because the audit log names them.
-    """
+    """A member of staff. Customers have no accounts, but an organization and its keys. Accounts are
+    disabled, never deleted, because the audit log names them."""
 
     sso_name = models.CharField(
         "SSO name",

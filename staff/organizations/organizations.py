@@ -44,10 +44,8 @@ def near(organizations: Rows) -> Rows:
 
 
 def left_without(organizations: Rows) -> Rows:
-    """Return those that lost their last usable unrestricted live key within SINCE_LOSS.
-
-    Nobody there can manage keys over the API, nor call it if there was only that key.
-    """
+    """Return those that lost their last usable unrestricted live key within SINCE_LOSS: they cannot
+    manage keys over the API, nor call it if there was only that key."""
     now = timezone.now()
     managing = ApiKey.objects.filter(livemode=True, scopes__contains=list(ALL_SCOPES))
     ended = Q(revoked_at=None, expires_at__range=(now - SINCE_LOSS, now))
@@ -123,10 +121,8 @@ class OrganizationAdmin(VerbAdmin):
 
     @admin.display(description="used of its limits")
     def used(self, organization: Any) -> SafeString:
-        lines = (
-            (usage.meter, f"{usage.used:,}", f"{usage.limit:,}", fullness(usage.used, usage.limit))
-            for usage in organization.near_limits
-        )
+        near = organization.near_limits
+        lines = ((n.meter, f"{n.used:,}", f"{n.limit:,}", fullness(n.used, n.limit)) for n in near)
         return format_html_join(" ", "<div>{} {} of {} {}</div>", lines)
 
     @admin.display(description="status")

@@ -10,7 +10,7 @@ from accounts.models import Meter, OnLeak, Organization, Plan
 from accounts.models.organization import OVERRIDES
 from accounts.models.usage import used_now
 from notices.contacts import LONGEST, MOST, change_contacts, contacts_of
-from staff.kit.forms import LineField, ReasonForm, form_of
+from staff.kit.forms import LineField, form_of
 from staff.kit.verb_page import VerbPage
 
 LARGEST: Final = 2_147_483_647  # The largest number that the column stores.
@@ -78,22 +78,19 @@ class Rename(VerbPage):
     consequence = "The customer sees the name. Id, keys and plan stay as they are."
 
 
-class ContactsForm(ReasonForm):
-    contacts = forms.CharField(
-        required=False,
-        max_length=MOST * LONGEST,
-        widget=forms.Textarea(attrs={"rows": MOST}),
-        help_text=f"One address a line, at most {MOST}: the whole list. The audit log holds them "
-        "masked.",
-    )
-    field_order = ("contacts",)
-
-
 class ChangeContacts(VerbPage):
     slug = "contacts"
     label = "Change contacts"
     permission = "accounts.change_organization"
-    form_class = ContactsForm
+    form_class = form_of(
+        contacts=forms.CharField(
+            required=False,
+            max_length=MOST * LONGEST,
+            widget=forms.Textarea(attrs={"rows": MOST}),
+            help_text=f"One address a line, at most {MOST}: the whole list. The audit log holds "
+            "them masked.",
+        )
+    )
     consequence = (
         "Each address is told of leaks and ends from now on; make sure that it is the customer's. "
         "Any other is taken off the list, those that are not confirmed included. The addresses "
@@ -114,16 +111,11 @@ class ChangeContacts(VerbPage):
         return f"{self.obj} has its new contacts: {len(emails)}." if done else ""
 
 
-class LeakPolicyForm(ReasonForm):
-    on_leak = forms.ChoiceField(label="If a key leaks", choices=OnLeak.choices)
-    field_order = ("on_leak",)
-
-
 class ChangeLeakPolicy(VerbPage):
     slug = "leak_policy"
     label = "Change leak policy"
     permission = "accounts.change_organization"
-    form_class = LeakPolicyForm
+    form_class = form_of(on_leak=forms.ChoiceField(label="If a key leaks", choices=OnLeak.choices))
     verb = staticmethod(Organization.change_leak_policy)
     done = "{0} has its new policy for leaks."
     consequence = (
