@@ -4,7 +4,6 @@ For any other form they raise ImproperlyConfigured, which never shows the value:
 """
 
 import base64
-import binascii
 import fcntl
 import json
 import re
@@ -55,11 +54,9 @@ def refuse_development_by_accident(environ: Mapping[str, str]) -> None:
         raise ImproperlyConfigured("DATABASE_URL is blank. Set it, or unset it for development.")
     found = [name for name in PRODUCTION_ONLY if name in environ]
     if found and "DATABASE_URL" not in environ and environ.get("DEBUG") != "true":
-        raise ImproperlyConfigured(
-            f"DATABASE_URL is not set, but {' and '.join(found)} "
-            f"{'is' if len(found) == 1 else 'are'}, as in production. Set DATABASE_URL, or "
-            "DEBUG=true for development."
-        )
+        names = f"{' and '.join(found)} {'is' if len(found) == 1 else 'are'}"
+        text = f"DATABASE_URL is not set, but {names}, as in production."
+        raise ImproperlyConfigured(f"{text} Set DATABASE_URL, or DEBUG=true for development.")
 
 
 def require(environ: Mapping[str, str], *names: str) -> None:
@@ -168,7 +165,7 @@ def numbered_keys(environ: Mapping[str, str], name: str) -> dict[int, bytes]:
         number, _, text = entry.strip().partition(":")
         try:
             key = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
+        except ValueError:
             key = b""
         if not number.isdecimal() or not 0 < int(number) < 2**15 or len(key) < LEAST_KEY_BYTES:
             raise ImproperlyConfigured(

@@ -149,7 +149,6 @@ CONTENT_SECURITY_POLICY = {
         "object-src": [NONE],
     }
 }
-X_FRAME_OPTIONS = "DENY"  # For browsers that do not know frame-ancestors.
 MESSAGE_STORAGE = "web.django_redaction.RedactingStorage"
 
 ROOT_URLCONF = "reachscore.urls"

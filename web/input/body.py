@@ -107,9 +107,7 @@ def read_json(data: bytes) -> Any:
         text = data.decode("utf-8")
         if text.startswith("\ufeff"):
             raise InvalidJson("The request body begins with a byte order mark.")
-        return json.loads(
-            text, object_pairs_hook=_object_without_repeats, parse_constant=_refuse_constant
-        )
+        return json.loads(text, object_pairs_hook=_members, parse_constant=_refuse_constant)
     except RecursionError:
         raise InvalidJson("The JSON in the request body is nested too deeply.") from None
     except UnicodeDecodeError:
@@ -121,7 +119,7 @@ def read_json(data: bytes) -> Any:
         raise InvalidJson("The request body holds a number that is too long.") from None
 
 
-def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the members. Raise InvalidJson for a duplicate name: parsers disagree which counts."""
     members = dict(pairs)
     if len(members) < len(pairs):

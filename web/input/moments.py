@@ -25,10 +25,8 @@ def parse_moment(text: str, *, field: str) -> datetime:
             return datetime.fromisoformat(whole_seconds).astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    message = (
-        f"{field} must be an existing date and time with an offset, such as 2030-01-31T12:00:00Z."
-    )
-    raise ParameterInvalid(message, field=field)
+    wanted = "an existing date and time with an offset, such as 2030-01-31T12:00:00Z"
+    raise ParameterInvalid(f"{field} must be {wanted}.", field=field)
 
 
 def format_moment(moment: datetime) -> str:

@@ -1,20 +1,18 @@
 """Keyset pagination of lists: the thousandth page costs as much as the first."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from django.db.models import F, Model, Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from rest_framework.serializers import Serializer
 
 from web.errors.refusals import ParameterInvalid
 
-Row = TypeVar("Row", bound=Model)
-
 
 def list_page(
-    rows: QuerySet[Row],
+    rows: QuerySet[Any],
     *,
-    cursors: QuerySet[Row],
+    cursors: QuerySet[Any],
     keyset: Sequence[str],
     query: dict[str, Any],
     serializer: type[Serializer[Any]],

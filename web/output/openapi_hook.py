@@ -97,20 +97,17 @@ def share_repeats(result: dict[str, Any], **_: Any) -> dict[str, Any]:
                 if part["name"] in examples:
                     part["example"] = examples[part["name"]]
                 parameters.append((operation["parameters"], number, part["name"]))
+            operation["responses"]["default"] = deepcopy(SHARED["default"])
             for status, response in operation["responses"].items():
                 name = _complete(response, is_public=is_public)
+                name = "OtherError" if status == "default" else name
                 responses.append((operation["responses"], status, name))
-            operation["responses"]["default"] = deepcopy(SHARED["default"])
-            _complete(operation["responses"]["default"], is_public=is_public)
-            responses.append((operation["responses"], "default", "OtherError"))
     share("parameters", parameters)
     share("responses", responses)
     whole = [container[key] for container, key, _ in responses if "$ref" not in container[key]]
     whole += components["responses"].values()
     share("headers", [(part["headers"], name, name) for part in whole for name in part["headers"]])
     media = [media for part in whole for media in part.get("content", {}).values()]
-    examples = [
-        (each["examples"], title, title) for each in media for title in each.get("examples", ())
-    ]
-    share("examples", examples)
+    groups = [each["examples"] for each in media if "examples" in each]
+    share("examples", [(group, title, title) for group in groups for title in group])
     return result

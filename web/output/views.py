@@ -44,9 +44,7 @@ class ApiView(APIView):
         self.query = query.read(request)
         setattr(self, method, once_more(getattr(self, method)))
 
-    def body(
-        self, serializer_class: type[StrictSerializer], *, optional: bool = False
-    ) -> dict[str, Any]:
+    def body(self, serializer: type[StrictSerializer], *, optional: bool = False) -> dict[str, Any]:
         """Return the validated fields of the request body.
 
         If `optional`, a missing body counts as one without fields. Raises a Refusal for a body that
@@ -56,5 +54,5 @@ class ApiView(APIView):
         if has_body(self.request.META) or not optional:
             refuse_by_headers(self.request)
             data = self.request.data
-        fields: dict[str, Any] = serializer_class().run_validation(data)
+        fields: dict[str, Any] = serializer().run_validation(data)
         return fields

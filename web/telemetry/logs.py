@@ -78,13 +78,11 @@ class JsonFormatter(logging.Formatter):
         return _json_line(record.created, record.levelname, record.name, message, fields)
 
 
-def _json_line(
-    created: float, level: str, logger: str, message: str, fields: Mapping[str, object]
-) -> str:
+def _json_line(at: float, level: str, name: str, message: str, fields: Mapping[str, object]) -> str:
     line = {
-        "time": _time(created),
+        "time": _time(at),
         "level": level,
-        "logger": logger,
+        "logger": name,
         "message": message,
         "request_id": current().request_id or None,
         **fields,
@@ -99,12 +97,8 @@ def log_quickly(logger: logging.Logger, message: str, fields: Mapping[str, objec
     For the line of each request: with a record it takes twice as long.
     """
     handler, *others = logging.root.handlers
-    is_alone = not others and not logger.handlers and logger.isEnabledFor(logging.INFO)
-    if (
-        is_alone
-        and isinstance(handler, OneHandler)
-        and isinstance(handler.formatter, JsonFormatter)
-    ):
+    alone = not others and not logger.handlers and logger.isEnabledFor(logging.INFO)
+    if alone and isinstance(handler, OneHandler) and isinstance(handler.formatter, JsonFormatter):
         handler.write(_json_line(time.time(), "INFO", logger.name, message, fields))
     else:
         logger.info(message, extra={"fields": fields})

@@ -13,7 +13,6 @@ logger = logging.getLogger("reachscore.security")
 
 WINDOW: Final = timedelta(minutes=1)
 MOST_ADDRESSES: Final = 100
-THE_REST: Final = "others"
 
 
 class FailedAuthentications:
@@ -38,7 +37,7 @@ class FailedAuthentications:
                 self._since = timezone.now()
             if len(self._addresses) < MOST_ADDRESSES:
                 self._addresses.add(name)
-            self._counts[reason, name if name in self._addresses else THE_REST] += 1
+            self._counts[reason, name if name in self._addresses else "others"] += 1
 
     def flush_when_due(self) -> None:
         """Log the counts if their minute is over. Cheap if there are none."""

@@ -59,13 +59,11 @@ def forget_notices(now: datetime) -> dict[str, int]:
     """
     old = now - NOTICES_KEPT
     ended = Delivery.objects.filter(Q(delivered_at__lte=old) | Q(failed_at__lte=old))
-    rows = OutboxRow.objects.filter(
-        ~Exists(Delivery.objects.filter(row=OuterRef("pk"))), spread_at__lte=old
-    )
-    contacts = Contact.objects.filter(
-        ~Exists(Delivery.objects.filter(contact=OuterRef("pk"))),
-        Q(verified_at=None, created_at__lte=now - LINK_LASTS) | Q(removed_at__lte=old),
-    )
+    of_row = Delivery.objects.filter(row=OuterRef("pk"))
+    rows = OutboxRow.objects.filter(~Exists(of_row), spread_at__lte=old)
+    of_contact = Delivery.objects.filter(contact=OuterRef("pk"))
+    gone = Q(verified_at=None, created_at__lte=now - LINK_LASTS) | Q(removed_at__lte=old)
+    contacts = Contact.objects.filter(~Exists(of_contact), gone)
     over = ApiKey.objects.exclude(revoked_at=None) | ApiKey.objects.filter(expires_at__lte=old)
     return {
         "deliveries": in_batches(ended),
