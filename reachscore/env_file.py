@@ -25,10 +25,7 @@ _LINE: Final = re.compile(
 
 
 def read_env_file(file: str) -> dict[str, str]:
-    """Return the variables that `file` sets; of two with the same name, the last one counts.
-
-    Raises ImproperlyConfigured if the file cannot be read or parsed.
-    """
+    """Return the variables that `file` sets; of two with the same name, the last one counts."""
     try:
         text = Path(file).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

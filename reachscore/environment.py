@@ -137,10 +137,7 @@ def gateway_tokens(environ: Mapping[str, str], name: str) -> tuple[bytes, ...]:
 
 
 def staff_gateway_tokens(environ: Mapping[str, str]) -> tuple[bytes, ...]:
-    """Return the tokens of the proxy that names staff; none unless STAFF_SSO is true.
-
-    Raises ImproperlyConfigured if STAFF_SSO has no token, or if nobody could log in.
-    """
+    """Return the tokens of the proxy that names staff; none unless STAFF_SSO is true."""
     tokens = gateway_tokens(environ, "STAFF_GATEWAY_TOKEN")
     if not flag(environ, "STAFF_SSO", default=False, needs="STAFF_GATEWAY_TOKEN"):
         if not flag(environ, "STAFF_PASSWORD_LOGIN", default=True):

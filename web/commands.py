@@ -29,7 +29,6 @@ class VerbCommand(BaseCommand, ABC):
             raise CommandError(text) from None
 
     def tell(self, text: str) -> None:
-        """Write a message to the person at the terminal."""
         self.stderr.write(text, style_func=str)
 
 

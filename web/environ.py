@@ -1,7 +1,4 @@
-"""WSGI middleware in front of door and Django: bounds a request's headers, drains its body.
-
-It works on `environ`, before anything parses what a client sent.
-"""
+"""WSGI middleware in front of all: bounds headers before anything parses them, drains bodies."""
 
 import io
 import re

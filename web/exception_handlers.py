@@ -79,11 +79,7 @@ def note_fault(
 
 
 def _unconfirmed(view: Any) -> Refusal:
-    """Return a 503 that says how to find out if the request was carried out.
-
-    A retry is safe for methods other than POST, for `repeatable` actions, and with an
-    Idempotency-Key.
-    """
+    """Return a 503 that says how to find out if the request was carried out."""
     request, token = view.request, None
     with suppress(Refusal):  # A malformed value, which this endpoint ignored.
         token = idempotency_token(request)

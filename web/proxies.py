@@ -65,7 +65,6 @@ def read_proxies(environ: dict[str, Any]) -> Said:
 
 
 def _bears(said: str, tokens: tuple[bytes, ...]) -> bool:
-    """Return True if `said` begins with one of `tokens` and is not too long."""
     sent = said.partition(" ")[0].encode(errors="replace")
     return len(said) <= LONGEST_VALUE and any(compare_digest(sent, known) for known in tokens)
 

@@ -1,7 +1,4 @@
-"""Rules of every request, as functions over `environ`: the door and Django's side share them.
-
-`environ` is what a Django request calls META.
-"""
+"""Rules of every request, over `environ` (Django's META): the door and Django's side share them."""
 
 import re
 from typing import Any, Final

@@ -1,7 +1,4 @@
-"""Every error code of the API, for the responses and for the page /docs/errors.
-
-docs/changing.md says how to add one.
-"""
+"""Every error code of the API, with what /docs/errors says. docs/changing.md: how to add one."""
 
 from dataclasses import dataclass
 from typing import Final, Literal

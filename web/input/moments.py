@@ -14,11 +14,7 @@ _RFC_3339: Final = re.compile(
 
 
 def parse_moment(text: str, *, field: str) -> datetime:
-    """Parse an RFC 3339 §5.6 date-time and drop fractions of a second.
-
-    Raises ParameterInvalid for other forms of ISO 8601, a missing offset, and a day that does not
-    exist.
-    """
+    """Return the date-time of RFC 3339 §5.6, in whole seconds, or raise ParameterInvalid."""
     try:
         if _RFC_3339.fullmatch(text):
             whole_seconds = re.sub(r"\.\d+", "", text.upper())

@@ -60,10 +60,7 @@ def composed(text: str, *, max_length: int) -> str:
 
 
 def refuse_key(text: str) -> None:
-    """Raise ValidationError if `text` holds a key.
-
-    A validator for fields of Django's own models, which have no verb to call `clean_line`.
-    """
+    """Raise ValidationError if `text` holds a key: for Django's own models, which have no verb."""
     if holds_key(text):
         raise ValidationError(CATALOGUE[ContainsApiKey.code].message, ContainsApiKey.code)
 

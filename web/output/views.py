@@ -45,11 +45,7 @@ class ApiView(APIView):
         setattr(self, method, once_more(getattr(self, method)))
 
     def body(self, serializer: type[StrictSerializer], *, optional: bool = False) -> dict[str, Any]:
-        """Return the validated fields of the request body.
-
-        If `optional`, a missing body counts as one without fields. Raises a Refusal for a body that
-        is too long, no JSON object, or has wrong fields.
-        """
+        """Return the fields of the body, or raise a Refusal. An `optional` one may be missing."""
         data: Any = {}
         if has_body(self.request.META) or not optional:
             refuse_by_headers(self.request)

@@ -1,7 +1,4 @@
-"""Prometheus metrics. Every label has a bounded set of values: no path, no client input.
-
-Commands are not scraped, so keys issued and revoked are those of the web processes.
-"""
+"""Prometheus metrics. Every label has a bounded set of values: no path, no client input."""
 
 from functools import cache, partial
 from typing import Final
@@ -89,17 +86,14 @@ def count_request(*, route: str, status: int | str, seconds: float) -> None:
 
 
 def count_authentication(result: str) -> None:
-    """Count one authentication; `result` is "ok" or a refusal's code."""
     _authentications(result).inc()
 
 
 def count_leak_report(origin: str, result: str) -> None:
-    """Count one report of leaked keys; both words are ours."""
     _LEAK_REPORTS.labels(origin, result).inc()
 
 
 def count_database_error(exception: BaseException | None) -> None:
-    """Count the exception if it is a database error."""
     for kind, name in _DATABASE_ERROR_NAMES.items():
         if isinstance(exception, kind):
             _DATABASE_ERRORS.labels(name).inc()
