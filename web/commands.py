@@ -32,29 +32,20 @@ class VerbCommand(BaseCommand, ABC):
         self.stderr.write(text, style_func=str)
 
 
-class NumberedKeysCommand(BaseCommand, ABC):
-    """Prints how many rows use each numbered key of a setting, one line each: number, count, role.
+def print_uses(
+    command: BaseCommand, setting: str, counts: Mapping[int, int], names: Mapping[int, str]
+) -> None:
+    """Print how many rows use each numbered key of a setting, one line each: number, count, role.
 
-    Exits 1 if rows use a number that the setting does not list.
+    The line of a key that does not sign ends with its `names`. Raises CommandError if rows use a
+    number that the setting does not list.
     """
-
-    setting: str
-
-    @abstractmethod
-    def counts(self) -> Mapping[int, int]:
-        """Return the number of rows that use each key, by its number."""
-
-    def names(self, number: int) -> str:
-        """Return who depends on a key that does not sign, to end its line. By default nobody."""
-        return ""
-
-    def handle(self, *args: Any, **options: Any) -> None:
-        counts, listed = self.counts(), list(getattr(settings, self.setting))
-        missing = sorted(set(counts) - set(listed))
-        roles = dict.fromkeys(listed, "verifies") | dict.fromkeys(missing, "MISSING")
-        roles[listed[0]] = "signs"
-        for number, role in roles.items():
-            names = "" if role == "signs" else self.names(number)
-            self.stdout.write(f"{number} {counts.get(number, 0)} {role} {names}".rstrip())
-        if missing:
-            raise CommandError(f"Put the missing number back into {self.setting}, at the end.")
+    listed = list(getattr(settings, setting))
+    missing = sorted(set(counts) - set(listed))
+    roles = dict.fromkeys(listed, "verifies") | dict.fromkeys(missing, "MISSING")
+    roles[listed[0]] = "signs"
+    for number, role in roles.items():
+        end = "" if role == "signs" else names.get(number, "")
+        command.stdout.write(f"{number} {counts.get(number, 0)} {role} {end}".rstrip())
+    if missing:
+        raise CommandError(f"Put the missing number back into {setting}, at the end.")

@@ -43,9 +43,8 @@ class StrictSerializer(serializers.Serializer[Any]):
                 self.check_name(name, data)
         missing = [n for n, field in self.fields.items() if field.required and n not in data]
         for name in missing:
-            with faults.noted():
-                message = f"The field {name} is missing."
-                raise OfCatalogue("missing_required_field", message, field=name)
+            message = f"The field {name} is missing."
+            faults.append(OfCatalogue("missing_required_field", message, field=name))
         for name, field in self.fields.items():
             if name not in missing:
                 with faults.noted(), suppress(serializers.SkipField):

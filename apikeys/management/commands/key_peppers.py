@@ -1,14 +1,17 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
 from apikeys.models import KeySecret
-from web.commands import NumberedKeysCommand
+from web.commands import print_uses
 
 
-class Command(NumberedKeysCommand):
+class Command(BaseCommand):
     help = (
         "Print how many secrets that could still authenticate hang on each pepper, a line each: "
         "number, secrets, role. A pepper on which none hangs any more can be dropped. Exits 1 when "
         "one that is needed is missing."
     )
-    setting = "API_KEY_PEPPERS"
 
-    def counts(self) -> dict[int, int]:
-        return KeySecret.objects.count_by_pepper()
+    def handle(self, *args: Any, **options: Any) -> None:
+        print_uses(self, "API_KEY_PEPPERS", KeySecret.objects.count_by_pepper(), {})
