@@ -35,10 +35,8 @@ _GATEWAY_TOKEN: Final = "[A-Za-z0-9._~+/=-]{32,255}"  # noqa: S105 - a pattern
 
 
 def refuse_stray_characters(environ: Mapping[str, str], *names: str) -> None:
-    """Raise ImproperlyConfigured if a value has quotes, white space or line ends around it.
-
-    Shells and systemd remove these; Docker and files written on Windows leave them in.
-    """
+    """Raise ImproperlyConfigured if a value has quotes, white space or line ends around it."""
+    # Shells and systemd remove these; Docker and files written on Windows leave them in.
     stray = [name for name in names if _STRAY.search(environ.get(name, ""))]
     if stray:
         text = "Take the quotes, white space and line ends (CR, LF) off the value of "
@@ -46,10 +44,8 @@ def refuse_stray_characters(environ: Mapping[str, str], *names: str) -> None:
 
 
 def refuse_development_by_accident(environ: Mapping[str, str]) -> None:
-    """Raise ImproperlyConfigured if production's environment has lost its DATABASE_URL.
-
-    Without this check, commands would run on a new development database and report success.
-    """
+    """Raise ImproperlyConfigured if production's environment has lost its DATABASE_URL."""
+    # Without this check, commands would run on a new development database and report success.
     if not environ.get("DATABASE_URL", "unset").strip():
         raise ImproperlyConfigured("DATABASE_URL is blank. Set it, or unset it for development.")
     found = [name for name in PRODUCTION_ONLY if name in environ]
@@ -176,11 +172,7 @@ def numbered_keys(environ: Mapping[str, str], name: str) -> dict[int, bytes]:
 
 
 def database_from_url(url: str) -> dict[str, Any]:
-    """Return Django's database settings for a `postgres://` URL, as libpq itself reads the URL.
-
-    Also refuses a raw `@` or `/` in the password: libpq would take what follows for the host, and
-    would show it in errors.
-    """
+    """Return Django's database settings for a `postgres://` URL, as libpq itself reads the URL."""
     parts: dict[str, Any] = {}
     with suppress(psycopg.ProgrammingError):
         parts |= conninfo_to_dict(url)
@@ -188,6 +180,7 @@ def database_from_url(url: str) -> dict[str, Any]:
         not re.match("postgres(ql)?://", url)
         or not ("dbname" in parts or "service" in parts)
         or not re.fullmatch("[0-9,]*", parts.get("port", ""))
+        # Of a raw @ or / in the password, libpq would take what follows for the host, and show it.
         or url.count("@") > 1
         or ("@" in url.partition("?")[0] and "user" not in parts)
         or parts.get("sslmode", "prefer") not in SSL_MODES

@@ -23,11 +23,8 @@ ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def end_with_parent(how: signal.Signals = signal.SIGTERM) -> None:
-    """Ask the kernel to send this child a signal when its parent dies.
-
-    Does nothing except on Linux: elsewhere an orphaned server keeps its port until it is ended.
-    """
-    if sys.platform == "linux":
+    """Ask the kernel to send this child a signal when its parent dies."""
+    if sys.platform == "linux":  # Elsewhere an orphaned server keeps its port until it is ended.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, how)
 
 
@@ -52,10 +49,8 @@ def _handle_signal() -> None:
 
 
 def begin_worker() -> None:
-    """Make this worker process end with its parent, and on SIGINT and SIGTERM.
-
-    A forked worker has its parent's handler, which ends nothing, until granian sets another one.
-    """
+    """Make this worker process end with its parent, and on SIGINT and SIGTERM."""
+    # Forked, it has its parent's handler, which ends nothing, until granian sets another one.
     for sign in ENDING:
         signal.signal(sign, signal.SIG_DFL)
     take_signals()
@@ -68,10 +63,8 @@ def begin_worker() -> None:
 
 
 def refuse_taken_port(host: str, port: int, *, another: str) -> None:
-    """Raise CommandError if `port` is in use or is no port; `another` says how to choose one.
-
-    granian binds with SO_REUSEPORT: two servers could share a port and take turns, unnoticed.
-    """
+    """Raise CommandError if `port` is in use or is no port; `another` says how to choose one."""
+    # granian binds with SO_REUSEPORT: two servers could share a port and take turns, unnoticed.
     if not 0 < port < 2**16:
         raise CommandError("A port is a number from 1 to 65535.")
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
@@ -86,19 +79,16 @@ def refuse_taken_port(host: str, port: int, *, another: str) -> None:
 
 
 def server_command(*, host: str, port: int, workers: int | None = None) -> list[str]:
-    """Return the command that serves the WSGI application, by default with one worker per core.
-
-    Each worker has four threads: two keep a core busy while one waits for PostgreSQL, and one is
-    kept free by `web.deadlines`. Idle threads live as long as granian allows, because a thread's
-    database connection ends with the thread.
-    """
+    """Return the command that serves the WSGI application, by default with one worker per core."""
     return [
         *(sys.executable, "-m", "reachscore.server"),
         "--interface=wsgi",
         f"--host={host}",
         f"--port={port}",
         f"--workers={workers or os.cpu_count() or 1}",
+        # Two keep a core busy while one waits for PostgreSQL; one is kept free by web.deadlines.
         f"--blocking-threads={THREADS_A_WORKER}",
+        # As long as granian allows: a thread's database connection ends with the thread.
         "--blocking-threads-idle-timeout=600",
         # Seconds until a worker that does not end is killed; no request takes that long.
         "--workers-kill-timeout=30",
@@ -115,10 +105,8 @@ def server_command(*, host: str, port: int, workers: int | None = None) -> list[
 
 @contextmanager
 def metrics_folder() -> Iterator[None]:
-    """Make a temporary folder in which the workers share their metrics (multiprocess mode).
-
-    Each start has a new folder: the counts of an earlier start must not be added.
-    """
+    """Make a temporary folder in which the workers share their metrics (multiprocess mode)."""
+    # A new one at each start: the counts of an earlier start must not be added.
     with ExitStack() as stack:
         if os.environ.get("METRICS_TOKEN"):
             try:

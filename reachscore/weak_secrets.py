@@ -13,10 +13,8 @@ KNOWN: Final = ("changeme", "insecure", "password", "secret", "example", "replac
 
 
 def refuse_weak_secrets(environ: Mapping[str, str]) -> None:
-    """Raise ImproperlyConfigured, naming the variables, if a secret is weak or used twice.
-
-    Form and length were checked by the readers, except for the length of SECRET_KEY.
-    """
+    """Raise ImproperlyConfigured, naming the variables, if a secret is weak or used twice."""
+    # Form and length were checked by the readers, except for the length of SECRET_KEY.
     secrets = [("SECRET_KEY", environ["SECRET_KEY"])]
     for name in (n for n in PRODUCTION_ONLY if n != "SECRET_KEY"):  # It may hold commas.
         entries = environ.get(name, "").split(",")

@@ -47,12 +47,10 @@ class RequestContext:
 
     @property
     def user_agent(self) -> str:
-        """The User-Agent, safe to store: printable, redacted, cut.
-
-        granian passes an empty value if the header has a byte of 0x80 or above.
-        """
+        """The User-Agent, safe to store: printable, redacted, cut."""
         if self.raw_user_agent is None:
             return ""
+        # granian passes an empty value if the header has a byte of 0x80 or above.
         return safe_text(self.raw_user_agent)[:LONGEST_USER_AGENT].strip() or "(not readable)"
 
     def allow(self, row: str) -> None:

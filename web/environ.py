@@ -79,8 +79,7 @@ def _of_request(environ: Mapping[str, Any]) -> Environ:
 def bounded(application: Application) -> Application:
     """Wrap `application` so that it gets only the request's own variables, with bounded headers.
 
-    A body that the application did not read is drained before the response starts. If a server
-    closes a connection with unread bytes, TCP resets it, and nginx answers 502.
+    A body that it did not read is drained before the response starts.
     """
 
     def answer(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -94,6 +93,7 @@ def bounded(application: Application) -> Application:
         started: list[Any] = []
         content = application(request, lambda *given: started.extend(given))
         status, headers, *rest = started
+        # If a server closes a connection with unread bytes, TCP resets it, and nginx answers 502.
         is_drained = body.drain(declared=int(length))
         if not is_drained and environ.get("SERVER_SOFTWARE") == "Granian":  # runserver forbids it.
             headers = [*headers, ("Connection", "close")]

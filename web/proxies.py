@@ -70,10 +70,8 @@ def _bears(said: str, tokens: tuple[bytes, ...]) -> bool:
 
 
 def _from_staff_gateway(said: str) -> Said:
-    """Parse `<token> for=203.0.113.7 proto=https user=sam@corp mfa=yes`; user and mfa come last.
-
-    A user name cannot inject a field: after `sam mfa=yes` a second mfa follows, which is refused.
-    """
+    """Parse `<token> for=203.0.113.7 proto=https user=sam@corp mfa=yes`; user and mfa come last."""
+    # A name cannot inject a field: after `sam mfa=yes` a second mfa follows, which is refused.
     found = _USER.fullmatch(said)
     if found is None:
         raise UnreadableHeader(GATEWAY)
@@ -122,15 +120,13 @@ def _from_forwarded(environ: Mapping[str, Any], proxies: int) -> Said:
 
 
 def _last_entries(environ: Mapping[str, Any], key: str, count: int) -> list[str]:
-    """Return the last `count` entries of a header's list, or [] if the header is absent.
-
-    An empty first entry raises UnreadableHeader: granian passes an empty value for a line with a
-    byte of 0x80 or above, so a client could erase what the proxies wrote.
-    """
+    """Return the last `count` entries of a header's list, or [] if the header is absent."""
     value = environ.get(key)
     if value is None:
         return []
     entries: list[str] = value.rsplit(",", count)[-count:]
+    # granian passes an empty value for a line with a byte of 0x80 or above, so a client could erase
+    # what the proxies wrote.
     if not entries[0].strip():
         raise UnreadableHeader(key.removeprefix("HTTP_").replace("_", "-").title())
     return entries

@@ -48,10 +48,8 @@ def refuse_plain_http(environ: dict[str, Any]) -> None:
 
 
 def refuse_key_in_url(path: str, query: str) -> None:
-    """Raise `api_key_in_url` if path or query hold a key, valid or not, or a parameter for keys.
-
-    RFC 6750 §2.3 discourages keys in URLs and OWASP ASVS 5.0 §14.2.1 forbids them.
-    """
+    """Raise `api_key_in_url` if path or query hold a key, valid or not, or a parameter for keys."""
+    # RFC 6750 §2.3 discourages keys in URLs and OWASP ASVS 5.0 §14.2.1 forbids them.
     for name, values in QueryDict(query).lists() if query else ():
         if name.lower() in KEY_PARAMETERS and not all(map(KEY_ID.fullmatch, values)):
             raise OfCatalogue("api_key_in_url", field=name.lower())

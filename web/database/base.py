@@ -43,11 +43,9 @@ class Connection(psycopg.Connection[Any]):
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
-        """Try one address for half of the time left: the other half is for the next address.
-
-        psycopg's own time-out has whole seconds, two at least, and begins anew for each address.
-        """
+        """Try one address for half of the time left: the other half is for the next address."""
         attempt = super()._connect_gen(conninfo)
+        # psycopg's own time-out has whole seconds, two at least, and begins anew for each address.
         longest = timeout_from_conninfo(conninfo_to_dict(conninfo))
         left = waits.begin(STATEMENT, current().deadline)
         try:

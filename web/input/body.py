@@ -27,11 +27,9 @@ def has_body(environ: Mapping[str, Any]) -> bool:
 
 
 def refuse_body(request: Request, *, parameters: Collection[str]) -> None:
-    """Raise ParameterUnknown if a request that reads only the query has a non-empty body.
-
-    `{"cascade": true}` sent with a DELETE must not be ignored silently. A chunked body is refused
-    even if it looks empty, because granian passes on a broken one as complete.
-    """
+    """Raise ParameterUnknown if a request that reads only the query has a non-empty body."""
+    # `{"cascade": true}` sent with a DELETE must not be ignored silently. A chunked body is refused
+    # even if it looks empty, because granian passes on a broken one as complete.
     if not has_body(request.META):
         return
     length = request.META.get("CONTENT_LENGTH") or ""
@@ -48,10 +46,8 @@ def refuse_body(request: Request, *, parameters: Collection[str]) -> None:
 
 
 def refuse_by_headers(request: Request, *, most: int = MOST_API_BYTES) -> None:
-    """Refuse a body that its headers show to be unbounded, too large or not plain UTF-8 JSON.
-
-    A chunked body is refused, because granian passes it on as an empty one.
-    """
+    """Refuse a body that its headers show to be unbounded, too large or not plain UTF-8 JSON."""
+    # A chunked one, too: granian passes it on as an empty one.
     length = request.META.get("CONTENT_LENGTH", "")
     if not (length.isascii() and length.isdecimal()):
         raise OfCatalogue("length_required")

@@ -36,10 +36,8 @@ class QuerySerializer(StrictSerializer):
 
 
 def refuse_other_than_utf_8(query: str) -> None:
-    """Raise ParameterInvalid if a raw query, in Latin-1 as WSGI passes it, is not UTF-8.
-
-    Django replaces such bytes by U+FFFD, and a reason would be stored with that.
-    """
+    """Raise ParameterInvalid if a raw query, in Latin-1 as WSGI passes it, is not UTF-8."""
+    # Django replaces such bytes by U+FFFD, and a reason would be stored with that.
     for pair in query.split("&"):
         try:
             unquote_to_bytes(pair.encode("latin-1")).decode()

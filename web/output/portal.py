@@ -43,14 +43,9 @@ def show(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
     """Return this template, with the list of all pages and the reader's own host."""
     guides = [page for page in portal() if page.url.startswith("/docs/guides/")]
     context |= {"guides": guides, "more": [page for page in portal() if page not in guides]}
-    context["origin"] = origin(request)
+    context["origin"] = request.build_absolute_uri("/")[:-1]
     kind = "text/plain" if template.endswith(".txt") else "text/html"
     return render(request, template, context, f"{kind}; charset=utf-8")
-
-
-def origin(request: HttpRequest) -> str:
-    """Return scheme and host as the reader's own commands need them."""
-    return f"{request.scheme}://{request.get_host()}"
 
 
 @require_safe
@@ -62,11 +57,11 @@ def docs_page(request: HttpRequest, address: str) -> HttpResponse:
     if url not in urls:
         raise Http404
     at = urls.index(url)
-    page = portal()[at]
+    page, origin = portal()[at], request.build_absolute_uri("/")[:-1]
     if address.endswith(".md"):
-        text = page.markdown.replace(HOST_IN_DOCS, origin(request))
+        text = page.markdown.replace(HOST_IN_DOCS, origin)
         return HttpResponse(text, "text/markdown; charset=utf-8")
-    body = page.html.replace(HOST_IN_DOCS, origin(request))
+    body = page.html.replace(HOST_IN_DOCS, origin)
     around = {"previous": portal()[max(at - 1, 0) : at], "following": portal()[at + 1 : at + 2]}
     return show(request, "docs/page.html", page=page, body=body, **around)
 

@@ -53,15 +53,13 @@ class Command(VerbCommand):
 
 
 def forget_notices(now: datetime) -> dict[str, int]:
-    """Delete notices, then the contacts and rows that no notice needs any more.
-
-    A removed contact stays as long: what was written before its removal may not be spread yet.
-    """
+    """Delete notices, then the contacts and rows that no notice needs any more."""
     old = now - NOTICES_KEPT
     ended = Delivery.objects.filter(Q(delivered_at__lte=old) | Q(failed_at__lte=old))
     of_row = Delivery.objects.filter(row=OuterRef("pk"))
     rows = OutboxRow.objects.filter(~Exists(of_row), spread_at__lte=old)
     of_contact = Delivery.objects.filter(contact=OuterRef("pk"))
+    # A removed one stays as long: what was written before its removal may not be spread yet.
     gone = Q(verified_at=None, created_at__lte=now - LINK_LASTS) | Q(removed_at__lte=old)
     contacts = Contact.objects.filter(~Exists(of_contact), gone)
     over = ApiKey.objects.exclude(revoked_at=None) | ApiKey.objects.filter(expires_at__lte=old)

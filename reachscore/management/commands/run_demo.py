@@ -63,25 +63,18 @@ class Command(BaseCommand):
 
 
 def start(command: list[str], **environ: str) -> "subprocess.Popen[bytes]":
-    """Start a process of the service, which ends with this one.
-
-    DEBUG=false: no debug pages unless the caller asks for them. A process group of its own, so that
-    it can be killed with its workers.
-    """
+    """Start a process of the service, which ends with this one."""
     return subprocess.Popen(  # noqa: S603
         command,
-        env={"DEBUG": "false", **environ, **os.environ},
-        process_group=0,
+        env={"DEBUG": "false", **environ, **os.environ},  # Debug pages only if the caller asks.
+        process_group=0,  # A group of its own, so that it can be killed with its workers.
         preexec_fn=end_with_parent,  # noqa: PLW1509 - there is one thread here
     )
 
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Hold an advisory lock, so that two first runs do not create everything twice.
-
-    The lock ends with the connection: after Ctrl-C no statement is needed to release it.
-    """
+    """Hold an advisory lock, so that two first runs do not create everything twice."""
     with connection.cursor() as cursor:
         # Do not wait inside the statement: CREATE INDEX CONCURRENTLY waits for its snapshot to end.
         is_held = False
@@ -92,7 +85,7 @@ def one_at_a_time() -> Iterator[None]:
     try:
         yield
     finally:
-        connection.close()
+        connection.close()  # This ends the lock, also after Ctrl-C.
 
 
 def end_server(server: "subprocess.Popen[bytes]") -> None:
