@@ -45,12 +45,11 @@ DESCRIPTION: Final = {"method": None, "uri": None}
 _METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 
 
-# What the client's key must have: scopes by `require`, or by `read` and `write`; a mode.
-Requirement = tuple[dict[str, list[str]], str | None]
-
-
 class Question(NamedTuple):
-    """The client's request, the place that tells its method, and what its key must have."""
+    """The client's request, the place that tells its method, and what its key must have.
+
+    `scopes` are by `require`, or by `read` and `write`.
+    """
 
     method: str
     method_place: str
@@ -147,8 +146,8 @@ def _once(
 
 
 @lru_cache(maxsize=100)  # A gateway's routes have few. Refusals are not cached.
-def _requirement(told: str | Fields) -> Requirement:
-    """Read a requirement from a query or from fields. Raise a Refusal unless it is exact."""
+def _requirement(told: str | Fields) -> tuple[dict[str, list[str]], str | None]:
+    """Read scopes and mode from a query or from fields. Raise a Refusal unless they are exact."""
     if isinstance(told, str):
         terms = _once(parse_qsl(told, keep_blank_values=True), IN_QUERY)
     else:

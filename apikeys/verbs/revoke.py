@@ -119,14 +119,15 @@ def revoke_with_all_it_made(root: ApiKey, *, actor: Actor, reason: str = "") -> 
         keys = ApiKey.objects.filter(KeyStatus.ACTIVE.condition, secrets__in=unended).distinct()
         for api_key in keys:
             live = [secret for secret in unended.filter(api_key=api_key) if secret.is_live]
+            if not live:
+                continue
             for secret in live:
                 end_secret(secret)
             ended += len(live)
             locators = [secret.locator for secret in live]
             changes = {"ended_secrets": (locators, None), "cascade_of": (None, root.pk)}
             done = "api_key.secrets_ended"
-            if live:
-                audit.record(done, api_key, actor=actor, reason=reason, changes=changes)
+            audit.record(done, api_key, actor=actor, reason=reason, changes=changes)
     KEYS_REVOKED.inc(revoked + len(children))
     return Cascade(keys_revoked=len(children), secrets_ended=ended)
 

@@ -19,5 +19,4 @@ def fetch_all(statement: str, parameters: Any = None) -> list[Any]:
     """Run a statement and return its rows."""
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
-        rows: list[Any] = cursor.fetchall()
-        return rows
+        return list(cursor.fetchall())

@@ -30,16 +30,15 @@ class Command(VerbCommand):
 
     def run(self, **options: Any) -> str:
         organization = Organization.find(options["organization"])
-        # An empty value, of an unset variable perhaps, is refused: it must not mean "never".
         expires_at = options["expires_at"]
+        if expires_at is not None:  # Empty, of an unset variable perhaps, it must not mean "never".
+            expires_at = parse_moment(expires_at, field="--expires-at")
         api_key = ApiKey(
             organization=organization,
             livemode=not options["test"],
             name=options["name"],
             scopes=options["scopes"] or all_scopes(),
-            expires_at=None
-            if expires_at is None
-            else parse_moment(expires_at, field="--expires-at"),
+            expires_at=expires_at,
         )
         plaintext = issue(api_key, actor=Actor.cli())
         self.tell(f"Issued {api_key.id} to {organization}. Store the key now; it is shown once.")
