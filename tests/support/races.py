@@ -115,6 +115,8 @@ def _with_own_connection(call: Call) -> Answer:
 
 def _waiting() -> int:
     with connection.cursor() as cursor:
+        # A transaction keeps its first view of the connections: it would never see later ones.
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(WAITING)
         number: int = cursor.fetchone()[0]
     return number
