@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import PIPE
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from reachscore.devdb.cluster import NOBODY, SERVER_UID, Cluster, find_programs
+from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 USE = """
@@ -117,8 +117,7 @@ def test_server_in_use_is_not_removed_and_is_adopted_after_its_user_was_killed(h
 def test_killed_server_is_started_again_by_its_users(home):
     users = [User(home).ready(), User(home).ready()]
     os.kill(server_pid(home), signal.SIGKILL)
-    while Cluster(home).state():
-        time.sleep(0.01)
+    until(lambda: not Cluster(home).state(), every=0.01)
     for user in users:
         user.ask()
     assert [user.ready().end() for user in users] == ["", ""]
@@ -126,8 +125,7 @@ def test_killed_server_is_started_again_by_its_users(home):
 
 def test_concurrent_users_share_a_new_throwaway_cluster_and_the_last_removes_it(new_home):
     user = User(new_home)
-    while not list(new_home.glob("unfinished-*/base")) and user.process.poll() is None:
-        time.sleep(0.01)
+    until(lambda: list(new_home.glob("unfinished-*/base")), every=0.01)
     user.end(signal.SIGKILL)
     assert not Cluster(new_home).data.exists()  # An unfinished cluster is never visible.
     with ThreadPoolExecutor(4) as pool:  # No user takes another's new lock for a foreign file.

@@ -27,6 +27,7 @@ from staff.models import LogInTries
 from tests.support.cast import ApiClient
 from tests.support.committed import CommittedTestCase, superuser
 from tests.support.standby import standby_away
+from tests.support.waiting import until
 from web.context import RequestContext, begin_request
 from web.database.base import CommitUnconfirmed, Connection
 from web.deadlines import DEADLINES, DeadlineExpired
@@ -37,9 +38,7 @@ LONGEST_WAIT, LONGEST_REQUEST = 1.0, 60.0
 TO_CANCEL = "web.database.base.SECONDS_TO_CANCEL"
 TOKEN = {"Idempotency-Key": "a1b2-c3d4"}
 # The cluster's other users wait, too.
-WAITING = """
-    SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()
-"""
+WAITING = "FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()"
 
 
 class CommitTestCase(CommittedTestCase):
@@ -203,10 +202,9 @@ class WaitTests(CommitTestCase):
         """Return the error that ends a waiting commit if an operator cancels or terminates it."""
 
         def interrupt() -> None:
+            end = f"SELECT pg_{how}_backend(pid) {WAITING}".encode()
             with superuser() as admin:
-                while not (waiting := admin.execute(WAITING).fetchone()):
-                    time.sleep(0.01)
-                admin.execute(f"SELECT pg_{how}_backend(%s)".encode(), waiting)
+                until(lambda: admin.execute(end).fetchone())
 
         with standby_away(superuser), ThreadPoolExecutor() as pool:
             interruption = pool.submit(interrupt)

@@ -8,12 +8,13 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+
+from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -83,12 +84,13 @@ class DemoServer:
         """Return once the printed keys work: a first run prints them, then commits."""
         me = Request(f"{self.url}/v1/auth/me")
         me.add_header("Authorization", f"Bearer {self.key('test')}")
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+
+        def is_taken() -> bool:
             with suppress(HTTPError), urlopen(me):
-                return
-            time.sleep(0.1)
-        raise AssertionError(f"The printed keys do not work:\n{self.output}")
+                return True
+            return False
+
+        until(is_taken)
 
     def __exit__(self, *_: object) -> None:
         if self.process.returncode is None:
