@@ -20,7 +20,6 @@ from staff.groups import GROUPS, LOOK
 from staff.kit.lists import PlainList, staff_of
 from staff.kit.search import Folded, holds
 from staff.kit.verb_page import VerbPage, verb_urls
-from staff.login.account_events import record_new_password
 from staff.login.factors import reset
 from staff.login.proof import proof_asked, proved
 from staff.models import User
@@ -100,8 +99,7 @@ class OnlySuperusersChange(PlainList):
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
-        changes = differences(form.rights_before, self.rights(form.instance))
-        if changes:
+        if changes := differences(form.rights_before, self.rights(form.instance)):
             self.record("changed" if change else "created", request, form.instance, changes)
 
     def record(self, done: str, request: HttpRequest, obj: Any, changes: Changes) -> None:
@@ -154,7 +152,7 @@ class StaffAdmin(OnlySuperusersChange, UserAdmin):  # type: ignore[type-arg]
         with AuditLog.of(SERVICE):
             response = super().user_change_password(request, *args, **kwargs)
             if isinstance(response, HttpResponseRedirect):
-                record_new_password(User.objects.get(pk=kwargs["id"]), actor=staff_of(request))
+                User.objects.get(pk=kwargs["id"]).record_new_password(actor=staff_of(request))
         return response
 
 

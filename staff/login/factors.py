@@ -11,7 +11,6 @@ from django.utils import timezone
 from audit.actor import Actor
 from audit.models import SERVICE, AuditLog
 from staff.login import sessions
-from staff.login.account_events import record
 from staff.login.lockout import attempt
 from staff.models import Passkey, RecoveryCode, SecondFactor, User
 from staff.models.second_factor import has_factor
@@ -39,7 +38,7 @@ def verify(user: User, typed: str) -> bool:
     with AuditLog.of(SERVICE):
         if not found.delete()[0]:
             return False
-        record(user, "recovery_code_used", "a recovery code was used")
+        user.record("recovery_code_used", "a recovery code was used")
     return True
 
 
@@ -71,7 +70,7 @@ def _take(passkey: Passkey, answer: str, challenge: str) -> bool:
     if copied := unused.first():
         tell = f"your {copied} was refused, because a copy of it seems to be in use"
         changes = {"passkey": (copied.name,) * 2, "sign_count": (copied.sign_count, count)}
-        record(copied.user, "passkey_refused", tell, actor=Actor.stranger(), changes=changes)
+        copied.user.record("passkey_refused", tell, actor=Actor.stranger(), changes=changes)
     return False
 
 
@@ -84,7 +83,7 @@ def confirm(app: SecondFactor, code: str) -> list[str] | None:
             return None
         replaced = SecondFactor.objects.filter(user=user).exclude(pk=app.pk).delete()[0]
         changes = {"second_factor": (str(app) if replaced else None, str(app))}
-        record(user, "second_factor_set_up", "an authenticator app was set up", changes=changes)
+        user.record("second_factor_set_up", "an authenticator app was set up", changes=changes)
         user.end_sessions()
         return RecoveryCode.renew(user)
 
@@ -101,7 +100,7 @@ def add_passkey(passkey: Passkey) -> list[str] | None:
         is_first = not has_factor(user)
         passkey.save(force_insert=True)
         changes = {"passkey": (None, passkey.name)}
-        record(user, "passkey_added", f"the {passkey} was added", changes=changes)
+        user.record("passkey_added", f"the {passkey} was added", changes=changes)
         if not is_first:
             return None
         user.end_sessions()
@@ -113,7 +112,7 @@ def rename_passkey(passkey: Passkey, name: str) -> None:
         if Passkey.objects.filter(pk=passkey.pk).exclude(name=name).update(name=name):
             tell = f"the {passkey} was renamed to {name}"
             changes = {"passkey": (passkey.name, name)}
-            record(passkey.user, "passkey_renamed", tell, changes=changes)
+            passkey.user.record("passkey_renamed", tell, changes=changes)
 
 
 def remove(factor: SecondFactor | Passkey) -> None:
@@ -129,13 +128,13 @@ def remove(factor: SecondFactor | Passkey) -> None:
             RecoveryCode.objects.filter(user=user).delete()
         kind = "passkey" if isinstance(factor, Passkey) else "second_factor"
         changes = {kind: (getattr(factor, "name", "") or str(factor), None)}
-        record(user, f"{kind}_removed", f"your {factor} was removed", changes=changes)
+        user.record(f"{kind}_removed", f"your {factor} was removed", changes=changes)
         user.end_sessions()
 
 
 def make_recovery_codes(user: User) -> list[str]:
     with AuditLog.of(SERVICE):
-        record(user, "recovery_codes_made", "new recovery codes were made")
+        user.record("recovery_codes_made", "new recovery codes were made")
         return RecoveryCode.renew(user)
 
 
@@ -153,5 +152,5 @@ def reset(user: User, *, actor: Actor, reason: str) -> bool:
         if found:
             changes = {"second_factor": (", ".join(map(str, found)), None)}
             tell = "your second factor was reset"
-            record(user, "second_factor_reset", tell, changes=changes, **more)
+            user.record("second_factor_reset", tell, changes=changes, **more)
     return bool(found)

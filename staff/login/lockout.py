@@ -1,9 +1,8 @@
 """Lock-out: ten failures of a name from an address, or a hundred of an address, for 15 minutes.
-
 Failures are counted after the check: tries at once can exceed the limit by the number of threads.
-Name and address count together, so that guessing Sam's password locks out nobody at Sam's desk.
-"""
+Name and address count together, so that guessing Sam's password locks out nobody at Sam's desk."""
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from ipaddress import ip_network
@@ -18,10 +17,10 @@ from django.utils.crypto import salted_hmac
 
 from audit.actor import Actor
 from audit.models import SERVICE, AuditEvent, AuditLog
-from staff.login.account_events import log_failure
 from staff.models import LogInTries, User
 from staff.models.log_in_tries import COOL_OFF
 from web.context import current
+from web.redaction import quote_input
 
 MOST_TRIES: Final = 10
 MOST_TRIES_OF_AN_ADDRESS: Final = 100
@@ -29,6 +28,8 @@ LOCKED_OUT: Final = (
     "Too many failed tries from your address. Wait 15 minutes, then try again; nothing shortens it."
 )
 WRONG: Final = AdminAuthenticationForm.error_messages["invalid_login"] % {"username": "username"}
+
+logger = logging.getLogger("reachscore.security")
 
 Result = TypeVar("Result")
 
@@ -73,10 +74,16 @@ def record_lock_out(username: str) -> None:
     when this is called, and events are kept for ever."""
     if (user := User.objects.filter(username=username, is_active=True).first()) is None:
         return
-    with AuditLog.of(SERVICE) as audit:
+    with AuditLog.of(SERVICE):
         former = AuditEvent.objects.filter(target_id=str(user.pk), action="staff.locked_out")
         if not former.filter(created_at__gt=timezone.now() - COOL_OFF).exists():
-            audit.record("staff.locked_out", user, actor=Actor.stranger())
+            user.record("locked_out", actor=Actor.stranger())
+
+
+def log_failure(what: str, username: str) -> None:
+    """Log which user name failed from where, cut and redacted because people paste keys there."""
+    fields = {"user": quote_input(username), "address": current().address}
+    logger.warning(what, extra={"fields": fields})
 
 
 def _subjects(username: str) -> list[str]:

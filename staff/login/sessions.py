@@ -1,7 +1,5 @@
-"""Sessions of staff last eight hours from log-in, and half an hour without a click.
-
-They are written at most once a minute, so that the end may come up to a minute early.
-"""
+"""Sessions of staff last eight hours from log-in, and half an hour without a click. They are
+written at most once a minute, so that the end may come up to a minute early."""
 
 from typing import Any, Final, cast
 
@@ -14,7 +12,6 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
-from staff.login.account_events import record
 from staff.login.lockout import forget_tries
 from staff.models import User
 from staff.models.passkey import CHALLENGE_SECONDS, LONGEST_ANSWER
@@ -85,7 +82,7 @@ def record_log_in(request: HttpRequest, second: str = "") -> None:
     user = cast(User, request.user)
     forget_tries(user.get_username())
     way = " and ".join(filter(None, (request.session[WAY], second)))
-    record(user, "logged_in", changes={"way": (None, way)})
+    user.record("logged_in", changes={"way": (None, way)})
 
 
 def go_on(request: HttpRequest) -> None:

@@ -16,7 +16,6 @@ from django.views.decorators.http import require_POST
 
 from audit.models import SERVICE, AuditLog
 from staff.login import factors, pages, passkeys, sessions
-from staff.login.account_events import record, record_new_password
 from staff.login.lockout import LOCKED_OUT, attempt, is_locked_out
 from staff.login.pages import on_to, page, way_back
 from staff.login.proof import ProofForm, asks_of, proof_asked
@@ -75,7 +74,7 @@ class StaffSite(admin.AdminSite):
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if request.method == "POST" and not is_half_way(request):
-            record(cast(User, request.user), "logged_out")
+            cast(User, request.user).record("logged_out")
         return super().logout(request, extra_context)
 
     def password_change(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -93,7 +92,7 @@ class StaffSite(admin.AdminSite):
             user.refresh_from_db()  # Django saves all fields: none may be of before the lock.
             response = super().password_change(request, *args, **kwargs)
             if isinstance(response, HttpResponseRedirect):
-                record_new_password(user)
+                user.record_new_password()
         return response
 
 

@@ -1,8 +1,6 @@
 """The gate before every page under /admin/: it ends sessions, and lets single sign-on begin them.
-
 The proxy in front names a member of staff in each request of a session; `web.proxies` reads and
-checks its header. If that proxy is down, a link of the command `log_in_link` logs in once.
-"""
+checks its header. If that proxy is down, a link of the command `log_in_link` logs in once."""
 
 from typing import Any, Final, cast
 
@@ -20,7 +18,7 @@ from django.utils.deprecation import MiddlewareMixin
 from audit.actor import Actor
 from audit.models import SERVICE, AuditLog
 from staff.login import sessions
-from staff.login.account_events import log_failure, record
+from staff.login.lockout import log_failure
 from staff.login.pages import not_let_in, on_to, page, way_back
 from staff.login.sessions import is_half_way, is_staff, log_in
 from staff.models import User
@@ -49,7 +47,7 @@ def _before_view(request: HttpRequest) -> HttpResponse | None:
     to_log_in = redirect_to_login(request.get_full_path(), reverse("admin:login"))
     if is_staff(request):
         if why := _why_not_held(request):
-            record(cast(User, request.user), "session_ended", actor=Actor.stranger(), reason=why)
+            cast(User, request.user).record("session_ended", actor=Actor.stranger(), reason=why)
             logout(request)
             messages.info(request, f"You were logged out: {why}")
             return to_log_in  # What was sent must not be done for the next user.
@@ -116,7 +114,7 @@ def log_in_link(request: HttpRequest, pk: int, token: str) -> HttpResponse:
     if user is not None and request.method == "POST":
         with AuditLog.of(SERVICE):  # Of two clicks at once, the second finds the link used.
             if (user := _linked(pk, token)) is not None:
-                record(user, "log_in_link_used")
+                user.record("log_in_link_used")
                 log_in(request, user, sessions.LINK)
                 return redirect("admin:index")
     if user is None:

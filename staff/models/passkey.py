@@ -1,9 +1,7 @@
 """Passkeys (WebAuthn): a second factor, and a log-in by themselves."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import webauthn
@@ -71,7 +69,7 @@ class Passkey(models.Model):
         return helpers.options_to_json_dict(options)
 
     @classmethod
-    def made_by(cls, user: User, name: str, answer: str, challenge: str) -> Passkey | None:
+    def made_by(cls, user: User, name: str, answer: str, challenge: str) -> Self | None:
         """Return the new passkey, unsaved, in a valid answer to this challenge, else None."""
         expected = _expected(challenge)
         made = _read(webauthn.verify_registration_response, credential=answer, **expected)
@@ -81,7 +79,7 @@ class Passkey(models.Model):
         return cls(user=user, name=name, sign_count=made.sign_count, **held)
 
     @classmethod
-    def named_by(cls, answer: str) -> Passkey | None:
+    def named_by(cls, answer: str) -> Self | None:
         """Return the passkey that an answer names if its user is active staff, else None."""
         said = _read(helpers.parse_authentication_credential_json, answer)
         owned = cls.objects.filter(user__is_active=True, user__is_staff=True)

@@ -1,12 +1,10 @@
 """Authenticator apps (TOTP) and recovery codes. A stolen row is useless without ENCRYPTION_KEYS."""
 
-from __future__ import annotations
-
 import hmac
 import secrets
 from base64 import b32encode
 from textwrap import wrap
-from typing import Final, cast
+from typing import Final, Self, cast
 
 from django.conf import settings
 from django.db import models
@@ -61,8 +59,8 @@ class SecondFactor(TOTPDevice):
         return "authenticator app"
 
     @classmethod
-    def of(cls, user: User) -> SecondFactor | None:
-        found: SecondFactor | None = cls.objects.filter(user=user).first()
+    def of(cls, user: User) -> Self | None:
+        found: Self | None = cls.objects.filter(user=user).first()
         return found
 
     @staticmethod
@@ -122,7 +120,7 @@ class RecoveryCode(models.Model):
         return ["-".join(wrap(code, GROUP)) for code in codes]
 
     @classmethod
-    def matching(cls, user: User, typed: str) -> models.QuerySet[RecoveryCode]:
+    def matching(cls, user: User, typed: str) -> models.QuerySet[Self]:
         """Return a queryset of the user's code that was typed, empty if it is wrong."""
         code = typed.replace("-", "").lower()
         digests = [_digest(key_id, user, code) for key_id in settings.ENCRYPTION_KEYS]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser, Permission, UserManager
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.forms.models import model_to_dict
+from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from audit.actor import Actor
 from audit.models import SERVICE, AuditLog
+from web.context import current
+from web.input.moments import format_moment
 
 OWN_RIGHTS: Final = ("username", "sso_name", "is_active", "is_staff", "is_superuser")
 
@@ -70,6 +74,32 @@ class User(AbstractUser):
         """Return the digest that sessions must hold. The password and `end_sessions` change it."""
         held = f"{self.password} {self.sessions_ended}"
         return salted_hmac("sessions of staff", held, algorithm="sha256").hexdigest()
+
+    def record(
+        self, action: str, tell: str = "", *, actor: Actor | None = None, **more: Any
+    ) -> None:
+        """Record an event of this account, by its owner if no actor is given. After the commit,
+        mail `tell` to the owner's address, if there are both. A mail that cannot be sent is logged.
+        """
+        with AuditLog.of(SERVICE) as audit:
+            audit.record(f"staff.{action}", self, actor=actor or Actor.staff(self), **more)
+        text = f"""On the account {self.get_username()} {tell}.
+
+At {format_moment(timezone.now())}, from {current().address or "the command line"}.
+
+Was that not you? Then tell a superuser at once, who can reset your second factor and disable the
+account under {settings.PUBLIC_URL}/admin/.
+"""
+
+        def send() -> None:
+            self.email_user(f"ReachScore keys: {tell}", text)
+
+        if tell and self.email:
+            transaction.on_commit(send, robust=True)
+
+    def record_new_password(self, *, actor: Actor | None = None) -> None:
+        """Record and mail that a password was set. Neither has the password or its hash."""
+        self.record("password_changed", "your password was changed", actor=actor)
 
     def rights(self) -> dict[str, Any]:
         """Return the rights as stored now, as JSON for events; empty if there is no such row."""

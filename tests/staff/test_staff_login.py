@@ -279,7 +279,7 @@ class MailTests(ApiTestCase):
         self.sam.email = "sam@reachscore.example"
         self.sam.save()
         browser = self.staff()
-        gone = mock.patch("staff.login.account_events.send_mail", side_effect=OSError("no server"))
+        gone = mock.patch("django.contrib.auth.models.send_mail", side_effect=OSError("no server"))
         with gone, captured_logs() as logs, self.captureOnCommitCallbacks(execute=True):
             self.set_up(browser)
         self.assertIn("no server", logs.getvalue())

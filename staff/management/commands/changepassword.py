@@ -8,7 +8,6 @@ from django.core.management import CommandError
 from django.db import transaction
 
 from audit.actor import Actor
-from staff.login.account_events import record_new_password
 from staff.models import User
 
 
@@ -18,8 +17,7 @@ class Command(changepassword.Command):
 
     def handle(self, *args: Any, **options: Any) -> str:
         name = options["username"] or getpass.getuser()
-        user = User.objects.filter(username=name).first()
-        if user is None:
+        if (user := User.objects.filter(username=name).first()) is None:
             raise CommandError("No account has this user name.")
         password = getpass.getpass(f"New password of {user}: ")
         if password != getpass.getpass("The same again: "):
@@ -31,5 +29,5 @@ class Command(changepassword.Command):
         user.set_password(password)
         with transaction.atomic():
             user.save(update_fields=["password"])
-            record_new_password(user, actor=Actor.cli())
+            user.record_new_password(actor=Actor.cli())
         return f"The password of {user} is changed."

@@ -5,7 +5,6 @@ from django.core.management.base import CommandError, CommandParser
 from django.urls import reverse
 
 from audit.actor import Actor
-from staff.login.account_events import record
 from staff.login.sso import links
 from staff.models import User
 from web.commands import VerbCommand
@@ -26,7 +25,7 @@ class Command(VerbCommand):
         user = User.objects.filter(username=name, is_active=True, is_staff=True).first()
         if user is None:
             raise CommandError("There is no active member of staff of this name.")
-        record(user, "log_in_link_made", actor=Actor.cli(), reason=reason)
+        user.record("log_in_link_made", actor=Actor.cli(), reason=reason)
         path = reverse("log_in_link", args=[user.pk, links.make_token(user)])
         self.tell("It works once, within ten minutes. Anybody who has the link can log in.")
         return f"{settings.PUBLIC_URL}{path}"

@@ -19,8 +19,7 @@ class Command(VerbCommand):
         parser.add_argument("--reason", required=True)
 
     def run(self, **options: Any) -> str:
-        user = User.objects.filter(username=options["username"]).first()
-        if user is None:
+        if (user := User.objects.filter(username=options["username"]).first()) is None:
             raise CommandError("There is no member of staff of this name.")
         if reset(user, actor=Actor.cli(), reason=options["reason"]):
             self.tell("Reset. A new one is set up at the next log-in.")
