@@ -21,8 +21,7 @@ from apikeys.models import ApiKey, KeyDay, KeySecret
 from apikeys.verbs.issue import issue
 from audit.models import AuditEvent
 from staff.keys.bulk import BULK_PAGES, way_back
-from staff.keys.filters import KEY_FILTERS, badge_of, badges_of
-from staff.keys.finding import find, matching
+from staff.keys.filters import KEY_FILTERS, badge_of, badges_of, find, matching
 from staff.keys.forms import NEW_KEY_ID, IssueForm
 from staff.keys.verbs import KEY_VERBS, scopes_of
 from staff.kit.forms import show_refusal
@@ -54,7 +53,6 @@ class ApiKeyAdmin(VerbAdmin):
     )
     empty_hint = "No key matches. Take a filter away, search for less, or issue a key."
     verbs = KEY_VERBS
-    page_template = "apikeys/apikey/page"
     rows = staticmethod(lambda keys: presentable(keys.select_related("organization")))
     owner = column("organization", lambda key: key.organization.name)
     last_used = column("last used", lambda key: moment(key.last_used_at, never="never"))

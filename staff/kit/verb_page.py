@@ -141,10 +141,9 @@ def last_event(target_id: object) -> AuditEvent | None:
 
 
 class VerbAdmin(ReadOnlyAdmin):
-    """Shows a row by `page_template` and `facts`, with a button for each verb."""
+    """Shows a row by its model's template `page` and `facts`, with a button for each verb."""
 
     verbs: ClassVar[tuple[type[VerbPage], ...]] = ()
-    page_template: ClassVar[str]
     facts: Callable[[HttpRequest, Any], dict[str, Any]]  # Returns the template's other context.
 
     def get_urls(self) -> list[URLPattern]:
@@ -166,7 +165,8 @@ class VerbAdmin(ReadOnlyAdmin):
             "history_url": self.page_url(obj, "history"),
             **self.facts(request, obj),
         }
-        return page(request, self.page_template, opts=self.opts, **context)
+        template = f"{self.opts.app_label}/{self.opts.model_name}/page"
+        return page(request, template, opts=self.opts, **context)
 
 
 def verb_urls(

@@ -86,7 +86,6 @@ class OrganizationAdmin(VerbAdmin):
     form = NewOrganizationForm
     fields = ("name", "plan", "reason")
     verbs = ORGANIZATION_VERBS
-    page_template = "accounts/organization/page"
     has_add_permission = admin.ModelAdmin.has_add_permission
 
     def facts(self, request: HttpRequest, obj: Organization) -> dict[str, Any]:
