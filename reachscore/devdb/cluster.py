@@ -30,6 +30,7 @@ ALONE_AT_ONCE: Final = fcntl.LOCK_EX | fcntl.LOCK_NB
 NOBODY: Final = pwd.getpwnam("nobody") if os.geteuid() == 0 else None  # PostgreSQL refuses root.
 SERVER_UID: Final = NOBODY.pw_uid if NOBODY else os.geteuid()
 ENVIRONMENT: Final = {"PATH": f"{os.defpath}:/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "UTC"}
+SECONDS_TO_START: Final = 60  # As pg_ctl: after a crash it may take longer than a moment.
 _one_thread = threading.Lock()
 
 
@@ -94,11 +95,14 @@ class Cluster:
         with _one_thread:
             for name in [name for name in os.environ if name.startswith("PG")]:
                 del os.environ[name]
-            for _ in range(15):
-                if self._held >= 0 and self.state() == "ready":
-                    return
+            said, tries, ends = "", 15, time.monotonic() + SECONDS_TO_START
+            while self._held < 0 or self.state() != "ready":
+                if not tries or time.monotonic() > ends:
+                    raise OSError(
+                        f"{said.strip()} See {self.data}/server.log, or run `make clean`."
+                    )
                 said = self._join()
-        raise OSError(f"{said.strip()} See {self.data}/server.log, or run `make clean`.")
+                tries -= said != ""  # Else another process starts or stops the server.
 
     def stop(self) -> None:
         """Stop the server if it runs, even if it is in use."""

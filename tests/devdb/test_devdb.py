@@ -26,6 +26,15 @@ for line in sys.stdin:
     cluster.start()
     print("ready", flush=True)
 """
+# Twenty looks find that another process starts the server.
+WAIT_FOR_ANOTHER = """
+import pathlib, sys
+from reachscore.devdb import cluster
+found, state = iter(["starting"] * 40), cluster.Cluster.state
+cluster.Cluster.state = lambda self: next(found, "") or state(self)
+cluster.time.sleep = lambda seconds: None
+cluster.Cluster(pathlib.Path(sys.argv[1])).start()
+"""
 HOSTILE = """
 PGHOST=nowhere PGHOSTADDR=192.0.2.1 PGPORT=1 PGUSER=x PGDATABASE=x PGSERVICE=x PGSERVICEFILE=/x
 PGOPTIONS=-cx=y PGTZ=Mars PGDATESTYLE=x PGGEQO=x PGCLIENTENCODING=x PGSSLNEGOTIATION=direct
@@ -121,6 +130,14 @@ def test_killed_server_is_started_again_by_its_users(home):
     for user in users:
         user.ask()
     assert [user.ready().end() for user in users] == ["", ""]
+
+
+def test_server_that_another_process_starts_is_waited_for_longer_than_a_failing_one(home):
+    user = User(home).ready()
+    command = [sys.executable, "-c", WAIT_FOR_ANOTHER, str(home)]
+    done = subprocess.run(command, cwd=ROOT, stderr=PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert user.end() == ""
 
 
 def test_concurrent_users_share_a_new_throwaway_cluster_and_the_last_removes_it(new_home):
