@@ -140,10 +140,8 @@ def _send(deliveries: list[Delivery]) -> None:
         return
     try:
         answer, end = send(deliveries), "delivered"
-    except (DatabaseError, InterfaceError):
-        raise  # Nothing can be recorded: it is tried again once its lease has ended.
     except Exception as error:  # A bug in one mail must not hold up the others.
-        if not isinstance(error, OSError):
+        if not isinstance(error, OSError | DatabaseError | InterfaceError):
             logger.exception("A mail could not be made: %s", first.pk)
         answer = f"{type(error).__name__}: {error}"
         end = "retry" if first.tries < len(RETRY_AFTER) else "failed"

@@ -9,6 +9,7 @@ from unittest import mock
 import time_machine
 from django.core import mail
 from django.core.management import call_command
+from django.db import OperationalError
 from django.test import override_settings
 from django.utils import timezone
 
@@ -215,6 +216,17 @@ class DeliverTests(DeliverTestCase):
             self.assertEqual(self.deliver(), ["ops@acme.example usage.quota_100"])
         self.clock.shift(timedelta(minutes=1))
         self.assertEqual(self.deliver(), ["ops@acme.example api_key.leaked"])
+
+    def test_mail_that_the_database_fails_is_tried_again_as_any_other_and_given_up(self):
+        self.row()
+        slow = OperationalError("canceling statement due to statement timeout")
+        with mock.patch.object(mails, "send", side_effect=slow) as sending:
+            for _ in range(1 + len(mails.RETRY_AFTER)):
+                self.deliver()
+                self.clock.shift(timedelta(days=2))
+            self.assertEqual(self.deliver(), [])
+        self.assertEqual(sending.call_count, 1 + len(mails.RETRY_AFTER))
+        self.assertIn("statement timeout", Delivery.objects.get(failed_at__isnull=False).answer)
 
     def test_contact_that_left_since_is_told_only_what_cannot_be_stopped(self):
         for column in ("removed_at", "unsubscribed_at"):
