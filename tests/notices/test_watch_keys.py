@@ -57,6 +57,14 @@ class WatchKeysTests(ApiTestCase):
         OutboxRow.objects.all().delete()
         return sorted(text.strip() for text in rows_as_text)
 
+    def test_run_over_known_keys_reads_keys_and_notes_and_no_secrets_or_scopes(self):
+        self.used(used=NOON)
+        self.clock.move_to(NOON + 90 * DAY)
+        self.assertEqual(watch(), "1 notices")
+        # Keys, the notes between the two ends of a transaction, and no more keys.
+        with self.assertNumQueries(5):
+            watch()
+
     def test_each_end_is_told_30_7_and_1_days_before_and_when_it_has_come(self):
         self.used(ends=NOON + 31 * DAY)
         told = {

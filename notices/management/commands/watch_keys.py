@@ -56,7 +56,8 @@ def _noteworthy(now: datetime) -> "QuerySet[Any]":
         revoked_at=None,
     )
     soon = now + timedelta(days=max(DAYS_BEFORE_THE_END)) + EARLY
-    return presentable(keys.filter(expires_at__lte=soon) | unused_for(keys, UNUSED_AFTER))
+    found = keys.filter(expires_at__lte=soon) | unused_for(keys, UNUSED_AFTER)
+    return presentable(found).prefetch_related(None)  # Notes are about no secret and no scope.
 
 
 def notes_of(key: Any, now: datetime) -> Iterator[KeyNote]:
