@@ -189,8 +189,8 @@ def _replace(
     # so that the addresses from before are told of it.
     now = timezone.now() + timedelta(microseconds=1)
     present = Contact.objects.filter(organization=organization, removed_at=None)
-    stay = contacts_of(organization.pk).filter(email__in=after)
-    present.exclude(pk__in=stay).update(removed_at=now)  # The expired ones, too.
+    stay = before.keys() & after.keys()
+    present.exclude(email__in=stay).update(removed_at=now)  # The expired ones, too.
     # Sorted: two organizations take the locks of addresses in one order.
     for email in sorted(after.keys() - before.keys()):
         contact = Contact.objects.create(organization=organization, email=email)

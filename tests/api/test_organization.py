@@ -12,6 +12,7 @@ from django.utils import timezone
 from accounts.models import Organization
 from audit.actor import Actor
 from audit.models import AuditEvent, AuditHead, OutboxRow
+from notices import contacts
 from notices.api import organization as view
 from notices.contacts import change_by_key, change_contacts, contacts_of, verify
 from notices.models import Contact, Delivery
@@ -293,6 +294,19 @@ class LinkTests(OrganizationTestCase):
         with override_settings(SECRET_KEY="another" * 8):
             self.assertEqual(Client().post(f"/contacts/verify/{right}").status_code, 404)
         self.assertEqual(self.contacts()[NEW], False)
+
+    def test_contact_whose_time_ends_while_it_is_verified_is_verified(self):
+        def pass_time(*args: Any) -> list[str]:
+            clock.shift(timedelta(seconds=1))
+            return original(*args)
+
+        original = contacts._masked
+        with time_machine.travel(NOW, tick=False) as clock:
+            self.add(NEW)
+            clock.move_to(NOW + timedelta(days=7, milliseconds=-1))
+            with mock.patch.object(contacts, "_masked", pass_time):
+                self.assertTrue(verify(Contact.objects.get(email=NEW)))
+            self.assertEqual([contact.email for contact in contacts_of(self.acme.pk)], [OPS, NEW])
 
     def test_link_and_unverified_contact_end_after_seven_days(self):
         with time_machine.travel(NOW, tick=False) as clock:
