@@ -10,9 +10,12 @@ import sys
 import tempfile
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from unittest import mock
 
 import pytest
 
+from reachscore.management.commands.run_demo import wait_until_ready
 from tests.support.demo_server import DemoServer, manage
 from tests.support.waiting import answers, until
 
@@ -322,3 +325,24 @@ def test_taken_port_of_the_demo_is_told_in_a_sentence(server):
     assert "make run PORT=" in done.stderr
     assert "`ss -ltnp` shows its pid" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_readiness_whose_answer_ends_early_is_asked_for_again():
+    answers_of_a_start = [
+        b"HTTP/1.1 503 Wait\r\nContent-Length: 9\r\n\r\ntoo",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    ]
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        listener.settimeout(10)
+
+        def answer() -> None:
+            for said in answers_of_a_start:
+                asking, _ = listener.accept()
+                with asking:
+                    asking.recv(4096)
+                    asking.sendall(said)
+
+        answering = pool.submit(answer)
+        server: Any = mock.Mock(poll=lambda: None)
+        assert wait_until_ready(server, listener.getsockname()[1])
+        answering.result()

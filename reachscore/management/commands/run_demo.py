@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from typing import Any, Final
 from urllib.error import HTTPError
@@ -110,12 +110,11 @@ def wait_until_ready(server: "subprocess.Popen[bytes]", port: int) -> bool:
     while time.monotonic() < deadline:
         if server.poll() is not None:
             return False
-        try:
-            with opener.open(f"http://{HOST}:{port}/readyz", timeout=2):
-                return True
-        except HTTPError as error:
-            said = error.read().decode()
-        except (OSError, HTTPException):
-            pass  # It is still starting.
+        with suppress(OSError, HTTPException):  # It is still starting, also in midst of an answer.
+            try:
+                with opener.open(f"http://{HOST}:{port}/readyz", timeout=2):
+                    return True
+            except HTTPError as error:
+                said = error.read().decode()
         time.sleep(0.05)
     raise CommandError(f"The server did not get ready within {START_SECONDS} s: {said}")
