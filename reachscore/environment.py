@@ -74,7 +74,7 @@ def match(environ: Mapping[str, str], name: str, pattern: str, must: str) -> re.
     return found
 
 
-def text(environ: Mapping[str, str], name: str, pattern: str, must: str) -> str:
+def read_text(environ: Mapping[str, str], name: str, pattern: str, must: str) -> str:
     """Return the variable `name` if it matches `pattern`, "" if it is not set."""
     found = match(environ, name, pattern, must)
     return found[0] if found else ""
@@ -93,7 +93,7 @@ def host_names(environ: Mapping[str, str], name: str) -> list[str]:
 
 def flag(environ: Mapping[str, str], name: str, *, default: bool, needs: str = "") -> bool:
     """Return True for `true`, False for `false`. Refuse the rest, and true without `needs`."""
-    value = text(environ, name, "true|false", "be true or false")
+    value = read_text(environ, name, "true|false", "be true or false")
     is_on = value == "true" if value else default
     if is_on and needs and not environ.get(needs):
         raise ImproperlyConfigured(f"{name}=true also needs {needs}.")
@@ -102,33 +102,33 @@ def flag(environ: Mapping[str, str], name: str, *, default: bool, needs: str = "
 
 def count(environ: Mapping[str, str], name: str) -> int:
     """Return a number from 0 to 99, 0 if it is not set."""
-    return int(text(environ, name, "[0-9]{1,2}", "be a number, 0 or more") or 0)
+    return int(read_text(environ, name, "[0-9]{1,2}", "be a number, 0 or more") or 0)
 
 
 def public_url(environ: Mapping[str, str], name: str, *, production: bool) -> str:
     """Return this service's origin: passkeys are bound to its name, which no address has."""
     pattern = _ORIGIN if production else f"{_ORIGIN}|http://localhost(:{PORT})?"
     must = "read https://api.example.com: a name in lower case, perhaps a port, without path or "
-    return text(environ, name, pattern, f"{must}trailing slash")
+    return read_text(environ, name, pattern, f"{must}trailing slash")
 
 
 def contact(environ: Mapping[str, str], name: str) -> str:
     """Return a `mailto:` or `https:` address, "" if it is not set."""
     must = "read mailto:security@example.com or https://…"
-    return text(environ, name, r"(mailto:[^\s@]+@|https://)[^\s@]+", must)
+    return read_text(environ, name, r"(mailto:[^\s@]+@|https://)[^\s@]+", must)
 
 
 def token(environ: Mapping[str, str], name: str) -> str:
     """Return a bearer token that fits into a header, "" if it is not set."""
     must = "have at least 16 characters of printable ASCII, without spaces"
-    return text(environ, name, "[!-~]{16,}", must)
+    return read_text(environ, name, "[!-~]{16,}", must)
 
 
 def gateway_tokens(environ: Mapping[str, str], name: str) -> tuple[bytes, ...]:
     """Return one token, or two during a rotation (with a comma between), or none if not set."""
     must = "hold one token, or two with a comma between, each of 32 to 255 characters: letters, "
     pattern = f"{_GATEWAY_TOKEN}(,{_GATEWAY_TOKEN})?"
-    tokens = text(environ, name, pattern, f"{must}digits and ._~+/=-")
+    tokens = read_text(environ, name, pattern, f"{must}digits and ._~+/=-")
     return tuple(tokens.encode().split(b",")) if tokens else ()
 
 

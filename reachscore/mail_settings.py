@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from django.core.exceptions import ImproperlyConfigured
 
-from reachscore.environment import HOST, PORT, match, text
+from reachscore.environment import HOST, PORT, match, read_text
 
 _USER: Final = r"((?P<user>[^:@/?\s]+):(?P<password>[^:@/?\s]+)@)?"
 _MAIL_URL: Final = rf"(?P<scheme>smtps?)://{_USER}(?P<host>{HOST})(:(?P<port>{PORT}))?"
@@ -26,7 +26,7 @@ def mail(environ: Mapping[str, str], *, production: bool, folder: Path) -> dict[
     )
     backend = "django.core.mail.backends.{}.EmailBackend".format
     url = match(environ, "EMAIL_URL", _MAIL_URL, must)
-    sender = text(environ, "EMAIL_FROM", _ADDRESS, "be an address, such as keys@example.com")
+    sender = read_text(environ, "EMAIL_FROM", _ADDRESS, "be an address, such as keys@example.com")
     if bool(url) != bool(sender):
         raise ImproperlyConfigured("Set both EMAIL_URL and EMAIL_FROM, or neither.")
     if url is None:

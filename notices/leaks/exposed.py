@@ -147,7 +147,8 @@ def _waiting() -> float:
 @require_http_methods(["GET", "HEAD", "POST"])
 def revoke_page(request: HttpRequest) -> HttpResponse:
     """Show the form for finders, and what became of it. Never repeats what was typed."""
-    shown, status, headers = dict[str, Any](), 200, dict[str, str]()
+    shown: dict[str, Any] = {}
+    status, headers = 200, {}
     if request.method == "POST":
         keys = request.POST.get("keys", "").replace(",", " ").split()
         found_at = request.POST.get("found_at", "").strip()

@@ -58,8 +58,8 @@ class StaffSite(admin.AdminSite):
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Add where passkeys work: `passkeys_host` is compared with the request's."""
         url = settings.PUBLIC_URL
-        passkeys = {"passkeys_at": url, "passkeys_host": urlsplit(url).netloc}
-        return {**super().each_context(request), **passkeys}
+        where = {"passkeys_at": url, "passkeys_host": urlsplit(url).netloc}
+        return {**super().each_context(request), **where}
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Ask for name and password; then for the second factor, if one is asked."""
