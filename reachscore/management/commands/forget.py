@@ -83,7 +83,9 @@ def in_batches(rows: "QuerySet[Any]", change: str = "DELETE FROM {table}") -> in
     while found:
         with transaction.atomic(), connection.cursor() as cursor:
             select, parameters = free[:BATCH].query.sql_with_params()
-            cursor.execute(BATCHED.format(free=select, change=change, key=key), parameters)
+            # Put together of Django's own SQL and the names of models; every value is a parameter.
+            batched = BATCHED.format(free=select, change=change, key=key)
+            cursor.execute(batched, parameters)
             found = cursor.rowcount
         total += found
     return total
