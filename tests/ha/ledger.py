@@ -23,7 +23,7 @@ LEAKED = "02468ACEGIKMOQSUWYacegikmoqsuwy"  # Ids of keys that are reported end 
 LONGEST_TO_REVOKE_SECONDS = 120  # Two are promised, and 30 more for a fail-over.
 KEPT_ACTIVE = 10  # A writer has this many keys; each further one has it revoke its oldest.
 LONGEST_ANSWER_SECONDS = 2 * 10  # Twice what is promised, for a busy machine.
-SAMPLE = 50  # Of the revoked keys, presented again after each fault; their rows are all read.
+SAMPLE = 50  # Of the revoked and of the kept keys, presented after each fault.
 NO_ANSWER = 0
 CUT = -1  # Its worker was killed between the head and the body; no proxy can ask again then.
 BACK_SOON = {503, 409}  # 409: the lost attempt of the same creation is still running.
@@ -48,6 +48,7 @@ class Ledger:
         self.cluster, self.front, self.instances = cluster, front, instances
         self.created: dict[str, str] = {}  # Ids by name; a name is used for one creation.
         self.revoked: dict[str, str] = {}  # Plaintexts by id.
+        self.kept: dict[str, str] = {}  # The same of keys whose end nobody has begun.
         self.leaked = 0  # Of the revoked ones.
         self.broken: list[str] = []
         self.statuses: Counter[int] = Counter()
@@ -153,9 +154,11 @@ class Ledger:
             if made := self._until(201, "POST", "/v1/keys", key, name=name):
                 self.created[name] = made["id"]
                 active.append((made["id"], made["key"]))
+                self.kept[made["id"]] = made["key"]
                 self._until(200, "GET", "/v1/auth/me", made["key"])
             if len(active) > KEPT_ACTIVE:
                 ended, plaintext = active.pop(0)
+                del self.kept[ended]
                 if ended[-1] in LEAKED:
                     self._leak(ended, plaintext)
                 elif self._until(200, "DELETE", f"/v1/keys/{ended}", key):
@@ -231,7 +234,7 @@ class Ledger:
         return len(self.created) + len(self.revoked)
 
     def check(self) -> None:
-        """Compare the primary with the ledger: rows, audit events, seals, revoked keys."""
+        """Compare the primary with the ledger: rows, audit events, seals, keys by HTTP."""
         created, revoked = dict(self.created), dict(self.revoked)
         with self.cluster.connect() as connection:
             keys = connection.execute("SELECT id, name, revoked_at FROM apikeys_apikey").fetchall()
@@ -256,6 +259,11 @@ class Ledger:
                 self.broken.append(f"{found} events of the revocation of {key}")
         for key in random.sample(sorted(revoked), min(len(revoked), SAMPLE)):
             self._until_dead(key)
+        kept = sorted(dict(self.kept).items())
+        for key, plaintext in random.sample(kept, min(len(kept), SAMPLE)):
+            is_refused = self.ask("GET", "/v1/auth/me", plaintext).status == 401
+            if is_refused and key in self.kept:
+                self.broken.append(f"made key {key} is refused")
         try:
             self.instances[0].manage("verify_audit")
         except AssertionError as error:
