@@ -22,7 +22,9 @@ LANES: Final[Mapping[LaneName, Callable[[], bool]]] = {
     LaneName.MAILS: deliver_next,
 }
 PAUSE: Final = 0.5  # Seconds between two looks at an empty queue.
-LONGEST_PAUSE: Final = 15.0  # After faults.
+# After a fault of the database. It does not grow: a reported key waits for the end of a fail-over.
+PAUSE_AFTER_FAULT: Final = 1.0
+LONGEST_PAUSE: Final = 15.0  # After a bug, whose traceback is logged each time.
 BEAT: Final = 10.0
 
 
@@ -66,10 +68,11 @@ def work(name: LaneName, stop: Event) -> None:
             pause = 0 if LANES[name]() else PAUSE
         except Exception as error:
             connection.close()  # It may be broken.
-            pause = min(max(1.0, 2 * pause), LONGEST_PAUSE)
             if isinstance(error, DatabaseError | InterfaceError):
+                pause = PAUSE_AFTER_FAULT
                 fault = describe_fault(error)
                 logger.warning("%s: database fault, again in %.0f s: %s", name, pause, fault)
             else:
+                pause = min(max(1.0, 2 * pause), LONGEST_PAUSE)
                 logger.exception("%s: bug, again in %.0f s", name, pause)
     connection.close()
