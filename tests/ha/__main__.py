@@ -132,7 +132,8 @@ def main() -> int:
     say(
         f"{len(ledger.created)} creations and {len(ledger.revoked)} revocations acknowledged, "
         f"{ledger.leaked} of them of keys that were reported as exposed, in "
-        f"{time.monotonic() - began:.0f} s; promises broken: {len(ledger.broken)}"
+        f"{time.monotonic() - began:.0f} s; promises broken: {len(ledger.broken)}; stale answers "
+        f"of a primary that woke up, without HAProxy: {len(ledger.stale)}"
     )
     kinds = Counter(entry.split()[1] for entry in world.killed)
     say(f"{kinds.total()} kills: {', '.join(f'{kinds[kind]} {kind}s' for kind in sorted(kinds))}")
